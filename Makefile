@@ -1,0 +1,32 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up-from
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+
+setup: $(STAMP)  ## make .venv with the versions of constraints.txt
+
+# One stamp holds what the environment was made from; make rebuilds it when either file changes.
+$(STAMP): constraints.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0 torchvision==0.28.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[plot,dev]'
+	touch $@
+
+demo: setup  ## AdSynFlow on the bundled digits, under 3 minutes on 2 cores
+	$(BIN)/python main.py lottery --dataset=digits --pruning_strategy=adsynflow --levels=0-1
+
+test: setup  ## all tests
+	$(BIN)/python -m pytest -n 2
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup  ## the benchmarks, as ratios in one run
+	$(BIN)/python -m benchmarks

@@ -1,0 +1,24 @@
+"""Where and how a run is computed: everything that is no part of its key."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from foundations.reporting import Reporter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Handed down from the command line to whatever trains; there is no global platform."""
+
+    root: Path
+    """Directory of all runs."""
+    data_dir: Path
+    """Directory of the data sets."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    deterministic: bool = False
+    """Whether CUDA must give the same bits each time."""
+    reporter: Reporter = field(default_factory=Reporter)
+    command: tuple[str, ...] = ()
+    """The command line, for ``environment.json``."""

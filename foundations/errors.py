@@ -1,0 +1,16 @@
+"""The one error that a user's mistake raises, and the search for what was meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(Exception):
+    """Something the user can mend: its text is the one or two lines that the command line prints."""
+
+
+def near_misses(name: str, choices: Iterable[str]) -> str:
+    """``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string."""
+    close = difflib.get_close_matches(name, list(choices), n=3, cutoff=0.6)
+    if not close:
+        return ""
+    return f" (did you mean {' or '.join(repr(choice) for choice in close)}?)"

@@ -1,0 +1,158 @@
+"""Hyperparameters: one dataclass field is one command-line flag, one JSON entry and one part of a run's key.
+
+This is the only module that knows dataclasses-json. What that library does loosely is tightened here: unknown
+keys are refused, values are checked against their field's type and range, and a field that holds one of several
+registered classes is decoded by its ``kind``.
+"""
+
+import ast
+import inspect
+import math
+import textwrap
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from dataclasses_json import DataClassJsonMixin, Undefined, config
+from dataclasses_json.undefined import UndefinedParameterError
+
+from foundations.errors import UsageError
+from foundations.registry import Registry
+from foundations.steps import Step
+
+H = TypeVar("H", bound="Hparams")
+
+
+def hp(default: Any, *, choices: tuple[str, ...] = (), within: str = "", absent: Any = MISSING) -> Any:
+    """A dataclass field with what is needed to check it.
+
+    Args:
+        default: the default value.
+        choices: the valid values, where they are few.
+        within: the valid interval of a number, e.g. ``"(0, 1]"`` or ``"[0, inf)"``.
+        absent: the value at which the field is left out of the canonical JSON. Give it to a field that is added
+            after runs exist: the value that means what was done before. Their keys then stay as they are.
+    """
+    return field(default=default, metadata={"choices": choices, "within": within, "absent": absent})
+
+
+def tagged(registry: "Registry[Any]") -> Any:
+    """A dataclass field that holds an instance of one of the registered ``Hparams`` classes, or None.
+
+    In JSON the instance carries the name of its class under ``kind``.
+    """
+
+    def decode(entries: Mapping[str, Any] | None) -> Any:
+        if entries is None:
+            return None
+        rest = dict(entries)
+        return registry.get(rest.pop("kind")).from_dict(rest)
+
+    def encode(value: "Hparams | None") -> Any:
+        return None if value is None else {"kind": value.name, **value.to_dict()}  # type: ignore[attr-defined]
+
+    return field(metadata={"tagged": True, **config(encoder=encode, decoder=decode)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hparams(DataClassJsonMixin):
+    """A bundle of hyperparameters. A docstring below a field is the field's help text."""
+
+    # Read by dataclasses-json, here and in every subclass.
+    dataclass_json_config = config(undefined=Undefined.RAISE)["dataclasses_json"]
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in fields(self):
+            value = coerce(item.name, getattr(self, item.name), hints[item.name])
+            check(item, value)
+            object.__setattr__(self, item.name, value)
+
+    @classmethod
+    def from_dict(cls: type[H], kvs: Any, *, infer_missing: bool = False) -> H:
+        """The inverse of ``to_dict``; an unknown key or an unsuitable value raises ``UsageError``."""
+        try:
+            return super().from_dict(kvs, infer_missing=infer_missing)
+        except (UndefinedParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"{cls.__name__} does not fit these hyperparameters: {error}") from error
+
+
+def coerce(name: str, value: Any, hint: Any) -> Any:
+    """``value`` as the field's type where that loses nothing (1 as 1.0, a list as a tuple, text as a Step)."""
+    try:
+        if hint is Step and isinstance(value, (str, int)) and not isinstance(value, bool):
+            return Step(value)
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+            return tuple(coerce(name, element, get_args(hint)[0]) for element in value)
+    except UsageError as error:
+        raise UsageError(f"--{name}={value}: {error}") from error
+    if hint in (bool, int, float, str) and type(value) is not hint:
+        raise UsageError(f"--{name}={value}: expected {TYPE_NAMES[hint]}")
+    return value
+
+
+TYPE_NAMES: Mapping[type, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text", Step: "a step such as 30ep or 2000it",
+}
+
+
+def check(item: "Field[Any]", value: Any) -> None:
+    """Raises ``UsageError`` if ``value`` is not finite, or outside the field's choices or interval."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"--{item.name}={value}: expected a finite number")
+    choices = item.metadata.get("choices")
+    if choices and value not in choices:
+        raise UsageError(f"--{item.name}={value}: expected one of {', '.join(choices)}")
+    within = item.metadata.get("within")
+    if within and not inside(value, within):
+        raise UsageError(f"--{item.name}={value}: expected a number in {within}")
+
+
+def inside(value: float, interval: str) -> bool:
+    """Whether ``value`` lies in an interval such as ``"(0, 1]"``."""
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value > low or (interval[0] == "[" and value == low)
+    below = value < high or (interval[-1] == "]" and value == high)
+    return above and below
+
+
+def canonical(value: Any) -> Any:
+    """Plain JSON values that are equal exactly when the hyperparameters mean the same.
+
+    Leaves out a field at its ``absent`` value; numbers are already normal, since fields coerce them.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        entries = {}
+        for item in fields(value):
+            entry = getattr(value, item.name)
+            absent = item.metadata.get("absent", MISSING)
+            if absent is not MISSING and entry == absent:
+                continue
+            entries[item.name] = canonical(entry)
+            if item.metadata.get("tagged") and entry is not None:
+                entries[item.name]["kind"] = entry.name
+        return entries
+    if isinstance(value, (tuple, list)):
+        return [canonical(element) for element in value]
+    return value
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """The docstring below each field of a dataclass, by field name; those of its bases included."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if base in (object, Hparams, DataClassJsonMixin) or not is_dataclass(base):
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        except (OSError, TypeError):  # a class typed at a prompt has no source, so no help texts
+            continue
+        body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+        for statement, following in zip(body, body[1:], strict=False):
+            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+                continue
+            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                docs[statement.target.id] = " ".join(str(following.value.value).split())
+    return docs

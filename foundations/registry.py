@@ -1,0 +1,50 @@
+"""Names for things that others may add to: strategies, models, data sets, recipes, branches."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from foundations.errors import UsageError, near_misses
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A dictionary from names to things, filled by a decorator.
+
+    Args:
+        what: what an entry is called in error messages, e.g. ``"pruning strategy"``.
+        flag: the command-line flag that selects an entry, named in error messages.
+    """
+
+    def __init__(self, what: str, flag: str = "") -> None:
+        self.what = what
+        self.flag = flag
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that enters its argument under ``name``; a name taken raises ``UsageError``."""
+
+        def enter(entry: T) -> T:
+            if name in self._entries:
+                raise UsageError(f"The {self.what} {name!r} is already registered.")
+            self._entries[name] = entry
+            return entry
+
+        return enter
+
+    def get(self, name: str) -> T:
+        """The entry called ``name``; an unknown name raises ``UsageError`` with near misses."""
+        if name not in self._entries:
+            where = f"--{self.flag}={name}: unknown {self.what}" if self.flag else f"Unknown {self.what} {name!r}"
+            raise UsageError(f"{where}{near_misses(name, self._entries)}; valid: {', '.join(self.names())}")
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())

@@ -1,0 +1,42 @@
+"""A point in training: so many epochs and so many iterations."""
+
+import re
+
+from foundations.errors import UsageError
+
+
+class Step(str):
+    """A step of training in its normal form, e.g. ``"30ep0it"``.
+
+    Written as ``30`` or ``30ep`` (epochs), ``2000it`` (iterations) or ``3ep50it``. It is a string, so that it
+    goes into JSON and file names as it is; :meth:`iteration` turns it into a number once the number of
+    iterations in an epoch is known.
+
+    Raises:
+        UsageError: if the text is none of these.
+    """
+
+    _FORM = re.compile(r"(?:(?P<ep>\d+)(?:ep)?)?|(?P<it>\d+)it|(?P<ep2>\d+)ep(?P<it2>\d+)it")
+
+    def __new__(cls, text: "str | int") -> "Step":
+        match = cls._FORM.fullmatch(str(text))
+        if not match or not str(text):
+            raise UsageError(f"{str(text)!r} is not a step; write 30 or 30ep (epochs), 2000it (iterations) or 3ep50it")
+        epochs, iterations = match["ep"] or match["ep2"] or 0, match["it"] or match["it2"] or 0
+        return super().__new__(cls, f"{int(epochs)}ep{int(iterations)}it")
+
+    @classmethod
+    def at(cls, iteration: int, iterations_per_epoch: int) -> "Step":
+        """The step after ``iteration`` iterations; the inverse of :meth:`iteration`."""
+        epochs, iterations = divmod(iteration, iterations_per_epoch)
+        return cls(f"{epochs}ep{iterations}it")
+
+    def iteration(self, iterations_per_epoch: int) -> int:
+        """The number of iterations done when training reaches this step."""
+        epochs, iterations = self.removesuffix("it").split("ep")
+        return int(epochs) * iterations_per_epoch + int(iterations)
+
+    @property
+    def short(self) -> str:
+        """For people: ``30ep`` instead of ``30ep0it``."""
+        return self.removesuffix("0it") if self.endswith("ep0it") else self.removeprefix("0ep")
