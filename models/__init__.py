@@ -1,0 +1,23 @@
+"""Networks by name.
+
+Importing the package registers the networks that come with it. A plug-in adds one by decorating a function
+``my_net(shape: ImageShape) -> nn.Module`` with ``@models.register("my_net")``.
+"""
+
+from models import cifar_resnet, cifar_vgg, mnist_lenet
+from models.factory import build
+from models.hparams import ModelHparams
+from models.registry import family, models, parse
+from models.shape import ImageShape
+
+__all__ = [
+    "ImageShape",
+    "ModelHparams",
+    "build",
+    "cifar_resnet",
+    "cifar_vgg",
+    "family",
+    "mnist_lenet",
+    "models",
+    "parse",
+]

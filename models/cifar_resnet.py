@@ -1,0 +1,71 @@
+"""Residual networks for small images (He et al. 2016, arXiv 1512.03385, section 4.2)."""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.registry import models
+from models.shape import ImageShape
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut; where the shape changes, 1x1 convolution and BatchNorm."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels_out:
+            self.shortcut = nn.Sequential(
+                OrderedDict(
+                    conv=nn.Conv2d(channels_in, channels_out, 1, stride=stride, bias=False),
+                    bn=nn.BatchNorm2d(channels_out),
+                )
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """A 3x3 convolution, three stages of blocks, average pooling, ``fc``.
+
+    The stages have ``width``, 2 * ``width`` and 4 * ``width`` channels; the second and third halve the
+    image, rounding up. Input (N, channels, height, width), output (N, classes).
+    """
+
+    def __init__(self, shape: ImageShape, blocks_per_stage: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(shape.channels, width, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = _stage(width, width, blocks_per_stage, stride=1)
+        self.layer2 = _stage(width, 2 * width, blocks_per_stage, stride=2)
+        self.layer3 = _stage(2 * width, 4 * width, blocks_per_stage, stride=2)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(4 * width, shape.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        logits: Tensor = self.fc(self.pool(x).flatten(1))
+        return logits
+
+
+def _stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
+    first = Block(channels_in, channels_out, stride)
+    return nn.Sequential(first, *(Block(channels_out, channels_out, 1) for _ in range(blocks - 1)))
+
+
+@models.register("cifar_resnet_<depth=6n+2>[_<width>]")
+def cifar_resnet(shape: ImageShape, depth: int, width: int = 16) -> nn.Module:
+    """ResNet with ``depth`` = 6n + 2 layers and ``width`` channels in its first stage, for any image size.
+
+    Where the shape changes, the shortcut is a 1x1 convolution with BatchNorm, as in Frankle et al. 2020
+    (arXiv 1912.05671); He et al. pad with zeros. ResNet-20 on CIFAR-10 has 272,474 trainable parameters.
+    """
+    return ResNet(shape, blocks_per_stage=(depth - 2) // 6, width=width)
