@@ -1,0 +1,23 @@
+"""Masks and scores for any ``nn.Module``."""
+
+import pruning.strategies  # noqa: F401  registers the strategies that come with the framework
+from pruning.batches import Batches
+from pruning.collapse import empty_layers, has_path
+from pruning.hparams import PruningHparams
+from pruning.mask import Mask
+from pruning.prunable import ignored_layers, prunable
+from pruning.prune import prune
+from pruning.strategy import Strategy, strategies
+
+__all__ = [
+    "Batches",
+    "Mask",
+    "PruningHparams",
+    "Strategy",
+    "empty_layers",
+    "has_path",
+    "ignored_layers",
+    "prunable",
+    "prune",
+    "strategies",
+]

@@ -1,0 +1,43 @@
+"""The training images that a strategy may look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import torch
+from torch import Tensor
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches(Sequence[Pair]):
+    """A few batches of training data, without augmentation: a sequence of pairs (inputs, labels).
+
+    Args:
+        pairs: inputs (N, C, H, W), normalized as in training, and labels (N,), int64.
+        pixels: the same images batch by batch (N, C, H, W) with values in [0, 1], not normalized.
+        mean_image: the average over the whole training set (C, H, W), in [0, 1].
+    """
+
+    pairs: Sequence[Pair]
+    pixels: Sequence[Tensor]
+    mean_image: Tensor
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
+        return self.pairs[index]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Batches":
+        """The same batches on ``device``, images in ``dtype``."""
+        return Batches(
+            pairs=[(inputs.to(device, dtype), labels.to(device)) for inputs, labels in self.pairs],
+            pixels=[pixels.to(device, dtype) for pixels in self.pixels],
+            mean_image=self.mean_image.to(device, dtype),
+        )

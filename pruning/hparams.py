@@ -1,0 +1,35 @@
+"""How much is pruned, in which steps, and from where."""
+
+from dataclasses import dataclass
+
+from foundations.hparams import Hparams, hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruningHparams(Hparams):
+    """What every strategy is told alike. A strategy may bring other defaults."""
+
+    pruning_fraction: float = hp(0.2, within="(0, 1)")
+    """The fraction of the weights that a level prunes of those it finds: level n keeps (1 - fraction)^n."""
+
+    pruning_iterations: int = hp(1, within="[1, inf)")
+    """Rounds of scoring and pruning within one level."""
+
+    pruning_schedule: str = hp("exponential", choices=("exponential", "linear"))
+    """How the density falls from round to round: by a constant factor or by a constant amount."""
+
+    pruning_scope: str = hp("global", choices=("global", "layer"))
+    """Whether weights compete with those of all layers, or only with those of their own."""
+
+    layers_to_ignore: tuple[str, ...] = ()
+    """Layers left as they are: names or patterns such as fc or blocks.*.shortcut. Their weights do not count
+    towards the density."""
+
+    score_at: str = hp("k", choices=("k", "end"))
+    """The weights that are scored: those of step k, or those at the end of training."""
+
+    pruning_batches: int = hp(1, within="[1, inf)")
+    """Batches of training data, of the training's batch size, that a strategy gets to see."""
+
+    pruning_balanced: bool = True
+    """Whether these batches hold the classes in equal numbers."""

@@ -1,0 +1,140 @@
+"""Which weights a subnetwork has."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from foundations.errors import UsageError
+from foundations.store import atomic_write
+from pruning.prunable import prunable
+
+
+class Mask(Mapping[str, Tensor]):
+    """Bool tensors by parameter name, shaped like the prunable parameters; true where a weight is kept.
+
+    A mask is a value: its tensors are its own copies and are not to be written to.
+    """
+
+    def __init__(self, entries: Mapping[str, Tensor]) -> None:
+        for name, entry in entries.items():
+            if entry.dtype != torch.bool:
+                raise UsageError(
+                    f"The mask of {name!r} has values of type {entry.dtype}; expected torch.bool"
+                )
+        self._entries = {
+            name: entry.detach().clone(memory_format=torch.contiguous_format)
+            for name, entry in entries.items()
+        }
+
+    @staticmethod
+    def ones(model: nn.Module) -> "Mask":
+        """The mask that keeps every prunable weight, on the weights' device."""
+        return Mask(
+            {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
+        )
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both keep the same weights, wherever the tensors are and in whatever order."""
+        if not isinstance(other, Mask):
+            return NotImplemented
+        return self.keys() == other.keys() and all(
+            torch.equal(self[name].cpu(), other[name].cpu()) for name in self
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Mask({self.kept} of {self.total} weights in {len(self)} layers)"
+
+    @cached_property
+    def total(self) -> int:
+        """The number of weights, kept and pruned."""
+        return sum(entry.numel() for entry in self.values())
+
+    @cached_property
+    def kept(self) -> int:
+        """The number of weights kept."""
+        return sum(int(entry.sum()) for entry in self.values())
+
+    @property
+    def density(self) -> float:
+        """The share of weights kept; 1 for a mask of nothing."""
+        return self.kept / self.total if self.total else 1.0
+
+    def without(self, names: Iterable[str]) -> "Mask":
+        """The mask of the other layers; its density is the one that leaves ``names`` out of the count."""
+        left_out = set(names)
+        return Mask({name: entry for name, entry in self.items() if name not in left_out})
+
+    def to(self, device: torch.device | str) -> "Mask":
+        """The same mask on ``device``."""
+        return Mask({name: entry.to(device) for name, entry in self.items()})
+
+    def check(self, model: nn.Module) -> None:
+        """Raises ``UsageError`` if names or shapes are not those of the model's prunable parameters."""
+        weights = prunable(model)
+        if missing := [name for name in weights if name not in self]:
+            raise UsageError(f"The mask does not fit the model: it has no entry for {', '.join(missing)}")
+        if unknown := [name for name in self if name not in weights]:
+            raise UsageError(f"The mask does not fit the model, which has no prunable {', '.join(unknown)}")
+        for name, weight in weights.items():
+            if self[name].shape != weight.shape:
+                shapes = f"{tuple(self[name].shape)} in the mask and {tuple(weight.shape)} in the model"
+                raise UsageError(f"The mask does not fit the model: {name} has shape {shapes}")
+
+    def applier(self, model: nn.Module) -> Callable[[], None]:
+        """A function that sets the model's pruned weights to zero, made for use after every optimizer step.
+
+        It is one fused operation, without checks or host synchronization. It holds the parameters that the
+        model has now, and masks of their type, device and memory layout: make it after the model has been
+        moved.
+        """
+        self.check(model)
+        weights = [weight.detach() for weight in prunable(model).values()]
+        # Like the weights in every respect, or the fused operation falls back to one kernel for each tensor.
+        factors = [torch.empty_like(weight).copy_(self[name]) for name, weight in prunable(model).items()]
+
+        def apply() -> None:
+            torch._foreach_mul_(weights, factors)
+
+        return apply
+
+    def apply_(self, model: nn.Module) -> None:
+        """Sets the model's pruned weights to zero. For use after every optimizer step see :meth:`applier`."""
+        with torch.no_grad():
+            self.applier(model)()
+
+    def save(self, path: Path) -> None:
+        """Writes the mask as safetensors: plain bool tensors under the parameters' names."""
+        # A safetensors file sorts its tensors; the one metadata entry keeps the model's order.
+        with atomic_write(path) as temporary:
+            save_file(dict(self.to("cpu")), temporary, metadata={"order": json.dumps(list(self))})
+
+    @staticmethod
+    def load(path: Path) -> "Mask":
+        """Reads a mask; a file that is missing or damaged raises ``UsageError``."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = json.loads((file.metadata() or {}).get("order", "null")) or list(file.keys())
+                return Mask({name: file.get_tensor(name) for name in names})
+        except FileNotFoundError as error:
+            raise UsageError(f"{path}: there is no such mask file") from error
+        except (SafetensorError, OSError, ValueError) as error:
+            raise UsageError(
+                f"{path} is damaged ({error}). Delete it and run the same command again."
+            ) from error

@@ -1,0 +1,135 @@
+"""From scores to masks: iteration, schedule, scope, exact counts. The same for every strategy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from pruning.batches import Batches
+from pruning.hparams import PruningHparams
+from pruning.mask import Mask
+from pruning.prunable import ignored_layers, prunable
+from pruning.scorer import Scorer
+from pruning.strategy import Strategy
+
+
+def prune(
+    strategy: Strategy,
+    model: nn.Module,
+    batches: Batches,
+    hparams: PruningHparams,
+    density: float,
+    generator: torch.Generator,
+    mask: Mask | None = None,
+    reporter: Reporter | None = None,
+) -> Mask:
+    """Prunes the weights that score lowest.
+
+    In each of n iterations the strategy scores a copy of the model, masked as far as pruning has come, and
+    the mask shrinks to the next density d_i = d_0^(1 - i/n) * d^(i/n) (exponential) or d_0 (1 - i/n) + d i/n
+    (linear), where d_0 is the density of ``mask``. Exactly round(d_i * total) weights are kept; of equal
+    scores those that come first in the model. What is pruned stays pruned. With the scope "layer" this holds
+    in every layer by itself, and a layer that has fewer weights already keeps them.
+
+    Nothing about ``model`` changes.
+
+    Args:
+        strategy: scores the weights.
+        model: the network whose weights are scored; ``mask`` need not have been applied to it.
+        batches: training data for strategies that look at it.
+        hparams: iterations, schedule, scope and layers to ignore. Which weights are scored and how far a
+            level prunes (``score_at``, ``pruning_fraction``) is the caller's business.
+        density: the share of weights to keep, in [0, 1], of those that are not in a layer to be ignored.
+        generator: for all that is random; one number is drawn from it.
+        mask: where to start; everything if None.
+        reporter: is told the progress of the iterations.
+
+    Returns:
+        The mask on the model's device. Layers to be ignored are as in ``mask``.
+
+    Raises:
+        UsageError: if there is less than ``density`` to start with, if a layer to be ignored does not exist,
+            or if the scores are not finite or not shaped like the prunable parameters.
+    """
+    mask = Mask.ones(model) if mask is None else mask
+    mask.check(model)
+    ignored = ignored_layers(model, hparams.layers_to_ignore)
+    names = [name for name in prunable(model) if name not in ignored]
+    start = mask.without(ignored)
+    if not 0 <= density <= 1:
+        raise UsageError(f"--density={density}: expected a number in [0, 1]")
+    if not names:
+        raise UsageError(
+            f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune"
+        )
+    if round(density * start.total) > start.kept:
+        raise UsageError(
+            f"--density={density}: only {start.density:.6g} of the weights are left to start with"
+        )
+
+    device = next(model.parameters()).device
+    seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
+    scorer = Scorer(strategy, model, batches, seed)
+    alive = {name: entry.to(scorer.device) for name, entry in mask.items()}
+    groups = [names] if hparams.pruning_scope == "global" else [[name] for name in names]
+    densities = [start.without(set(names) - set(group)).density for group in groups]
+
+    iterations = hparams.pruning_iterations
+    with (reporter or Reporter()).progress(f"Pruning with {strategy.name}", iterations) as advance:
+        for iteration in range(1, iterations + 1):
+            scores = scorer(alive)
+            for group, first in zip(groups, densities, strict=True):
+                target = scheduled(
+                    hparams.pruning_schedule, first, min(first, density), iteration / iterations
+                )
+                keep_highest(scores, alive, group, target)
+            advance(1)
+    return Mask(alive).to(device)
+
+
+def scheduled(schedule: str, start: float, end: float, progress: float) -> float:
+    """The density after a share ``progress`` of the iterations; exactly ``end`` when it is 1."""
+    if schedule == "linear":
+        return start * (1 - progress) + end * progress
+    return float(start ** (1 - progress) * end**progress)
+
+
+def keep_highest(
+    scores: dict[str, Tensor], alive: dict[str, Tensor], group: Sequence[str], density: float
+) -> None:
+    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``."""
+    kept = highest(
+        torch.cat([scores[name].flatten() for name in group]),
+        torch.cat([alive[name].flatten() for name in group]),
+        density,
+    )
+    sizes = [alive[name].numel() for name in group]
+    for name, part in zip(group, kept.split(sizes), strict=True):
+        alive[name] = part.view(alive[name].shape)
+
+
+def highest(scores: Tensor, alive: Tensor, density: float) -> Tensor:
+    """The round(density * n) highest of n scores among those alive, as a mask; the first of equals. All flat.
+
+    Never more than are alive. ``scores > threshold`` alone would prune every tie.
+    """
+    keep = min(round(density * scores.numel()), int(alive.sum()))
+    if keep == 0:
+        return torch.zeros_like(alive)
+    threshold = kth_highest(scores, alive, keep)
+    kept = (scores > threshold) & alive
+    ties = ((scores == threshold) & alive).nonzero().flatten()
+    kept[ties[: keep - int(kept.sum())]] = True
+    return kept
+
+
+def kth_highest(scores: Tensor, alive: Tensor, k: int) -> Tensor | float:
+    """The k-th highest of the scores that are alive."""
+    if scores.is_cuda:  # where kthvalue is slow, and refused by deterministic algorithms
+        return scores[alive].sort(descending=True).values[k - 1]
+    values = scores.double().cpu().numpy()[alive.cpu().numpy()]
+    position = len(values) - k
+    return float(np.partition(values, position)[position])  # several times faster than kthvalue

@@ -1,0 +1,96 @@
+"""From a strategy to checked scores: the copies it may spoil, and the circumstances in which it scores them."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from foundations.errors import UsageError
+from pruning.batches import Batches
+from pruning.prunable import prunable
+from pruning.strategy import Strategy
+
+
+class Scorer:
+    """Lets a strategy score copies of a model."""
+
+    def __init__(self, strategy: Strategy, model: nn.Module, batches: Batches, seed: int) -> None:
+        self.strategy = strategy
+        self.seed = seed
+        parameter = next(model.parameters())
+        dtype = strategy.dtype or parameter.dtype
+        # Apple's GPUs have no float64.
+        self.device = torch.device("cpu") if parameter.is_mps and dtype == torch.float64 else parameter.device
+        self.batches = batches.to(self.device, dtype)
+        self.original = copy.deepcopy(model).to(self.device, dtype)
+        self.original.train(strategy.mode == "train").requires_grad_()
+        self.weights = prunable(self.original)
+        self.refreshed = self.refresher() if strategy.spoils_values_only else self.copied
+
+    def __call__(self, alive: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The scores, checked, of the model masked by ``alive``, by parameter name."""
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.mul_(alive[name])
+        generator = torch.Generator().manual_seed(self.seed)
+        with (
+            seeded(self.seed, self.device),
+            torch.autocast(self.device.type, enabled=False),
+            torch.enable_grad(),
+        ):
+            scores = self.strategy.score(self.refreshed(), self.batches, generator)
+        return self.checked(scores)
+
+    def copied(self) -> nn.Module:
+        """A new copy of the model, which may be spoiled."""
+        return copy.deepcopy(self.original)
+
+    def refresher(self) -> Callable[[], nn.Module]:
+        """Gives the same copy each time, its values refreshed: copying takes as long as scoring a ResNet-20."""
+        scratch = self.copied()
+        to, source = tensors(scratch), tensors(self.original)
+
+        def refreshed() -> nn.Module:
+            with torch.no_grad():
+                torch._foreach_copy_(to, source)
+            return scratch
+
+        return refreshed
+
+    def checked(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``scores`` without their graph; ``UsageError`` if they do not fit the model or are not finite."""
+        blame = f"--pruning_strategy={self.strategy.name}: the score of layer"
+        for name, weight in self.weights.items():
+            if name not in scores:
+                raise UsageError(f"{blame} {name} is missing")
+            if scores[name].shape != weight.shape:
+                shapes = f"has shape {tuple(scores[name].shape)}; expected {tuple(weight.shape)}"
+                raise UsageError(f"{blame} {name} {shapes}")
+        if unknown := [name for name in scores if name not in self.weights]:
+            raise UsageError(
+                f"{blame} {unknown[0]} has no weights to go with: the model has no such prunable layer"
+            )
+        scores = {name: scores[name].detach() for name in self.weights}
+        extremes = torch.stack([extreme for score in scores.values() for extreme in score.aminmax()])
+        if not extremes.isfinite().all():
+            name = next(name for name, score in scores.items() if not score.isfinite().all())
+            raise UsageError(f"{blame} {name} is not finite; it was computed in {scores[name].dtype}")
+        return scores
+
+
+def tensors(model: nn.Module) -> list[Tensor]:
+    """The model's parameters and buffers."""
+    return [*model.parameters(), *model.buffers()]
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within it the global random numbers, from which dropout draws, come from ``seed``; afterwards as if
+    untouched."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            torch.cuda.default_generators[device.index].manual_seed(seed)
+        yield

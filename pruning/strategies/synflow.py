@@ -1,0 +1,119 @@
+"""SynFlow: pruning by synaptic flow, iterated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from foundations.errors import UsageError
+from foundations.hparams import hp
+from pruning.batches import Batches
+from pruning.gradients import Gradients, added, gradients
+from pruning.prunable import prunable
+from pruning.strategy import Strategy, strategies
+
+INPUTS = ("ones", "image", "mean", "batch")
+BATCHNORMS = ("eval", "scale", "identity")
+SIGNS = ("absolute", "kept")
+
+
+@strategies.register("synflow")
+@dataclass(frozen=True, kw_only=True)
+class SynFlow(Strategy):
+    """Keeps the weights through which most flows. Score: |w * dR/dw|, R the sum of the network's outputs.
+
+    Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic flow",
+    algorithm 1, with R from equation 4. Two properties of the network that is scored matter:
+
+    *Positivity.* With absolute weights, an input that is nowhere negative and no negative shift, no value
+    inside the network is negative: every ReLU passes everything and no two paths cancel, so that a weight's
+    score is the sum over all paths through it of the product of their weights. On such inputs the network is
+    linear.
+
+    *Conservation* (theorems 1 and 2). In a positively homogeneous network the w * dR/dw that enter a hidden
+    unit, its bias's included, add up to those that leave it, and so to the same total over every cut of the
+    network, with identity paths counted. Every layer then keeps weights as long as each iteration prunes less
+    than the smallest layer's total score ("maximal critical compression").
+
+    What the choices do to them:
+
+    - The inputs: none is ever negative, since images enter as pixels in [0, 1]; normalized ones would be half
+      negative. Both properties hold for all four. ``ones`` uses no data. Where the network is linear,
+      ``batch`` gives the ranks that the average image of the batch would.
+    - ``synflow_batchnorm=scale`` makes BatchNorm the factor |gamma| / sqrt(var + eps) without a shift: both
+      properties hold, after training too. ``identity`` leaves it out: both hold, but what it has learned is
+      ignored. ``eval`` takes it as it stands, with the absolute value of all it holds, the running mean
+      included, as the authors' code does: both hold for a fresh one (mean 0, bias 0); after training the mean
+      is subtracted and the bias added, so conservation is lost, and positivity wherever the mean is larger.
+    - ``synflow_signs=kept`` scores the network with the signs it has: paths cancel and ReLUs block, so there
+      is no positivity. Signed flow is conserved as before; its absolute values, the scores, are not.
+      (Absolute values make up for the lack of data; with data they may go: Bolwerk 2021.)
+
+    Scored in float64: the flow of VGG-16 at initialization is about 1e24, of ResNet-50 1e70, and float32 ends
+    at 3e38.
+    """
+
+    dtype: ClassVar[torch.dtype | None] = torch.float64
+    spoils_values_only: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, Any]] = {"k": "0ep", "pruning_fraction": 0.9, "pruning_iterations": 100}
+
+    synflow_input: str = hp("ones", choices=INPUTS)
+    """What flows in, as pixels in [0, 1]: ones, one training image, the mean of all, or a batch of images."""
+
+    synflow_batchnorm: str = hp("eval", choices=BATCHNORMS)
+    """BatchNorm in the score: as it stands but absolute (eval), a pure factor (scale), left out (identity)."""
+
+    synflow_signs: str = hp("absolute", choices=SIGNS)
+    """Whether all parameters are replaced by their absolute values, or keep their signs."""
+
+    def score(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> dict[str, Tensor]:
+        with torch.no_grad():
+            for name, module in model.named_modules():
+                if isinstance(module, _BatchNorm) and self.synflow_batchnorm != "eval":
+                    drop_shift(name, module)
+                    if self.synflow_batchnorm == "identity":
+                        drop_scale(module)
+            if self.synflow_signs == "absolute":
+                torch._foreach_abs_(
+                    [value for value in model.state_dict().values() if value.is_floating_point()]
+                )
+
+        weights = prunable(model)
+        total: Gradients | None = None
+        for images in self.inputs(batches, generator):
+            total = added(total, gradients(model(images).sum(), weights))
+        assert total is not None, "there is at least one batch"
+        return {name: (weight * g).abs() for (name, weight), g in zip(weights.items(), total, strict=True)}
+
+    def inputs(self, batches: Batches, generator: torch.Generator) -> list[Tensor]:
+        """What flows in, as batches (N, C, H, W)."""
+        if self.synflow_input == "ones":
+            return [torch.ones_like(batches.mean_image)[None]]
+        if self.synflow_input == "mean":
+            return [batches.mean_image[None]]
+        if self.synflow_input == "batch":
+            return list(batches.pixels)
+        images = [image for pixels in batches.pixels for image in pixels]
+        return [images[int(torch.randint(len(images), (), generator=generator))][None]]
+
+
+def drop_shift(name: str, norm: _BatchNorm) -> None:
+    """Makes BatchNorm in eval mode the factor gamma / sqrt(var + eps)."""
+    if norm.running_mean is None:
+        raise UsageError(
+            f"--synflow_batchnorm: layer {name!r} keeps no running statistics, so it is no factor; use eval"
+        )
+    norm.running_mean.zero_()
+    if norm.bias is not None:
+        norm.bias.zero_()
+
+
+def drop_scale(norm: _BatchNorm) -> None:
+    """Makes that factor one."""
+    assert norm.running_var is not None
+    norm.running_var.fill_(1 - norm.eps)
+    if norm.weight is not None:
+        norm.weight.fill_(1)
