@@ -1,6 +1,6 @@
 """Masks and scores for any ``nn.Module``."""
 
-import pruning.strategies  # noqa: F401  registers the strategies that come with the framework
+import pruning.methods  # noqa: F401  registers the strategies that come with the framework
 from pruning.batches import Batches
 from pruning.collapse import empty_layers, has_path
 from pruning.hparams import PruningHparams

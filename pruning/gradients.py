@@ -9,13 +9,9 @@ from torch.nn.functional import cross_entropy
 Gradients = tuple[Tensor, ...]
 
 
-def gradients(
-    output: Tensor, weights: Mapping[str, nn.Parameter], *, create_graph: bool = False
-) -> Gradients:
+def gradients(output: Tensor, weights: Mapping[str, nn.Parameter], *, create_graph: bool = False) -> Gradients:
     """d output / d weight for every weight; zeros for one that the output does not depend on."""
-    return torch.autograd.grad(
-        output, list(weights.values()), create_graph=create_graph, materialize_grads=True
-    )
+    return torch.autograd.grad(output, list(weights.values()), create_graph=create_graph, materialize_grads=True)
 
 
 def loss(model: nn.Module, inputs: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:

@@ -24,20 +24,15 @@ class Mask(Mapping[str, Tensor]):
     def __init__(self, entries: Mapping[str, Tensor]) -> None:
         for name, entry in entries.items():
             if entry.dtype != torch.bool:
-                raise UsageError(
-                    f"The mask of {name!r} has values of type {entry.dtype}; expected torch.bool"
-                )
+                raise UsageError(f"The mask of {name!r} has values of type {entry.dtype}; expected torch.bool")
         self._entries = {
-            name: entry.detach().clone(memory_format=torch.contiguous_format)
-            for name, entry in entries.items()
+            name: entry.detach().clone(memory_format=torch.contiguous_format) for name, entry in entries.items()
         }
 
     @staticmethod
     def ones(model: nn.Module) -> "Mask":
         """The mask that keeps every prunable weight, on the weights' device."""
-        return Mask(
-            {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
-        )
+        return Mask({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
 
     def __getitem__(self, name: str) -> Tensor:
         return self._entries[name]
@@ -52,9 +47,7 @@ class Mask(Mapping[str, Tensor]):
         """Whether both keep the same weights, wherever the tensors are and in whatever order."""
         if not isinstance(other, Mask):
             return NotImplemented
-        return self.keys() == other.keys() and all(
-            torch.equal(self[name].cpu(), other[name].cpu()) for name in self
-        )
+        return self.keys() == other.keys() and all(torch.equal(self[name].cpu(), other[name].cpu()) for name in self)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -135,6 +128,4 @@ class Mask(Mapping[str, Tensor]):
         except FileNotFoundError as error:
             raise UsageError(f"{path}: there is no such mask file") from error
         except (SafetensorError, OSError, ValueError) as error:
-            raise UsageError(
-                f"{path} is damaged ({error}). Delete it and run the same command again."
-            ) from error
+            raise UsageError(f"{path} is damaged ({error}). Delete it and run the same command again.") from error

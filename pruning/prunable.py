@@ -38,17 +38,11 @@ def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str
     ancestry = {name: ancestors(name) for name in prunable(model)}
     ignored: set[str] = set()
     for pattern in layers_to_ignore:
-        matched = {
-            name
-            for name, family in ancestry.items()
-            if any(fnmatchcase(member, pattern) for member in family)
-        }
+        matched = {name for name, family in ancestry.items() if any(fnmatchcase(member, pattern) for member in family)}
         if not matched:
             layers = [name.removesuffix(".weight") for name in ancestry]
             meant = near_misses(pattern, layers)
-            raise UsageError(
-                f"--layers_to_ignore={pattern}: no such layer{meant}; layers: {', '.join(layers)}"
-            )
+            raise UsageError(f"--layers_to_ignore={pattern}: no such layer{meant}; layers: {', '.join(layers)}")
         ignored |= matched
     return ignored
 

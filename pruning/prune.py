@@ -62,13 +62,9 @@ def prune(
     if not 0 <= density <= 1:
         raise UsageError(f"--density={density}: expected a number in [0, 1]")
     if not names:
-        raise UsageError(
-            f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune"
-        )
+        raise UsageError(f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune")
     if round(density * start.total) > start.kept:
-        raise UsageError(
-            f"--density={density}: only {start.density:.6g} of the weights are left to start with"
-        )
+        raise UsageError(f"--density={density}: only {start.density:.6g} of the weights are left to start with")
 
     device = next(model.parameters()).device
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
@@ -82,9 +78,7 @@ def prune(
         for iteration in range(1, iterations + 1):
             scores = scorer(alive)
             for group, first in zip(groups, densities, strict=True):
-                target = scheduled(
-                    hparams.pruning_schedule, first, min(first, density), iteration / iterations
-                )
+                target = scheduled(hparams.pruning_schedule, first, min(first, density), iteration / iterations)
                 keep_highest(scores, alive, group, target)
             advance(1)
     return Mask(alive).to(device)
@@ -97,9 +91,7 @@ def scheduled(schedule: str, start: float, end: float, progress: float) -> float
     return float(start ** (1 - progress) * end**progress)
 
 
-def keep_highest(
-    scores: dict[str, Tensor], alive: dict[str, Tensor], group: Sequence[str], density: float
-) -> None:
+def keep_highest(scores: dict[str, Tensor], alive: dict[str, Tensor], group: Sequence[str], density: float) -> None:
     """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``."""
     kept = highest(
         torch.cat([scores[name].flatten() for name in group]),

@@ -1,4 +1,4 @@
-"""From a strategy to checked scores: the copies it may spoil, and the circumstances in which it scores them."""
+"""From a strategy to checked scores: the copies it may spoil, and the conditions under which it scores."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ class Scorer:
         return copy.deepcopy(self.original)
 
     def refresher(self) -> Callable[[], nn.Module]:
-        """Gives the same copy each time, its values refreshed: copying takes as long as scoring a ResNet-20."""
+        """Gives one copy again and again, its values refreshed: a new one takes as long as a score."""
         scratch = self.copied()
         to, source = tensors(scratch), tensors(self.original)
 
@@ -69,9 +69,7 @@ class Scorer:
                 shapes = f"has shape {tuple(scores[name].shape)}; expected {tuple(weight.shape)}"
                 raise UsageError(f"{blame} {name} {shapes}")
         if unknown := [name for name in scores if name not in self.weights]:
-            raise UsageError(
-                f"{blame} {unknown[0]} has no weights to go with: the model has no such prunable layer"
-            )
+            raise UsageError(f"{blame} {unknown[0]} has no weights to go with: the model has no such prunable layer")
         scores = {name: scores[name].detach() for name in self.weights}
         extremes = torch.stack([extreme for score in scores.values() for extreme in score.aminmax()])
         if not extremes.isfinite().all():

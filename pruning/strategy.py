@@ -92,11 +92,7 @@ def refuse_forgotten_dataclass(name: str, strategy: type[Strategy]) -> None:
     """Raises ``UsageError`` if a field of ``strategy`` is none, for want of the decorator."""
     known = {field.name for field in fields(strategy)}
     for annotated, hint in get_type_hints(strategy).items():
-        if (
-            get_origin(hint) is not ClassVar
-            and annotated not in known
-            and annotated in strategy.__annotations__
-        ):
+        if get_origin(hint) is not ClassVar and annotated not in known and annotated in strategy.__annotations__:
             raise UsageError(
                 f"Pruning strategy {name!r}: {annotated!r} is no field; decorate the class with "
                 "@dataclass(frozen=True, kw_only=True) below @strategies.register"
@@ -107,9 +103,7 @@ def refuse_taken_fields(name: str, strategy: type[Strategy], taken: Iterable[str
     """Raises ``UsageError`` if a field of ``strategy`` has a name in ``taken``: its flag would have two
     meanings."""
     if clash := sorted({field.name for field in fields(strategy)} & set(taken)):
-        raise UsageError(
-            f"Pruning strategy {name!r}: its field {clash[0]!r} is named like a flag of the framework; rename it"
-        )
+        raise UsageError(f"Pruning strategy {name!r}: its field {clash[0]!r} is a flag of the framework; rename it")
 
 
 strategies = StrategyRegistry("pruning strategy", flag="pruning_strategy")

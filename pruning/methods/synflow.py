@@ -64,7 +64,7 @@ class SynFlow(Strategy):
     """What flows in, as pixels in [0, 1]: ones, one training image, the mean of all, or a batch of images."""
 
     synflow_batchnorm: str = hp("eval", choices=BATCHNORMS)
-    """BatchNorm in the score: as it stands but absolute (eval), a pure factor (scale), left out (identity)."""
+    """BatchNorm: as it stands but absolute (eval), as a pure factor (scale), or left out (identity)."""
 
     synflow_signs: str = hp("absolute", choices=SIGNS)
     """Whether all parameters are replaced by their absolute values, or keep their signs."""
@@ -77,9 +77,7 @@ class SynFlow(Strategy):
                     if self.synflow_batchnorm == "identity":
                         drop_scale(module)
             if self.synflow_signs == "absolute":
-                torch._foreach_abs_(
-                    [value for value in model.state_dict().values() if value.is_floating_point()]
-                )
+                torch._foreach_abs_([value for value in model.state_dict().values() if value.is_floating_point()])
 
         weights = prunable(model)
         total: Gradients | None = None

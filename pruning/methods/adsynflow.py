@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from foundations.hparams import hp
-from pruning.strategies.synflow import INPUTS, SynFlow
+from pruning.methods.synflow import INPUTS, SynFlow
 from pruning.strategy import strategies
 
 
