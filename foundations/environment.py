@@ -45,6 +45,16 @@ def commit() -> str | None:
         return None
 
 
+def verify_data(store: Store, data_fingerprint: str) -> None:
+    """Raises ``UsageError`` if the run in ``store`` was computed on other data of the same name."""
+    recorded = store.read_json(FILE)["data_fingerprint"] if store.has(FILE) else data_fingerprint
+    if recorded != data_fingerprint:
+        raise UsageError(
+            f"{store.path} was computed on other data: its fingerprint is {recorded[:12]}, that of the data found now "
+            f"{data_fingerprint[:12]}.\nRestore the data, or choose another --root."
+        )
+
+
 def settle(store: Store, context: Context, data_fingerprint: str) -> None:
     """Records the environment of a new run; goes on with the recorded one in a run begun earlier.
 
@@ -57,12 +67,8 @@ def settle(store: Store, context: Context, data_fingerprint: str) -> None:
     if not store.has(FILE):
         store.write_json(FILE, describe(context, data_fingerprint))
         return
-    recorded = store.read_json(FILE)
-    if recorded["data_fingerprint"] != data_fingerprint:
-        raise UsageError(
-            f"{store.path} was computed on other data: its fingerprint is {recorded['data_fingerprint'][:12]}, that of "
-            f"the data found now {data_fingerprint[:12]}.\nRestore the data, or choose another --root."
-        )
-    if recorded["threads"] != torch.get_num_threads():
-        context.reporter.say(f"Going on with {recorded['threads']} threads, as this run began.")
-        torch.set_num_threads(recorded["threads"])
+    verify_data(store, data_fingerprint)
+    threads = store.read_json(FILE)["threads"]
+    if threads != torch.get_num_threads():
+        context.reporter.say(f"Going on with {threads} threads, as this run began.")
+        torch.set_num_threads(threads)

@@ -7,10 +7,12 @@ registered classes is decoded by its ``kind``.
 
 import ast
 import inspect
+import itertools
 import math
 import textwrap
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dataclasses_json import DataClassJsonMixin, Undefined, config
@@ -79,6 +81,8 @@ class Hparams(DataClassJsonMixin):
 
 def coerce(name: str, value: Any, hint: Any) -> Any:
     """``value`` as the field's type where that loses nothing (1 as 1.0, a list as a tuple, text as a Step)."""
+    if get_origin(hint) is UnionType:  # X | None
+        return None if value is None else coerce(name, value, get_args(hint)[0])
     try:
         if hint is Step and isinstance(value, (str, int)) and not isinstance(value, bool):
             return Step(value)
@@ -94,12 +98,18 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
 
 
 TYPE_NAMES: Mapping[type, str] = {
-    bool: "true or false", int: "a whole number", float: "a number", str: "a text", Step: "a step such as 30ep or 2000it",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Step: "a step such as 30ep or 2000it",
 }
 
 
 def check(item: "Field[Any]", value: Any) -> None:
-    """Raises ``UsageError`` if ``value`` is not finite, or outside the field's choices or interval."""
+    """Raises ``UsageError`` if ``value`` is there but not finite, or outside the field's choices or interval."""
+    if value is None:
+        return
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"--{item.name}={value}: expected a finite number")
     choices = item.metadata.get("choices")
@@ -150,7 +160,7 @@ def field_docs(cls: type) -> dict[str, str]:
         except (OSError, TypeError):  # a class typed at a prompt has no source, so no help texts
             continue
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in itertools.pairwise(body):
             if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
                 continue
             if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):

@@ -36,6 +36,11 @@ class Step(str):
         epochs, iterations = self.removesuffix("it").split("ep")
         return int(epochs) * iterations_per_epoch + int(iterations)
 
+    def certainly_after(self, other: "Step") -> bool:
+        """Whether this step comes after ``other`` however many iterations an epoch has."""
+        mine, others = ([int(part) for part in step.removesuffix("it").split("ep")] for step in (self, other))
+        return mine[0] >= others[0] and mine[1] >= others[1] and mine != others
+
     @property
     def short(self) -> str:
         """For people: ``30ep`` instead of ``30ep0it``."""

@@ -144,11 +144,15 @@ class Store:
         try:
             yield
         except FileNotFoundError as error:
-            raise UsageError(f"{path} is missing. Delete the directory {self.path} and run the same command again.") from error
+            raise UsageError(
+                f"{path} is missing. Delete the directory {self.path} and run the same command again."
+            ) from error
         except (ValueError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError, OSError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UsageError(
-                f"{path} is damaged ({reason[:100]}).\nDelete this file and run the same command again: what it held is computed anew."
+                f"{path} is damaged ({reason[:100]}).
+"
+                "Delete this file and run the same command again: what it held is computed anew."
             ) from error
 
 

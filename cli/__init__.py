@@ -1,0 +1,56 @@
+"""The command line. Importing it imports neither torch nor any package of ours that does."""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+
+from foundations.errors import UsageError, near_misses
+
+COMMANDS: Mapping[str, str] = {
+    "train": "train the full network",
+    "lottery": "train to k, prune, train the subnetwork on; level by level",
+}
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(overview())
+            return 0
+        command, *flags = arguments
+        if command not in COMMANDS:
+            raise UsageError(
+                f"{command}: unknown command{near_misses(command, COMMANDS)}; valid: {', '.join(COMMANDS)}"
+            )
+        code: int = importlib.import_module(f"cli.commands.{command}").run(flags)
+        return code
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        sys.stderr.close()
+        return 1
+
+
+def overview() -> str:
+    """What ``main.py --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "AdSynFlow: lottery tickets, pruning early in training, and stability to SGD noise",
+            "",
+            "usage: python main.py <command> --flag=value ...",
+            "",
+            *lines,
+            "",
+            "python main.py <command> --help lists the command's flags for the chosen model and strategy.",
+        ]
+    )

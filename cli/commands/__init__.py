@@ -1,0 +1,1 @@
+"""One module for each subcommand, with ``run(flags) -> exit code``."""

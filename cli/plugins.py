@@ -1,0 +1,60 @@
+"""Other people's strategies, models, data sets and recipes: files, modules, or installed packages."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+
+GROUP = "adsynflow.plugins"
+
+
+def load_plugins(asked_for: Iterable[str], reporter: Reporter) -> None:
+    """Imports the plug-ins asked for, and the installed ones that announce themselves by an entry point.
+
+    One that was asked for and fails raises ``UsageError`` with its name and error; an installed one that fails is
+    only warned of, since the command may not need it.
+    """
+    for plugin in asked_for:
+        try:
+            import_plugin(plugin)
+        except UsageError as error:
+            raise UsageError(f"--plugin={plugin}: {error}") from error
+        except Exception as error:
+            raise UsageError(f"--plugin={plugin}: {type(error).__name__}: {error}") from error
+    for entry_point in importlib.metadata.entry_points(group=GROUP):
+        try:
+            entry_point.load()
+        except Exception as error:
+            reporter.warn(
+                f"The plug-in {entry_point.name} ({entry_point.value}) failed: {type(error).__name__}: {error}"
+            )
+
+
+def import_plugin(plugin: str) -> None:
+    """Imports a ``.py`` file, once, or a module by name."""
+    if not plugin.endswith(".py"):
+        sys.path.insert(0, str(Path.cwd()))
+        importlib.import_module(plugin)
+        return
+    path = Path(plugin).resolve()
+    if not path.is_file():
+        raise UsageError("no such file")
+    name = f"adsynflow_plugin_{path.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(path):
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise

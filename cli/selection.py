@@ -1,0 +1,110 @@
+"""The first pass over a command line: what was chosen decides which flags there are and what they default to."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cli.flags import Section, make_parser
+from cli.options import LotteryOptions, RunOptions, repeatable
+from cli.plugins import load_plugins
+from foundations.hparams import Hparams, hp
+from foundations.reporting import Reporter
+from models import ModelHparams
+from models.registry import parse as parse_model
+from pruning import PruningHparams, Strategy, strategies
+from pruning.strategy import refuse_taken_fields
+from training.data import DataHparams, find_loader
+from training.hparams import TrainingHparams
+from training.recipes import default_dataset, find_recipe
+
+FRAMEWORK: tuple[type[Hparams], ...] = (
+    RunOptions, LotteryOptions, ModelHparams, DataHparams, TrainingHparams, PruningHparams,
+)  # fmt: skip
+
+ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Hparams):
+    """The flags that other flags depend on."""
+
+    model: str = hp(ModelHparams.model)
+    dataset: str | None = hp(None)
+    pruning_strategy: str = hp(LotteryOptions.pruning_strategy)
+    recipe: str | None = hp(None)
+    plugin: tuple[str, ...] = repeatable()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen model, data set, strategy and the defaults that come with them."""
+
+    strategy: type[Strategy] | None
+    defaults: Mapping[str, Any]
+
+    def section(self, title: str, cls: type[Hparams], *hidden: str) -> Section:
+        """The flags of a dataclass, with the defaults of this selection."""
+        return Section(title, cls, self.defaults, frozenset(hidden))
+
+    def shared_sections(self) -> list[Section]:
+        """The sections of every command that trains."""
+        return [
+            self.section("run", RunOptions),
+            self.section("model", ModelHparams),
+            self.section("data", DataHparams),
+            self.section("training", TrainingHparams),
+        ]
+
+    def strategy_section(self) -> list[Section]:
+        """The chosen strategy's own flags."""
+        if self.strategy is None:
+            return []
+        doc = (self.strategy.__doc__ or "").strip().partition("\n")[0]
+        return [self.section(f"strategy {self.strategy.name}: {doc}", self.strategy)]
+
+    def inapplicable(self) -> dict[str, str]:
+        """Flags of strategies that are not selected, each with the reason why it does not apply."""
+        owners: dict[str, list[str]] = {}
+        for name in strategies:
+            if strategies.get(name) is not self.strategy:
+                for flag in Section(name, strategies.get(name)).values():
+                    owners.setdefault(flag, []).append(name)
+        return {
+            flag: f"belongs to {' or '.join(f'--pruning_strategy={name}' for name in names)}, which is not selected"
+            for flag, names in owners.items()
+        }
+
+
+def select(argv: Sequence[str], *, prunes: bool, reporter: Reporter) -> Selection:
+    """Reads the deciding flags of a command line, plug-ins first.
+
+    Args:
+        prunes: whether the command has a strategy at all.
+
+    Raises:
+        UsageError: for an unknown model, data set, strategy or recipe, or a plug-in that fails.
+    """
+    sections = [Section("", Choice)]
+    given, _ = make_parser("", "", sections).parse_known_args(list(argv))
+    texts = {name: value for name, value in vars(given).items() if name != "help"}
+    load_plugins(texts.get("plugin", ()), reporter)
+    refuse_clashes()
+    chosen = Choice(**{**texts, "plugin": tuple(texts.get("plugin", ()))})
+    parse_model(chosen.model)
+    dataset = chosen.dataset or default_dataset(chosen.model)
+    find_loader(dataset)
+    strategy = strategies.get(chosen.pruning_strategy) if prunes else None
+    defaults = {**find_recipe(chosen.model, dataset, chosen.recipe), "dataset": dataset}
+    if strategy is not None:
+        defaults |= {name: value for name, value in strategy.defaults.items() if value is not None}
+        defaults["score_at"] = strategy.pruning_defaults()["score_at"]
+    defaults |= {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
+    return Selection(strategy, defaults)
+
+
+def refuse_clashes() -> None:
+    """Raises ``UsageError`` if a plug-in's strategy has a field with the name of one of the framework's flags."""
+    taken = {name for cls in FRAMEWORK for name in Section("", cls).values()}
+    for name in strategies:
+        refuse_taken_fields(name, strategies.get(name), taken)

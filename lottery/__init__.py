@@ -1,0 +1,6 @@
+"""The lottery-ticket experiment by levels, and its branches."""
+
+from lottery.desc import LotteryDesc
+from lottery.runner import LotteryRunner
+
+__all__ = ["LotteryDesc", "LotteryRunner"]

@@ -1,0 +1,74 @@
+"""What a mask keeps: by layer and in all, in weights and in multiply-adds."""
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import nn
+
+from models import ImageShape
+from models.cost import output_positions
+from pruning import Mask, empty_layers, has_path
+
+
+def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Collection[str] = ()) -> dict[str, Any]:
+    """The content of ``sparsity_report.json`` for ``model`` under ``mask``.
+
+    ``density`` is the fraction of the prunable weights that is kept, ``sparsity`` is one minus that, and
+    ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. Multiply-adds are those of one image's forward pass through convolutions and linear
+    layers: each kept weight counts once for every position at which it is used.
+    """
+    positions = output_positions(model, shape)
+    counted = mask.without(ignored)
+    layers = [
+        {
+            "name": name,
+            "shape": list(kept.shape),
+            "total": kept.numel(),
+            "kept": int(kept.sum()),
+            "density": int(kept.sum()) / kept.numel(),
+            "ignored": name in ignored,
+            "multiply_adds": int(kept.sum()) * positions[name],
+        }
+        for name, kept in mask.items()
+    ]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {
+        "density": counted.density,
+        "sparsity": 1 - counted.density,
+        "compression": 1 / counted.density if counted.kept else None,
+        "total": counted.total,
+        "kept": counted.kept,
+        "parameters": {"dense": parameters, "kept": parameters - mask.total + mask.kept},
+        "multiply_adds": {
+            "dense": sum(kept.numel() * positions[name] for name, kept in mask.items()),
+            "kept": sum(layer["multiply_adds"] for layer in layers),
+        },
+        "empty_layers": empty_layers(mask),
+        "has_path": has_path(model, mask, (shape.channels, shape.height, shape.width)),
+        "layers": layers,
+    }
+
+
+def training_cost(report: dict[str, Any], *, before_k: int, after_k: int, found_by: int = 0) -> dict[str, int]:
+    """Multiply-adds of a whole training, pre-training included, beside the dense training's.
+
+    A step costs three forward passes an example: one forward, two backward (inputs and weights). What scoring costs
+    is not counted; it is a few passes.
+
+    Args:
+        report: the sparsity report of the subnetwork.
+        before_k: number of training examples seen up to k.
+        after_k: number of training examples seen from there to the end.
+        found_by: multiply-adds of other trainings that the mask was found by (the levels before, if the strategy
+            scores at the end).
+    """
+    dense, kept = 3 * report["multiply_adds"]["dense"], 3 * report["multiply_adds"]["kept"]
+    to_k, after_k = dense * before_k, kept * after_k
+    return {
+        "dense_training": dense * (before_k + after_k),
+        "pretraining": to_k,
+        "subnetwork": after_k,
+        "finding_the_mask": found_by,
+        # A mask found at the end was found by trainings that hold the pre-training already.
+        "total": (found_by or to_k) + after_k,
+    }

@@ -1,0 +1,8 @@
+"""``python main.py <command> --flag=value ...``"""
+
+import sys
+
+from cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

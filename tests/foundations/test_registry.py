@@ -1,0 +1,29 @@
+import pytest
+
+from foundations.errors import UsageError
+from foundations.registry import Registry
+
+
+def fruits() -> Registry[int]:
+    registry: Registry[int] = Registry("fruit", flag="fruit")
+    registry.register("apple")(1)
+    registry.register("banana")(2)
+    return registry
+
+
+def test_an_entry_is_found_by_its_name() -> None:
+    assert fruits().get("banana") == 2
+    assert fruits().names() == ["apple", "banana"]
+    assert "apple" in fruits()
+
+
+def test_an_unknown_name_suggests_a_near_one_and_lists_all() -> None:
+    with pytest.raises(
+        UsageError, match=r"--fruit=aple: unknown fruit \(did you mean 'apple'\?\); valid: apple, banana"
+    ):
+        fruits().get("aple")
+
+
+def test_a_name_can_be_taken_once() -> None:
+    with pytest.raises(UsageError, match="already registered"):
+        fruits().register("apple")(3)

@@ -1,0 +1,106 @@
+import math
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from foundations.store import Store, atomic_write
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+
+    def write() -> None:
+        with atomic_write(target) as path:
+            path.write_text("half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["result.txt"]
+
+
+def test_round_trips(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    store.write_json("a.json", {"x": [1, 2.5, None]})
+    store.write_rows("rows.jsonl", [{"step": 1}, {"step": 2}])
+    tensors = {"w": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)}
+    store.write_tensors("w.safetensors", tensors)
+    store.write_state("state.pt", {"step": 3, "w": tensors["w"]})
+    assert store.read_json("a.json") == {"x": [1, 2.5, None]}
+    assert store.read_rows("rows.jsonl") == [{"step": 1}, {"step": 2}]
+    assert torch.equal(store.read_tensors("w.safetensors")["w"], tensors["w"])
+    assert torch.equal(store.read_state("state.pt")["w"], tensors["w"])
+
+
+def test_what_json_cannot_hold_becomes_null(tmp_path: Path) -> None:
+    Store(tmp_path).write_json("a.json", {"loss": math.nan, "worst": [math.inf, 1.0]})
+    assert Store(tmp_path).read_json("a.json") == {"loss": None, "worst": [None, 1.0]}
+
+
+def test_equal_tensors_are_written_as_equal_bytes(tmp_path: Path) -> None:
+    store, tensors = Store(tmp_path), {"b": torch.ones(3), "a": torch.zeros(2)}
+    store.write_tensors("1", tensors)
+    store.write_tensors("2", dict(reversed(tensors.items())))
+    assert (store / "1").read_bytes() == (store / "2").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("a.json", Store.read_json),
+        ("a.jsonl", Store.read_rows),
+        ("a.pt", Store.read_state),
+        ("a.safetensors", Store.read_tensors),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str, read: object) -> None:
+    (tmp_path / name).write_bytes(b"\x80torn")
+    with pytest.raises(UsageError, match=rf"{name} is damaged .*\n.*run the same command again"):
+        read(Store(tmp_path), name)  # type: ignore[operator]
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
+    torch.save({"attack": Path("x")}, tmp_path / "a.pt")  # an object that needs unpickling
+    with pytest.raises(UsageError, match="damaged"):
+        Store(tmp_path).read_state("a.pt")
+
+
+def test_done_comes_with_the_result(tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    assert not store.done
+    store.finish({"test_accuracy": 0.9})
+    assert store.done
+    assert store.result() == {"test_accuracy": 0.9}
+
+
+def hold(path: Path, held: "multiprocessing.synchronize.Event") -> None:
+    with Store(path).lock(Reporter()):
+        held.set()
+        time.sleep(0.5)
+
+
+class Listener(Reporter):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.heard.append(text)
+
+
+def test_a_second_process_waits_and_says_so(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    held, listener = spawn.Event(), Listener()
+    other = spawn.Process(target=hold, args=(tmp_path, held))
+    other.start()
+    held.wait()
+    with Store(tmp_path).lock(listener):
+        pass
+    other.join()
+    assert "Waiting for another process" in listener.heard[0]

@@ -1,0 +1,19 @@
+"""What a dense training depends on."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from foundations.desc import Desc
+from models import ModelHparams
+from training.data import DataHparams
+from training.hparams import TrainingHparams
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainDesc(Desc):
+    """The trunk: dense training of a model on a data set."""
+
+    kind: ClassVar[str] = "train"
+    model: ModelHparams
+    data: DataHparams
+    training: TrainingHparams

@@ -1,0 +1,32 @@
+"""The hyperparameters of training."""
+
+from dataclasses import dataclass
+
+from foundations.hparams import Hparams, hp
+from foundations.steps import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingHparams(Hparams):
+    """How a network is trained, whatever it is and whatever it is trained on."""
+
+    optimizer: str = hp("momentum", choices=("sgd", "momentum", "nesterov", "adam", "adamw"))
+    """The optimizer; sgd is without momentum."""
+    lr: float = hp(0.1, within="(0, inf)")
+    """Learning rate before any drop."""
+    momentum: float = hp(0.9, within="[0, 1)")
+    """Momentum of the optimizers momentum and nesterov."""
+    training_steps: Step = hp(Step("160ep"))
+    """Length of the whole training, pre-training included."""
+    milestone_steps: tuple[Step, ...] = hp(())
+    """Steps at which the learning rate is multiplied by gamma, separated by commas."""
+    gamma: float = hp(0.1, within="(0, 1]")
+    """Factor of the learning rate at each milestone."""
+    warmup_steps: Step = hp(Step("0ep"))
+    """The learning rate grows linearly from zero over this many steps."""
+    weight_decay: float = hp(0.0, within="[0, inf)")
+    """Weight decay of all parameters (L2; decoupled for adamw)."""
+    label_smoothing: float = hp(0.0, within="[0, 1)")
+    """Label smoothing of the cross entropy that is trained on."""
+    precision: str = hp("fp32", choices=("fp32", "tf32", "bf16"))
+    """Arithmetic of training and evaluation; tf32 is fp32 with tf32 matrix units on CUDA."""

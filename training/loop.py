@@ -1,0 +1,95 @@
+"""The training loop. It trains a segment, so that rewinding, resuming and branching are all the same thing."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.data import DeviceData
+from training.hparams import TrainingHparams
+from training.optimizers import learning_rate
+from training.state import TrainState
+
+ADVANCE_EVERY = 10  # steps between two calls of `advance`
+
+
+def train(
+    state: TrainState,
+    data: DeviceData,
+    hparams: TrainingHparams,
+    *,
+    until: int,
+    advance: Callable[[int], None] = lambda steps: None,
+) -> None:
+    """Trains ``state`` from its iteration to iteration ``until``.
+
+    Training 0 -> b equals training 0 -> a, stopping, saving, restoring, and training a -> b, bit for bit on one
+    device: everything random is drawn by epoch or step from the state's named generators. There is no host
+    synchronization in a step.
+    """
+    state.model.train()
+    with torch.random.fork_rng(), arithmetic(hparams, data.device):
+        while state.iteration < until:
+            epoch, first = divmod(state.iteration, data.iterations_per_epoch)
+            last = min(data.iterations_per_epoch, first + until - state.iteration)
+            if first == 0:
+                state.tally.zero_()
+            plan = data.epoch(*state.noise.epoch(epoch))
+            done = first
+            for index in range(first, last):
+                step(state, *plan.batch(index), hparams, data.iterations_per_epoch)
+                if (index + 1) % ADVANCE_EVERY == 0 or index + 1 == last:
+                    advance(index + 1 - done)
+                    done = index + 1
+
+
+def step(
+    state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, iterations_per_epoch: int
+) -> None:
+    """One optimizer step; the mask is applied after it, since momentum and weight decay move pruned weights."""
+    torch.manual_seed(state.noise.step(state.iteration))
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(hparams, state.iteration, iterations_per_epoch)
+    outputs = state.model(inputs)
+    loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    state.optimizer.step()
+    state.apply_mask()
+    with torch.no_grad():
+        correct = (outputs.argmax(1) == labels).sum()
+        size = torch.full_like(correct, len(labels))
+        state.tally += torch.stack([loss.detach() * size, correct, size]).to(state.tally.dtype)
+    state.iteration += 1
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Mean cross entropy and accuracy (0 to 1) of ``model`` in evaluation mode; its mode is put back."""
+    was_training = model.training
+    model.eval()
+    totals: list[Tensor] = []
+    size = 0
+    for inputs, labels in batches:
+        outputs = model(inputs).float()
+        loss = F.cross_entropy(outputs, labels, reduction="sum")
+        totals.append(torch.stack([loss, (outputs.argmax(1) == labels).sum()]))
+        size += len(labels)
+    model.train(was_training)
+    loss_sum, correct = torch.stack(totals).cpu().double().sum(0).tolist()
+    return {"loss": loss_sum / size, "accuracy": correct / size}
+
+
+@contextlib.contextmanager
+def arithmetic(hparams: TrainingHparams, device: torch.device) -> Iterator[None]:
+    """The precision of everything computed inside."""
+    tf32 = hparams.precision == "tf32"
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=hparams.precision == "bf16"):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

@@ -1,0 +1,122 @@
+"""Recipes: the defaults that go with a model on a data set, as values of flags.
+
+A recipe holds the training hyperparameters, the batch size, how BatchNorm starts, and ``k``, the step up to which
+a strategy that prunes after pre-training trains the full network. Whatever a recipe does not name keeps its
+dataclass's default.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from foundations.errors import UsageError, near_misses
+from foundations.registry import Registry
+from foundations.steps import Step
+from models import family
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Named flag values for a family of models on a data set (``"*"``: on any, or any family)."""
+
+    name: str
+    family: str
+    dataset: str
+    values: Callable[[], Values]
+
+
+recipes: Registry[Recipe] = Registry("recipe")
+
+
+def register(name: str, family: str, dataset: str) -> Callable[[Callable[[], Values]], Callable[[], Values]]:
+    """Decorator of a function without arguments that returns the flags' values.
+
+    The first recipe registered for a pair is its default.
+    """
+
+    def enter(values: Callable[[], Values]) -> Callable[[], Values]:
+        recipes.register(f"{family}/{dataset}/{name}")(Recipe(name, family, dataset, values))
+        return values
+
+    return enter
+
+
+@register("thesis", "cifar_resnet", "cifar10")
+def thesis() -> Values:
+    """Bolwerk 2021, sections 3.2.3 and 4.1, with momentum; SynFlow's ResNet-18 hyperparameters."""
+    return {
+        "batchnorm_init": "ones", "optimizer": "momentum", "lr": 0.01, "training_steps": Step("160ep"),
+        "milestone_steps": (Step("60ep"), Step("120ep")), "gamma": 0.2, "weight_decay": 5e-4, "batch_size": 128,
+        "k": Step("30ep"),
+    }  # fmt: skip
+
+
+@register("open_lth", "cifar_resnet", "*")
+@register("open_lth", "cifar_vgg", "*")
+def open_lth() -> Values:
+    """open_lth's for CIFAR networks; the schedule of Linear Mode Connectivity (Frankle et al. 2020) in epochs.
+
+    ``k`` is where that paper finds the dense ResNet-20 stable, 2000 iterations; in the paper IMP subnetworks are
+    stable earlier.
+    """
+    return {
+        "batchnorm_init": "uniform", "optimizer": "momentum", "lr": 0.1, "training_steps": Step("160ep"),
+        "milestone_steps": (Step("80ep"), Step("120ep")), "gamma": 0.1, "weight_decay": 1e-4, "batch_size": 128,
+        "k": Step("2000it"),
+    }  # fmt: skip
+
+
+@register("open_lth", "mnist_lenet", "*")
+def open_lth_lenet() -> Values:
+    """open_lth's for LeNet, which is stable at initialization on MNIST (Frankle et al. 2020, section 3)."""
+    return {
+        "optimizer": "sgd", "lr": 0.1, "training_steps": Step("40ep"), "batch_size": 128, "k": Step("1ep"),
+    }  # fmt: skip
+
+
+@register("digits", "*", "digits")
+def digits() -> Values:
+    """A short training for 1,437 images of 8x8 pixels."""
+    return {
+        "batchnorm_init": "ones", "optimizer": "momentum", "lr": 0.05, "training_steps": Step("20ep"),
+        "milestone_steps": (Step("12ep"), Step("17ep")), "gamma": 0.1, "weight_decay": 5e-4, "batch_size": 64,
+        "k": Step("4ep"),
+    }  # fmt: skip
+
+
+@register("default", "*", "*")
+def default() -> Values:
+    """For a model or data set of one's own: momentum with two drops, half-way and at three quarters of 40 epochs."""
+    return {
+        "optimizer": "momentum", "lr": 0.05, "training_steps": Step("40ep"),
+        "milestone_steps": (Step("20ep"), Step("30ep")), "gamma": 0.1, "weight_decay": 5e-4, "batch_size": 128,
+        "k": Step("8ep"),
+    }  # fmt: skip
+
+
+def find_recipe(model: str, dataset: str, name: str | None) -> Values:
+    """The values of the recipe called ``name``, or of the pair's default recipe.
+
+    A recipe for just this pair goes before one for any model on the data set, and that before one for the model on
+    any data set. A name that this pair does not have raises ``UsageError``.
+    """
+    fitting = sorted(
+        (recipe for recipe in map(recipes.get, recipes) if recipe.family in (family(model), "*")
+         and recipe.dataset in (dataset, "*")),
+        key=lambda recipe: (recipe.dataset == "*", recipe.family == "*"),
+    )  # fmt: skip
+    chosen = [recipe for recipe in fitting if name in (None, recipe.name)]
+    if not chosen:
+        names = sorted({recipe.name for recipe in fitting})
+        raise UsageError(
+            f"--recipe={name}: no such recipe for {model} on {dataset}{near_misses(str(name), names)}; "
+            f"valid: {', '.join(names)}"
+        )
+    return chosen[0].values()
+
+
+def default_dataset(model: str) -> str:
+    """The data set that a model is made for: the first word of its name if it is one of ours, else cifar10."""
+    return "mnist" if family(model).startswith("mnist_") else "cifar10"
