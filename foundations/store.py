@@ -150,8 +150,7 @@ class Store:
         except (ValueError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError, OSError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UsageError(
-                f"{path} is damaged ({reason[:100]}).
-"
+                f"{path} is damaged ({reason[:100]}).\n"
                 "Delete this file and run the same command again: what it held is computed anew."
             ) from error
 

@@ -155,7 +155,8 @@ class LotteryRunner:
         if not report["has_path"] and not self.allow_collapse:
             raise UsageError(
                 f"Level {level}: {self.desc.strategy.name} leaves no path from input to output "
-                f"(empty: {empty or 'no layer'}); see {here / REPORT}.\nKeep more weights, or train it all the same with --allow_collapse."
+                f"(empty: {empty or 'no layer'}); see {here / REPORT}.\n"
+                "Keep more weights, or train it all the same with --allow_collapse."
             )
         if empty:
             self.context.reporter.warn(f"Level {level}: no weight is left in {empty}")

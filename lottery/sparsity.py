@@ -14,8 +14,9 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
     """The content of ``sparsity_report.json`` for ``model`` under ``mask``.
 
     ``density`` is the fraction of the prunable weights that is kept, ``sparsity`` is one minus that, and
-    ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. Multiply-adds are those of one image's forward pass through convolutions and linear
-    layers: each kept weight counts once for every position at which it is used.
+    ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. Multiply-adds
+    are those of one image's forward pass through convolutions and linear layers: each kept weight counts once for
+    every position at which it is used.
     """
     positions = output_positions(model, shape)
     counted = mask.without(ignored)
