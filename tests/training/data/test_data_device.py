@@ -1,0 +1,196 @@
+"""Batches: order, crops, flips and normalization, on images small enough to follow by eye."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from foundations.errors import UsageError
+from foundations.seeds import Seeds
+from training.data import DataHparams, Dataset, DeviceData, EpochPlan
+
+CPU = torch.device("cpu")
+SQUARE = np.array([[1, 2], [3, 4]], dtype=np.uint8)
+
+
+def device_data(dataset: Dataset, **hparams) -> DeviceData:
+    return DeviceData(dataset, DataHparams(**hparams), CPU)
+
+
+def random_dataset(size: int, classes: int = 3, **options) -> Dataset:
+    """Coloured images of 5x4 pixels, the first pixel of image n holding n; labels in turn."""
+    images = np.random.default_rng(0).integers(0, 256, (size, 5, 4, 3), dtype=np.uint8)
+    labels = np.arange(size) % classes
+    return Dataset.from_arrays(images, labels, images[:6], labels[:6], **options)
+
+
+def pixels(inputs: torch.Tensor, data: DeviceData) -> torch.Tensor:
+    """The bytes behind normalized inputs, (B, H, W, C)."""
+    mean, std = torch.tensor(data.dataset.mean), torch.tensor(data.dataset.std)
+    return ((inputs.permute(0, 2, 3, 1) * std + mean) * 255).round().to(torch.uint8)
+
+
+def epoch(data: DeviceData, number: int = 0) -> EpochPlan:
+    seeds = Seeds(1)
+    return data.epoch(seeds.generator("order", number), seeds.generator("augmentation", number))
+
+
+def cropped(top: int, left: int, flip: bool) -> list[list[int]]:
+    """The 2x2 image 1 2 / 3 4 with a padding of 1, cropped at (top, left) and perhaps mirrored."""
+    data = device_data(Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0], crop_padding=1))
+    plan = EpochPlan(data, torch.tensor([0]), torch.tensor([top]), torch.tensor([left]), torch.tensor([flip]))
+    return pixels(plan.batch(0)[0], data)[0, :, :, 0].tolist()
+
+
+def test_crops_and_flips_by_hand():
+    assert cropped(1, 1, flip=False) == [[1, 2], [3, 4]]
+    assert cropped(1, 1, flip=True) == [[2, 1], [4, 3]]
+    assert cropped(0, 0, flip=False) == [[0, 0], [0, 1]]
+    assert cropped(0, 0, flip=True) == [[0, 0], [1, 0]]
+    assert cropped(2, 1, flip=False) == [[3, 4], [0, 0]]
+    assert cropped(2, 0, flip=True) == [[3, 0], [0, 0]]
+
+
+def test_normalization_by_hand():
+    data = device_data(Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0]), do_not_augment=True)
+    # Mean 2.5, variance 1.25.
+    expected = torch.tensor([[[[-1.5, -0.5], [0.5, 1.5]]]]) / 1.25**0.5
+    torch.testing.assert_close(epoch(data).batch(0)[0], expected)
+    torch.testing.assert_close(next(data.evaluation_batches("test"))[0], expected)
+
+
+def test_channels_are_normalized_each_by_its_own():
+    dataset = random_dataset(50)
+    inputs, _ = next(device_data(dataset).evaluation_batches("train"))
+    flat = inputs.double().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(flat.mean(1), torch.zeros(3).double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(flat.std(1, correction=0), torch.ones(3).double(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_an_epoch_shows_every_image_once(augment):
+    images = np.arange(1, 11, dtype=np.uint8).reshape(10, 1, 1).repeat(3, 1).repeat(3, 2)
+    labels = np.arange(10)
+    dataset = Dataset.from_arrays(images, labels, images, labels, crop_padding=1)
+    data = device_data(dataset, batch_size=4, do_not_augment=not augment)
+    plan = epoch(data)
+    batches = [plan.batch(number) for number in range(data.iterations_per_epoch)]
+    assert [len(labels) for _, labels in batches] == [4, 4, 2]
+    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(10))
+    for inputs, labels in batches:  # image n is filled with n + 1, and any crop keeps its centre
+        assert pixels(inputs, data)[:, 1, 1, 0].tolist() == (labels + 1).tolist()
+
+
+def test_all_crops_and_both_flips_occur():
+    data = device_data(random_dataset(600, crop_padding=1))
+    plan = epoch(data)
+    assert plan.top.unique().tolist() == plan.left.unique().tolist() == [0, 1, 2]
+    assert plan.flip.unique().tolist() == [False, True]
+    assert not torch.equal(plan.top, plan.left)
+
+
+def test_without_augmentation_batches_are_the_images_themselves():
+    dataset = random_dataset(20)
+    for data in (
+        device_data(dataset, do_not_augment=True),
+        device_data(replace(dataset, crop_padding=0, flip=False)),
+    ):
+        plan = epoch(data)
+        assert torch.equal(pixels(plan.batch(0)[0], data), dataset.train.images[plan.order])
+
+
+def test_a_batch_depends_on_the_generators_alone():
+    data = device_data(random_dataset(40), batch_size=16)
+    before = torch.get_rng_state()
+    first, again, other = (epoch(data, number).batch(1) for number in (0, 0, 1))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_order_and_augmentation_have_generators_of_their_own():
+    data, seeds = device_data(random_dataset(40)), Seeds(1)
+    plan = data.epoch(seeds.generator("order"), seeds.generator("augmentation"))
+    other = data.epoch(seeds.generator("order"), seeds.generator("another augmentation"))
+    assert torch.equal(plan.order, other.order)
+    assert not torch.equal(plan.top, other.top)
+    assert not torch.equal(plan.flip, other.flip)
+
+
+def test_inputs_are_channels_last_float32():
+    inputs, labels = epoch(device_data(random_dataset(10))).batch(0)
+    assert inputs.shape == (10, 3, 5, 4)
+    assert inputs.dtype == torch.float32
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    assert labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_evaluation_goes_through_the_split_in_order(split):
+    dataset = random_dataset(11)
+    data, part = device_data(dataset), getattr(dataset, split)
+    batches = list(data.evaluation_batches(split, batch_size=4))
+    assert torch.equal(torch.cat([pixels(inputs, data) for inputs, _ in batches]), part.images)
+    assert torch.equal(torch.cat([labels for _, labels in batches]), part.labels)
+
+
+def test_evaluation_of_some_images_takes_the_same_ones_of_every_class():
+    data = device_data(random_dataset(30))
+    first, again = (list(data.evaluation_batches("train", batch_size=4, limit=9)) for _ in range(2))
+    assert torch.cat([labels for _, labels in first]).bincount().tolist() == [3, 3, 3]
+    assert all(torch.equal(one[0], other[0]) for one, other in zip(first, again, strict=True))
+    assert sum(len(labels) for _, labels in data.evaluation_batches("train", limit=99)) == 30
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="valid: train, test"):
+        next(device_data(random_dataset(6)).evaluation_batches("validation"))
+
+
+def test_pruning_batches_are_balanced_distinct_and_not_augmented():
+    dataset = random_dataset(60)
+    data = device_data(dataset)
+    batches = data.pruning_batches(2, 9, torch.Generator().manual_seed(0))
+    assert [labels.bincount().tolist() for _, labels in batches] == [[3, 3, 3], [3, 3, 3]]
+    images = torch.cat([pixels(inputs, data) for inputs, _ in batches])
+    places = [(dataset.train.images == image).flatten(1).all(1).nonzero().item() for image in images]
+    assert len(set(places)) == 18
+
+
+def test_pruning_batches_hold_pixels_and_the_mean_image():
+    dataset = random_dataset(12)
+    data = device_data(dataset)
+    batches = data.pruning_batches(2, 4, torch.Generator().manual_seed(0))
+    for (inputs, _), unit in zip(batches, batches.pixels, strict=True):
+        assert torch.equal((unit * 255).round().to(torch.uint8).permute(0, 2, 3, 1), pixels(inputs, data))
+        assert 0 <= unit.min() <= unit.max() <= 1
+    mean = dataset.train.images.double().mean(0).permute(2, 0, 1) / 255
+    torch.testing.assert_close(batches.mean_image, mean.float())
+
+
+def test_pruning_batches_come_from_their_generator():
+    data = device_data(random_dataset(60))
+    first, again, other = (data.pruning_batches(1, 12, torch.Generator().manual_seed(seed))[0][0] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_unbalanced_pruning_batches_go_by_chance():
+    labels = np.array([0] * 90 + [1] * 10)
+    images = np.zeros((100, 2, 2), np.uint8)
+    data = device_data(Dataset.from_arrays(images, labels, images, labels))
+    generator = torch.Generator().manual_seed(0)
+    chance = data.pruning_batches(1, 50, generator, balanced=False)[0][1].bincount()
+    assert chance[0] > 40
+    # Ten of the small class is all there are; the rest is of the other.
+    assert data.pruning_batches(1, 50, generator)[0][1].bincount().tolist() == [40, 10]
+    assert data.pruning_batches(1, 16, generator)[0][1].bincount().tolist() == [8, 8]
+
+
+def test_pruning_batches_of_a_small_training_set():
+    data = device_data(random_dataset(10))
+    assert len(data.pruning_batches(1, 128, torch.Generator())[0][1]) == 10
+    with pytest.raises(UsageError, match="--pruning_batches=3: 10 training images make 2 batches of 8"):
+        data.pruning_batches(3, 8, torch.Generator())

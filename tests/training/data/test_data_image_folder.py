@@ -1,0 +1,186 @@
+"""Folders of images and their cache, on images of 3x2 pixels."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from training.data import DataHparams, Dataset, load
+from training.data import image_folder as module
+
+COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
+
+
+class Recorder(Reporter):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.progressed: list[tuple[str, int, int]] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    @contextmanager
+    def progress(self, description: str, total: int, unit: str = "") -> Iterator:
+        steps: list[int] = []
+        yield steps.append
+        self.progressed.append((description, total, sum(steps)))
+
+
+def write_image(path: Path, mode: str = "RGB", colour=(0, 255, 0), size=(3, 2)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+
+
+@pytest.fixture
+def pets(tmp_path) -> Path:
+    """A data directory with an image folder: per class two training images and a test image."""
+    for split, names in (("train", ("1.png", "2.png")), ("test", ("3.png",))):
+        for label, colour in COLOURS.items():
+            for name in names:
+                write_image(tmp_path / "pets" / split / label / name, colour=colour)
+    return tmp_path
+
+
+def load_pets(data_dir: Path, reporter: Reporter | None = None) -> Dataset:
+    return load(DataHparams(dataset="image_folder:pets"), data_dir, reporter or Reporter())
+
+
+def test_images_are_read_class_by_class(pets):
+    dataset = load_pets(pets)
+    assert dataset.class_names == ("cat", "dog")
+    assert dataset.train.labels.tolist() == [0, 0, 1, 1]
+    assert dataset.test.labels.tolist() == [0, 1]
+    assert str(dataset.shape) == "3x2x3 with 2 classes"
+    for split in (dataset.train, dataset.test):
+        for image, label in zip(split.images, split.labels, strict=True):
+            colour = torch.tensor(list(COLOURS.values())[label])
+            assert (image == colour).all()
+
+
+def test_decoding_shows_its_progress_once_and_is_then_cached(pets):
+    reporter = Recorder()
+    first = load_pets(pets, reporter)
+    assert reporter.progressed == [("Decoding pets", 6, 6)]
+    written = (pets / "pets.cache.safetensors").stat().st_mtime_ns
+    again = load_pets(pets, reporter)
+    assert len(reporter.progressed) == 1
+    assert (pets / "pets.cache.safetensors").stat().st_mtime_ns == written
+    assert torch.equal(first.train.images, again.train.images)
+    assert first.fingerprint == again.fingerprint
+
+
+def touch(pets: Path) -> None:
+    os.utime(pets / "pets/train/cat/1.png", ns=(1, 1))
+
+
+def add(pets: Path) -> None:
+    write_image(pets / "pets/test/dog/4.png")
+
+
+def remove(pets: Path) -> None:
+    (pets / "pets/train/cat/1.png").unlink()
+
+
+def damage(pets: Path) -> None:
+    (pets / "pets.cache.safetensors").write_bytes(b"\0" * 100)
+
+
+@pytest.mark.parametrize("change", [touch, add, remove, damage])
+def test_a_change_makes_the_cache_anew(pets, change):
+    reporter = Recorder()
+    load_pets(pets, reporter)
+    change(pets)
+    changed = load_pets(pets, reporter)
+    assert len(reporter.progressed) == 2
+    assert load_pets(pets, reporter).fingerprint == changed.fingerprint
+    assert len(reporter.progressed) == 2
+
+
+def test_gray_images_stay_gray_unless_one_has_colour(pets):
+    shutil.rmtree(pets / "pets")
+    for split in ("train", "test"):
+        write_image(pets / "pets" / split / "cat/1.png", "L", 7)
+    dataset = load_pets(pets)
+    assert dataset.shape.channels == 1
+    assert dataset.train.images.unique().tolist() == [7]
+    write_image(pets / "pets/test/cat/2.png", "RGB", (1, 2, 3))
+    dataset = load_pets(pets)
+    assert dataset.shape.channels == 3
+    assert dataset.train.images.unique().tolist() == [7]
+    assert dataset.test.images[1, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_an_unreadable_image_is_named_and_nothing_is_written(pets):
+    path = pets / "pets/train/dog/2.png"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UsageError, match=rf"^--dataset=image_folder:pets: {path} cannot be read \(.*\)$"):
+        load_pets(pets)
+    path.write_text("no image")
+    with pytest.raises(UsageError, match=r"2.png cannot be read \(not an image\)"):
+        load_pets(pets)
+    assert [entry.name for entry in pets.iterdir()] == ["pets"]
+
+
+def test_more_than_eight_bits_are_refused(pets):
+    Image.fromarray(np.full((2, 3), 40000, dtype=np.uint16)).save(pets / "pets/train/dog/2.png")
+    with pytest.raises(UsageError, match="more than 8 bits"):
+        load_pets(pets)
+
+
+def test_the_first_image_of_another_size_is_named(pets):
+    write_image(pets / "pets/train/dog/2.png", size=(4, 2))
+    with pytest.raises(UsageError, match=r"dog/2.png has 4x2 pixels, but .*cat/1.png has 3x2"):
+        load_pets(pets)
+
+
+def test_other_files_are_passed_over(pets):
+    (pets / "pets/train/cat/._1.png").write_text("what macOS leaves behind")
+    (pets / "pets/train/cat/readme.txt").write_text("cats")
+    (pets / "pets/train/.cache").mkdir()
+    assert len(load_pets(pets).train) == 4
+
+
+def test_missing_and_empty_directories_are_named(pets):
+    folder = pets / "pets"
+    (folder / "test/dog/3.png").unlink()
+    with pytest.raises(UsageError, match=f"{folder}/test/dog: no images in it"):
+        load_pets(pets)
+    (folder / "test/dog").rmdir()
+    with pytest.raises(UsageError, match="the same classes, but only one has 'dog'"):
+        load_pets(pets)
+    shutil.rmtree(folder / "test/cat")
+    with pytest.raises(UsageError, match=f"{folder}/test: no class in it"):
+        load_pets(pets)
+    shutil.rmtree(folder / "test")
+    with pytest.raises(UsageError, match=f"{folder}/test is missing"):
+        load_pets(pets)
+
+
+def test_a_directory_that_cannot_be_written_is_reported_and_does_not_matter(pets):
+    (pets / "pets.cache.safetensors").mkdir()  # nothing can take its place
+    reporter = Recorder()
+    for _ in range(2):
+        assert len(load_pets(pets, reporter).train) == 4
+    assert len(reporter.progressed) == 2
+    assert "cannot be kept in" in reporter.warnings[0]
+    assert sorted(entry.name for entry in pets.iterdir()) == ["pets", "pets.cache.safetensors"]
+
+
+def test_an_interrupted_decoding_leaves_nothing(pets, monkeypatch):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "decode_one", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        load_pets(pets)
+    assert [entry.name for entry in pets.iterdir()] == ["pets"]

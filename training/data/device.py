@@ -1,0 +1,184 @@
+"""A data set that lives on the device as bytes and is augmented there, batch by batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from foundations.errors import UsageError
+from foundations.seeds import Seeds
+from models.shape import ImageShape
+from pruning import Batches
+from training.data.dataset import Dataset
+from training.data.hparams import DataHparams
+from training.data.sampling import draw_balanced, draw_stratified
+
+Pair = tuple[Tensor, Tensor]
+
+
+class DeviceData:
+    """The batches of a data set, on ``device``.
+
+    Images of a batch are float32 (B, C, H, W) in channels-last memory order, (pixel - mean) / std with the
+    mean and std of each channel over the data set; labels are int64 (B,).
+
+    Args:
+        dataset: the decoded data set, already transformed (see ``load``), on the CPU.
+        hparams: batch size and whether to augment.
+        device: where the batches are wanted.
+    """
+
+    def __init__(self, dataset: Dataset, hparams: DataHparams, device: torch.device) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.batch_size = hparams.batch_size
+        self.padding = 0 if hparams.do_not_augment else dataset.crop_padding
+        self.flip = dataset.flip and not hparams.do_not_augment
+        # Padding is black: it comes before normalization.
+        padded = F.pad(dataset.train.images, (0, 0, *[self.padding] * 4))
+        self.padded_size = padded.shape[1], padded.shape[2]
+        self.train_pixels = padded.to(device).view(-1, dataset.channels)
+        self.train_labels = dataset.train.labels.to(device)
+        self.test_images = dataset.test.images.to(device)
+        self.test_labels = dataset.test.labels.to(device)
+        self.rows = torch.arange(dataset.height, device=device)
+        self.columns = torch.arange(dataset.width, device=device)
+        # By channel, repeated along a row of pixels: arithmetic by threes is ten times slower.
+        self.offset = (255 * torch.tensor(dataset.mean)).repeat(dataset.width).to(device)
+        self.scale = (1 / (255 * torch.tensor(dataset.std))).repeat(dataset.width).to(device)
+
+    @property
+    def shape(self) -> ImageShape:
+        """What a model is told."""
+        return self.dataset.shape
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the decoded data set, before any transformation."""
+        return self.dataset.fingerprint
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """ceil(N / batch size): the last batch of an epoch may be smaller, none is dropped."""
+        return -(-len(self.dataset.train) // self.batch_size)
+
+    @cached_property
+    def mean_image(self) -> Tensor:
+        """The average training image, (C, H, W) in [0, 1], summed in whole numbers."""
+        images = self.dataset.train.images
+        total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64))
+        return (total.double() / (255 * len(images))).float().permute(2, 0, 1).contiguous().to(self.device)
+
+    def epoch(self, order_generator: torch.Generator, augment_generator: torch.Generator) -> "EpochPlan":
+        """Draws an epoch's order, crops and flips on the CPU, and brings them to the device at once."""
+        size = len(self.dataset.train)
+        order = torch.randperm(size, generator=order_generator)
+        corners = torch.randint(2 * self.padding + 1, (2, size), generator=augment_generator)
+        flips = torch.randint(2 if self.flip else 1, (size,), generator=augment_generator)
+        top, left = corners.to(self.device)
+        return EpochPlan(self, order.to(self.device), top, left, flips.bool().to(self.device))
+
+    def evaluation_batches(self, split: str, batch_size: int = 1000, limit: int | None = None) -> Iterator[Pair]:
+        """The images of ``split`` ("train" or "test") as they are, in the data set's order.
+
+        ``limit`` takes so many of them only: always the same ones, of each class in proportion.
+        """
+        part = self.dataset.train if split == "train" else self.dataset.test
+        chosen = None
+        if limit is not None and limit < len(part):
+            chosen = draw_stratified(part.labels, limit, Seeds(0).generator("evaluation subset")).to(self.device)
+        images, labels = self._split(split)
+        for start in range(0, len(part) if chosen is None else len(chosen), batch_size):
+            where = slice(start, start + batch_size) if chosen is None else chosen[start : start + batch_size]
+            yield self.normalize(images[where]), labels[where]
+
+    def pruning_batches(self, num: int, batch_size: int, generator: torch.Generator, balanced: bool = True) -> Batches:
+        """``num`` batches of distinct training images, not augmented, drawn from ``generator``.
+
+        By default there are equally many images of each class, as far as that goes. Where the training set is
+        smaller than a batch, the batch is the training set.
+
+        Raises:
+            UsageError: an epoch has fewer than ``num`` batches.
+        """
+        size = len(self.dataset.train)
+        available = -(-size // batch_size)
+        if num > available:
+            raise UsageError(
+                f"--pruning_batches={num}: {size} training images make {available} batches of {batch_size}"
+            )
+        count = min(num * batch_size, size)
+        if balanced:
+            indices = draw_balanced(self.dataset.train.labels, count, generator)
+        else:
+            indices = torch.randperm(size, generator=generator)[:count]
+        images, labels = self._split("train")
+        chosen = indices.to(self.device).split(batch_size)
+        raw = [images[batch] for batch in chosen]
+        return Batches(
+            pairs=[(self.normalize(image), labels[batch]) for image, batch in zip(raw, chosen, strict=True)],
+            pixels=[image.permute(0, 3, 1, 2).float() / 255 for image in raw],
+            mean_image=self.mean_image,
+        )
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """(B, H, W, C) bytes -> (B, C, H, W) float32, channels last.
+
+        Subtraction and multiplication are two steps, so that no machine fuses them: same bits everywhere.
+        """
+        rows = images.flatten(2).float().sub_(self.offset).mul_(self.scale)
+        return rows.view(images.shape).permute(0, 3, 1, 2)
+
+    def _split(self, split: str) -> Pair:
+        """Images (N, H, W, C), uint8, without padding, and labels, on the device."""
+        if split == "test":
+            return self.test_images, self.test_labels
+        if split != "train":
+            raise ValueError(f"no split {split!r}; valid: train, test")
+        padded = self.train_pixels.view(-1, *self.padded_size, self.dataset.channels)
+        _, height, width = padded.shape[:3]
+        edge = self.padding
+        return padded[:, edge : height - edge, edge : width - edge], self.train_labels
+
+
+@dataclass(frozen=True, eq=False)
+class EpochPlan:
+    """An epoch's random choices, on the device: at each place of the order an image, its crop and its flip.
+
+    Args:
+        data: where the images are.
+        order: (N,) a permutation of the training images.
+        top: (N,) first row of the crop in the padded image.
+        left: (N,) first column.
+        flip: (N,) bool, whether the crop is mirrored.
+    """
+
+    data: DeviceData
+    order: Tensor
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+
+    def __len__(self) -> int:
+        return self.data.iterations_per_epoch
+
+    def batch(self, number: int) -> Pair:
+        """Batch ``number`` of the epoch: (inputs, labels). Nothing here waits for the device.
+
+        Crop and flip are folded into the places that are fetched, so that every pixel is touched once.
+        """
+        data = self.data
+        part = slice(number * data.batch_size, (number + 1) * data.batch_size)
+        index = self.order[part]
+        rows = self.top[part, None] + data.rows
+        across = torch.where(self.flip[part, None], data.columns.flip(0), data.columns)
+        columns = self.left[part, None] + across
+        height, width = data.padded_size
+        places = ((index[:, None] * height + rows) * width)[:, :, None] + columns[:, None, :]
+        images = data.train_pixels.index_select(0, places.flatten())
+        shape = (len(index), len(data.rows), len(data.columns), -1)
+        return data.normalize(images.view(shape)), data.train_labels.index_select(0, index)

@@ -1,0 +1,28 @@
+"""What a run is trained on, as hyperparameters."""
+
+from dataclasses import dataclass
+
+from foundations.hparams import Hparams, hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataHparams(Hparams):
+    """The data set, the size of a batch, and what is done to the training images and labels."""
+
+    dataset: str = "cifar10"
+    """Data set: a registered name, or image_folder:NAME for images in --data_dir/NAME/{train,test}/CLASS/."""
+
+    batch_size: int = hp(128, within="[1, inf)")
+    """Images in a training step; the last batch of an epoch may be smaller."""
+
+    do_not_augment: bool = False
+    """Train on the images as they are, without random crops and flips."""
+
+    subsample_fraction: float = hp(1.0, within="(0, 1]")
+    """Fraction of the training images that is kept, in the same proportion of every class."""
+
+    random_labels_fraction: float = hp(0.0, within="[0, 1]")
+    """Fraction of the training labels that is replaced by a random class (the right one, now and then)."""
+
+    transformation_seed: int = hp(0, within="[0, inf)")
+    """Seed of the subsample and of the random labels; the same for all replicates."""

@@ -1,0 +1,35 @@
+"""Decoded images on disk, so that a folder of images is decoded only once."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from foundations.reporting import Reporter
+from foundations.store import atomic_write
+
+SOURCE = "source"
+
+
+def read_cache(path: Path, source: str) -> Tensor | None:
+    """What :func:`write_cache` stored for ``source``; None if there is no such file, or it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get(SOURCE) != source:
+                return None
+            images: Tensor = file.get_tensor("images")
+            return images
+    except (SafetensorError, OSError):
+        return None
+
+
+def write_cache(path: Path, source: str, images: Tensor, reporter: Reporter) -> None:
+    """Stores the images decoded from ``source`` (a digest); where that is impossible, says so and goes on."""
+    try:
+        with atomic_write(path) as temporary:
+            save_file({"images": images}, temporary, metadata={SOURCE: source})
+    except (OSError, SafetensorError) as error:
+        reporter.warn(f"The decoded images cannot be kept in {path} ({error}); they are decoded each time.")

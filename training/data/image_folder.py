@@ -1,0 +1,150 @@
+"""Data sets that are folders of images, ``<name>/{train,test}/<class>/<image>``, decoded only once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from foundations.store import digest
+from training.data.dataset import Dataset
+from training.data.image_cache import read_cache, write_cache
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+SPLITS = ("train", "test")
+ADVANCE_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in an image folder, training images first, sorted by class and file name.
+
+    ``digest`` changes whenever a file is added, removed, renamed or written.
+    """
+
+    class_names: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    train_size: int
+    digest: str
+
+
+def read_image_folder(
+    name: str, data_dir: Path, reporter: Reporter, *, dataset: str, crop_padding: int = 4, flip: bool = True
+) -> Dataset:
+    """The images of ``<data_dir>/<name>/{train,test}/<class>/``, classes in alphabetical order.
+
+    All images must be of one size. They stay gray if all of them are, else all become RGB. Decoded, they are
+    kept in ``<data_dir>/<name>.cache.safetensors`` and read from there until a file changes.
+
+    Args:
+        name: the folder.
+        data_dir: the directory of all data sets.
+        reporter: shows the progress of decoding.
+        dataset: the value of ``--dataset``, for error messages.
+        crop_padding: see ``Dataset``.
+        flip: see ``Dataset``.
+
+    Raises:
+        UsageError: a directory is absent or empty, the classes of the two splits differ, or an image is
+            unreadable or of another size; nothing is written then.
+    """
+    folder, cache = data_dir / name, data_dir / f"{name}.cache.safetensors"
+    try:
+        listing = list_images(folder)
+        images = read_cache(cache, listing.digest)
+        if images is None:
+            images = torch.from_numpy(decode(listing, name, reporter))
+            write_cache(cache, listing.digest, images, reporter)
+    except UsageError as error:
+        raise UsageError(f"--dataset={dataset}: {error}") from error
+    labels, end = torch.tensor(listing.labels), listing.train_size
+    return Dataset.from_arrays(
+        images[:end], labels[:end], images[end:], labels[end:], listing.class_names,
+        crop_padding=crop_padding, flip=flip,
+    )  # fmt: skip
+
+
+def list_images(folder: Path) -> Listing:
+    """Finds the images of both splits; files that are no images by their name are passed over."""
+    classes = {split: subdirectories(folder / split) for split in SPLITS}
+    if classes["train"] != classes["test"]:
+        odd = sorted(set(classes["train"]) ^ set(classes["test"]))[0]
+        raise UsageError(f"{folder}: train and test must have the same classes, but only one has {odd!r}")
+    paths: list[str] = []
+    labels: list[int] = []
+    manifest: list[str] = []
+    train_size = 0
+    for split in SPLITS:
+        for label, name in enumerate(classes[split]):
+            directory = folder / split / name
+            with os.scandir(directory) as entries:
+                found = sorted((entry for entry in entries if is_image(entry)), key=lambda entry: entry.name)
+            if not found:
+                raise UsageError(f"{directory}: no images in it (files in {' '.join(SUFFIXES)})")
+            for entry in found:
+                status = entry.stat()
+                manifest.append(f"{split}/{name}/{entry.name} {status.st_size} {status.st_mtime_ns}")
+                paths.append(entry.path)
+                labels.append(label)
+        if split == "train":
+            train_size = len(paths)
+    summary = digest("\n".join(manifest).encode(errors="surrogateescape"))
+    return Listing(tuple(classes["train"]), tuple(paths), tuple(labels), train_size, summary)
+
+
+def subdirectories(directory: Path) -> list[str]:
+    """The names of the classes, sorted."""
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is missing; images are looked for in {directory}/CLASS/")
+    visible = (path for path in directory.iterdir() if not path.name.startswith("."))
+    names = sorted(path.name for path in visible if path.is_dir())
+    if not names:
+        raise UsageError(f"{directory}: no class in it; images are looked for in {directory}/CLASS/")
+    return names
+
+
+def is_image(entry: "os.DirEntry[str]") -> bool:
+    """Whether a name is that of an image; hidden files (macOS leaves some beside images) are not."""
+    return entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
+
+
+def decode(listing: Listing, name: str, reporter: Reporter) -> np.ndarray:
+    """All images, (N, H, W, C), uint8.
+
+    In one thread: more made it no faster, since small images spend their time in Python, and processes would
+    need most of the time they save for importing PyTorch.
+    """
+    size = len(listing.paths)
+    first, _ = decode_one(listing.paths[0])
+    images = np.empty((size, *first.shape), dtype=np.uint8)
+    all_gray = True
+    with reporter.progress(f"Decoding {name}", size, "images") as advance:
+        for index, path in enumerate(listing.paths):
+            image, gray = decode_one(path)
+            if image.shape != first.shape:
+                raise UsageError(
+                    f"{path} has {image.shape[1]}x{image.shape[0]} pixels, but {listing.paths[0]} has "
+                    f"{first.shape[1]}x{first.shape[0]}; all images must be of one size"
+                )
+            images[index] = image
+            all_gray &= gray
+            if (index + 1) % ADVANCE_EVERY == 0 or index + 1 == size:
+                advance(index % ADVANCE_EVERY + 1)
+    return np.ascontiguousarray(images[..., :1]) if all_gray else images
+
+
+def decode_one(path: str) -> tuple[np.ndarray, bool]:
+    """An image as RGB (H, W, 3), uint8, and whether it was gray; unreadable: ``UsageError``."""
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":
+                raise ValueError("more than 8 bits per pixel")
+            return np.asarray(image.convert("RGB")), image.mode in ("1", "L")
+    except Exception as error:  # damaged files make PIL raise nearly anything
+        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise UsageError(f"{path} cannot be read ({reason})") from error
