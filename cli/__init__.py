@@ -1,8 +1,10 @@
 """The command line. Importing it imports neither torch nor any package of ours that does."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from foundations.errors import UsageError, near_misses
 
@@ -12,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
 }
 
 INTERRUPTED = 130
+PACKAGES = ("foundations", "models", "pruning", "training", "lottery")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(
                 f"{command}: unknown command{near_misses(command, COMMANDS)}; valid: {', '.join(COMMANDS)}"
             )
+        refuse_shadows()
         code: int = importlib.import_module(f"cli.commands.{command}").run(flags)
         return code
     except UsageError as error:
@@ -37,6 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
         return 1
+
+
+def refuse_shadows() -> None:
+    """Raises ``UsageError`` if Python would import another package of one of our names, which are common ones."""
+    home = Path(__file__).resolve().parent.parent
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or not Path(spec.origin).resolve().is_relative_to(home):
+            found = "is missing" if spec is None else f"is another one, {spec.origin or name}"
+            raise UsageError(f"The package {name!r} {found}; it should lie in {home}.\nRun main.py from its checkout.")
 
 
 def overview() -> str:

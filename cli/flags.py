@@ -74,10 +74,10 @@ def metavar(item: Any, hint: Any) -> str:
 
 
 def help_text(doc: str, default: Any, metadata: Mapping[str, Any]) -> str:
-    """The docstring, the valid interval and the default."""
-    interval = f" in {metadata['within']}" if metadata.get("within") else ""
-    shown = show(default)
-    return f"{doc}{interval}" + (f" [{shown}]" if shown else "")
+    """The docstring, then the valid interval and the default in brackets."""
+    facts = [f"in {metadata['within']}"] if metadata.get("within") else []
+    facts += [f"default {show(default)}"] if show(default) else []
+    return f"{doc} [{'; '.join(facts)}]" if facts else doc
 
 
 def show(value: Any) -> str:
