@@ -17,33 +17,32 @@ def empty_layers(mask: Mask) -> list[str]:
     return [name for name, entry in mask.items() if not entry.any()]
 
 
-def has_path(model: nn.Module, mask: Mask, shape: tuple[int, int, int]) -> bool:
+def has_path(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> bool:
     """Whether any path of kept weights leads from the input to an output.
 
-    The network with its kept weights at one, no biases and no normalization gets two images, of zeros and of
-    ones; the two outputs differ exactly if something gets through.
+    The network, with the weights kept at one, gets two images, one of zeros and one of ones. Their outputs
+    differ exactly if something gets through, since nothing can cancel.
 
     Args:
-        model: any network of layers in which more input gives more output; its values do not matter.
+        model: a network whose activations do not fall when their input grows. The values of its parameters
+            and its normalization do not matter.
         mask: the weights kept.
-        shape: channels, height and width of an input.
+        shape: the shape of an input: channels, height, width.
     """
     device = next(model.parameters()).device
-    device = torch.device("cpu") if device.type == "mps" else device
-    network = copy.deepcopy(model).to(device, torch.float64).eval()
-    layers = [module for module in network.modules() if getattr(module, "weight", None) is not None]
+    network = copy.deepcopy(model).to(device, torch.float32).eval()
+    weighted = {name.removesuffix(".weight") for name in mask}
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.zero_()
+            parameter.fill_(1)
         for name, weight in prunable(network).items():
             weight.copy_(mask[name])
-        for layer in network.modules():
+        for name, layer in network.named_modules():
             if isinstance(layer, NORMALIZATIONS):
                 layer.register_forward_hook(passed_on)
-            elif layer in layers:
+            elif name in weighted:
                 layer.register_forward_hook(reached)
-        images = torch.stack([torch.zeros(shape), torch.ones(shape)]).to(device, torch.float64)
-        nothing, something = network(images)
+        nothing, something = network(torch.stack([torch.zeros(shape), torch.ones(shape)]).to(device))
     return not torch.equal(nothing, something)
 
 
@@ -53,5 +52,5 @@ def passed_on(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> T
 
 
 def reached(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """A forward hook that only tells positive from zero, so that no product of many layers overflows."""
-    return (output > 0).to(output.dtype)
+    """A forward hook that only tells what the ones have changed, so that no product of layers overflows."""
+    return (output != output[:1]).to(output.dtype)

@@ -89,10 +89,11 @@ class StrategyRegistry(Registry[type[Strategy]]):
 
 
 def refuse_forgotten_dataclass(name: str, strategy: type[Strategy]) -> None:
-    """Raises ``UsageError`` if a field of ``strategy`` is none, for want of the decorator."""
+    """Raises ``UsageError`` if something is meant to be a field of ``strategy`` and is none."""
     known = {field.name for field in fields(strategy)}
-    for annotated, hint in get_type_hints(strategy).items():
-        if get_origin(hint) is not ClassVar and annotated not in known and annotated in strategy.__annotations__:
+    hints = get_type_hints(strategy)
+    for annotated in strategy.__annotations__:
+        if annotated not in known and ClassVar not in (hints[annotated], get_origin(hints[annotated])):
             raise UsageError(
                 f"Pruning strategy {name!r}: {annotated!r} is no field; decorate the class with "
                 "@dataclass(frozen=True, kw_only=True) below @strategies.register"

@@ -71,13 +71,14 @@ class SynFlow(Strategy):
 
     def score(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
+            if self.synflow_signs == "absolute":
+                values = model.state_dict().values()
+                torch._foreach_abs_([value for value in values if value.is_floating_point()])
             for name, module in model.named_modules():
                 if isinstance(module, _BatchNorm) and self.synflow_batchnorm != "eval":
                     drop_shift(name, module)
                     if self.synflow_batchnorm == "identity":
-                        drop_scale(module)
-            if self.synflow_signs == "absolute":
-                torch._foreach_abs_([value for value in model.state_dict().values() if value.is_floating_point()])
+                        drop_factor(module)
 
         weights = prunable(model)
         total: Gradients | None = None
@@ -109,7 +110,7 @@ def drop_shift(name: str, norm: _BatchNorm) -> None:
         norm.bias.zero_()
 
 
-def drop_scale(norm: _BatchNorm) -> None:
+def drop_factor(norm: _BatchNorm) -> None:
     """Makes that factor one."""
     assert norm.running_var is not None
     norm.running_var.fill_(1 - norm.eps)
