@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,12 +14,12 @@ COMMANDS: Mapping[str, str] = {
     "lottery": "train to k, prune, train the subnetwork on; level by level",
 }
 
-INTERRUPTED = 130
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 PACKAGES = ("foundations", "models", "pruning", "training", "lottery")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
+    """Runs a command; returns the exit code: 0, 1 for a defect, 2 for bad input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
@@ -31,16 +32,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         refuse_shadows()
         code: int = importlib.import_module(f"cli.commands.{command}").run(flags)
+        sys.stdout.flush()
         return code
     except UsageError as error:
         print(error, file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
-        return 1
+        return FAILED
+    except OSError as error:  # no permission, no space
+        print(f"{error}\nOnce this is mended, the same command goes on from the last checkpoint.", file=sys.stderr)
+        return BAD_INPUT
+    except Exception:
+        traceback.print_exc()
+        print("\nA defect of the program or a plug-in. The same command resumes.", file=sys.stderr)
+        return FAILED
 
 
 def refuse_shadows() -> None:

@@ -10,6 +10,8 @@ from foundations.errors import UsageError, near_misses
 from foundations.hparams import TYPE_NAMES, Hparams, field_docs
 from foundations.steps import Step
 
+LONGEST_RANGE = 1000  # more is a mistyped number
+
 
 @dataclass(frozen=True)
 class Section:
@@ -102,6 +104,8 @@ def parse_value(name: str, text: str, hint: Any) -> Any:
             return tuple(parse_value(name, part.strip(), element) for part in texts)
         if hint is bool:
             return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if hint is str and not text:
+            raise UsageError("a value is missing")
         return hint(text)
     except UsageError as error:
         message = str(error)
@@ -115,9 +119,11 @@ def expand_range(text: str) -> list[str]:
     parts: list[str] = []
     for part in text.split(","):
         low, dash, high = part.partition("-")
-        if dash and low.isdigit() and high.isdigit():
+        if dash and low.isdecimal() and high.isdecimal():
             if int(low) > int(high):
                 raise UsageError(f"the range {part} is empty")
+            if int(high) - int(low) >= LONGEST_RANGE:
+                raise UsageError(f"the range {part} has more than {LONGEST_RANGE} numbers")
             parts += [str(number) for number in range(int(low), int(high) + 1)]
         elif part:
             parts.append(part)

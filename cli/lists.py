@@ -12,24 +12,28 @@ LISTS = ("pruning_strategy", "density", "k", "replicate")  # the last varies fas
 def expand(argv: Sequence[str], lists: Sequence[str] = LISTS) -> list[list[str]]:
     """``[--k=0,1]`` as ``[[--k=0], [--k=1]]``; several lists give every combination.
 
-    What a strategy brings as a default stays its own in each run, since each run is parsed by itself.
+    What a strategy brings as a default stays its own in each run, since each run is parsed by itself. As everywhere,
+    a flag that is given twice has the last value; a value that is listed twice counts once. For ``--help`` the first
+    run will do.
     """
-    rest, choices = [], []
-    flags = [f"--{name}" for name in lists]
+    rest: list[str] = []
+    choices: dict[str, list[str]] = {}
     tokens = iter(argv)
     for token in tokens:
         flag, equals, text = token.partition("=")
-        if flag not in flags:
+        if flag.removeprefix("--") not in lists or not flag.startswith("--"):
             rest.append(token)
             continue
         if not equals:
             text = next(tokens, "")
+        if not text or text.startswith("--"):
+            raise UsageError(f"{flag}: a value is missing")
         try:
-            parts = expand_range(text)
+            choices[flag] = [f"{flag}={part}" for part in dict.fromkeys(expand_range(text))]
         except UsageError as error:
             raise UsageError(f"{flag}={text}: {error}") from error
-        if not parts:
+        if not choices[flag]:
             raise UsageError(f"{flag}={text}: a value is missing")
-        choices.append([f"{flag}={part}" for part in parts])
-    choices.sort(key=lambda options: flags.index(options[0].partition("=")[0]))
-    return [[*rest, *combination] for combination in itertools.product(*choices)]
+    ordered = [choices[f"--{name}"] for name in lists if f"--{name}" in choices]
+    runs = [[*rest, *combination] for combination in itertools.product(*ordered)]
+    return runs[:1] if {"-h", "--help"} & set(argv) else runs

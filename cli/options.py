@@ -44,7 +44,7 @@ class LotteryOptions(Hparams):
 
     pruning_strategy: str = hp("adsynflow")
     """How weights are chosen; a,b for several over the one trunk."""
-    levels: tuple[int, ...] = (1,)
+    levels: tuple[int, ...] = hp((1,), within="[0, inf)")
     """Levels to train: 3, 1,3 or 0-3; 0 is the full network."""
     density: float | None = hp(None, within="(0, 1)")
     """What the last level keeps of the prunable weights; the fraction per level follows from it."""

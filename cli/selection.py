@@ -13,7 +13,6 @@ from foundations.reporting import Reporter
 from models import ModelHparams
 from models.registry import parse as parse_model
 from pruning import PruningHparams, Strategy, strategies
-from pruning.strategy import refuse_taken_fields
 from training.data import DataHparams, find_loader
 from training.hparams import TrainingHparams
 from training.recipes import default_dataset, find_recipe
@@ -64,13 +63,14 @@ class Selection:
         return [self.section(f"strategy {self.strategy.name}: {doc}", self.strategy)]
 
     def inapplicable(self) -> dict[str, str]:
-        """Flags of strategies that are not selected, each with the reason why it does not apply."""
+        """Flags of other commands and of strategies that are not selected, each with why it does not apply."""
+        elsewhere = {flag: "is no flag of this command" for cls in FRAMEWORK for flag in Section("", cls).values()}
         owners: dict[str, list[str]] = {}
         for name in strategies:
             if strategies.get(name) is not self.strategy:
                 for flag in Section(name, strategies.get(name)).values():
                     owners.setdefault(flag, []).append(name)
-        return {
+        return elsewhere | {
             flag: f"belongs to {' or '.join(f'--pruning_strategy={name}' for name in names)}, which is not selected"
             for flag, names in owners.items()
         }
@@ -88,8 +88,8 @@ def select(argv: Sequence[str], *, prunes: bool, reporter: Reporter) -> Selectio
     sections = [Section("", Choice)]
     given, _ = make_parser("", "", sections).parse_known_args(list(argv))
     texts = {name: value for name, value in vars(given).items() if name != "help"}
+    reserve_flags()
     load_plugins(texts.get("plugin", ()), reporter)
-    refuse_clashes()
     chosen = Choice(**{**texts, "plugin": tuple(texts.get("plugin", ()))})
     parse_model(chosen.model)
     dataset = chosen.dataset or default_dataset(chosen.model)
@@ -103,8 +103,7 @@ def select(argv: Sequence[str], *, prunes: bool, reporter: Reporter) -> Selectio
     return Selection(strategy, defaults)
 
 
-def refuse_clashes() -> None:
-    """Raises ``UsageError`` if a plug-in's strategy has a field with the name of one of the framework's flags."""
-    taken = {name for cls in FRAMEWORK for name in Section("", cls).values()}
-    for name in strategies:
-        refuse_taken_fields(name, strategies.get(name), taken)
+def reserve_flags() -> None:
+    """Sees to it that no strategy and no branch has a field with the name of one of the framework's flags."""
+    taken = [name for cls in FRAMEWORK for name in Section("", cls).values()]
+    strategies.reserve(taken)

@@ -107,8 +107,15 @@ TYPE_NAMES: Mapping[type, str] = {
 
 
 def check(item: "Field[Any]", value: Any) -> None:
-    """Raises ``UsageError`` if ``value`` is there but not finite, or outside the field's choices or interval."""
+    """Raises ``UsageError`` if ``value`` is there but not finite, or outside the field's choices or interval.
+
+    Of a tuple every element is checked.
+    """
     if value is None:
+        return
+    if isinstance(value, tuple):
+        for element in value:
+            check(item, element)
         return
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"--{item.name}={value}: expected a finite number")

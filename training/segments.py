@@ -1,5 +1,6 @@
 """Training that is written down: metrics by epoch, and a checkpoint from which it goes on."""
 
+import math
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -40,12 +41,14 @@ def advance_to(
     with reporter.progress(f"{store.path.parent.name}/{store.path.name}", until - state.iteration, "it") as advance:
         for stop in sorted(stop for stop in stops if state.iteration <= stop <= until):
             train(state, data, hparams, until=stop, advance=advance)
-            if stop in save_at:
-                save(state)
             if (stop % per_epoch == 0 or stop == end) and stop > rows[-1]["iteration"]:
                 rows.append(measure(state, data, hparams))
                 store.write_rows(METRICS, rows)
                 reporter.say(describe(store, rows[-1], hparams))
+                if diverged(rows):
+                    reporter.warn(f"{Step(rows[-1]['step']).short}: the loss is no longer finite; try a smaller --lr")
+            if stop in save_at:  # after the metrics, so that what is saved has them
+                save(state)
             if stop % per_epoch == 0 or stop == until:
                 store.write_state(CHECKPOINT, state.capture())
 
@@ -62,6 +65,12 @@ def measure(state: TrainState, data: DeviceData, hparams: TrainingHparams) -> di
     with arithmetic(hparams, data.device):
         test = evaluate(state.model, data.evaluation_batches("test"))
     return row | {f"test_{name}": value for name, value in test.items()}
+
+
+def diverged(rows: list[dict[str, Any]]) -> bool:
+    """Whether the last row is the first whose test loss is not finite (null, once it has been in a file)."""
+    before, now = (row["test_loss"] for row in rows[-2:])
+    return not math.isfinite(now) and before is not None and math.isfinite(before)
 
 
 def final_result(state: TrainState, data: DeviceData, hparams: TrainingHparams) -> dict[str, Any]:

@@ -1,11 +1,16 @@
 """The trunk: the dense training that every pruning step, level and strategy reads, computed once."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from foundations.context import Context
 from foundations.environment import verify_data
+from foundations.errors import UsageError
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
@@ -30,6 +35,8 @@ class Trunk:
         self.store = store_of(desc, replicate, context)
         self.per_epoch = data.iterations_per_epoch
         self.end = desc.training.training_steps.iteration(self.per_epoch)
+        if (len(data.dataset.train) - 1) % data.batch_size == 0:
+            self._try_single_image()
 
     def fresh(self) -> TrainState:
         """The state at initialization."""
@@ -37,10 +44,15 @@ class Trunk:
         return TrainState.fresh(model, self.desc.training, Noise(self.seeds), self.data.device)
 
     def state_at(self, step: Step) -> TrainState:
-        """The state at ``step``, from disk or trained to."""
+        """The state at ``step``, from disk or trained to.
+
+        Raises:
+            UsageError: if the trunk was trained on other data of the same name.
+        """
+        verify_data(self.store, self.data.fingerprint)
         iteration = self.iteration(step)
         if not self._saved(iteration):
-            with self.store.lock(self.context.reporter):
+            with self._at_work():
                 if not self._saved(iteration):
                     self._reach(iteration)
         return self._load(iteration)
@@ -50,7 +62,8 @@ class Trunk:
         verify_data(self.store, self.data.fingerprint)
         if not self.store.done:
             state = self.state_at(self.desc.training.training_steps)
-            self.store.finish(final_result(state, self.data, self.desc.training))
+            with self._at_work():
+                self.store.finish(final_result(state, self.data, self.desc.training))
         return self.store.result()
 
     def iteration(self, step: Step) -> int:
@@ -67,12 +80,38 @@ class Trunk:
         """Where the network at a saved step lies."""
         return self.store / self._files(self.iteration(step))[0]
 
+    def _try_single_image(self) -> None:
+        """Raises ``UsageError`` if the network cannot be trained on the one image that ends each epoch.
+
+        BatchNorm has no variance to divide by where its feature maps are single pixels.
+        """
+        image, _ = next(self.data.evaluation_batches("train", batch_size=1))
+        try:
+            with torch.random.fork_rng():
+                self.fresh().model.train()(image)
+        except ValueError as error:
+            raise UsageError(
+                f"--batch_size={self.data.batch_size}: the last batch of an epoch is a single image, and BatchNorm "
+                f"cannot be trained on one in {self.desc.model.model}; choose another --batch_size"
+            ) from error
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Holds the trunk for this process, with the number of threads that it began with.
+
+        The caller's number is put back afterwards: the branch that asked may have begun with another.
+        """
+        threads = torch.get_num_threads()
+        with self.store.lock(self.context.reporter):
+            try:
+                begin(self.store, self.desc, self.context, self.data.fingerprint)
+                yield
+            finally:
+                torch.set_num_threads(threads)
+
     def _reach(self, iteration: int) -> None:
         """Trains from the furthest state, or from the last save before ``iteration``."""
-        begin(self.store, self.desc, self.context, self.data.fingerprint)
-        state, say = self.fresh(), self.context.reporter.say
-        if self.store.has(CHECKPOINT):
-            state.restore(self.store.read_state(CHECKPOINT))
+        state, say = self._furthest(), self.context.reporter.say
         target = self._name(iteration)
         if state.iteration <= iteration:
             if state.iteration:
@@ -93,6 +132,14 @@ class Trunk:
         say(f"Trunk {self.desc.key}: {target} was not saved; recomputing it from {self._name(nearest)}")
         train(state, self.data, self.desc.training, until=iteration)
         self._save(state)
+
+    def _furthest(self) -> TrainState:
+        """The state of the checkpoint or of the last save, whichever is further; a fresh one without both."""
+        state = self.fresh()
+        if self.store.has(CHECKPOINT):
+            state.restore(self.store.read_state(CHECKPOINT))
+        last = max(self.saved_steps(), default=0)
+        return self._load(last) if last > state.iteration else state
 
     def grid(self) -> list[int]:
         """The iterations saved unasked: each of the first five epochs, then ever sparser, about 25 in 160 epochs."""
