@@ -1,34 +1,27 @@
 """What a pruning method is: a score for every weight."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeVar, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from foundations.errors import UsageError
-from foundations.hparams import Hparams
-from foundations.registry import Registry
+from foundations.methods import Method, MethodRegistry
 from pruning.batches import Batches
 from pruning.hparams import PruningHparams
 
-S = TypeVar("S", bound="type[Strategy]")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Strategy(Hparams, ABC):
+class Strategy(Method, ABC):
     """A pruning method. Its fields are its hyperparameters; it differs from the others in :meth:`score`
     alone.
 
     How often scores are computed, how many weights are pruned and from where is decided in
     :func:`pruning.prune.prune`, for all methods alike.
     """
-
-    name: ClassVar[str] = "unregistered"
-    """Set by the registration."""
 
     mode: ClassVar[Literal["eval", "train"]] = "eval"
     """The mode of the model that ``score`` gets."""
@@ -71,40 +64,12 @@ class Strategy(Hparams, ABC):
         return {"score_at": cls.score_at} | {key: value for key, value in cls.defaults.items() if key != "k"}
 
 
-class StrategyRegistry(Registry[type[Strategy]]):
-    """A registry that gives every strategy its name and refuses those whose flags could not work."""
+class StrategyRegistry(MethodRegistry[Strategy]):
+    """The strategies by name; no field of theirs may be called like a pruning hyperparameter."""
 
-    def register(self, name: str) -> Callable[[S], S]:
-        """Decorator: enters the strategy under ``name``, which becomes its class variable ``name``."""
-        enter = super().register(name)
-
-        def checked(strategy: S) -> S:
-            refuse_forgotten_dataclass(name, strategy)
-            refuse_taken_fields(name, strategy, (field.name for field in fields(PruningHparams)))
-            enter(strategy)
-            strategy.name = name
-            return strategy
-
-        return checked
-
-
-def refuse_forgotten_dataclass(name: str, strategy: type[Strategy]) -> None:
-    """Raises ``UsageError`` if something is meant to be a field of ``strategy`` and is none."""
-    known = {field.name for field in fields(strategy)}
-    hints = get_type_hints(strategy)
-    for annotated in strategy.__annotations__:
-        if annotated not in known and ClassVar not in (hints[annotated], get_origin(hints[annotated])):
-            raise UsageError(
-                f"Pruning strategy {name!r}: {annotated!r} is no field; decorate the class with "
-                "@dataclass(frozen=True, kw_only=True) below @strategies.register"
-            )
-
-
-def refuse_taken_fields(name: str, strategy: type[Strategy], taken: Iterable[str]) -> None:
-    """Raises ``UsageError`` if a field of ``strategy`` has a name in ``taken``: its flag would have two
-    meanings."""
-    if clash := sorted({field.name for field in fields(strategy)} & set(taken)):
-        raise UsageError(f"Pruning strategy {name!r}: its field {clash[0]!r} is a flag of the framework; rename it")
+    def __init__(self, what: str, flag: str = "") -> None:
+        super().__init__(what, flag)
+        self.reserve([field.name for field in fields(PruningHparams)])
 
 
 strategies = StrategyRegistry("pruning strategy", flag="pruning_strategy")
