@@ -20,5 +20,10 @@ class Desc(Hparams):
     @property
     def key(self) -> str:
         """``<kind>_<first 12 hex digits of the sha256 of the canonical JSON>``."""
-        text = json.dumps(canonical(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return f"{self.kind}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return key_of(self.kind, self)
+
+
+def key_of(kind: str, hparams: Hparams) -> str:
+    """``<kind>_<hash>`` of hyperparameters that are no descriptor by themselves."""
+    text = json.dumps(canonical(hparams), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"{kind}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
