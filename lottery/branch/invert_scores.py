@@ -1,0 +1,33 @@
+"""Do the scores tell good weights from bad ones?"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from lottery.branch.registry import Branch, branches
+from lottery.level import Ticket
+from pruning import Batches, Strategy
+
+
+@branches.register("invert_scores")
+@dataclass(frozen=True, kw_only=True)
+class InvertScores(Branch):
+    """Keeps the weights with the lowest scores instead of the highest.
+
+    Frankle et al. 2021, "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?", section 5.
+    """
+
+    def start(self, ticket: Ticket) -> Ticket:
+        return replace(ticket, mask=ticket.level.find_mask(inverted(ticket.level.desc.strategy)))
+
+
+def inverted(strategy: Strategy) -> Strategy:
+    """The same strategy with its scores negated, which inverts their order; 1 / score would not survive a 0."""
+    original = type(strategy)
+
+    def score(self: Strategy, model: nn.Module, batches: Batches, generator: torch.Generator) -> dict[str, Tensor]:
+        return {name: -score for name, score in original.score(self, model, batches, generator).items()}
+
+    inverse: type[Strategy] = type(f"Inverted{original.__name__}", (original,), {"score": score})
+    return inverse(**vars(strategy))

@@ -1,0 +1,67 @@
+"""What a branch is: a level's subnetwork with something changed before it is trained."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from foundations.desc import key_of
+from foundations.errors import UsageError
+from foundations.methods import Method, MethodRegistry
+from foundations.steps import Step
+from foundations.store import Store
+from lottery.desc import LotteryDesc
+from lottery.level import Ticket
+from training.trunk import Trunk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch(Method, ABC):
+    """An ablation of a level. Its fields are its flags and its key; it differs from the others in :meth:`start`
+    alone.
+
+    Training, the mask's report, resuming and the table are the same for all; see ``BranchRunner``.
+    """
+
+    outcome: ClassVar[str] = "test_accuracy"
+    """The entry of ``done.json``, a share of 1, that the table shows."""
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        """Raises ``UsageError`` if the branch's fields do not fit the experiment; nothing has been trained yet."""
+
+    @abstractmethod
+    def start(self, ticket: Ticket) -> Ticket:
+        """The subnetwork that the branch trains.
+
+        Args:
+            ticket: the level's own: ``ticket.mask``, ``ticket.state`` (the full network at k, with its optimizer)
+                and ``ticket.training``, which may all be replaced; ``ticket.level`` gives named random numbers
+                (``generator``), the full network at other steps (``state_at``) and the masks of other strategies
+                (``find_mask``).
+
+        Returns:
+            ``dataclasses.replace(ticket, ...)``.
+        """
+
+    def run(self, here: Store, ticket: Ticket) -> None:
+        """Trains what :meth:`start` has returned. A branch that does something else with it overrides this.
+
+        Args:
+            here: the directory of the branch; marked as done (``finish``) when all is there. A run that was
+                interrupted is started again with what it has left.
+            ticket: the subnetwork.
+        """
+        ticket.level.train_ticket(here, ticket, self.name)
+
+    @property
+    def key(self) -> str:
+        """The directory of the branch within the level: ``<name>_<hash of its fields>``."""
+        return key_of(self.name, self)
+
+
+def refuse_after_end(flag: str, step: Step, trunk: Trunk) -> None:
+    """Raises ``UsageError`` if ``--flag=step`` comes after the end of training."""
+    if trunk.iteration(step) > trunk.end:
+        raise UsageError(f"--{flag}={step.short}: beyond --training_steps={trunk.desc.training.training_steps.short}")
+
+
+branches: MethodRegistry[Branch] = MethodRegistry("branch")

@@ -1,0 +1,25 @@
+"""Does it matter where the weights come from?"""
+
+from dataclasses import dataclass, replace
+
+from foundations.hparams import hp
+from foundations.steps import Step
+from lottery.branch.registry import Branch, branches, refuse_after_end
+from lottery.desc import LotteryDesc
+from lottery.level import Ticket
+from training.trunk import Trunk
+
+
+@branches.register("rewind")
+@dataclass(frozen=True, kw_only=True)
+class Rewind(Branch):
+    """Keeps the mask and starts from the full network at another step than k."""
+
+    start_step: Step = hp(Step("0ep"))
+    """Step whose weights, BatchNorm statistics and optimizer state the subnetwork starts with."""
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        refuse_after_end("start_step", self.start_step, trunk)
+
+    def start(self, ticket: Ticket) -> Ticket:
+        return replace(ticket, state=ticket.level.state_at(self.start_step))

@@ -1,0 +1,165 @@
+"""One level of a lottery run, and the subnetworks that are trained from it."""
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from foundations.steps import Step
+from foundations.store import Store
+from lottery.desc import LotteryDesc
+from lottery.masking import MASK, REPORT, find_mask, look_for_collapse, record_mask, trunk_network
+from pruning import Mask, Strategy, ignored_layers
+from training.hparams import TrainingHparams
+from training.optimizers import make_optimizer
+from training.segments import METRICS, model_file, train_branch
+from training.state import TrainState
+from training.trunk import Trunk
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A density, its mask, and where both lie.
+
+    Args:
+        number: 0 is the full network; n keeps ``(1 - pruning_fraction) ** n`` of it.
+        run: the directory of the lottery run, in which the levels lie beside each other.
+        desc: the experiment.
+        trunk: the dense training that it stands on.
+        allow_collapse: train even what has no path left from input to output.
+    """
+
+    number: int
+    run: Store
+    desc: LotteryDesc
+    trunk: Trunk
+    allow_collapse: bool = False
+
+    @property
+    def here(self) -> Store:
+        """The directory of this level."""
+        return self.run.sub(f"level_{self.number}")
+
+    @cached_property
+    def ignored(self) -> set[str]:
+        """The layers that pruning leaves alone."""
+        return ignored_layers(self.trunk.fresh().model, self.desc.pruning.layers_to_ignore)
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Random numbers of this replicate and level."""
+        return self.trunk.seeds.generator(purpose, self.number)
+
+    # The subnetwork ------------------------------------------------------------------------------------------
+
+    def mask(self) -> Mask:
+        """The level's mask, from disk or found and written down."""
+        if not self.here.has(MASK):
+            mask = self.find_mask(self.desc.strategy)
+            self.record(self.here, mask, self.desc.k, self.desc.train.training, found_by=self._trainings_before())
+        return Mask.load(self.here / MASK)
+
+    def find_mask(self, strategy: Strategy) -> Mask:
+        """What ``strategy`` would keep in the place of the level's own strategy."""
+        if self.number == 0:
+            return Mask.ones(self.trunk.fresh().model)
+        model, before = self._network_to_score()
+        return find_mask(
+            self.trunk, model, strategy, self.desc.pruning, self.desc.density(self.number), self.number, before
+        )  # fmt: skip
+
+    def state_at(self, step: Step) -> TrainState:
+        """The full network at ``step``, with the trunk's optimizer or, if the experiment says so, a fresh one."""
+        state = self.trunk.state_at(step)
+        if self.desc.reset_optimizer:
+            state.optimizer = make_optimizer(self.desc.train.training, state.model)
+        return state
+
+    def ticket(self) -> "Ticket":
+        """The subnetwork as the level trains it."""
+        return Ticket(self, self.state_at(self.desc.k), self.mask(), self.desc.train.training)
+
+    # Training it ---------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Trains the level's subnetwork; level 0 is the trunk."""
+        if self.number:
+            self.train_ticket(self.here, self.ticket(), self.desc.strategy.name)
+            return
+        self.mask()
+        result = self.trunk.finish()
+        # It is trained in the trunk's directory; only its metrics are repeated here.
+        self.here.write_rows(METRICS, self.trunk.store.read_rows(METRICS))
+        self._finish(self.here, result, self.trunk.model_path(self.desc.train.training.training_steps))
+
+    def train_ticket(self, here: Store, ticket: "Ticket", method: str) -> None:
+        """Trains a subnetwork to the end, or goes on with that, and marks ``here`` as done.
+
+        Args:
+            here: the directory of the level or of its branch.
+            ticket: what is trained.
+            method: what has pruned it, for messages.
+        """
+        data, reporter = self.trunk.data, self.trunk.context.reporter
+        if not here.has(MASK):
+            start = Step.at(ticket.state.iteration, data.iterations_per_epoch)
+            self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
+        look_for_collapse(here, method, reporter, allow=self.allow_collapse)
+        ticket.state.prune(Mask.load(here / MASK))
+        result = train_branch(here, ticket.state, data, ticket.training, reporter)
+        self._finish(here, result, here / model_file(ticket.state, data))
+
+    def record(self, here: Store, mask: Mask, start: Step, training: TrainingHparams, found_by: int) -> None:
+        """Writes a mask and its sparsity report."""
+        record_mask(
+            here, mask, self.trunk.fresh().model, self.trunk, self.desc.pruning,
+            start=self.trunk.iteration(start), end=self.trunk.iteration(training.training_steps), found_by=found_by,
+        )  # fmt: skip
+
+    def _finish(self, here: Store, result: dict[str, Any], model: Path) -> None:
+        """Marks ``here`` as done; the path of its network is relative, so that a root can be moved."""
+        density = here.read_json(REPORT)["density"]
+        model_path = os.path.relpath(model, here.path)
+        here.finish({"level": self.number, "density": density, **result, "model": model_path})
+
+    # What the strategy looks at ------------------------------------------------------------------------------
+
+    def _network_to_score(self) -> tuple[nn.Module, Mask | None]:
+        """The network that is scored, and the mask that the level's starts from."""
+        if self.number == 1 or self.desc.pruning.score_at == "k":
+            return trunk_network(self.trunk, self.desc.pruning, self.desc.k), None
+        before = self.below(self.number - 1).here
+        model = self.trunk.fresh().model
+        model.load_state_dict(before.read_tensors(Path(before.result()["model"]).name))
+        return model, Mask.load(before / MASK)
+
+    def below(self, number: int) -> "Level":
+        """Another level of the same run."""
+        return replace(self, number=number)
+
+    def _trainings_before(self) -> int:
+        """Multiply-adds of the trainings that the level's mask was found by."""
+        if not self.number or self.desc.pruning.score_at == "k":
+            return 0
+        costs = [self.below(lower).here.read_json(REPORT)["training_multiply_adds"] for lower in range(self.number)]
+        return int(costs[0]["pretraining"]) + sum(int(cost["subnetwork"]) for cost in costs)
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """A subnetwork about to be trained.
+
+    Args:
+        level: the level that it belongs to.
+        state: the network, not masked yet, its optimizer and its step.
+        mask: the weights it keeps.
+        training: how it is trained, and to which step.
+    """
+
+    level: Level
+    state: TrainState
+    mask: Mask
+    training: TrainingHparams

@@ -1,0 +1,117 @@
+"""From a strategy to a mask on disk: which weights are scored, what is kept, and what is said about it."""
+
+from torch import nn
+
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from foundations.steps import Step
+from foundations.store import Store
+from lottery.sparsity import sparsity_report, training_cost
+from pruning import Mask, PruningHparams, Strategy, ignored_layers, prune
+from training.trunk import Trunk
+
+MASK, REPORT = "mask.safetensors", "sparsity_report.json"
+
+
+def mask_at(trunk: Trunk, strategy: Strategy, pruning: PruningHparams, k: Step, density: float) -> Mask:
+    """The mask with which ``strategy`` prunes the full network at ``k`` to ``density``.
+
+    It is that of level 1 of a lottery run. A strategy that scores at the end trains the trunk to its end.
+    """
+    return find_mask(trunk, trunk_network(trunk, pruning, k), strategy, pruning, density)
+
+
+def trunk_network(trunk: Trunk, pruning: PruningHparams, k: Step) -> nn.Module:
+    """The full network whose weights are scored: that of step ``k``, or the trained one with ``score_at="end"``."""
+    if pruning.score_at == "k":
+        return trunk.state_at(k).model
+    trunk.finish()
+    return trunk.state_at(trunk.desc.training.training_steps).model
+
+
+def find_mask(
+    trunk: Trunk,
+    model: nn.Module,
+    strategy: Strategy,
+    pruning: PruningHparams,
+    density: float,
+    level: int = 1,
+    before: Mask | None = None,
+) -> Mask:
+    """Prunes ``model`` to ``density`` with the replicate's own batches and random numbers.
+
+    The same trunk, network, strategy and density give the same mask, whoever asks.
+
+    Args:
+        trunk: gives the data, the seeds and the reporter.
+        model: the network that is scored; it is not changed.
+        strategy: scores the weights.
+        pruning: the number of batches, and how scores become a mask.
+        density: what is kept of the prunable weights.
+        level: an index of the random numbers, so that a random strategy draws anew in each level.
+        before: the mask to start from; everything if None.
+    """
+    batches = trunk.data.pruning_batches(
+        pruning.pruning_batches,
+        trunk.desc.data.batch_size,
+        trunk.seeds.generator("pruning batches"),
+        pruning.pruning_balanced,
+    )
+    generator = trunk.seeds.generator("pruning", level)
+    reporter = trunk.context.reporter
+    reporter.say(f"Pruning with {strategy.name} to {density:.4%} of the weights")
+    return prune(strategy, model, batches, pruning, density, generator, before, reporter)
+
+
+def record_mask(
+    here: Store,
+    mask: Mask,
+    model: nn.Module,
+    trunk: Trunk,
+    pruning: PruningHparams,
+    *,
+    start: int,
+    end: int,
+    found_by: int = 0,
+) -> None:
+    """Writes ``sparsity_report.json`` and ``mask.safetensors``.
+
+    Args:
+        here: the directory of the subnetwork.
+        mask: what is kept.
+        model: a network of the shape that is pruned.
+        trunk: gives the images' shape and number.
+        pruning: says which layers do not count.
+        start: the iteration at which the training of the subnetwork begins.
+        end: the iteration at which it ends.
+        found_by: multiply-adds of other trainings that the mask was found by.
+    """
+    report = sparsity_report(model, mask, trunk.data.shape, ignored_layers(model, pruning.layers_to_ignore))
+    before, after = trunk.examples_seen(start), trunk.examples_seen(end)
+    cost = training_cost(report, before_k=before, after_k=after - before, found_by=found_by)
+    here.write_json(REPORT, report | {"training_multiply_adds": cost})
+    mask.save(here / MASK)  # last: a mask on disk has its report
+
+
+def look_for_collapse(here: Store, method: str, reporter: Reporter, *, allow: bool = False) -> None:
+    """Warns of empty layers in the report that lies in ``here``.
+
+    Args:
+        here: the directory of the subnetwork.
+        method: what has pruned it, for the message.
+        reporter: is warned.
+        allow: go on although no path is left.
+
+    Raises:
+        UsageError: if no path is left from input to output, unless that is allowed.
+    """
+    report = here.read_json(REPORT)
+    empty = ", ".join(report["empty_layers"])
+    if not report["has_path"] and not allow:
+        raise UsageError(
+            f"{here.path.name}: {method} leaves no path from input to output "
+            f"(empty: {empty or 'no layer'}); see {here / REPORT}.\n"
+            "Keep more weights, or train it all the same with --allow_collapse."
+        )
+    if empty:
+        reporter.warn(f"{here.path.name}: {method} leaves no weight in {empty}")
