@@ -12,7 +12,7 @@ from torch import nn
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.desc import LotteryDesc
-from lottery.masking import MASK, REPORT, find_mask, look_for_collapse, record_mask, trunk_network
+from lottery.masks import MASK, REPORT, find_mask, look_for_collapse, record_mask, trunk_network
 from pruning import Mask, Strategy, ignored_layers
 from training.hparams import TrainingHparams
 from training.optimizers import make_optimizer
@@ -68,7 +68,7 @@ class Level:
             return Mask.ones(self.trunk.fresh().model)
         model, before = self._network_to_score()
         return find_mask(
-            self.trunk, model, strategy, self.desc.pruning, self.desc.density(self.number), self.number, before
+            self.trunk, strategy, self.desc.pruning, model, self.desc.density(self.number), self.number, before
         )  # fmt: skip
 
     def state_at(self, step: Step) -> TrainState:

@@ -18,7 +18,7 @@ def mask_at(trunk: Trunk, strategy: Strategy, pruning: PruningHparams, k: Step, 
 
     It is that of level 1 of a lottery run. A strategy that scores at the end trains the trunk to its end.
     """
-    return find_mask(trunk, trunk_network(trunk, pruning, k), strategy, pruning, density)
+    return find_mask(trunk, strategy, pruning, trunk_network(trunk, pruning, k), density)
 
 
 def trunk_network(trunk: Trunk, pruning: PruningHparams, k: Step) -> nn.Module:
@@ -31,9 +31,9 @@ def trunk_network(trunk: Trunk, pruning: PruningHparams, k: Step) -> nn.Module:
 
 def find_mask(
     trunk: Trunk,
-    model: nn.Module,
     strategy: Strategy,
     pruning: PruningHparams,
+    model: nn.Module,
     density: float,
     level: int = 1,
     before: Mask | None = None,
@@ -44,9 +44,9 @@ def find_mask(
 
     Args:
         trunk: gives the data, the seeds and the reporter.
-        model: the network that is scored; it is not changed.
         strategy: scores the weights.
         pruning: the number of batches, and how scores become a mask.
+        model: the network that is scored; it is not changed.
         density: what is kept of the prunable weights.
         level: an index of the random numbers, so that a random strategy draws anew in each level.
         before: the mask to start from; everything if None.
