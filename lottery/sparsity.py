@@ -64,12 +64,12 @@ def training_cost(report: dict[str, Any], *, before_k: int, after_k: int, found_
             scores at the end).
     """
     dense, kept = 3 * report["multiply_adds"]["dense"], 3 * report["multiply_adds"]["kept"]
-    to_k, after_k = dense * before_k, kept * after_k
+    pretraining, subnetwork = dense * before_k, kept * after_k
     return {
         "dense_training": dense * (before_k + after_k),
-        "pretraining": to_k,
-        "subnetwork": after_k,
+        "pretraining": pretraining,
+        "subnetwork": subnetwork,
         "finding_the_mask": found_by,
         # A mask found at the end was found by trainings that hold the pre-training already.
-        "total": (found_by or to_k) + after_k,
+        "total": (found_by or pretraining) + subnetwork,
     }
