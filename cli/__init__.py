@@ -12,10 +12,11 @@ from foundations.errors import UsageError, near_misses
 COMMANDS: Mapping[str, str] = {
     "train": "train the full network",
     "lottery": "train to k, prune, train the subnetwork on; level by level",
+    "stability": "from which step on is a network stable to SGD noise?",
 }
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-PACKAGES = ("foundations", "models", "pruning", "training", "lottery")
+PACKAGES = ("foundations", "models", "pruning", "training", "lottery", "stability")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

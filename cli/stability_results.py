@@ -1,0 +1,62 @@
+"""The table at the end of ``stability``, and where its figures go."""
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from cli.terminal import print_table
+from foundations.context import Context
+from foundations.steps import Step
+from stability import StabilityRunner
+from stability.auto import verdict
+
+Groups = dict[tuple[str, str, int], list[dict[str, Any]]]
+HEADERS = (
+    "strategy", "k", "test barrier raw", "recalculated", "train barrier raw", "end accuracy", "gap to full", "verdict",
+)  # fmt: skip
+
+
+def print_stability_results(runners: Sequence[StabilityRunner]) -> None:
+    """A line for each network and k, replicates together, and the smallest k found stable."""
+    groups: Groups = {}
+    for runner in runners:
+        key = runner.desc.key, runner.desc.strategy_name, runner.trunk.iteration(runner.k)
+        groups.setdefault(key, []).append(runner.result())
+    networks = dict.fromkeys((key, strategy) for key, strategy, _ in groups)
+    ordered = [(network, group) for network in networks for group in by_k(groups, network)]
+    print_table(HEADERS, [line(strategy, group) for (_, strategy), group in ordered])
+    for network in networks:
+        stable = [group[0]["k"] for other, group in ordered if other == network and all(one["stable"] for one in group)]
+        smallest = f"the smallest k found stable is {Step(stable[0]).short}" if stable else "no k was found stable"
+        print(f"{network[1]}: {smallest} (threshold {ordered[0][1][0]['threshold']:.2%})")
+
+
+def by_k(groups: Groups, network: tuple[str, str]) -> list[list[dict[str, Any]]]:
+    """The groups of a network by ascending k."""
+    return [groups[key] for key in sorted(groups, key=lambda key: key[2]) if key[:2] == network]
+
+
+def line(strategy: str, group: Sequence[dict[str, Any]]) -> list[str]:
+    """The cells of one network at one k."""
+    test, train = ([one["error_barrier"][split] for one in group] for split in ("test", "train"))
+    verdicts = [verdict(one) for one in group]
+    stable = sum(one["stable"] for one in group)
+    return [
+        strategy,
+        Step(group[0]["k"]).short,
+        share([one["raw"] for one in test]),
+        share([one["recalculated"] for one in test]),
+        share([one["raw"] for one in train]),
+        share([one["child_accuracy"] for one in group]),
+        f"{100 * mean(one['accuracy_gap'] for one in group):+.2f} points",
+        verdicts[0] if len(set(verdicts)) == 1 else f"stable in {stable} of {len(group)}",
+    ]
+
+
+def share(values: Sequence[float]) -> str:
+    """``1.20%``, or mean and standard deviation of several: ``1.20% +- 0.15``."""
+    return f"{mean(values):.2%}" + (f" +- {100 * stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def write_reports(runners: Sequence[StabilityRunner], context: Context) -> None:
+    """Placeholder."""

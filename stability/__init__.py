@@ -1,0 +1,6 @@
+"""Instability analysis: is a network stable to SGD noise from step k on?"""
+
+from stability.desc import AnalysisHparams, StabilityDesc
+from stability.runner import StabilityRunner
+
+__all__ = ["AnalysisHparams", "StabilityDesc", "StabilityRunner"]

@@ -1,0 +1,52 @@
+"""From errors along a line to a verdict."""
+
+import math
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+LEARNED = 0.9
+"""Share of the error of guessing that a child must stay below to count as trained."""
+
+
+def barrier(values: Sequence[float | None]) -> float | None:
+    """``max over a of E(W(a)) - (E(W(0)) + E(W(1))) / 2`` (Frankle et al. 2020, arXiv 1912.05671, section 2).
+
+    Args:
+        values: the error, or loss, at each alpha in ascending order, the two ends included.
+
+    Returns:
+        Never below 0, since the ends are among the values; None if any of them is None or not finite.
+    """
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if len(finite) < len(values):
+        return None
+    return max(finite) - (finite[0] + finite[-1]) / 2
+
+
+def average(values: Sequence[float | None]) -> float | None:
+    """The mean; None if any value is missing."""
+    there = [value for value in values if value is not None]
+    return mean(there) if there and len(there) == len(values) else None
+
+
+def spread(values: Sequence[float | None]) -> float | None:
+    """The sample standard deviation; None for fewer than two values or if any is missing."""
+    there = [value for value in values if value is not None]
+    return stdev(there) if len(there) == len(values) >= 2 else None
+
+
+def has_learned(errors: Sequence[float], chance: float) -> bool:
+    """Whether every child is well below chance level: its error is less than ``LEARNED`` times that of guessing.
+
+    Two networks that have learned nothing err equally everywhere on the line between them. That is no stability.
+
+    Args:
+        errors: the children's errors on the test set.
+        chance: the error of always answering with the test set's most frequent class.
+    """
+    return max(errors) < LEARNED * chance
+
+
+def is_stable(error_barrier: float | None, threshold: float, learned: bool) -> bool:
+    """The verdict: the mean raw error barrier on the test set is below the threshold, and the ends have learned."""
+    return learned and error_barrier is not None and error_barrier < threshold

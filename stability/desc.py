@@ -1,0 +1,56 @@
+"""What an instability analysis depends on, and what is only a way of looking at it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from foundations.desc import Desc
+from foundations.hparams import Hparams, hp, tagged
+from pruning import PruningHparams, Strategy, strategies
+from training.desc import TrainDesc
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityDesc(Desc):
+    """Children trained from step k to the end with different SGD noise, pruned at k or not.
+
+    The step k is no part of it, nor is anything of :class:`AnalysisHparams`: a curve over k is one experiment.
+    """
+
+    kind: ClassVar[str] = "stability"
+    train: TrainDesc
+    strategy: Strategy | None = tagged(strategies)
+    """What prunes at k; None for the full network."""
+    pruning: PruningHparams | None = None
+    """None exactly when the strategy is."""
+    reset_optimizer: bool = hp(False)
+    """Start the children with a fresh optimizer instead of the trunk's at k."""
+    perturb_hyperparameters: float = hp(0.0, within="[0, 1)")
+    """Relative standard deviation of the children's learning rate and weight decay."""
+    checkpoint: str = hp("", absent="")
+    """Digest of the weights that take the place of the trunk at k; empty for the trunk itself."""
+
+    @property
+    def strategy_name(self) -> str:
+        """The strategy's name; ``none`` for the full network."""
+        return "none" if self.strategy is None else self.strategy.name
+
+    @property
+    def density(self) -> float:
+        """The fraction of the prunable weights that the children have."""
+        return 1.0 if self.pruning is None else float(1 - self.pruning.pruning_fraction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisHparams(Hparams):
+    """How the trained children are compared. None of it is in a run's key: no change trains anything again."""
+
+    children: int = hp(2, within="[2, inf)")
+    """Networks trained from each k; every pair of them is compared."""
+    alphas: int = hp(30, within="[2, inf)")
+    """Evenly spaced points on the line between two children, ends included."""
+    threshold: float = hp(0.02, within="(0, 1)")
+    """A network is stable at k if its raw error barrier on the test set is below this."""
+    interpolation_examples: int = hp(10_000, within="[1, inf)")
+    """Training images that the barrier on the training set is measured on; the test set is always whole."""
+    batchnorm_examples: int = hp(2_000, within="[2, inf)")
+    """Training images from which BatchNorm's statistics are recalculated at every alpha."""

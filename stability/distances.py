@@ -1,0 +1,76 @@
+"""How far two networks are apart: in their weights, and in what they answer."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Tensors = Mapping[str, Tensor]
+
+
+def weight_distances(first: Tensors, second: Tensors, names: Collection[str]) -> dict[str, float]:
+    """L2 and angular distance of two networks' parameters, each taken as one vector, in float64.
+
+    Args:
+        first: tensors by name; what is not in ``names`` (BatchNorm's statistics) does not count.
+        second: likewise.
+        names: the parameters' names.
+
+    Returns:
+        ``l2`` and ``angular``; the latter in radians, from 0 (same direction) to pi.
+    """
+    one, other = flat(first, names), flat(second, names)
+    return {"l2": float((one - other).norm()), "angular": angle(one, other)}
+
+
+def layer_distances(first: Tensors, second: Tensors, names: Collection[str]) -> dict[str, float]:
+    """The L2 distance parameter by parameter."""
+    return {name: float((first[name].double() - second[name].double()).norm()) for name in names}
+
+
+def flat(tensors: Tensors, names: Iterable[str]) -> Tensor:
+    """One float64 vector."""
+    return torch.cat([tensors[name].double().flatten().cpu() for name in names])
+
+
+def angle(one: Tensor, other: Tensor) -> float:
+    """The angle between two vectors in radians: ``2 atan2(|u - v|, |u + v|)`` for their unit vectors u and v.
+
+    Unlike the arc cosine it is exact near 0. The angle with a zero vector is 0.
+    """
+    lengths = one.norm(), other.norm()
+    if not all(lengths):
+        return 0.0
+    u, v = one / lengths[0], other / lengths[1]
+    return 2 * math.atan2(float((u - v).norm()), float((u + v).norm()))
+
+
+@torch.inference_mode()
+def predictions(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The predicted class of every image, int64 (N,), on the CPU."""
+    model.eval()
+    return torch.cat([model(inputs).argmax(1) for inputs, _ in batches]).cpu()
+
+
+def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Any]:
+    """How often two networks' predictions differ.
+
+    Args:
+        first: predicted classes, (N,).
+        second: likewise.
+        labels: the true classes, (N,).
+
+    Returns:
+        ``disagreement``: the fraction of images on which they differ. ``classification_difference``: the number of
+        those over the largest number that the two networks' errors allow, ``min(N, wrong_1 + wrong_2)`` (they differ
+        only where one of them is wrong); 0 if neither is ever wrong. The latter compares networks of different
+        accuracy; Bolwerk 2021 computes it in the thesis's code.
+    """
+    differing = int((first != second).sum())
+    possible = min(len(labels), int((first != labels).sum()) + int((second != labels).sum()))
+    return {
+        "disagreement": differing / len(labels),
+        "classification_difference": differing / possible if possible else 0.0,
+    }

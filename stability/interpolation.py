@@ -1,0 +1,145 @@
+"""The straight line between two networks, walked in place on the device."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from foundations.errors import UsageError
+from stability.batchnorm import batchnorms, recalculate
+from stability.rows import BATCHNORM, SPLITS, Row
+from training.data import DeviceData
+from training.hparams import TrainingHparams
+from training.loop import arithmetic, evaluate
+
+RECALCULATION_BATCH = 500
+Tensors = Mapping[str, Tensor]
+Pair = tuple[Tensor, Tensor]
+
+
+class Examples(NamedTuple):
+    """Training images used: for the barrier on the training set, and for BatchNorm's statistics."""
+
+    train: int
+    batchnorm: int
+
+
+def even_alphas(count: int) -> list[float]:
+    """``count`` evenly spaced numbers from 0 to 1, both included."""
+    return [index / (count - 1) for index in range(count)]
+
+
+def check_alike(first: Tensors, second: Tensors) -> None:
+    """Raises ``UsageError`` if two networks differ in the names or shapes of their tensors."""
+    if unlike := sorted(set(first) ^ set(second)):
+        raise UsageError(f"These networks cannot be interpolated: only one of them has {', '.join(unlike)}")
+    for name in first:
+        if first[name].shape != second[name].shape:
+            shapes = f"{tuple(first[name].shape)} and {tuple(second[name].shape)}"
+            raise UsageError(f"These networks cannot be interpolated: {name} has the shapes {shapes}")
+
+
+class Line:
+    """``W(a) = (1 - a) * first + a * second`` in the tensors of one working network.
+
+    Weights and BatchNorm's statistics are interpolated alike; whole numbers are the first network's. At 0 and 1 it
+    is the first and the second network bit for bit (``torch.lerp``; ``0.3 * W + 0.7 * W`` would not be W).
+    """
+
+    def __init__(self, model: nn.Module, first: Tensors, second: Tensors) -> None:
+        check_alike(first, second)
+        self.model = model
+        self.places = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+        check_alike(self.places, first)
+        self.first, self.second = self._like_model(first), self._like_model(second)
+
+    def _like_model(self, tensors: Tensors) -> dict[str, Tensor]:
+        """Copies on the model's device in its memory layout, so that interpolating is a plain pass over memory."""
+        return {name: torch.empty_like(place).copy_(tensors[name]) for name, place in self.places.items()}
+
+    @torch.no_grad()
+    def go_to(self, alpha: float) -> nn.Module:
+        """The working network, become ``W(alpha)``."""
+        for name, place in self.places.items():
+            if place.is_floating_point():
+                torch.lerp(self.first[name], self.second[name], alpha, out=place)
+            else:
+                place.copy_(self.first[name])
+        return self.model
+
+
+class Meter:
+    """Measures networks on the test set and on training images; the batches are prepared once for all points."""
+
+    def __init__(self, data: DeviceData, hparams: TrainingHparams, examples: Examples) -> None:
+        self.hparams, self.device = hparams, data.device
+        self.batches: dict[str, list[Pair]] = {
+            "test": list(data.evaluation_batches("test")),
+            "train": list(data.evaluation_batches("train", limit=examples.train)),
+        }
+        self.examples = {split: sum(len(labels) for _, labels in self.batches[split]) for split in SPLITS}
+        self.recalculation = list(
+            data.evaluation_batches("train", batch_size=RECALCULATION_BATCH, limit=examples.batchnorm)
+        )
+        self.recalculated_from = sum(len(labels) for _, labels in self.recalculation)
+
+    def measure(self, model: nn.Module, split: str) -> dict[str, float]:
+        """``loss`` and ``accuracy`` on a split."""
+        with arithmetic(self.hparams, self.device):
+            return evaluate(model, iter(self.batches[split]))
+
+    def recalculate(self, model: nn.Module) -> None:
+        """Gives the model BatchNorm statistics of its own."""
+        with arithmetic(self.hparams, self.device):
+            recalculate(model, self.recalculation)
+
+
+def walk(
+    line: Line,
+    meter: Meter,
+    children: tuple[int, int],
+    alphas: Sequence[float],
+    known: Iterable[Row] = (),
+    keep: Callable[[list[Row]], None] = lambda rows: None,
+    advance: Callable[[int], None] = lambda points: None,
+) -> list[Row]:
+    """Error and loss at every alpha, both BatchNorm treatments, both splits; what is ``known`` is not computed again.
+
+    Args:
+        line: the line between the children.
+        meter: measures the networks on it.
+        children: their numbers.
+        alphas: where to measure.
+        known: rows from before; those that do not fit are left alone.
+        keep: called with the new rows of each alpha, for writing them down.
+        advance: called with 1 after each alpha.
+
+    Returns:
+        The rows wanted, old and new.
+    """
+    there = {row.key: row for row in known}
+    wanted: list[Row] = []
+    normalized = bool(batchnorms(line.model))
+    for alpha in alphas:
+        asked = [
+            Row(*children, alpha, split, treatment, meter.examples[split],
+                meter.recalculated_from if treatment == "recalculated" else 0)
+            for treatment in BATCHNORM for split in SPLITS
+        ]  # fmt: skip
+        missing = [row for row in asked if row.key not in there]
+        if missing:
+            model = line.go_to(alpha)
+            new: dict[str, dict[str, dict[str, float]]] = {}
+            for treatment in BATCHNORM:
+                splits = [row.split for row in missing if row.batchnorm == treatment]
+                if treatment == "recalculated" and splits and normalized:
+                    meter.recalculate(model)
+                same = {} if normalized else new.get("raw", {})  # without BatchNorm the treatments are one
+                new[treatment] = {split: same.get(split) or meter.measure(model, split) for split in splits}
+            measured = [row.with_result(**new[row.batchnorm][row.split]) for row in missing]
+            there |= {row.key: row for row in measured}
+            keep(measured)
+        wanted += [there[row.key] for row in asked]
+        advance(1)
+    return wanted
