@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from training.data import DeviceData
 from training.hparams import TrainingHparams
+from training.layout import lay_out
 from training.optimizers import learning_rate
 from training.state import TrainState
 
@@ -52,7 +53,7 @@ def step(
     torch.manual_seed(state.noise.step(state.iteration))
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(hparams, state.iteration, iterations_per_epoch)
-    outputs = state.model(inputs)
+    outputs = state.model(lay_out(inputs, state.layout))
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()

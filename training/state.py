@@ -10,6 +10,7 @@ from torch import Tensor, nn, optim
 from foundations.seeds import Seeds
 from pruning import Mask
 from training.hparams import TrainingHparams
+from training.layout import find_layout
 from training.optimizers import make_optimizer
 
 
@@ -52,16 +53,19 @@ class TrainState:
     iteration: int = 0
     tally: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     apply_mask: Callable[[], None] = lambda: None
+    layout: torch.memory_format = torch.channels_last
 
     @classmethod
     def fresh(cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device) -> "TrainState":
-        """The state before the first step; weights are laid out channels-last, the faster layout for images."""
-        model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
+        """The state before the first step, in the memory layout that suits network and device."""
+        layout = find_layout(model, device)
+        model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # not in the stubs
         return cls(
             model,
             make_optimizer(hparams, model),
             noise,
             tally=torch.zeros(3, dtype=_tally_dtype(device), device=device),
+            layout=layout,
         )
 
     def prune(self, mask: Mask) -> None:

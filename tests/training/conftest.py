@@ -1,0 +1,104 @@
+"""A small data set, and trainings that take a second."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from foundations.context import Context
+from foundations.reporting import Reporter
+from foundations.seeds import Seeds
+from models import ModelHparams, build
+from training.data import DataHparams, DeviceData, load
+from training.desc import TrainDesc
+from training.hparams import TrainingHparams
+from training.state import Noise, TrainState
+
+CPU = torch.device("cpu")
+DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
+
+
+class Listener(Reporter):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def small_data() -> DeviceData:
+    """288 digits in batches of 64, so 5 steps an epoch, the last one smaller; cropped and flipped."""
+    digits = load(DATA, Path("unused"), Reporter())
+    return DeviceData(replace(digits, crop_padding=1, flip=True), DATA, CPU)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture
+def start(small_data: DeviceData) -> Callable[..., TrainState]:
+    """``start(hparams, model name or module, noise)`` gives the state before the first step."""
+
+    def start(
+        hparams: TrainingHparams,
+        model: "str | torch.nn.Module" = "mnist_lenet_16",
+        noise: Noise | None = None,
+        **model_hparams: bool,
+    ) -> TrainState:
+        if isinstance(model, str):
+            bundle = ModelHparams(model=model, **model_hparams)  # type: ignore[arg-type]
+            model = build(bundle, small_data.shape, Seeds(1).generator("initialization"))
+        return TrainState.fresh(model, hparams, noise or Noise(Seeds(1)), CPU)
+
+    return start
+
+
+@pytest.fixture
+def describe_training() -> Callable[..., TrainDesc]:
+    """``describe_training(model, **training hyperparameters)``; three epochs unless said otherwise."""
+
+    def describe(model: str = "mnist_lenet_16", **training: object) -> TrainDesc:
+        hparams = TrainingHparams(**{"training_steps": "3ep", **training})  # type: ignore[arg-type]
+        return TrainDesc(model=ModelHparams(model=model), data=DATA, training=hparams)
+
+    return describe
+
+
+@pytest.fixture
+def context(tmp_path: Path, listener: Listener) -> Context:
+    return Context(root=tmp_path / "runs", data_dir=tmp_path / "data", reporter=listener)
+
+
+@pytest.fixture
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the iteration of each optimizer step taken."""
+    from training import loop
+
+    taken: list[int] = []
+    real = loop.step
+
+    def counted(state: TrainState, *rest: object) -> None:
+        taken.append(state.iteration)
+        real(state, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "step", counted)
+    return taken
