@@ -31,7 +31,7 @@ def kept_channels(graph: ChannelGraph, mask: Mapping[str, Tensor], round_to: int
     }
     kept = {group: torch.full((size,), group in graph.pinned) for group, size in graph.sizes.items()}
     spread(graph, connections, kept)
-    while any([widen(graph, connections, kept, group, round_to) for group in kept]):
+    while any(widen(graph, connections, kept, group, round_to) for group in kept):
         spread(graph, connections, kept)
     return kept
 
@@ -53,9 +53,7 @@ def spread(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept) -
                 found |= bool(needed.any())
 
 
-def widen(
-    graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept, group: int, round_to: int
-) -> bool:
+def widen(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept, group: int, round_to: int) -> bool:
     """Rounds a group's width up; whether anything was to do. First come channels that need no others kept."""
     size, width = graph.sizes[group], int(kept[group].sum())
     missing = min(size, -(-max(width, 1) // round_to) * round_to) - width

@@ -45,8 +45,8 @@ class Compacted:
         Either has all parameters that require gradients, in the model's order.
         """
 
-        def shrunk(name: str, key: str, value: Any) -> Any:
-            return take(value, self.places.get(name, ())) if self._is_full(name, value) else value
+        def shrunk(name: str, key: str, value: Tensor) -> Tensor:
+            return take(value, self.places.get(name, ()) if value.shape == self.moment[name].shape else ())
 
         return self._converted(full, shrunk)
 
@@ -56,8 +56,8 @@ class Compacted:
         shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
         numbers = {name: number for number, name in enumerate(self._trained())}
 
-        def expanded(name: str, key: str, value: Any) -> Any:
-            if name not in self.places or not isinstance(value, Tensor) or value.shape != shapes[name]:
+        def expanded(name: str, key: str, value: Tensor) -> Tensor:
+            if name not in self.places or value.shape != shapes[name]:
                 return value
             original = before.get(numbers[name], {}).get(key)
             if original is None:  # an optimizer that had not yet made a step
@@ -66,28 +66,28 @@ class Compacted:
 
         return self._converted(small, expanded)
 
-    def _is_full(self, name: str, value: Any) -> bool:
-        return isinstance(value, Tensor) and value.shape == self.moment[name].shape
-
     def _trained(self) -> list[str]:
         return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
 
-    def _converted(self, state: Mapping[str, Any], convert: Callable[[str, str, Any], Any]) -> dict[str, Any]:
+    def _converted(self, state: Mapping[str, Any], convert: Callable[[str, str, Tensor], Tensor]) -> dict[str, Any]:
         names = self._trained()
         per_parameter = {
-            number: {key: convert(names[number], key, value) for key, value in entries.items()}
+            number: {
+                key: convert(names[number], key, value) if isinstance(value, Tensor) else value
+                for key, value in entries.items()
+            }
             for number, entries in state["state"].items()
         }
         return {**state, "state": per_parameter}
 
 
 def take(full: Tensor, place: Place) -> Tensor:
-    """The part of ``full`` at ``place``, in the same memory layout."""
-    part = full
+    """A copy of the part of ``full`` at ``place``, in the same memory layout."""
+    part = full.clone()
     for axis, indices in enumerate(place):
         if indices is not None:
             part = part.index_select(axis, indices.to(full.device))
-    return part.contiguous(memory_format=layout(full)) if place else full
+    return part.contiguous(memory_format=layout(full))
 
 
 def put(part: Tensor, place: Place, full: Tensor) -> Tensor:

@@ -78,7 +78,9 @@ def channel_graph(model: nn.Module) -> ChannelGraph:
         traced = fx.symbolic_trace(model)
     except Exception as error:  # anything may go wrong in a forward method that gets symbols for tensors
         reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"--compact: {type(model).__name__} cannot be traced ({reason}); leave the flag out") from error
+        raise UsageError(
+            f"--compact: {type(model).__name__} cannot be traced ({reason}); leave the flag out"
+        ) from error
     return _Tracer(model, traced.graph).result()
 
 
@@ -207,4 +209,4 @@ def batch_size(argument: Any) -> bool:
 
 def keeps_batch(node: fx.Node) -> bool:
     """Whether this is ``x.view(x.size(0), -1)``."""
-    return len(node.args) == 3 and batch_size(node.args[1]) and node.args[2] == -1
+    return batch_size(node.args[1]) and node.args[2:] == (-1,)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
-from models import ImageShape, ModelHparams, build
+from models import ImageShape, ModelHparams, build, cifar_vgg
 from pruning import Batches, Mask, PruningHparams, prunable, prune, strategies
 from pruning.compaction import Compacted, compact
 
@@ -31,7 +31,10 @@ def images(index: int, size: int = 8) -> tuple[Tensor, Tensor]:
 
 
 def train(
-    model: nn.Module, optimizer: torch.optim.Optimizer, apply_mask: Callable[[], None] = lambda: None, steps: int = STEPS
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    apply_mask: Callable[[], None] = lambda: None,
+    steps: int = STEPS,
 ) -> None:
     model.train()
     for step in range(steps):
@@ -74,8 +77,18 @@ def assert_same_training(model: nn.Module, mask: Mask, round_to: int = 8) -> Com
     torch.testing.assert_close(all_outputs(small), all_outputs(model), rtol=0, atol=1e-9)
     expected = compacted.shrink(model.state_dict())
     for name, tensor in small.state_dict().items():
-        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            tensor, expected[name], rtol=0, atol=1e-9, msg=lambda text, name=name: f"{name}: {text}"
+        )
     return compacted
+
+
+@pytest.fixture(autouse=True)
+def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar_vgg, "CHANNELS", (12, 16, 24, 32, 32))
+
+
+# The shipped models --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("strategy", strategies.names())
@@ -85,3 +98,281 @@ def test_trains_like_the_masked_network(name: str, strategy: str) -> None:
     assert_same_training(model, found_by(strategy, model, density=0.03))
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_synflow_leaves_much_to_take_out(name: str) -> None:
+    model = make(name)
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    assert parameters(compact(model, mask, round_to=1).model) < 0.5 * parameters(model)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_nothing_is_taken_out_of_a_full_network(name: str) -> None:
+    model = make(name)
+    compacted = compact(model, Mask.ones(model))
+    assert not compacted.places
+    assert parameters(compacted.model) == parameters(model)
+
+
+def test_widths_are_multiples_of_eight_or_whole() -> None:
+    model = make("cifar_vgg_13")
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    for name, weight in prunable(compact(model, mask).model).items():
+        full = model.get_parameter(name)
+        assert len(weight) % 8 == 0 or len(weight) == len(full), name
+    assert parameters(compact(model, mask, 1).model) < parameters(compact(model, mask).model) < parameters(model)
+
+
+def test_the_full_model_is_left_as_it_was() -> None:
+    model = make("cifar_resnet_8_8")
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    before = copy.deepcopy(model.state_dict())
+    train(compact(model, mask).model, sgd(model), steps=2)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_a_collapsed_network_can_be_compacted() -> None:
+    model = make("cifar_vgg_11")
+    mask = Mask({name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
+    compacted = assert_same_training(model, mask, round_to=1)
+    assert compacted.model.get_parameter("conv2.weight").shape[:2] == (1, 1)
+
+
+# Which channels matter -----------------------------------------------------------------------------------------
+
+
+def chain() -> tuple[nn.Module, dict[str, Tensor]]:
+    """Three convolutions with BatchNorm, 3 -> 4 -> 4 -> 4 channels, and a linear layer on 2x2 pixels of each."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for channels in (SHAPE.channels, 4, 4):
+        layers += [nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.MaxPool2d(4), nn.Flatten(), nn.Linear(16, SHAPE.classes)).double()
+    return model, {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
+
+
+def widths(compacted: Compacted) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape[:2]) for weight in prunable(compacted.model).values()]
+
+
+def test_a_channel_without_outgoing_weights_is_taken_out() -> None:
+    model, mask = chain()
+    mask["3.weight"][:, 2] = False
+    compacted = assert_same_training(model, Mask(mask), round_to=1)
+    assert widths(compacted) == [(3, 3), (4, 3), (4, 4), (10, 16)]
+    assert list(compacted.model[1].running_mean.shape) == [3]
+    assert repr(compacted.model[0]).startswith("Conv2d(3, 3,")
+
+
+def test_a_channel_that_leads_only_to_such_channels_is_taken_out() -> None:
+    model, mask = chain()
+    mask["6.weight"][:, 1] = False  # nothing leaves channel 1 of the second convolution,
+    mask["3.weight"][[0, 2, 3], 3] = False  # the only one that channel 3 of the first leads to
+    compacted = assert_same_training(model, Mask(mask), round_to=1)
+    assert widths(compacted) == [(3, 3), (3, 3), (4, 3), (10, 16)]
+
+
+def test_a_channel_without_incoming_weights_stays() -> None:
+    """BatchNorm's shift gets from it to the output."""
+    model, mask = chain()
+    mask["3.weight"][2] = False
+    assert widths(assert_same_training(model, Mask(mask), round_to=1)) == [(4, 3), (4, 4), (4, 4), (10, 16)]
+
+
+def test_flattened_channels_have_several_inputs() -> None:
+    model, mask = chain()
+    mask["11.weight"][:, 4:8] = False  # the four pixels of channel 1
+    mask["11.weight"][:, 8:11] = False  # three of channel 2
+    compacted = assert_same_training(model, Mask(mask), round_to=1)
+    assert widths(compacted) == [(4, 3), (4, 4), (3, 4), (10, 12)]
+
+
+def test_a_channel_that_fills_up_a_width_keeps_what_leads_to_it() -> None:
+    model, mask = chain()
+    mask["6.weight"][:, 1:] = False  # only channel 0 of the second convolution matters; round_to=2 wants another
+    mask["3.weight"][0, 2:] = False  # which reads channels 0 and 1
+    mask["3.weight"][1] = mask["3.weight"][2] = True
+    mask["3.weight"][3, 3] = mask["3.weight"][3, 2] = False  # channel 3 asks for no more than those
+    compacted = assert_same_training(model, Mask(mask), round_to=2)
+    assert widths(compacted)[:2] == [(2, 3), (2, 2)]
+    place = compacted.places["4.weight"][0]
+    assert place is not None
+    assert place.tolist() == [0, 3]
+
+
+def test_a_channel_of_a_residual_stream_goes_when_no_reader_needs_it() -> None:
+    model = make("cifar_resnet_14_8")
+    readers = ["layer1.0.conv1", "layer1.1.conv1", "layer2.0.conv1", "layer2.0.shortcut.conv"]
+    mask = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
+    for reader in readers:
+        mask[f"{reader}.weight"][:, 5] = False
+    compacted = assert_same_training(copy.deepcopy(model), Mask(mask), round_to=1)
+    assert compacted.model.get_parameter("conv1.weight").shape[0] == 7
+    assert compacted.model.get_parameter("layer1.1.bn2.weight").shape[0] == 7
+    mask["layer2.0.shortcut.conv.weight"][0, 5] = True
+    assert not assert_same_training(model, Mask(mask), round_to=1).places
+
+
+# Other people's networks ---------------------------------------------------------------------------------------
+
+
+class Branching(nn.Module):
+    """What is not known to treat each channel by itself stays whole; the rest shrinks all the same."""
+
+    def __init__(self, mix: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.conv2 = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+        self.grouped, self.conv3 = nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 1)
+        self.fc1, self.fc = nn.Linear(32, 8), nn.Linear(8, SHAPE.classes)
+        self.mix = mix
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.mix(torch.relu(self.conv2(torch.relu(self.conv1(x)))))
+        x = self.conv3(self.grouped(x))
+        x = x.view(x.size(0), -1)
+        return self.fc(torch.relu(self.fc1(x)))
+
+
+MIXES = {
+    "softmax": lambda x: x.softmax(1),
+    "flip": lambda x: x.flip(1),
+    "concatenation": lambda x: torch.cat([x[:, 4:], x[:, :4]], 1),
+    "broadcast": lambda x: x + x.mean(1, keepdim=True),
+    "transpose": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+    "constant": lambda x: x + torch.arange(8, dtype=torch.float64).view(1, 8, 1, 1),
+}
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_what_is_not_understood_stays_whole(mix: str) -> None:
+    model = Branching(MIXES[mix]).double()
+    mask = {name: torch.rand_like(weight) < 0.5 for name, weight in prunable(model).items()}
+    mask["conv2.weight"][:, 3] = False
+    mask["grouped.weight"][:, 1] = False
+    mask["fc1.weight"][:, 4:8] = False
+    mask["fc.weight"][:, 2] = False
+    compacted = assert_same_training(model, Mask(mask), round_to=1)
+    assert widths(compacted) == [(7, 3), (8, 7), (8, 4), (7, 8), (7, 28), (10, 7)]
+
+
+def test_layers_that_share_weights_or_are_used_twice_stay_whole() -> None:
+    model, mask = chain()
+    model[6] = model[3]
+    mask = {name: entry for name, entry in mask.items() if name != "6.weight"}
+    mask["3.weight"][:, 1] = False
+    assert not assert_same_training(model, Mask(mask), round_to=1).places
+
+
+def test_a_model_that_cannot_be_traced_is_refused() -> None:
+    class Undecided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x) if x.sum() > 0 else -self.fc(x)
+
+    model = Undecided()
+    with pytest.raises(UsageError, match="--compact: Undecided cannot be traced"):
+        compact(model, Mask.ones(model))
+
+
+# There and back ------------------------------------------------------------------------------------------------
+
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "momentum": sgd,
+    "sgd": lambda model: torch.optim.SGD(model.parameters(), lr=0.1),
+    "adam": lambda model: torch.optim.Adam(model.parameters(), lr=0.001),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_was_taken_out_keeps_its_values(optimizer: str) -> None:
+    model = make("cifar_resnet_8_8")
+    full_optimizer = OPTIMIZERS[optimizer](model)
+    train(model, full_optimizer, steps=3)
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    moment, optimizer_moment = copy.deepcopy(model.state_dict()), copy.deepcopy(full_optimizer.state_dict())
+
+    compacted = compact(model, mask)
+    small_optimizer = OPTIMIZERS[optimizer](compacted.model)
+    small_optimizer.load_state_dict(compacted.shrink_optimizer(full_optimizer.state_dict()))
+    train(model, full_optimizer, mask.applier(model))
+    train(compacted.model, small_optimizer, compacted.mask.applier(compacted.model))
+
+    expanded = compacted.expand(compacted.model.state_dict())
+    assert_expanded(compacted, expanded, model.state_dict(), moment)
+    numbers = {name: number for number, name in enumerate(dict(model.named_parameters()))}
+    state = compacted.expand_optimizer(small_optimizer.state_dict(), optimizer_moment)
+    full_optimizer.load_state_dict(state)
+    for key in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
+        by_name = [
+            {name: states["state"][number][key] for name, number in numbers.items() if key in states["state"][number]}
+            if states["state"] else {}
+            for states in (state, full_optimizer.state_dict(), optimizer_moment)
+        ]  # fmt: skip
+        assert_expanded(compacted, *by_name)
+
+
+def assert_expanded(
+    compacted: Compacted, expanded: dict[str, Tensor], masked: dict[str, Tensor], moment: dict[str, Tensor]
+) -> None:
+    """Inside the small network as in the masked one, outside as at the moment of compaction."""
+    assert expanded.keys() == masked.keys()
+    for name, tensor in expanded.items():
+        assert tensor.shape == masked[name].shape
+        assert tensor.stride() == masked[name].stride()
+        ones = {name: torch.ones_like(compacted.shrink({name: tensor})[name], dtype=torch.bool)}
+        inside = compacted.expand(ones, {name: torch.zeros_like(tensor, dtype=torch.bool)})[name]
+        torch.testing.assert_close(tensor[inside], masked[name][inside], rtol=0, atol=1e-9)
+        assert torch.equal(tensor[~inside], moment[name][~inside])
+
+
+def test_a_fresh_optimizer_has_zeros_for_what_was_taken_out() -> None:
+    model = make("mnist_lenet_40_24")
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    compacted, full_optimizer = compact(model, mask), sgd(model)
+    small_optimizer = sgd(compacted.model)
+    train(compacted.model, small_optimizer, steps=1)
+    state = compacted.expand_optimizer(small_optimizer.state_dict(), full_optimizer.state_dict())
+    buffer = state["state"][0]["momentum_buffer"]
+    assert buffer.shape == model.get_parameter("fc1.weight").shape
+    assert torch.equal(
+        compacted.shrink({"fc1.weight": buffer})["fc1.weight"],
+        small_optimizer.state_dict()["state"][0]["momentum_buffer"],
+    )
+    rows = compacted.places["fc1.weight"][0]
+    assert rows is not None
+    buffer[rows] = 0
+    assert not buffer.any()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_memory_layout_is_kept(memory_format: torch.memory_format) -> None:
+    model = make("cifar_resnet_8_8").to(memory_format=memory_format)
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    compacted = compact(model, mask)
+    assert compacted.model.get_parameter("layer3.0.conv2.weight").is_contiguous(memory_format=memory_format)
+    for name, tensor in compacted.expand(compacted.model.state_dict()).items():
+        assert tensor.stride() == model.state_dict()[name].stride(), name
+
+
+def test_frozen_parameters_stay_frozen() -> None:
+    model = make("cifar_resnet_8_8")
+    model.get_parameter("fc.weight").requires_grad_(False)
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    frozen = {name for name, parameter in compact(model, mask).model.named_parameters() if not parameter.requires_grad}
+    assert frozen == {"fc.weight"}
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
