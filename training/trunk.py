@@ -121,10 +121,10 @@ class Trunk:
                 )
             else:
                 say(f"Trunk {self.desc.key}: training to {target}")
-            save_at = {step for step in self.grid() if step >= state.iteration} | {iteration}
+            save_at = {step for step in self.grid() if state.iteration <= step <= iteration} | {iteration}
             advance_to(
                 iteration, self.store, state, self.data, self.desc.training, self.context.reporter,
-                save_at={step for step in save_at if step <= iteration}, save=self._save,
+                save_at=save_at - set(self.saved_steps()), save=self._save,
             )  # fmt: skip
             return
         nearest = max((saved for saved in self.saved_steps() if saved < iteration), default=0)

@@ -1,0 +1,269 @@
+"""The trunk: every dense step is trained once, whoever asks for it."""
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from foundations.context import Context
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from foundations.steps import Step
+from foundations.store import Store
+from training import loop
+from training.data import DataHparams, DeviceData, load
+from training.desc import TrainDesc
+from training.trunk import Trunk
+
+Describe = Callable[..., TrainDesc]
+END = 15  # three epochs of five steps
+
+
+@pytest.fixture
+def trunk(describe_training: Describe, small_data: DeviceData, context: Context) -> Callable[..., Trunk]:
+    """``trunk()`` is what a new command would make of the same flags."""
+    return lambda model="mnist_lenet_16", **training: Trunk(
+        describe_training(model, **training), 1, small_data, context
+    )
+
+
+def weights(trunk: Trunk, step: str) -> dict[str, Tensor]:
+    return trunk.state_at(Step(step)).model.state_dict()
+
+
+def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_asking_twice_trains_once(trunk: Callable[..., Trunk], count_steps: list[int]) -> None:
+    first = weights(trunk(), "1ep")
+    assert count_steps == [0, 1, 2, 3, 4]
+    assert equal(first, weights(trunk(), "1ep"))
+    assert len(count_steps) == 5
+
+
+def test_a_later_step_goes_on_from_the_furthest(
+    trunk: Callable[..., Trunk], count_steps: list[int], context: Context
+) -> None:
+    weights(trunk(), "1ep2it")
+    weights(trunk(), "2ep")
+    trunk().finish()
+    trunk().finish()
+    assert count_steps == list(range(END))
+    assert any(
+        "going on from 1ep2it to 2ep; no earlier step is trained again" in line for line in context.reporter.said
+    )  # type: ignore[attr-defined]
+
+
+def test_the_way_in_which_a_trunk_is_asked_for_changes_no_bit(
+    trunk: Callable[..., Trunk], context: Context, tmp_path: Path
+) -> None:
+    for step in ("2it", "1ep", "2ep1it"):
+        weights(trunk(), step)
+    in_pieces = trunk().finish()
+    at_once = trunk()
+    at_once.store = Store(tmp_path / "other")
+    assert at_once.finish() == in_pieces
+    assert equal(weights(at_once, "3ep"), weights(trunk(), "3ep"))
+    assert at_once.store.read_rows("metrics.jsonl") == trunk().store.read_rows("metrics.jsonl")
+
+
+def test_a_step_between_two_saves_is_recomputed_from_the_one_before_and_that_is_said(
+    trunk: Callable[..., Trunk], count_steps: list[int], context: Context, tmp_path: Path
+) -> None:
+    trunk().finish()
+    count_steps.clear()
+    recomputed = weights(trunk(), "1ep3it")
+    assert count_steps == [5, 6, 7]
+    assert "1ep3it was not saved; recomputing it from 1ep" in context.reporter.said[-1]  # type: ignore[attr-defined]
+    weights(trunk(), "1ep3it")
+    assert len(count_steps) == 3  # it is saved now
+    direct = trunk()
+    direct.store = Store(tmp_path / "other")
+    assert equal(recomputed, weights(direct, "1ep3it"))
+
+
+def test_a_state_read_from_the_trunk_can_be_trained_on_to_the_trunks_end(
+    trunk: Callable[..., Trunk], small_data: DeviceData
+) -> None:
+    trunk().finish()
+    state = trunk().state_at(Step("1ep3it"))
+    loop.train(state, small_data, trunk().desc.training, until=END)
+    assert equal(state.model.state_dict(), weights(trunk(), "3ep"))
+
+
+def test_the_grid_saves_the_first_epochs_and_then_ever_sparser(trunk: Callable[..., Trunk]) -> None:
+    grid = trunk(training_steps="160ep").grid()
+    epochs = [iteration // 5 for iteration in grid]
+    assert epochs[:6] == [0, 1, 2, 3, 4, 5]
+    assert epochs[-1] == 160
+    assert 22 <= len(grid) <= 28
+    gaps = [after - before for before, after in zip(epochs[5:-1], epochs[6:-1], strict=False)]
+    assert gaps == sorted(gaps)
+    assert trunk(training_steps="7it").grid() == [0, 5, 7]
+
+
+def test_what_was_asked_for_and_the_grid_lie_on_disk(trunk: Callable[..., Trunk]) -> None:
+    weights(trunk(), "2it")
+    trunk().finish()
+    assert trunk().saved_steps() == [0, 2, 5, 10, 15]
+
+
+def test_metrics_have_the_initial_network_and_every_epoch_once(trunk: Callable[..., Trunk]) -> None:
+    weights(trunk(), "1ep2it")
+    result = trunk().finish()
+    rows = trunk().store.read_rows("metrics.jsonl")
+    assert [row["iteration"] for row in rows] == [0, 5, 10, 15]
+    assert [row["step"] for row in rows] == ["0ep0it", "1ep0it", "2ep0it", "3ep0it"]
+    assert "batch_loss" not in rows[0]
+    assert rows[-1]["test_accuracy"] == result["test_accuracy"]
+    assert result["test_accuracy"] > rows[0]["test_accuracy"]
+
+
+def count_in_a_process(desc: TrainDesc, root: Path, log: Path) -> None:
+    torch.set_num_threads(1)
+    real = loop.step
+
+    def counted(state: object, *rest: object) -> None:
+        with log.open("a") as file:
+            file.write(f"{state.iteration}\n")  # type: ignore[attr-defined]
+        real(state, *rest)  # type: ignore[arg-type]
+
+    loop.step = counted  # type: ignore[assignment]
+    data_hparams: DataHparams = desc.data
+    data = DeviceData(load(data_hparams, root, Reporter()), data_hparams, torch.device("cpu"))
+    Trunk(desc, 1, data, Context(root=root, data_dir=root)).finish()
+
+
+def test_two_processes_at_once_train_no_step_twice(describe_training: Describe, tmp_path: Path) -> None:
+    spawn, log = multiprocessing.get_context("spawn"), tmp_path / "steps"
+    arguments = (describe_training(), tmp_path, log)
+    processes = [spawn.Process(target=count_in_a_process, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [int(line) for line in log.read_text().split()] == list(range(END))
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "trained_again"),
+    [
+        ("model_1ep0it.safetensors", "1ep", [0, 1, 2, 3, 4]),  # from the save before, at 0
+        ("optimizer_1ep0it.pt", "1ep", [0, 1, 2, 3, 4]),
+        ("checkpoint.pt", "3ep", [10, 11, 12, 13, 14]),  # from the furthest save
+        ("metrics.jsonl", "3ep", [10, 11, 12, 13, 14]),
+    ],
+)
+def test_a_damaged_file_is_named_and_deleting_it_mends_the_trunk(
+    trunk: Callable[..., Trunk], count_steps: list[int], name: str, step: str, trained_again: list[int]
+) -> None:
+    before = weights(trunk(), "2ep")
+    assert count_steps == list(range(10))
+    count_steps.clear()
+    path = trunk().store / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + b"\xff")
+    with pytest.raises(UsageError, match=rf"{name} is damaged .*\nDelete this file and run the same command again"):
+        trunk().state_at(Step(step))
+    path.unlink()
+    trunk().state_at(Step(step))
+    assert count_steps == trained_again
+    assert equal(before, weights(trunk(), "2ep"))
+
+
+def test_without_its_checkpoint_a_trunk_goes_on_from_its_furthest_save(
+    trunk: Callable[..., Trunk], count_steps: list[int], tmp_path: Path
+) -> None:
+    weights(trunk(), "2ep")
+    (trunk().store / "checkpoint.pt").unlink()
+    trunk().finish()
+    assert count_steps == list(range(END))
+    whole = trunk()
+    whole.store = Store(tmp_path / "other")
+    whole.finish()
+    assert equal(weights(whole, "3ep"), weights(trunk(), "3ep"))
+
+
+def test_a_run_killed_between_metrics_and_checkpoint_repeats_no_row(
+    trunk: Callable[..., Trunk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights(trunk(), "1ep")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "write_state", raise_interrupt)
+        trunk().finish()
+    assert [row["iteration"] for row in trunk().store.read_rows("metrics.jsonl")] == [0, 5, 10]
+    trunk().finish()
+    assert [row["iteration"] for row in trunk().store.read_rows("metrics.jsonl")] == [0, 5, 10, 15]
+
+
+def raise_interrupt(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_other_data_under_the_same_name_are_refused(
+    trunk: Callable[..., Trunk], describe_training: Describe, small_data: DeviceData, context: Context
+) -> None:
+    trunk().finish()
+    changed = load(describe_training().data, Path("unused"), Reporter())
+    data = DeviceData(replace(changed, fingerprint="0" * 64), describe_training().data, small_data.device)
+    other = Trunk(describe_training(), 1, data, context)
+    for go_on in (other.finish, lambda: other.state_at(Step("1ep")), lambda: other.state_at(Step("1ep2it"))):
+        with pytest.raises(UsageError, match=r"computed on other data: .* 000000000000"):
+            go_on()
+
+
+def test_a_trunk_goes_on_with_the_threads_it_began_with_and_puts_the_callers_back(
+    trunk: Callable[..., Trunk], monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    weights(trunk(), "1ep")
+    assert trunk().store.read_json("environment.json")["threads"] == 1
+    seen, real = set(), loop.step
+    monkeypatch.setattr(loop, "step", lambda *rest: (seen.add(torch.get_num_threads()), real(*rest)))
+    torch.set_num_threads(2)
+    trunk().finish()
+    assert seen == {1}
+    assert torch.get_num_threads() == 2
+    assert "Going on with 1 threads, as this run began." in context.reporter.said  # type: ignore[attr-defined]
+
+
+def test_a_loss_that_is_no_longer_finite_is_warned_of_once_and_recorded_as_null(
+    trunk: Callable[..., Trunk], context: Context
+) -> None:
+    result = trunk(lr=1e30).finish()
+    assert [line for line in context.reporter.warned if "no longer finite" in line] == [  # type: ignore[attr-defined]
+        "1ep: the loss is no longer finite; try a smaller --lr"
+    ]
+    assert result["test_loss"] is None
+    assert 0 <= result["test_accuracy"] <= 1
+
+
+def test_a_network_that_cannot_be_trained_on_a_single_image_is_refused_before_anything_is_written(
+    describe_training: Describe, context: Context
+) -> None:
+    """288 images in batches of 7 leave one over; the last feature maps of VGG on 8x8 pixels are single pixels."""
+    hparams = DataHparams(dataset="digits", subsample_fraction=0.2, batch_size=7)
+    data = DeviceData(load(hparams, Path("unused"), Reporter()), hparams, torch.device("cpu"))
+    assert len(data.dataset.train) % 7 == 1
+    with pytest.raises(UsageError, match=r"--batch_size=7: the last batch of an epoch is a single image.*cifar_vgg_11"):
+        Trunk(replace(describe_training("cifar_vgg_11"), data=hparams), 1, data, context)
+    assert not context.root.exists()
+    Trunk(replace(describe_training("mnist_lenet_4"), data=hparams), 1, data, context).state_at(Step("1ep"))
+
+
+def test_a_training_of_no_steps_is_the_initial_network(trunk: Callable[..., Trunk]) -> None:
+    untrained = trunk(training_steps="0")
+    assert untrained.finish()["step"] == "0ep0it"
+    assert equal(weights(untrained, "0"), untrained.fresh().model.state_dict())
+
+
+def test_replicates_begin_and_end_apart(describe_training: Describe, small_data: DeviceData, context: Context) -> None:
+    first, second = (Trunk(describe_training(), number, small_data, context) for number in (1, 2))
+    assert first.store.path.name == "replicate_1"
+    assert first.store.path.parent == second.store.path.parent
+    for step in ("0", "1ep"):
+        assert not equal(weights(first, step), weights(second, step))
