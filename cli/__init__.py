@@ -12,6 +12,7 @@ from foundations.errors import UsageError, near_misses
 COMMANDS: Mapping[str, str] = {
     "train": "train the full network",
     "lottery": "train to k, prune, train the subnetwork on; level by level",
+    "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
     "stability": "from which step on is a network stable to SGD noise?",
 }
 

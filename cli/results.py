@@ -1,36 +1,68 @@
-"""The tables at the end of a command."""
+"""From the runs of a command to the tables at its end."""
 
-from collections.abc import Sequence
-from statistics import mean, stdev
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cli.terminal import print_table
+from foundations.context import Context
+from foundations.errors import UsageError
+from lottery.report import Line, directory_for, full_network_once, summarize, write_report
+
+Rows = list[dict[str, Any]]
 
 
-def print_lottery_results(rows: Sequence[dict[str, Any]]) -> None:
-    """One line for each level; where there are several replicates, one for each level with mean and spread."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["strategy"], row["k"], row["level"], row["density"]), []).append(row)
-    lines = []
-    for (strategy, k, level, density), group in groups.items():
-        where = group[0]["path"] if len(group) == 1 else group[0]["path"].parent.parent
-        accuracies = [row["test_accuracy"] for row in group]
-        lines.append(
-            [
-                strategy if level else "(full network)",
-                k if level else "",
-                str(level),
-                f"{density:.2%}",
-                spread(accuracies),
-                str(where),
-            ]
-        )
-    print_table(["strategy", "k", "level", "density", "test accuracy", "where"], lines)
+def run_each(jobs: Iterable[tuple[str, Callable[[], Rows]]], show: Callable[[Rows], None]) -> None:
+    """Runs named jobs one after the other and shows the rows of them all.
+
+    Raises:
+        UsageError: at the end, if any of them failed: one that fails does not cost the others.
+    """
+    rows: Rows = []
+    failures: list[str] = []
+    for name, job in jobs:
+        try:
+            rows += job()
+        except UsageError as error:
+            failures.append(f"{name}: {error}")
+    if rows:
+        show(rows)
+    if failures:
+        raise UsageError("\n".join(failures))
 
 
-def spread(accuracies: Sequence[float]) -> str:
+def show_lottery(rows: Rows) -> None:
+    """One line for each strategy, k, level and density, with mean and spread over the replicates."""
+    lines = summarize(full_network_once(rows))
+    headers = ["strategy", "k", "level", "density", "test accuracy", "where"]
+    print_table(headers, [[*named(line), share(line), str(line.place)] for line in lines])
+
+
+def show_branch(rows: Rows, branch: str, outcome: str) -> None:
+    """The same, with the outcome of a branch beside its level's accuracy."""
+    levels, branched = summarize(rows, "level_accuracy"), summarize(rows, outcome)
+    headers = ["strategy", "k", "level", "density", "test accuracy", f"{branch}: {outcome.replace('_', ' ')}", "where"]
+    print_table(
+        headers,
+        [
+            [*named(line), share(level), share(line), str(line.place)]
+            for level, line in zip(levels, branched, strict=True)
+        ],
+    )
+
+
+def report(rows: Rows, context: Context) -> None:
+    """Writes table and figure of several experiments, and says where."""
+    directory = directory_for(rows, context.root)
+    write_report(rows, directory, context.reporter)
+    context.reporter.say(f"Table and figure: {directory}")
+
+
+def named(line: Line) -> list[str]:
+    """The cells that say what a line is about."""
+    return [line.strategy, line.k, str(line.level), f"{line.density:.2%}"]
+
+
+def share(line: Line) -> str:
     """``91.20%``, or mean, standard deviation and number of several: ``91.20% +- 0.15 (n=3)``."""
-    if len(accuracies) == 1:
-        return f"{accuracies[0]:.2%}"
-    return f"{mean(accuracies):.2%} +- {100 * stdev(accuracies):.2f} (n={len(accuracies)})"
+    n = len(line.values)
+    return f"{line.mean:.2%}" + (f" +- {100 * line.spread:.2f} (n={n})" if n > 1 else "")

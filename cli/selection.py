@@ -9,7 +9,9 @@ from cli.flags import Section, make_parser
 from cli.options import LotteryOptions, RunOptions, repeatable
 from cli.plugins import load_plugins
 from foundations.hparams import Hparams, hp
+from foundations.methods import Method
 from foundations.reporting import Reporter
+from lottery.branch import branches
 from models import ModelHparams
 from models.registry import parse as parse_model
 from pruning import PruningHparams, Strategy, strategies
@@ -59,20 +61,23 @@ class Selection:
         """The chosen strategy's own flags."""
         if self.strategy is None:
             return []
-        doc = (self.strategy.__doc__ or "").strip().partition("\n")[0]
-        return [self.section(f"strategy {self.strategy.name}: {doc}", self.strategy)]
+        return [self.method_section("strategy", self.strategy)]
+
+    def method_section(self, what: str, method: type[Method]) -> Section:
+        """The flags of a strategy or branch, under its name and summary."""
+        return self.section(f"{what} {method.name}: {method.summary().rstrip('.')}", method)
 
     def inapplicable(self) -> dict[str, str]:
         """Flags of other commands and of strategies that are not selected, each with why it does not apply."""
         elsewhere = {flag: "is no flag of this command" for cls in FRAMEWORK for flag in Section("", cls).values()}
         owners: dict[str, list[str]] = {}
-        for name in strategies:
-            if strategies.get(name) is not self.strategy:
-                for flag in Section(name, strategies.get(name)).values():
-                    owners.setdefault(flag, []).append(name)
+        for what, registry in (("--pruning_strategy=", strategies), ("lottery_branch ", branches)):
+            for name in registry:
+                if registry.get(name) is not self.strategy:
+                    for flag in Section(name, registry.get(name)).values():
+                        owners.setdefault(flag, []).append(f"{what}{name}")
         return elsewhere | {
-            flag: f"belongs to {' or '.join(f'--pruning_strategy={name}' for name in names)}, which is not selected"
-            for flag, names in owners.items()
+            flag: f"belongs to {' or '.join(names)}, which is not selected" for flag, names in owners.items()
         }
 
 
@@ -85,12 +90,7 @@ def select(argv: Sequence[str], *, prunes: bool, reporter: Reporter) -> Selectio
     Raises:
         UsageError: for an unknown model, data set, strategy or recipe, or a plug-in that fails.
     """
-    sections = [Section("", Choice)]
-    given, _ = make_parser("", "", sections).parse_known_args(list(argv))
-    texts = {name: value for name, value in vars(given).items() if name != "help"}
-    reserve_flags()
-    load_plugins(texts.get("plugin", ()), reporter)
-    chosen = Choice(**{**texts, "plugin": tuple(texts.get("plugin", ()))})
+    chosen = choose(argv, reporter)
     parse_model(chosen.model)
     dataset = chosen.dataset or default_dataset(chosen.model)
     find_loader(dataset)
@@ -103,7 +103,13 @@ def select(argv: Sequence[str], *, prunes: bool, reporter: Reporter) -> Selectio
     return Selection(strategy, defaults)
 
 
-def reserve_flags() -> None:
-    """Sees to it that no strategy and no branch has a field with the name of one of the framework's flags."""
-    taken = [name for cls in FRAMEWORK for name in Section("", cls).values()]
+def choose(argv: Sequence[str], reporter: Reporter) -> Choice:
+    """Reads the deciding flags and imports the plug-ins among them, which may not take the framework's flags."""
+    given, _ = make_parser("", "", [Section("", Choice)]).parse_known_args(list(argv))
+    texts = {name: value for name, value in vars(given).items() if name != "help"}
+    taken = [flag for cls in FRAMEWORK for flag in Section("", cls).values()]
     strategies.reserve(taken)
+    branches.reserve(taken)
+    plugins = tuple(texts.pop("plugin", ()))
+    load_plugins(plugins, reporter)
+    return Choice(**texts, plugin=plugins)

@@ -1,17 +1,19 @@
 """``lottery``: train to k, prune, train the subnetwork on."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from cli.flags import Section
-from cli.lists import expand
 from cli.options import LotteryOptions, RunOptions
-from cli.results import print_lottery_results
-from cli.running import DataCache, Parsed, make_context, parse_run
+from cli.results import report, run_each, show_lottery
+from cli.running import DataCache, Parsed, make_context, parse_runs
 from cli.selection import Selection
+from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.runner import store_of
+from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from pruning import PruningHparams
 
@@ -59,34 +61,63 @@ def fraction_for(options: LotteryOptions, parsed: Parsed) -> float:
     return float(1 - options.density ** (1 / last))
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """A lottery run that a command asks for."""
+
+    options: RunOptions
+    desc: LotteryDesc
+    lottery: LotteryOptions
+    context: Context
+
+    @property
+    def store(self) -> Store:
+        """Its directory."""
+        return store_of(self.desc, self.options.replicate, self.context)
+
+    def runner(self, cache: DataCache) -> LotteryRunner:
+        """What trains it."""
+        data = cache.get(self.desc.train.data, self.context)
+        lottery = self.lottery
+        return LotteryRunner(
+            self.desc, self.options.replicate, lottery.levels, data, self.context, lottery.allow_collapse
+        )
+
+    @property
+    def label(self) -> str:
+        """What it is called beside others."""
+        return f"{self.desc.strategy.name}, k={self.desc.k.short}, replicate {self.options.replicate}"
+
+    def row(self, result: dict[str, Any], here: Store) -> dict[str, Any]:
+        """A line of the results: those of a level or branch, with what the experiment is."""
+        strategy, k, replicate = self.desc.strategy.name, self.desc.k.short, self.options.replicate
+        return {**result, "strategy": strategy, "k": k, "replicate": replicate, "path": here.path}
+
+
+def experiments(parsed: Sequence[Parsed], command: Sequence[str]) -> list[Experiment]:
+    """All experiments that were asked for; bad input to any of them is found before the first is run."""
+    described = [(one.build(RunOptions), *describe(one)) for one in parsed]
+    return [Experiment(options, desc, lottery, make_context(options, command)) for options, desc, lottery in described]
+
+
 def run(argv: Sequence[str]) -> int:
     """Runs each experiment asked for, one after the other over the trunks they share, and prints one table."""
-    parsed = [parse_run("lottery", SUMMARY, single, sections, prunes=True) for single in expand(argv)]
-    if None in parsed:
+    asked_for = experiments(parse_runs("lottery", SUMMARY, argv, sections, prunes=True), ["lottery", *argv])
+    if any(experiment.options.display_output_location for experiment in asked_for):
+        print(*(experiment.store.path for experiment in asked_for), sep="\n")
         return 0
-    described = [(one.build(RunOptions), *describe(one)) for one in parsed if one is not None]
-    cache, runs = DataCache(), []
-    for options, desc, lottery in described:
-        context = make_context(options, ["lottery", *argv])
-        store = store_of(desc, options.replicate, context)
-        if options.display_output_location:
-            print(store.path)
-            continue
-        data = cache.get(desc.train.data, context)
-        runner = LotteryRunner(desc, options.replicate, lottery.levels, data, context, lottery.allow_collapse)
-        runs.append((runner, store))
-    rows: list[dict[str, Any]] = []
-    for runner, store in runs:
+    cache = DataCache()
+    runs = [(experiment, experiment.runner(cache)) for experiment in asked_for]
+
+    def results(experiment: Experiment, runner: LotteryRunner) -> list[dict[str, Any]]:
+        store = experiment.store
         runner.run(store)
-        rows += [
-            {
-                "strategy": runner.desc.strategy.name,
-                "k": runner.desc.k.short,
-                "path": store / f"level_{row['level']}",
-                **row,
-            }
-            for row in runner.results(store)
-        ]
-    if rows:
-        print_lottery_results(rows)
+        return [experiment.row(row, store.sub(f"level_{row['level']}")) for row in runner.results(store)]
+
+    def show(rows: list[dict[str, Any]]) -> None:
+        show_lottery(rows)
+        if len(runs) > 1:
+            report(rows, asked_for[0].context)
+
+    run_each([(one.label, partial(results, one, runner)) for one, runner in runs], show)
     return 0

@@ -1,7 +1,5 @@
 """Runs a branch of the levels of a lottery run."""
 
-from typing import Any
-
 from foundations.runner import begin
 from foundations.store import Store
 from lottery.branch.registry import Branch
@@ -40,13 +38,6 @@ class BranchRunner:
     def here(self, level: Level) -> Store:
         """The directory of the level's branch."""
         return level.here.sub(self.branch.key)
-
-    def results(self, store: Store) -> list[dict[str, Any]]:
-        """A row for each level: the branch's result, and the level's own under ``original``."""
-        return [
-            {**self.here(level).result(), "original": level.here.result(), "path": self.here(level).path}
-            for level in self.levels(store)
-        ]
 
     def _train(self, level: Level) -> None:
         here = self.here(level)
