@@ -28,6 +28,8 @@ def advance_to(
 ) -> None:
     """Trains ``state`` to iteration ``until`` in segments that end with each epoch and at each step of ``save_at``.
 
+    These lie between the state's iteration and ``until``.
+
     At the end of an epoch a row is added to ``metrics.jsonl`` and the whole state goes to ``checkpoint.pt``; a run
     that was killed goes on from there. A row holds ``step``, ``iteration``, the loss and accuracy of the epoch's
     own batches (``batch_*``, as trained on, augmented) and of the test set (``test_*``).
@@ -37,9 +39,9 @@ def advance_to(
     if not rows:
         rows.append(measure(state, data, hparams))
         store.write_rows(METRICS, rows)
-    stops = {*range(per_epoch, until, per_epoch), *save_at, until}
+    ends = {stop for stop in (*range(per_epoch, until, per_epoch), until) if stop > state.iteration}
     with reporter.progress(f"{store.path.parent.name}/{store.path.name}", until - state.iteration, "it") as advance:
-        for stop in sorted(stop for stop in stops if state.iteration <= stop <= until):
+        for stop in sorted(ends | set(save_at)):
             train(state, data, hparams, until=stop, advance=advance)
             if (stop % per_epoch == 0 or stop == end) and stop > rows[-1]["iteration"]:
                 rows.append(measure(state, data, hparams))
