@@ -13,8 +13,7 @@ def expand(argv: Sequence[str], lists: Sequence[str] = LISTS) -> list[list[str]]
     """``[--k=0,1]`` as ``[[--k=0], [--k=1]]``; several lists give every combination.
 
     What a strategy brings as a default stays its own in each run, since each run is parsed by itself. As everywhere,
-    a flag that is given twice has the last value; a value that is listed twice counts once. For ``--help`` the first
-    run will do.
+    a flag that is given twice has the last value; a value that is listed twice counts once.
     """
     rest: list[str] = []
     choices: dict[str, list[str]] = {}
@@ -35,5 +34,4 @@ def expand(argv: Sequence[str], lists: Sequence[str] = LISTS) -> list[list[str]]
         if not choices[flag]:
             raise UsageError(f"{flag}={text}: a value is missing")
     ordered = [choices[f"--{name}"] for name in lists if f"--{name}" in choices]
-    runs = [[*rest, *combination] for combination in itertools.product(*ordered)]
-    return runs[:1] if {"-h", "--help"} & set(argv) else runs
+    return [[*rest, *combination] for combination in itertools.product(*ordered)]
