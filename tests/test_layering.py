@@ -1,0 +1,73 @@
+"""The packages' order, kept by their syntax trees: imports go downward, and siblings do not know each other."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parent.parent
+BELOW = {
+    "foundations": set(),
+    "models": {"foundations"},
+    "pruning": {"foundations"},
+    "training": {"foundations", "models", "pruning"},
+    "lottery": {"foundations", "models", "pruning", "training"},
+    "stability": {"foundations", "models", "pruning", "training", "lottery"},
+    "cli": {"foundations", "models", "pruning", "training", "lottery", "stability"},
+}
+SLOW = {"torchvision", "matplotlib"}
+
+
+def sources() -> list[Path]:
+    return [path for package in BELOW for path in sorted((HOME / package).rglob("*.py"))]
+
+
+def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
+    """The top-level names that import statements among ``nodes`` name; a relative import is refused."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute, from the checkout's root"
+            yield str(node.module).partition(".")[0]
+
+
+def at_import_time(tree: ast.AST) -> Iterator[ast.AST]:
+    """Everything in a module but the bodies of its functions."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield node
+            yield from at_import_time(node)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(HOME)))
+def test_imports_go_downward(path: Path) -> None:
+    package = path.relative_to(HOME).parts[0]
+    ours = set(imported(ast.walk(ast.parse(path.read_text())))) & set(BELOW)
+    assert ours <= BELOW[package] | {package}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(HOME)))
+def test_slow_libraries_are_imported_where_they_are_used(path: Path) -> None:
+    assert not set(imported(at_import_time(ast.parse(path.read_text())))) & SLOW
+
+
+def test_every_package_is_there() -> None:
+    assert {path.relative_to(HOME).parts[0] for path in sources()} == set(BELOW)
+
+
+def test_what_the_check_sees() -> None:
+    tree = ast.parse("import a.b\nif x:\n    from c import d\ndef f():\n    import torchvision\n")
+    assert list(imported(at_import_time(tree))) == ["a", "c"]
+    assert set(imported(ast.walk(tree))) == {"a", "c", "torchvision"}
+
+
+def test_main_is_nothing_but_the_call() -> None:
+    body = ast.parse((HOME / "main.py").read_text()).body
+    statements = [ast.unparse(statement) for statement in body if not isinstance(statement, ast.Expr)]
+    assert statements == [
+        "import sys",
+        "from cli import main",
+        "if __name__ == '__main__':\n    sys.exit(main())",
+    ]

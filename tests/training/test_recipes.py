@@ -1,0 +1,71 @@
+"""What the shipped recipes hold, and which of them a model on a data set gets."""
+
+import pytest
+
+from foundations.errors import UsageError
+from foundations.steps import Step
+from training.recipes import default_dataset, find_recipe
+
+
+def test_the_thesis_recipe_has_the_thesis_values() -> None:
+    """Bolwerk 2021: lr 0.01, x0.2 at epochs 60 and 120, weight decay 5e-4, 160 epochs, batches of 128, k = 30."""
+    assert find_recipe("cifar_resnet_20", "cifar10", None) == {
+        "lr": 0.01,
+        "milestone_steps": (Step("60ep"), Step("120ep")),
+        "gamma": 0.2,
+        "weight_decay": 5e-4,
+        "training_steps": Step("160ep"),
+        "batch_size": 128,
+        "optimizer": "momentum",
+        "batchnorm_init": "ones",
+        "k": Step("30ep"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "name", "lr", "epochs"),
+    [
+        ("cifar_resnet_20", "cifar10", None, 0.01, 160),  # of just this pair: the thesis's
+        ("cifar_resnet_56_32", "cifar10", None, 0.01, 160),  # a recipe is the family's
+        ("cifar_resnet_20", "cifar10", "open_lth", 0.1, 160),
+        ("cifar_resnet_20", "digits", None, 0.05, 20),  # the data set's goes before the model's
+        ("cifar_resnet_20", "digits", "open_lth", 0.1, 160),
+        ("cifar_resnet_20", "cifar100", None, 0.1, 160),  # the model's on any data set
+        ("cifar_vgg_16", "cifar10", None, 0.1, 160),
+        ("mnist_lenet_300_100", "mnist", None, 0.1, 40),
+        ("mnist_lenet_300_100", "mnist", "default", 0.05, 40),
+    ],
+)
+def test_the_recipe_of_a_pair(model: str, dataset: str, name: str | None, lr: float, epochs: int) -> None:
+    values = find_recipe(model, dataset, name)
+    assert (values["lr"], values["training_steps"]) == (lr, Step(epochs))
+
+
+def test_every_recipe_says_where_pre_training_ends() -> None:
+    """Without it a strategy that prunes after pre-training had no k."""
+    for model in ("cifar_resnet_20", "cifar_vgg_16", "mnist_lenet_300_100"):
+        for dataset in ("cifar10", "digits", "image_folder:mine"):
+            values = find_recipe(model, dataset, None)
+            assert 0 < values["k"].iteration(400) < values["training_steps"].iteration(400)
+
+
+def test_an_unknown_recipe_names_the_pairs_own() -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"--recipe=open_lht: no such recipe for cifar_resnet_20 on cifar10 \(did you mean 'open_lth'\?\); "
+        r"valid: default, open_lth, thesis",
+    ):
+        find_recipe("cifar_resnet_20", "cifar10", "open_lht")
+
+
+def test_a_recipe_of_another_pair_is_none_of_this_one() -> None:
+    with pytest.raises(UsageError, match="--recipe=thesis: no such recipe for cifar_vgg_16 on cifar10"):
+        find_recipe("cifar_vgg_16", "cifar10", "thesis")
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"),
+    [("mnist_lenet_300_100", "mnist"), ("cifar_resnet_20", "cifar10"), ("cifar_vgg_16", "cifar10")],
+)
+def test_a_model_has_a_data_set_of_its_own(model: str, dataset: str) -> None:
+    assert default_dataset(model) == dataset
