@@ -57,7 +57,7 @@ class Level:
 
     def mask(self) -> Mask:
         """The level's mask, from disk or found and written down."""
-        if not self.here.has(MASK):
+        if not (self.here.has(MASK) and self.here.has(REPORT)):
             mask = self.find_mask(self.desc.strategy)
             self.record(self.here, mask, self.desc.k, self.desc.train.training, found_by=self._trainings_before())
         return Mask.load(self.here / MASK)
@@ -104,7 +104,7 @@ class Level:
             method: what has pruned it, for messages.
         """
         data, reporter = self.trunk.data, self.trunk.context.reporter
-        if not here.has(MASK):
+        if not (here.has(MASK) and here.has(REPORT)):
             start = Step.at(ticket.state.iteration, data.iterations_per_epoch)
             self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
         look_for_collapse(here, method, reporter, allow=self.allow_collapse)

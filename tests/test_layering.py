@@ -34,9 +34,10 @@ def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
 
 
 def at_import_time(tree: ast.AST) -> Iterator[ast.AST]:
-    """Everything in a module but the bodies of its functions."""
+    """Everything in a module but the bodies of its functions and what only type checkers read."""
     for node in ast.iter_child_nodes(tree):
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if not for_types and not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             yield node
             yield from at_import_time(node)
 
@@ -58,9 +59,15 @@ def test_every_package_is_there() -> None:
 
 
 def test_what_the_check_sees() -> None:
-    tree = ast.parse("import a.b\nif x:\n    from c import d\ndef f():\n    import torchvision\n")
+    lines = (
+        "import a.b",
+        "if x: from c import d",
+        "if TYPE_CHECKING: import matplotlib",
+        "def f(): import torchvision",
+    )
+    tree = ast.parse("\n".join(lines))
     assert list(imported(at_import_time(tree))) == ["a", "c"]
-    assert set(imported(ast.walk(tree))) == {"a", "c", "torchvision"}
+    assert set(imported(ast.walk(tree))) == {"a", "c", "matplotlib"}
 
 
 def test_main_is_nothing_but_the_call() -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from cli.flags import Section
-from cli.lists import expand
 from cli.options import RunOptions
-from cli.running import DataCache, make_context, parse_run
+from cli.running import DataCache, make_context, parse_runs
 from cli.selection import Selection
 from cli.terminal import print_table
 from foundations.runner import store_of
@@ -21,11 +20,9 @@ def sections(selection: Selection) -> list[Section]:
 
 def run(argv: Sequence[str]) -> int:
     """Trains each replicate asked for and prints a table of them."""
-    parsed = [parse_run("train", SUMMARY, single, sections, prunes=False) for single in expand(argv, ["replicate"])]
+    parsed = parse_runs("train", SUMMARY, argv, sections, prunes=False, lists=["replicate"])
     cache, rows = DataCache(), []
     for one in parsed:
-        if one is None:
-            return 0
         options, desc = one.build(RunOptions), one.train_desc()
         context = make_context(options, ["train", *argv])
         store = store_of(desc, options.replicate, context)
