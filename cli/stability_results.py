@@ -9,6 +9,7 @@ from foundations.context import Context
 from foundations.steps import Step
 from stability import StabilityRunner
 from stability.auto import verdict
+from stability.report import directory_for, write_report
 
 Groups = dict[tuple[str, str, int], list[dict[str, Any]]]
 HEADERS = (
@@ -58,5 +59,11 @@ def share(values: Sequence[float]) -> str:
     return f"{mean(values):.2%}" + (f" +- {100 * stdev(values):.2f}" if len(values) > 1 else "")
 
 
-def write_reports(runners: Sequence[StabilityRunner], context: Context) -> None:
-    """Placeholder."""
+def write_stability_report(runners: Sequence[StabilityRunner], context: Context) -> None:
+    """Writes tables and figures of all runs in one place and says where."""
+    stores = list({runner.store.path: runner.store for runner in runners}.values())
+    directory = directory_for(stores, context.root)
+    drawn = write_report(stores, directory)
+    context.reporter.say(f"{'Tables and figures' if drawn else 'Tables'}: {directory}")
+    if not drawn:
+        context.reporter.warn("No figures: matplotlib is not installed; pip install 'adsynflow[plot]'")

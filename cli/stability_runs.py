@@ -17,6 +17,7 @@ from cli.selection import Selection
 from cli.stability_options import StabilityOptions
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.hparams import Hparams
 from foundations.steps import Step
 from pruning import PruningHparams, strategies
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
@@ -127,7 +128,7 @@ def without_pruning_flags(argv: Sequence[str], quietly: bool) -> list[str]:
         argv: one run's.
         quietly: whether flags of pruning are dropped (they are meant for the other networks of a list) or refused.
     """
-    owners = (PruningHparams, *map(strategies.get, strategies))
+    owners: list[type[Hparams]] = [PruningHparams, *map(strategies.get, strategies)]
     flags = {f"--{item.name}" for owner in owners for item in fields(owner)} | {"--density"}
     rest: list[str] = []
     tokens = iter(argv)
@@ -157,8 +158,10 @@ def complete(work: Sequence[tuple[Request, StabilityRunner]]) -> None:
     jobs = max((request.options.jobs for request, _ in todo), default=1)
     if jobs > 1:
         in_processes(todo, jobs)
+    by_processes = [runner for _, runner in todo if runner.done]
     for _, runner in work:
-        runner.run()
+        if runner not in by_processes:
+            runner.run()
 
 
 def in_processes(work: Sequence[tuple[Request, StabilityRunner]], jobs: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cli import FAILED
 from cli.running import DataCache
-from cli.stability_results import print_stability_results, write_reports
+from cli.stability_results import print_stability_results, write_stability_report
 from cli.stability_runs import complete, requests
 from stability import StabilityRunner
 
@@ -33,5 +33,5 @@ def run(argv: Sequence[str]) -> int:
             code = code if found else FAILED
     print_stability_results(finished)
     if asked[0].options.report:
-        write_reports(finished, asked[0].context)
+        write_stability_report(finished, asked[0].context)
     return code
