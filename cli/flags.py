@@ -156,7 +156,7 @@ def refuse(token: str, flags: Iterable[str], others: Mapping[str, str]) -> NoRet
         raise UsageError(f"{token}: not a flag; flags are written --flag=value")
     if name in others:
         raise UsageError(f"--{name} {others[name]}")
-    hint = near_misses(f"--{name}", [f"--{flag}" for flag in flags])
+    hint = near_misses(name, flags, prefix="--")
     raise UsageError(f"--{name}: unknown flag{hint}; --help lists the valid ones")
 
 

@@ -8,9 +8,12 @@ class UsageError(Exception):
     """Something the user can mend: its text is the one or two lines that the command line prints."""
 
 
-def near_misses(name: str, choices: Iterable[str]) -> str:
-    """``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string."""
+def near_misses(name: str, choices: Iterable[str], prefix: str = "") -> str:
+    """``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string.
+
+    They are shown with ``prefix``; comparing with it would make everything alike.
+    """
     close = difflib.get_close_matches(name, list(choices), n=3, cutoff=0.6)
     if not close:
         return ""
-    return f" (did you mean {' or '.join(repr(choice) for choice in close)}?)"
+    return f" (did you mean {' or '.join(repr(prefix + choice) for choice in close)}?)"
