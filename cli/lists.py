@@ -1,12 +1,30 @@
 """One mechanism turns a command line with lists into the command lines of its single runs."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cli.flags import expand_range
 from foundations.errors import UsageError
 
 LISTS = ("pruning_strategy", "density", "k", "replicate")  # the last varies fastest
+
+
+def without_flags(argv: Sequence[str], names: Collection[str]) -> list[str]:
+    """The command line without some flags and their values (``--flag=value`` or ``--flag value``)."""
+    rest: list[str] = []
+    dropping = False
+    for token in argv:
+        name, equals, _ = token.removeprefix("--").partition("=")
+        if token.startswith("--"):
+            dropping = name in names
+            if not dropping:
+                rest.append(token)
+            dropping = dropping and not equals
+        elif not dropping:
+            rest.append(token)
+        else:
+            dropping = False
+    return rest
 
 
 def expand(argv: Sequence[str], lists: Sequence[str] = LISTS) -> list[list[str]]:

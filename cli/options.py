@@ -49,7 +49,8 @@ class LotteryOptions(Hparams):
     density: float | None = hp(None, within="(0, 1)")
     """What the last level keeps of the prunable weights; the fraction per level follows from it."""
     k: Step | None = hp(None)
-    """Step from which the subnetwork is trained, and at which it is found unless --score_at=end."""
+    """Step from which the subnetwork is trained, and at which it is found unless --score_at=end; auto runs
+    stability first, whose flags then apply too, and takes the smallest stable one."""
     reset_optimizer: bool = hp(False)
     """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
     allow_collapse: bool = hp(False)

@@ -8,6 +8,7 @@ from typing import Any
 from cli.flags import Section, make_parser
 from cli.options import LotteryOptions, RunOptions, repeatable
 from cli.plugins import load_plugins
+from cli.stability_options import StabilityOptions
 from foundations.hparams import Hparams, hp
 from foundations.methods import Method
 from foundations.reporting import Reporter
@@ -15,6 +16,7 @@ from lottery.branch import branches
 from models import ModelHparams
 from models.registry import parse as parse_model
 from pruning import PruningHparams, Strategy, strategies
+from stability import AnalysisHparams
 from training.data import DataHparams, find_loader
 from training.hparams import TrainingHparams
 from training.recipes import default_dataset, find_recipe
@@ -22,6 +24,8 @@ from training.recipes import default_dataset, find_recipe
 FRAMEWORK: tuple[type[Hparams], ...] = (
     RunOptions, LotteryOptions, ModelHparams, DataHparams, TrainingHparams, PruningHparams,
 )  # fmt: skip
+
+STABILITY: tuple[type[Hparams], ...] = (StabilityOptions, AnalysisHparams)
 
 ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
 
@@ -69,7 +73,9 @@ class Selection:
 
     def inapplicable(self) -> dict[str, str]:
         """Flags of other commands and of strategies that are not selected, each with why it does not apply."""
-        elsewhere = {flag: "is no flag of this command" for cls in FRAMEWORK for flag in Section("", cls).values()}
+        elsewhere = {
+            flag: "is no flag of this command" for cls in (*FRAMEWORK, *STABILITY) for flag in Section("", cls).values()
+        }
         owners: dict[str, list[str]] = {}
         for what, registry in (("--pruning_strategy=", strategies), ("lottery_branch ", branches)):
             for name in registry:
@@ -108,7 +114,8 @@ def choose(argv: Sequence[str], reporter: Reporter) -> Choice:
     given, _ = make_parser("", "", [Section("", Choice)]).parse_known_args(list(argv))
     texts = {name: value for name, value in vars(given).items() if name != "help"}
     taken = [flag for cls in FRAMEWORK for flag in Section("", cls).values()]
-    strategies.reserve(taken)
+    # Branches may share the flags of the analysis: one of them is it.
+    strategies.reserve([*taken, *(flag for cls in STABILITY for flag in Section("", cls).values())])
     branches.reserve(taken)
     plugins = tuple(texts.pop("plugin", ()))
     load_plugins(plugins, reporter)

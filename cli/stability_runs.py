@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cli.flags import Section
 from cli.jobs import run_all
-from cli.lists import expand
+from cli.lists import expand, without_flags
 from cli.options import RunOptions
 from cli.running import DataCache, Parsed, make_context, parse_run
 from cli.selection import Selection
@@ -128,20 +128,17 @@ def without_pruning_flags(argv: Sequence[str], quietly: bool) -> list[str]:
         argv: one run's.
         quietly: whether flags of pruning are dropped (they are meant for the other networks of a list) or refused.
     """
-    owners: list[type[Hparams]] = [PruningHparams, *map(strategies.get, strategies)]
-    flags = {f"--{item.name}" for owner in owners for item in fields(owner)} | {"--density"}
-    rest: list[str] = []
-    tokens = iter(argv)
-    for token in tokens:
-        flag, equals, _ = token.partition("=")
-        if flag not in flags:
-            rest.append(token)
-            continue
-        if not quietly:
-            raise UsageError(f"{flag}: does not apply to {NONE}, which is the full network")
-        if not equals:
-            next(tokens, None)
+    flags = {"density", *flags_of(PruningHparams, *map(strategies.get, strategies))}
+    rest = without_flags(argv, flags)
+    if not quietly and len(rest) < len(argv):
+        given = next(token for token in argv if token not in rest)
+        raise UsageError(f"{given}: does not apply to {NONE}, which is the full network")
     return rest
+
+
+def flags_of(*classes: type[Hparams]) -> set[str]:
+    """The names of the flags that dataclasses have."""
+    return {item.name for cls in classes for item in fields(cls)}
 
 
 # Computing ---------------------------------------------------------------------------------------------------------

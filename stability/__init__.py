@@ -1,5 +1,6 @@
 """Instability analysis: is a network stable to SGD noise from step k on?"""
 
+from stability import branch  # noqa: F401  registers itself
 from stability.desc import AnalysisHparams, StabilityDesc
 from stability.runner import StabilityRunner
 

@@ -1,15 +1,18 @@
 """``lottery``: train to k, prune, train the subnetwork on."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from cli import FAILED
 from cli.flags import Section
 from cli.options import LotteryOptions, RunOptions
 from cli.results import report, run_each, show_lottery
 from cli.running import DataCache, Parsed, make_context, parse_runs
 from cli.selection import Selection
+from cli.stable_k import with_stable_k
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.runner import store_of
@@ -100,9 +103,23 @@ def experiments(parsed: Sequence[Parsed], command: Sequence[str]) -> list[Experi
     return [Experiment(options, desc, lottery, make_context(options, command)) for options, desc, lottery in described]
 
 
+def describe_one(flags: Sequence[str]) -> tuple[LotteryDesc, tuple[int, ...]] | None:
+    """The experiment and levels of one run's flags; None if they only asked for help."""
+    parsed = parse_runs("lottery", SUMMARY, flags, sections, prunes=True)
+    if not parsed:
+        return None
+    desc, options = describe(parsed[0])
+    return desc, options.levels
+
+
 def run(argv: Sequence[str]) -> int:
     """Runs each experiment asked for, one after the other over the trunks they share, and prints one table."""
-    asked_for = experiments(parse_runs("lottery", SUMMARY, argv, sections, prunes=True), ["lottery", *argv])
+    ready = with_stable_k(argv, describe_one)
+    if ready is None:
+        print("Nothing was pruned: no stable k was found.", file=sys.stderr)
+        return FAILED
+    parsed = [one for flags in ready for one in parse_runs("lottery", SUMMARY, flags, sections, prunes=True)]
+    asked_for = experiments(parsed, ["lottery", *argv])
     if any(experiment.options.display_output_location for experiment in asked_for):
         print(*(experiment.store.path for experiment in asked_for), sep="\n")
         return 0

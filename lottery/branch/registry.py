@@ -42,6 +42,10 @@ class Branch(Method, ABC):
             ``dataclasses.replace(ticket, ...)``.
         """
 
+    def done(self, here: Store) -> bool:
+        """Whether nothing is left to do in ``here``, the directory of the branch."""
+        return here.done
+
     def run(self, here: Store, ticket: Ticket) -> None:
         """Trains what :meth:`start` has returned. A branch that does something else with it overrides this.
 

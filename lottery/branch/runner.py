@@ -22,13 +22,13 @@ class BranchRunner:
             say(f"The levels come before their branches: {store.path}")
             lottery.run(store)
         levels = self.levels(store)
-        if all(self.here(level).done for level in levels):
+        if all(self.branch.done(self.here(level)) for level in levels):
             say(f"All done before: {self.branch.key} in {store.path}. Nothing was trained.")
             return
         with store.lock(lottery.context.reporter):
             begin(store, lottery.desc, lottery.context, lottery.data.fingerprint)
             for level in levels:
-                if not self.here(level).done:
+                if not self.branch.done(self.here(level)):
                     self._train(level)
 
     def levels(self, store: Store) -> list[Level]:
