@@ -63,7 +63,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(*headers)
+        table = Table()
+        for header in headers:
+            table.add_column(header, overflow="fold")  # a path that is cut off is of no use
         for row in rows:
             table.add_row(*row)
         Console(highlight=False, markup=False).print(table)
