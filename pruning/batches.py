@@ -35,9 +35,14 @@ class Batches(Sequence[Pair]):
         return len(self.pairs)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Batches":
-        """The same batches on ``device``, images in ``dtype``."""
+        """The same batches on ``device``, images in ``dtype`` and channels-first in memory."""
+
+        def moved(images: Tensor) -> Tensor:
+            # A clone, since gray images count as laid out either way and keep the strides they have.
+            return images.to(device, dtype).clone(memory_format=torch.contiguous_format)
+
         return Batches(
-            pairs=[(inputs.to(device, dtype), labels.to(device)) for inputs, labels in self.pairs],
-            pixels=[pixels.to(device, dtype) for pixels in self.pixels],
-            mean_image=self.mean_image.to(device, dtype),
+            pairs=[(moved(inputs), labels.to(device)) for inputs, labels in self.pairs],
+            pixels=[moved(pixels) for pixels in self.pixels],
+            mean_image=moved(self.mean_image),
         )

@@ -24,7 +24,10 @@ class Scorer:
         # Apple's GPUs have no float64.
         self.device = torch.device("cpu") if parameter.is_mps and dtype == torch.float64 else parameter.device
         self.batches = batches.to(self.device, dtype)
+        # Channels-first, like the batches: channels-last, the backward pass of narrow networks would corrupt memory
+        # on a CPU (uxlfoundation/oneDNN issue 6035).
         self.original = copy.deepcopy(model).to(self.device, dtype)
+        self.original.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in the stubs
         self.original.train(strategy.mode == "train").requires_grad_()
         self.weights = prunable(self.original)
         self.refreshed = self.refresher() if strategy.spoils_values_only else self.copied
