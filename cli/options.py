@@ -53,5 +53,7 @@ class LotteryOptions(Hparams):
     stability first, whose flags then apply too, and takes the smallest stable one."""
     reset_optimizer: bool = hp(False)
     """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
+    compact: bool = hp(False)
+    """Train subnetworks at their true size: same results, faster where few channels are left."""
     allow_collapse: bool = hp(False)
     """Train even a subnetwork that has no path left from input to output."""

@@ -22,6 +22,8 @@ class LotteryDesc(Desc):
     """Step at which the subnetwork starts (rewinding step), and at which it is found unless --score_at=end."""
     reset_optimizer: bool = hp(False)
     """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
+    compact: bool = hp(False, absent=False)
+    """Train subnetworks at their true size: without the channels that cannot influence the output."""
 
     def density(self, level: int) -> float:
         """The fraction of the prunable weights that level ``level`` keeps: ``(1 - pruning_fraction) ** level``."""

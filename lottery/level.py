@@ -109,6 +109,8 @@ class Level:
             self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
         look_for_collapse(here, method, reporter, allow=self.allow_collapse)
         ticket.state.prune(Mask.load(here / MASK))
+        if self.desc.compact:
+            ticket.state.compact(ticket.training)
         result = train_branch(here, ticket.state, data, ticket.training, reporter)
         self._finish(here, result, here / model_file(ticket.state, data))
 

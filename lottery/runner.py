@@ -10,6 +10,7 @@ from foundations.runner import begin
 from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.level import Level
+from pruning.compaction import channel_graph
 from training.data import DeviceData
 from training.trunk import Trunk
 
@@ -35,6 +36,8 @@ class LotteryRunner:
         self.trunk = Trunk(desc.train, replicate, data, context)
         if self.trunk.iteration(desc.k) > self.trunk.end:
             raise UsageError(f"--k={desc.k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
+        if desc.compact:
+            channel_graph(self.trunk.fresh().model)  # refuses what cannot be compacted before anything is trained
         self.asked_for = sorted(set(levels))
         needed = range(max(self.asked_for)) if desc.pruning.score_at == "end" else ()
         self.levels = sorted({*self.asked_for, *needed})

@@ -5,9 +5,11 @@ from typing import Any
 
 from torch import nn
 
+from foundations.errors import UsageError
 from models import ImageShape
 from models.cost import output_positions
 from pruning import Mask, empty_layers, has_path
+from pruning.compaction import compact
 
 
 def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Collection[str] = ()) -> dict[str, Any]:
@@ -16,7 +18,8 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
     ``density`` is the fraction of the prunable weights that is kept, ``sparsity`` is one minus that, and
     ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. Multiply-adds
     are those of one image's forward pass through convolutions and linear layers: each kept weight counts once for
-    every position at which it is used.
+    every position at which it is used. ``compact`` has what is really computed with ``--compact``, for which whole
+    channels are taken out; None if the model's forward pass cannot be traced.
     """
     positions = output_positions(model, shape)
     counted = mask.without(ignored)
@@ -44,9 +47,24 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
             "dense": sum(kept.numel() * positions[name] for name, kept in mask.items()),
             "kept": sum(layer["multiply_adds"] for layer in layers),
         },
+        "compact": compact_size(model, mask, shape),
         "empty_layers": empty_layers(mask),
         "has_path": has_path(model, mask, (shape.channels, shape.height, shape.width)),
         "layers": layers,
+    }
+
+
+def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, int] | None:
+    """Parameters of the compact network, and multiply-adds of one image's forward pass through it."""
+    try:
+        small = compact(model, mask).model
+    except UsageError:
+        return None
+    weights = dict(small.named_parameters())
+    positions = output_positions(small, shape)
+    return {
+        "parameters": sum(weight.numel() for weight in weights.values()),
+        "multiply_adds": sum(weights[name].numel() * count for name, count in positions.items()),
     }
 
 

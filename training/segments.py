@@ -100,7 +100,7 @@ def train_branch(
         state.restore(store.read_state(CHECKPOINT))
         reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     advance_to(end, store, state, data, hparams, reporter)
-    store.write_tensors(model_file(state, data), state.model.state_dict())
+    store.write_tensors(model_file(state, data), state.tensors())
     result = final_result(state, data, hparams)
     store.finish(result)
     return result

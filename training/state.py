@@ -9,6 +9,7 @@ from torch import Tensor, nn, optim
 
 from foundations.seeds import Seeds
 from pruning import Mask
+from pruning.compaction import Compacted, compact
 from training.hparams import TrainingHparams
 from training.layout import find_layout
 from training.optimizers import make_optimizer
@@ -54,19 +55,14 @@ class TrainState:
     tally: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     apply_mask: Callable[[], None] = lambda: None
     layout: torch.memory_format = torch.channels_last
+    compaction: "Compaction | None" = None
 
     @classmethod
     def fresh(cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device) -> "TrainState":
         """The state before the first step, in the memory layout that suits network and device."""
-        layout = find_layout(model, device)
-        model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # not in the stubs
-        return cls(
-            model,
-            make_optimizer(hparams, model),
-            noise,
-            tally=torch.zeros(3, dtype=_tally_dtype(device), device=device),
-            layout=layout,
-        )
+        tally = torch.zeros(3, dtype=_tally_dtype(device), device=device)
+        model, layout = _laid_out(model.to(device))
+        return cls(model, make_optimizer(hparams, model), noise, tally=tally, layout=layout)
 
     def prune(self, mask: Mask) -> None:
         """From here on the network is masked."""
@@ -74,20 +70,64 @@ class TrainState:
         self.apply_mask = mask.applier(self.model)
         self.apply_mask()
 
+    def compact(self, hparams: TrainingHparams) -> None:
+        """From here on ``model`` is the masked network without the channels that cannot matter.
+
+        Whatever is captured has the shapes of the full network; what was taken out keeps its values of now.
+        """
+        assert self.mask is not None, "compaction follows a mask"
+        compacted, moment = compact(self.model, self.mask), self.optimizer.state_dict()
+        self.compaction = Compaction(compacted, moment)
+        self.model, self.layout = _laid_out(compacted.model)
+        self.optimizer = make_optimizer(hparams, self.model)
+        self.optimizer.load_state_dict(compacted.shrink_optimizer(moment))
+        self.prune(compacted.mask)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The parameters and buffers of the full network."""
+        tensors = self.model.state_dict()
+        return tensors if self.compaction is None else self.compaction.places.expand(tensors)
+
     def training_state(self) -> dict[str, Any]:
         """All but the model's tensors: what the next step needs beside them."""
-        return {"iteration": self.iteration, "optimizer": self.optimizer.state_dict(), "tally": self.tally}
+        optimizer = self.optimizer.state_dict()
+        if self.compaction is not None:
+            optimizer = self.compaction.places.expand_optimizer(optimizer, self.compaction.optimizer)
+        return {"iteration": self.iteration, "optimizer": optimizer, "tally": self.tally}
 
     def capture(self) -> dict[str, Any]:
         """The whole state, as tensors and numbers."""
-        return {**self.training_state(), "model": self.model.state_dict()}
+        return {**self.training_state(), "model": self.tensors()}
 
     def restore(self, captured: dict[str, Any]) -> None:
         """The inverse of :meth:`capture`, on this state's device."""
-        self.model.load_state_dict(captured["model"])
-        self.optimizer.load_state_dict(captured["optimizer"])
+        tensors, optimizer = captured["model"], captured["optimizer"]
+        if self.compaction is not None:
+            tensors = self.compaction.places.shrink(tensors)
+            optimizer = self.compaction.places.shrink_optimizer(optimizer)
+        self.model.load_state_dict(tensors)
+        self.optimizer.load_state_dict(optimizer)
         self.tally.copy_(captured["tally"])
         self.iteration = captured["iteration"]
+
+
+@dataclass(frozen=True, eq=False)
+class Compaction:
+    """The way back to the full network.
+
+    Args:
+        places: where the small network's tensors lie in the full one's.
+        optimizer: the state of the full network's optimizer at the moment of compaction.
+    """
+
+    places: Compacted
+    optimizer: dict[str, Any]
+
+
+def _laid_out(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:
+    """The network in the memory layout that suits it and its device."""
+    layout = find_layout(model, next(model.parameters()).device)
+    return model.to(memory_format=layout), layout  # type: ignore[call-overload]  # not in the stubs
 
 
 def _tally_dtype(device: torch.device) -> torch.dtype:

@@ -48,8 +48,9 @@ def describe(parsed: Parsed) -> tuple[LotteryDesc, LotteryOptions]:
         raise UsageError(f"--k={options.k.short}: beyond --training_steps={train.training.training_steps.short}")
     strategy = parsed.build(strategy_class)
     desc = LotteryDesc(
-        train=train, strategy=strategy, pruning=pruning, k=options.k, reset_optimizer=options.reset_optimizer
-    )
+        train=train, strategy=strategy, pruning=pruning, k=options.k, reset_optimizer=options.reset_optimizer,
+        compact=options.compact,
+    )  # fmt: skip
     return desc, options
 
 

@@ -2,5 +2,6 @@
 
 from pruning.compaction.compact import compact
 from pruning.compaction.compacted import Compacted
+from pruning.compaction.graph import channel_graph
 
-__all__ = ["Compacted", "compact"]
+__all__ = ["Compacted", "channel_graph", "compact"]
