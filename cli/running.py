@@ -15,6 +15,7 @@ from cli.selection import Selection, select
 from cli.terminal import make_reporter
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.memory import keep_freed_memory
 from foundations.reporting import Reporter
 from models import ModelHparams
 from training.data import DataHparams, DeviceData, load
@@ -84,7 +85,8 @@ def parse_runs(
 
 
 def make_context(options: RunOptions, command: Sequence[str]) -> Context:
-    """The context that the flags describe; sets the number of threads of this process."""
+    """The context that the flags describe; sets the threads and the memory of this process up."""
+    keep_freed_memory()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     if options.deterministic:

@@ -83,6 +83,11 @@ def evaluate(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict
     return {"loss": loss_sum / size, "accuracy": correct / size}
 
 
+def slow_bf16(hparams: TrainingHparams, device: torch.device) -> bool:
+    """Whether bfloat16 is asked for on a CPU that has to emulate it."""
+    return hparams.precision == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 @contextlib.contextmanager
 def arithmetic(hparams: TrainingHparams, device: torch.device) -> Iterator[None]:
     """The precision of everything computed inside."""

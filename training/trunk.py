@@ -17,7 +17,7 @@ from foundations.steps import Step
 from models import build
 from training.data import DeviceData
 from training.desc import TrainDesc
-from training.loop import train
+from training.loop import slow_bf16, train
 from training.segments import CHECKPOINT, advance_to, final_result
 from training.state import Noise, TrainState
 
@@ -111,6 +111,8 @@ class Trunk:
 
     def _reach(self, iteration: int) -> None:
         """Trains from the furthest state, or from the last save before ``iteration``."""
+        if slow_bf16(self.desc.training, self.data.device):
+            self.context.reporter.warn("--precision=bf16: this CPU has no such arithmetic; fp32 is many times faster")
         state, say = self._furthest(), self.context.reporter.say
         target = self._name(iteration)
         if state.iteration <= iteration:

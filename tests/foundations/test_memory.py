@@ -1,0 +1,22 @@
+import platform
+import resource
+
+import pytest
+import torch
+
+from foundations.memory import keep_freed_memory
+
+BLOCK = 64 * 2**18  # float32 numbers in 64 MiB, more than glibc keeps of its own accord
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_used_again_without_page_faults() -> None:
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(3):
+            torch.ones(BLOCK)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    assert keep_freed_memory()
+    faults()
+    assert faults() < 1000  # of 3 * 16,384 pages
