@@ -38,7 +38,7 @@ def with_stable_k(argv: Sequence[str], describe: Describe) -> list[list[str]] | 
         plain = without_flags(single, searching)
         if AUTO in single:
             plain = without_flags(plain, {"k"})
-            described = describe(plain)
+            described = describe([*plain, "--k=0"])
             if described is None:
                 return []
             k = find_k(single, *described)

@@ -17,7 +17,7 @@ from training.state import TrainState
 @branches.register("stability")
 @dataclass(frozen=True, kw_only=True)
 class Stability(Branch, AnalysisHparams):
-    """Trains the level's subnetwork several times with different SGD noise and looks at the line between.
+    """Is the level's subnetwork stable to SGD noise? Compares children trained from it.
 
     Frankle et al. 2020, arXiv 1912.05671, section 4: the subnetworks of a lottery run that match the full network
     are those that are stable. The branch's directory holds what one k of a ``stability`` run does.

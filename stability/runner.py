@@ -99,7 +99,7 @@ class StabilityRunner:
             k=self.k,
             start=start,
             full_network=lambda: self.start.full_network(self.k),
-            facts={"strategy": self.desc.strategy_name, "density": 1.0 if mask is None else mask.density},
+            facts={"strategy": self.desc.strategy_name, "density": self._density()},
             mask=mask,
             seeds=self.seeds,
             data=self.data,
@@ -118,6 +118,10 @@ class StabilityRunner:
                 if not self.here.has(MASK):
                     self._find_mask()
         return Mask.load(self.here / MASK)
+
+    def _density(self) -> float:
+        """What the mask keeps, ignored layers left out of the count."""
+        return 1.0 if self.desc.strategy is None else float(self.here.read_json(REPORT)["density"])
 
     def _find_mask(self) -> None:
         strategy, pruning = self.desc.strategy, self.desc.pruning

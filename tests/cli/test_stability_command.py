@@ -1,0 +1,147 @@
+"""``stability`` on the command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.lists import without_flags
+
+Command = Callable[..., Any]
+SHORT = (
+    "--dataset=digits", "--subsample_fraction=0.2", "--model=mnist_lenet_16", "--training_steps=2ep", "--threads=1",
+    "--alphas=3", "--lr=0.2",
+)  # fmt: skip
+
+
+def networks(root: Path) -> dict[str, bytes]:
+    """The bytes of all networks, masks, tables and verdicts below ``root``."""
+    kinds = (".safetensors", ".csv", "instability.json")
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.name.endswith(kinds)}
+
+
+def test_a_table_a_verdict_and_a_report(command: Command, place: Any) -> None:
+    outcome = command("stability", *SHORT, "--k=0,1", "--pruning_strategy=none,adsynflow", *place.flags)
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert [line.split()[:2] for line in lines[1:5]] == [
+        ["none", "0ep"], ["none", "1ep"], ["adsynflow", "0ep"], ["adsynflow", "1ep"],
+    ]  # fmt: skip
+    assert lines[5].startswith("none: ")
+    assert lines[6].startswith("adsynflow: ")
+    assert str(place.one("report/stability_*")) in outcome.err
+    assert place.one("report/stability_*/barrier_by_k.csv").is_file()
+
+
+def test_again_it_computes_nothing_and_changes_no_file(command: Command, place: Any, steps_taken: list[int]) -> None:
+    flags = (*SHORT, "--k=1", *place.flags)
+    first = command("stability", *flags)
+    before = place.files()
+    steps_taken.clear()
+    again = command("stability", *flags)
+    assert (again.code, again.out) == (0, first.out)
+    assert steps_taken == []
+    assert place.files() == before
+    assert "Nothing was computed" in again.err
+
+
+def test_several_processes_give_the_same_bits(command: Command, place: Any, tmp_path: Path) -> None:
+    flags = (*SHORT, "--k=1", "--report=false")
+    assert command("stability", *flags, *place.flags).code == 0
+    outcome = command("stability", *flags, "--jobs=2", f"--root={tmp_path / 'jobs'}")
+    assert outcome.code == 0
+    assert "2 children in 2 processes at once" in outcome.err
+    assert networks(tmp_path / "jobs") == networks(place.root)
+
+
+def test_a_process_that_fails_is_reported_in_its_own_words(command: Command, place: Any) -> None:
+    from cli.jobs import run_all
+    from foundations.errors import UsageError
+    from foundations.reporting import Reporter
+
+    with pytest.raises(UsageError, match=r"exit code 2:\n--k=9ep: beyond"):
+        run_all([["stability", *SHORT, "--k=9", *place.flags]], 2, "children", Reporter())
+
+
+def test_auto_finds_a_k_and_without_one_exits_with_1(command: Command, place: Any) -> None:
+    found = command("stability", *SHORT, "--k=auto", "--threshold=0.99", "--report=false", *place.flags)
+    assert found.code == 0
+    assert "at most 2 more analyses of 2 children" in found.err
+    assert "the smallest k found stable is 0ep" in found.out
+    none = command("stability", *SHORT, "--k=auto", "--threshold=1e-9", "--report=false", *place.flags)
+    assert none.code == 1
+    assert "no k was found stable" in none.out
+    assert len(none.out.splitlines()) == 4  # the curve so far: 0 and 1 epochs
+
+
+def test_lottery_prunes_at_the_k_that_is_found(command: Command, place: Any) -> None:
+    flags = (*SHORT, "--k=auto", "--density=0.4", "--levels=2", "--report=false", *place.flags)
+    outcome = command("lottery", *flags, "--threshold=0.99")
+    assert outcome.code == 0
+    assert "the smallest k found stable is 0ep" in outcome.out
+    assert outcome.out.splitlines()[-1].split()[:4] == ["adsynflow", "0ep", "2", "40.03%"]
+    lottery, stability = (place.one(f"{kind}_*/replicate_1") for kind in ("lottery", "stability"))
+    assert stability.joinpath("k_0ep0it/mask.safetensors").is_file()
+    assert lottery.joinpath("level_2/done.json").is_file()
+    refused = command("lottery", *flags, "--threshold=1e-9")
+    assert refused.code == 1
+    assert "Nothing was pruned" in refused.err
+
+
+def test_the_branch_analyses_every_level(command: Command, place: Any, steps_taken: list[int]) -> None:
+    flags = (*[flag for flag in SHORT if flag != "--alphas=3"], "--k=1", "--levels=0-2", *place.flags)
+    outcome = command("lottery_branch", "stability", *flags, "--alphas=3")
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 4
+    for level in range(3):
+        assert place.one(f"lottery_*/replicate_1/level_{level}/stability_*/instability.json").is_file()
+    steps_taken.clear()
+    assert command("lottery_branch", "stability", *flags, "--alphas=5").code == 0
+    assert steps_taken == []  # finer, but nothing is trained again
+    assert len(list(place.root.rglob("stability_*"))) == 3
+
+
+def test_display_output_location_computes_nothing(command: Command, place: Any) -> None:
+    outcome = command("stability", *SHORT, "--k=0,1", "--display_output_location", *place.flags)
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 1
+    assert place.untouched
+
+
+def test_flags_of_pruning_in_a_list_are_for_the_others(command: Command, place: Any) -> None:
+    show = ("--display_output_location", *place.flags)
+    both = command("stability", *SHORT, "--k=1", "--pruning_strategy=none,adsynflow", "--density=0.3,0.2", *show)
+    assert both.code == 0
+    assert len(both.out.splitlines()) == 3
+    alone = command("stability", *SHORT, "--k=1", "--pruning_strategy=none", *show)
+    assert alone.out.splitlines()[0] in both.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--threshold=1"], "--threshold=1.0: expected a number in (0, 1)"),
+        (["--threshold=0"], "--threshold=0.0: expected a number in (0, 1)"),
+        (["--children=1"], "--children=1: expected a number in [2, inf)"),
+        (["--alphas=1"], "--alphas=1: expected a number in [2, inf)"),
+        (["--k=3"], "--k=3ep: beyond --training_steps=2ep"),
+        (["--k=1", "--checkpoint=/nowhere"], "--checkpoint=/nowhere: No such file"),
+        (["--k=1", "--pruning_strategy=none", "--density=0.1"], "--density=0.1: does not apply"),
+        (["--k=1", "--density=0.1", "--pruning_fraction=0.1"], "say the same thing"),
+        (["--k=auto", "--max_k=3"], "--max_k=3ep: beyond"),
+        (["--k=1", "--perturb_hyperparameters=1"], "--perturb_hyperparameters=1.0: expected a number in [0, 1)"),
+    ],
+)
+def test_bad_input_is_one_clear_line(command: Command, place: Any, flags: list[str], complaint: str) -> None:
+    outcome = command("stability", *[flag for flag in SHORT if flag[:8] not in flags[0]], *flags, *place.flags)
+    assert outcome.code == 2
+    assert complaint in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not place.root.exists()
+
+
+def test_a_command_line_without_some_flags() -> None:
+    argv = ["--k=1", "--lr", "0.1", "--quiet", "--density", "0.3", "--report"]
+    assert without_flags(argv, {"k", "density", "report"}) == ["--lr", "0.1", "--quiet"]
+    assert without_flags(argv, {"quiet"}) == ["--k=1", "--lr", "0.1", "--density", "0.3", "--report"]
