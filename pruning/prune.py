@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -92,13 +91,12 @@ def scheduled(schedule: str, start: float, end: float, progress: float) -> float
 
 
 def keep_highest(scores: dict[str, Tensor], alive: dict[str, Tensor], group: Sequence[str], density: float) -> None:
-    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``."""
-    kept = highest(
-        torch.cat([scores[name].flatten() for name in group]),
-        torch.cat([alive[name].flatten() for name in group]),
-        density,
-    )
+    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``; uses their scores up."""
     sizes = [alive[name].numel() for name in group]
+    together = torch.empty(sum(sizes), dtype=scores[group[0]].dtype, device=scores[group[0]].device)
+    for name, part in zip(group, together.split(sizes), strict=True):
+        part.copy_(scores.pop(name).flatten())  # layer by layer, so that memory holds the scores only once
+    kept = highest(together, torch.cat([alive[name].flatten() for name in group]), density)
     for name, part in zip(group, kept.split(sizes), strict=True):
         alive[name] = part.view(alive[name].shape)
 
@@ -108,13 +106,13 @@ def highest(scores: Tensor, alive: Tensor, density: float) -> Tensor:
 
     Never more than are alive. ``scores > threshold`` alone would prune every tie.
     """
-    keep = min(round(density * scores.numel()), int(alive.sum()))
+    keep = min(round(density * scores.numel()), int(alive.count_nonzero()))
     if keep == 0:
         return torch.zeros_like(alive)
     threshold = kth_highest(scores, alive, keep)
     kept = (scores > threshold) & alive
     ties = ((scores == threshold) & alive).nonzero().flatten()
-    kept[ties[: keep - int(kept.sum())]] = True
+    kept[ties[: keep - int(kept.count_nonzero())]] = True
     return kept
 
 
@@ -124,4 +122,5 @@ def kth_highest(scores: Tensor, alive: Tensor, k: int) -> Tensor | float:
         return scores[alive].sort(descending=True).values[k - 1]
     values = scores.double().cpu().numpy()[alive.cpu().numpy()]
     position = len(values) - k
-    return float(np.partition(values, position)[position])  # several times faster than kthvalue
+    values.partition(position)  # several times faster than kthvalue
+    return float(values[position])

@@ -20,13 +20,13 @@ class Scorer:
         self.strategy = strategy
         self.seed = seed
         parameter = next(model.parameters())
-        dtype = strategy.dtype or parameter.dtype
+        self.dtype = strategy.dtype or parameter.dtype
         # Apple's GPUs have no float64.
-        self.device = torch.device("cpu") if parameter.is_mps and dtype == torch.float64 else parameter.device
-        self.batches = batches.to(self.device, dtype)
+        self.device = torch.device("cpu") if parameter.is_mps and self.dtype == torch.float64 else parameter.device
+        self.batches = batches.to(self.device, self.dtype)
         # Channels-first, like the batches: channels-last, the backward pass of narrow networks would corrupt memory
         # on a CPU (uxlfoundation/oneDNN issue 6035).
-        self.original = copy.deepcopy(model).to(self.device, dtype)
+        self.original = copy.deepcopy(model).to(self.device)
         self.original.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in the stubs
         self.original.train(strategy.mode == "train").requires_grad_()
         self.weights = prunable(self.original)
@@ -47,8 +47,8 @@ class Scorer:
         return self.checked(scores)
 
     def copied(self) -> nn.Module:
-        """A new copy of the model, which may be spoiled."""
-        return copy.deepcopy(self.original)
+        """A new copy of the model, which may be spoiled, in the strategy's dtype."""
+        return copy.deepcopy(self.original).to(self.dtype)
 
     def refresher(self) -> Callable[[], nn.Module]:
         """Gives one copy again and again, its values refreshed: a new one takes as long as a score."""
