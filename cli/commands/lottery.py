@@ -45,7 +45,10 @@ def describe(parsed: Parsed) -> tuple[LotteryDesc, LotteryOptions]:
         pruning = replace(pruning, pruning_fraction=fraction_for(options, parsed))
     assert options.k is not None  # a strategy or the recipe has given one
     if options.k.certainly_after(train.training.training_steps):
-        raise UsageError(f"--k={options.k.short}: beyond --training_steps={train.training.training_steps.short}")
+        by_default = "" if "k" in parsed.values else " (k is the default here; give a smaller one)"
+        raise UsageError(
+            f"--k={options.k.short}: beyond --training_steps={train.training.training_steps.short}{by_default}"
+        )
     strategy = parsed.build(strategy_class)
     desc = LotteryDesc(
         train=train, strategy=strategy, pruning=pruning, k=options.k, reset_optimizer=options.reset_optimizer,
