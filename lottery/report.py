@@ -72,7 +72,10 @@ def directory_for(rows: Iterable[Row], root: Path) -> Path:
 
 
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
-    """Writes ``runs.csv``, ``table.csv`` (mean and spread over replicates), ``accuracy.svg`` and ``accuracy.png``."""
+    """Writes ``runs.csv``, ``table.csv`` (mean and spread over replicates), ``accuracy.svg`` and ``accuracy.png``.
+
+    Full networks alone make no figure.
+    """
     once = full_network_once(rows)
     lines = summarize(once)
     write_csv(directory / "runs.csv", COLUMNS, ([row[column] for column in COLUMNS] for row in once))
@@ -82,6 +85,8 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
         ([*(line.strategy, line.k, line.level, line.density), line.mean, line.spread, len(line.values)]
          for line in lines),
     )  # fmt: skip
+    if all(line.strategy == FULL for line in lines):
+        return
     try:
         draw(lines, directory)
     except ImportError:

@@ -34,6 +34,7 @@ class Trunk:
         self.seeds = Seeds(replicate)
         self.store = store_of(desc, replicate, context)
         self.per_epoch = data.iterations_per_epoch
+        self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
         self.end = desc.training.training_steps.iteration(self.per_epoch)
         if (len(data.dataset.train) - 1) % data.batch_size == 0:
             self._try_single_image()
@@ -55,6 +56,10 @@ class Trunk:
             with self._at_work():
                 if not self._saved(iteration):
                     self._reach(iteration)
+        elif iteration not in self._read:
+            say = self.context.reporter.say
+            say(f"Trunk {self.desc.key}: read at {self._name(iteration)}; no step of it is trained again")
+        self._read.add(iteration)
         return self._load(iteration)
 
     def finish(self) -> dict[str, Any]:
