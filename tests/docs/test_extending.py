@@ -1,0 +1,68 @@
+"""Every example of docs/extending.md, run with the command below it."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli import main
+
+HOME = Path(__file__).parent.parent.parent
+TEXT = (HOME / "docs" / "extending.md").read_text()
+EXAMPLES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.*?)\n", TEXT, flags=re.DOTALL)
+SMALL = {"--dataset": "digits", "--model": "mnist_lenet_16", "--training_steps": "1ep", "--k": "0", "--threads": "1"}
+
+
+def command(text: str, tmp_path: Path) -> list[str]:
+    """The document's command, on small things where it does not say on what."""
+    argv = shlex.split(text)
+    given = {token.partition("=")[0] for token in argv}
+    small = [f"{flag}={value}" for flag, value in SMALL.items() if flag not in given]
+    if argv[0] == "train":
+        small.remove("--k=0")
+    if "--recipe" in given:
+        small = ["--threads=1"]
+    return [*argv, *small, f"--root={tmp_path / 'runs'}"]
+
+
+def test_the_document_has_an_example_of_each_kind() -> None:
+    assert [name for name, _, _ in EXAMPLES] == [
+        "grad_norm.py", "tiny_net.py", "stripes.py", "short.py", "flip_signs.py",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code", "text"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
+def test_an_example_runs(
+    name: str, code: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"--plugin={name}" in text
+    (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    assert main(command(text, tmp_path)) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert "test accuracy" in out
+    assert list((tmp_path / "runs").rglob("done.json"))
+
+
+def test_an_installed_package_needs_no_flag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "site"
+    info = package / "my_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[adsynflow.plugins]\nhalf = my_package_half\nbroken = my_package_broken\n")
+    (package / "my_package_half.py").write_text(
+        "from pruning import strategies\nfrom pruning.methods.magnitude import Magnitude\n"
+        "if 'half' not in strategies:\n"
+        "    strategies.register('half')(type('Half', (Magnitude,), {'__doc__': 'Half.'}))\n"
+    )
+    (package / "my_package_broken.py").write_text("import nothing_of_this_name\n")
+    monkeypatch.setattr(sys, "path", [str(package), *sys.path])
+    flags = ["--pruning_strategy=half", "--dataset=digits", "--model=mnist_lenet_16", "--display_output_location"]
+    assert main(["lottery", *flags, f"--root={tmp_path}"]) == 0
+    out, err = capsys.readouterr()
+    assert "lottery_" in out
+    assert "broken (my_package_broken) failed: ModuleNotFoundError" in err
