@@ -191,6 +191,14 @@ def test_flattened_channels_have_several_inputs() -> None:
 
 
 def test_a_channel_that_fills_up_a_width_keeps_what_leads_to_it() -> None:
+    """Or its statistics, which are saved, would be wrong."""
+    model, mask = chain()
+    mask["6.weight"][:, 1:] = False  # only channel 0 of the second convolution matters; round_to=2 wants another
+    mask["3.weight"][0, 1:] = False  # it reads channel 0, all others read every channel
+    assert widths(assert_same_training(model, Mask(mask), round_to=2))[:2] == [(4, 3), (2, 4)]
+
+
+def test_a_width_is_filled_up_with_the_channels_that_ask_for_least() -> None:
     model, mask = chain()
     mask["6.weight"][:, 1:] = False  # only channel 0 of the second convolution matters; round_to=2 wants another
     mask["3.weight"][0, 2:] = False  # which reads channels 0 and 1
