@@ -61,7 +61,7 @@ def test_equal_tensors_are_written_as_equal_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str, read: object) -> None:
-    (tmp_path / name).write_bytes(b"\x80torn")
+    (tmp_path / name).write_bytes(b"torn")
     with pytest.raises(UsageError, match=rf"{name} is damaged .*\n.*run the same command again"):
         read(Store(tmp_path), name)  # type: ignore[operator]
 
