@@ -19,6 +19,12 @@ from torch import Tensor
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
+# What the readers of JSON, safetensors and PyTorch's files raise at bytes that they did not write.
+UNREADABLE = (
+    ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, OSError, SafetensorError,
+    pickle.UnpicklingError,
+)  # fmt: skip
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -147,7 +153,7 @@ class Store:
             raise UsageError(
                 f"{path} is missing. Delete the directory {self.path} and run the same command again."
             ) from error
-        except (ValueError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError, OSError) as error:
+        except UNREADABLE as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UsageError(
                 f"{path} is damaged ({reason[:100]}).\n"

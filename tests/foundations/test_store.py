@@ -60,8 +60,9 @@ def test_equal_tensors_are_written_as_equal_bytes(tmp_path: Path) -> None:
         ("a.safetensors", Store.read_tensors),
     ],
 )
-def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str, read: object) -> None:
-    (tmp_path / name).write_bytes(b"torn")
+@pytest.mark.parametrize("content", [b"torn", b"}torn", b"PK\x03\x04torn"])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, content: bytes, name: str, read: object) -> None:
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=rf"{name} is damaged .*\n.*run the same command again"):
         read(Store(tmp_path), name)  # type: ignore[operator]
 
