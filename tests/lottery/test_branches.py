@@ -81,9 +81,7 @@ def test_retrain_changes_what_is_given_and_nothing_else(original: Ticket) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in branches if name != "stability"])
-def test_a_branch_leaves_what_a_level_leaves_and_runs_once(
-    name: str, experiment: Experiment, recorder: "object"
-) -> None:
+def test_a_branch_leaves_what_a_level_leaves_and_runs_once(name: str, experiment: Experiment, listener: Any) -> None:
     lottery, store = experiment(levels=(1, 2))
     branch = branches.get(name)()
     runner = BranchRunner(lottery, branch)
@@ -97,7 +95,7 @@ def test_a_branch_leaves_what_a_level_leaves_and_runs_once(
         final = here.read_tensors(here.result()["model"])
         assert all(not final[name][~mask].any() for name, mask in Mask.load(here / "mask.safetensors").items())
     runner.run(store)
-    assert "Nothing was trained" in recorder.said[-1]  # type: ignore[attr-defined]
+    assert "Nothing was trained" in listener.said[-1]
 
 
 def test_arguments_are_in_the_key() -> None:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,14 +88,14 @@ def test_what_is_scored_at_the_end_needs_the_levels_before_and_nests(experiment:
     assert all(torch.equal(first[name], trained[name].abs() >= largest) for name in first)
 
 
-def test_running_again_trains_nothing_and_changes_no_file(experiment: Experiment, recorder: "object") -> None:
+def test_running_again_trains_nothing_and_changes_no_file(experiment: Experiment, listener: Any) -> None:
     runner, store = experiment(levels=(0, 1))
     runner.run(store)
     before = snapshot(runner.context.root)
     again, _ = experiment(levels=(0, 1))
     again.run(store)
     assert snapshot(runner.context.root) == before
-    assert "Nothing was trained" in recorder.said[-1]  # type: ignore[attr-defined]
+    assert "Nothing was trained" in listener.said[-1]
 
 
 def test_a_k_past_the_end_is_refused_before_anything_is_written(experiment: Experiment, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Small networks and data that the tests of pruning share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -8,15 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from pruning import Batches, Strategy, prunable
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These networks are so small that several threads only get into each other's way."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, kw_only=True)

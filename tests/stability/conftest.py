@@ -1,11 +1,10 @@
 """A tiny experiment on a part of the digits, each analysis a second or less."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from foundations.context import Context
 from foundations.reporting import Reporter
@@ -13,7 +12,7 @@ from foundations.steps import Step
 from models import ModelHparams
 from pruning import PruningHparams, strategies
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
-from training.data import DataHparams, DeviceData, load
+from training.data import DataHparams, DeviceData
 from training.desc import TrainDesc
 from training.hparams import TrainingHparams
 
@@ -32,32 +31,6 @@ SETTINGS = AnalysisHparams(alphas=5, interpolation_examples=100, batchnorm_examp
 MakeRunner = Callable[..., StabilityRunner]
 
 
-class Listener(Reporter):
-    """Remembers what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    warn = say
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def digits() -> DeviceData:
-    """288 training images, 5 steps an epoch."""
-    return DeviceData(load(DATA, Path("unused"), Reporter()), DATA, torch.device("cpu"))
-
-
 @pytest.fixture(scope="session")
 def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For tests that only look at analyses, so that they share trunk and children."""
@@ -65,12 +38,7 @@ def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def listener() -> Listener:
-    return Listener()
-
-
-@pytest.fixture
-def make_runner(digits: DeviceData, listener: Listener) -> MakeRunner:
+def make_runner(digits: DeviceData, listener: Reporter) -> MakeRunner:
     """``make_runner(root, desc, k, **settings)``."""
 
     def make(root: Path, desc: StabilityDesc = PRUNED, k: str = "1ep", checkpoint=None, replicate=1, **settings):

@@ -1,6 +1,6 @@
 """A small data set, and trainings that take a second."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,38 +20,11 @@ CPU = torch.device("cpu")
 DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
 
 
-class Listener(Reporter):
-    """Remembers what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.warned: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="session")
 def small_data() -> DeviceData:
     """288 digits in batches of 64, so 5 steps an epoch, the last one smaller; cropped and flipped."""
     digits = load(DATA, Path("unused"), Reporter())
     return DeviceData(replace(digits, crop_padding=1, flip=True), DATA, CPU)
-
-
-@pytest.fixture
-def listener() -> Listener:
-    return Listener()
 
 
 @pytest.fixture
@@ -84,7 +57,7 @@ def describe_training() -> Callable[..., TrainDesc]:
 
 
 @pytest.fixture
-def context(tmp_path: Path, listener: Listener) -> Context:
+def context(tmp_path: Path, listener: Reporter) -> Context:
     return Context(root=tmp_path / "runs", data_dir=tmp_path / "data", reporter=listener)
 
 

@@ -1,0 +1,49 @@
+"""What all tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from foundations.reporting import Reporter
+from training.data import DataHparams, DeviceData, load
+
+
+class Listener(Reporter):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The tests' networks are so small that several threads only get into each other's way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture(scope="session")
+def few_digits() -> DataHparams:
+    """A fifth of the digits: 288 training images in batches of 64, so 5 steps an epoch, the last one smaller."""
+    return DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
+
+
+@pytest.fixture(scope="session")
+def digits(few_digits: DataHparams) -> DeviceData:
+    return DeviceData(load(few_digits, Path("unused"), Reporter()), few_digits, torch.device("cpu"))
