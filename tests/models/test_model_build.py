@@ -32,13 +32,9 @@ def test_the_generator_alone_decides(name: str) -> None:
 @pytest.mark.parametrize("name", ["cifar_resnet_8_4", "mnist_lenet_20_10"])
 def test_another_generator_changes_all_that_is_random(name: str) -> None:
     same = {
-        parameter
-        for parameter, unchanged in equal(network(model=name), network(1, model=name)).items()
-        if unchanged
+        parameter for parameter, unchanged in equal(network(model=name), network(1, model=name)).items() if unchanged
     }
-    assert same == {
-        parameter for parameter in same if ".bn" in f".{parameter}" and parameter.endswith("bias")
-    }
+    assert same == {parameter for parameter in same if ".bn" in f".{parameter}" and parameter.endswith("bias")}
 
 
 def test_one_generator_used_twice_gives_two_networks() -> None:
@@ -107,9 +103,7 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_network_of_ones_own() -> None:
     @models.register("my_net")
     def my_net(shape: ImageShape) -> nn.Module:
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(shape.channels * shape.height * shape.width, shape.classes)
-        )
+        return nn.Sequential(nn.Flatten(), nn.Linear(shape.channels * shape.height * shape.width, shape.classes))
 
     assert family("my_net") == "my_net"
     assert network(model="my_net")(torch.zeros(5, 1, 8, 8)).shape == (5, 3)

@@ -28,8 +28,7 @@ def test_a_name_is_a_family_and_numbers(name: str, prefix: str, numbers: tuple[i
     [
         (
             "cifar_resnet_21",
-            "depth must be 6n+2 (8, 14, 20, 26, 32, ...); "
-            "did you mean 'cifar_resnet_20' or 'cifar_resnet_26'?",
+            "depth must be 6n+2 (8, 14, 20, 26, 32, ...); did you mean 'cifar_resnet_20' or 'cifar_resnet_26'?",
         ),
         ("cifar_resnet_2", "did you mean 'cifar_resnet_8'?"),
         ("cifar_resnet_21_32", "did you mean 'cifar_resnet_20_32' or 'cifar_resnet_26_32'?"),

@@ -1,0 +1,64 @@
+"""Plug-ins that fail are named; the examples that work stand in docs/extending.md."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HEAD = """
+from dataclasses import dataclass
+from pruning import strategies
+from pruning.methods.magnitude import Magnitude
+"""
+
+
+def plugin(path: Path, name: str, field: str) -> Path:
+    """A file with a strategy that has one field."""
+    body = f'@strategies.register("{name}")\n@dataclass(frozen=True, kw_only=True)\nclass New(Magnitude):\n    "New."\n'
+    path.write_text(f"{HEAD}{body}    {field}: float = 1.0\n    'Its field.'\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import no_such_module_here\n", "ModuleNotFoundError: No module named 'no_such_module_here'"),
+        ("1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("def broken(:\n", "SyntaxError"),
+    ],
+)
+def test_one_that_fails_to_import_is_named_with_its_error(
+    text: str, message: str, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    outcome = command("train", f"--plugin={path}", "--display_output_location")
+    assert outcome.code == 2
+    assert f"--plugin={path}: {message}" in outcome.err
+    assert len(outcome.err.strip().splitlines()) <= 2
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, command: Callable[..., Any]) -> None:
+    outcome = command("train", f"--plugin={tmp_path / 'gone.py'}", "--display_output_location")
+    assert outcome.code == 2
+    assert "no such file" in outcome.err
+
+
+@pytest.mark.parametrize("field", ["lr", "pruning_fraction", "replicate", "alphas", "model"])
+def test_a_field_with_the_name_of_a_flag_is_refused(field: str, tmp_path: Path, command: Callable[..., Any]) -> None:
+    path = plugin(tmp_path / f"takes_{field}.py", f"takes_{field}", field)
+    outcome = command("lottery", f"--plugin={path}", f"--pruning_strategy=takes_{field}", "--display_output_location")
+    assert outcome.code == 2
+    assert f"its field '{field}' is a flag of the framework" in outcome.err
+
+
+def test_its_fields_are_flags_of_its_own_and_enter_the_key(tmp_path: Path, command: Callable[..., Any]) -> None:
+    path = plugin(tmp_path / "with_temper.py", "with_temper", "temper")
+    flags = ["lottery", f"--plugin={path}", "--pruning_strategy=with_temper", "--display_output_location"]
+    one, other = command(*flags), command(*flags, "--temper=2")
+    assert (one.code, other.code) == (0, 0)
+    assert one.out != other.out
+    assert "--temper" in command(*flags[:3], "--help").out
+    elsewhere = command("lottery", "--pruning_strategy=snip", "--temper=2", "--display_output_location")
+    assert "--temper belongs to --pruning_strategy=with_temper, which is not selected" in elsewhere.err
