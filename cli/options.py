@@ -33,7 +33,7 @@ class RunOptions(Hparams):
     quiet: bool = hp(False)
     """Print nothing but warnings and the result."""
     plugin: tuple[str, ...] = repeatable()
-    """A file or module that registers strategies, models, data sets or recipes; may be repeated."""
+    """A file or module that registers strategies, models, data sets, branches or recipes; may be repeated."""
     display_output_location: bool = hp(False)
     """Print the run's directory and do nothing else."""
 

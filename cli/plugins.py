@@ -1,10 +1,11 @@
-"""Other people's strategies, models, data sets and recipes: files, modules, or installed packages."""
+"""Other people's strategies, models, data sets, branches and recipes: files, modules, or installed packages."""
 
 import importlib
 import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from foundations.errors import UsageError
@@ -26,13 +27,23 @@ def load_plugins(asked_for: Iterable[str], reporter: Reporter) -> None:
             raise UsageError(f"--plugin={plugin}: {error}") from error
         except Exception as error:
             raise UsageError(f"--plugin={plugin}: {type(error).__name__}: {error}") from error
-    for entry_point in importlib.metadata.entry_points(group=GROUP):
+    failures = load_installed(tuple(importlib.metadata.entry_points(group=GROUP)))
+    while failures:
+        reporter.warn(failures.pop())
+
+
+@cache
+def load_installed(entry_points: tuple[importlib.metadata.EntryPoint, ...]) -> list[str]:
+    """Imports installed plug-ins, once in a process; what is still to be said of those that failed."""
+    failures = []
+    for entry_point in entry_points:
         try:
             entry_point.load()
         except Exception as error:
-            reporter.warn(
+            failures.append(
                 f"The plug-in {entry_point.name} ({entry_point.value}) failed: {type(error).__name__}: {error}"
             )
+    return failures
 
 
 def import_plugin(plugin: str) -> None:
