@@ -16,7 +16,7 @@ from lottery.masks import MASK, REPORT, find_mask, look_for_collapse, record_mas
 from pruning import Mask, Strategy, ignored_layers
 from training.hparams import TrainingHparams
 from training.optimizers import make_optimizer
-from training.segments import METRICS, model_file, train_branch
+from training.segments import METRICS, train_branch
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -93,7 +93,9 @@ class Level:
         result = self.trunk.finish()
         # It is trained in the trunk's directory; only its metrics are repeated here.
         self.here.write_rows(METRICS, self.trunk.store.read_rows(METRICS))
-        self._finish(self.here, result, self.trunk.model_path(self.desc.train.training.training_steps))
+        # A relative path, so that a root can be moved.
+        model = os.path.relpath(self.trunk.model_path(self.desc.train.training.training_steps), self.here.path)
+        self.here.finish({**self._about(self.here), **result, "model": model})
 
     def train_ticket(self, here: Store, ticket: "Ticket", method: str) -> None:
         """Trains a subnetwork to the end, or goes on with that, and marks ``here`` as done.
@@ -111,8 +113,7 @@ class Level:
         ticket.state.prune(Mask.load(here / MASK))
         if self.desc.compact:
             ticket.state.compact(ticket.training)
-        result = train_branch(here, ticket.state, data, ticket.training, reporter)
-        self._finish(here, result, here / model_file(ticket.state, data))
+        train_branch(here, ticket.state, data, ticket.training, reporter, self._about(here))
 
     def record(self, here: Store, mask: Mask, start: Step, training: TrainingHparams, found_by: int) -> None:
         """Writes a mask and its sparsity report."""
@@ -121,11 +122,9 @@ class Level:
             start=self.trunk.iteration(start), end=self.trunk.iteration(training.training_steps), found_by=found_by,
         )  # fmt: skip
 
-    def _finish(self, here: Store, result: dict[str, Any], model: Path) -> None:
-        """Marks ``here`` as done; the path of its network is relative, so that a root can be moved."""
-        density = here.read_json(REPORT)["density"]
-        model_path = os.path.relpath(model, here.path)
-        here.finish({"level": self.number, "density": density, **result, "model": model_path})
+    def _about(self, here: Store) -> dict[str, Any]:
+        """What ``done.json`` says beside losses and accuracies."""
+        return {"level": self.number, "density": here.read_json(REPORT)["density"]}
 
     # What the strategy looks at ------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Training that is written down: metrics by epoch, and a checkpoint from which it goes on."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from foundations.reporting import Reporter
@@ -89,11 +90,17 @@ def final_result(state: TrainState, data: DeviceData, hparams: TrainingHparams) 
 
 
 def train_branch(
-    store: Store, state: TrainState, data: DeviceData, hparams: TrainingHparams, reporter: Reporter
+    store: Store,
+    state: TrainState,
+    data: DeviceData,
+    hparams: TrainingHparams,
+    reporter: Reporter,
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Trains a branch of the trunk from ``state``, or from where it was interrupted, to the end, and finishes it.
 
-    Returns what it writes to ``done.json``. The final network is ``model_<end>.safetensors``.
+    Returns what it writes to ``done.json``: ``about``, the final losses and accuracies, and the name of the final
+    network's file, ``model_<end>.safetensors``.
     """
     end = hparams.training_steps.iteration(data.iterations_per_epoch)
     if store.has(CHECKPOINT):
@@ -101,7 +108,7 @@ def train_branch(
         reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     advance_to(end, store, state, data, hparams, reporter)
     store.write_tensors(model_file(state, data), state.tensors())
-    result = final_result(state, data, hparams)
+    result = {**about, **final_result(state, data, hparams), "model": model_file(state, data)}
     store.finish(result)
     return result
 
