@@ -16,7 +16,6 @@ from cli.terminal import make_reporter
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.memory import keep_freed_memory
-from foundations.reporting import Reporter
 from models import ModelHparams
 from training.data import DataHparams, DeviceData, load
 from training.desc import TrainDesc
@@ -49,10 +48,9 @@ def parse_run(
     sections_of: Callable[[Selection], list[Section]],
     *,
     prunes: bool,
-    reporter: Reporter | None = None,
 ) -> Parsed | None:
     """Parses one run's command line in two passes; prints the help and returns None if that is asked for."""
-    selection = select(argv, prunes=prunes, reporter=reporter or make_reporter(quiet=False))
+    selection = select(argv, prunes=prunes, reporter=make_reporter(quiet=False))
     sections = sections_of(selection)
     parser = make_parser(f"python main.py {prog}", summary, sections)
     if "--help" in argv or "-h" in argv:
@@ -70,17 +68,13 @@ def parse_runs(
     prunes: bool,
     lists: Sequence[str] = LISTS,
 ) -> list[Parsed]:
-    """Parses the command lines of all runs that ``argv`` lists; prints the help and has none if that is asked for.
-
-    What is wrong with an installed plug-in is said once, not for each run.
-    """
-    runs, reporter = [], make_reporter(quiet=False)
+    """Parses the command lines of all runs that ``argv`` lists; prints the help and has none if that is asked for."""
+    runs = []
     for single in expand(argv, lists):
-        parsed = parse_run(prog, summary, single, sections_of, prunes=prunes, reporter=reporter)
+        parsed = parse_run(prog, summary, single, sections_of, prunes=prunes)
         if parsed is None:
             return []
         runs.append(parsed)
-        reporter = Reporter()
     return runs
 
 
