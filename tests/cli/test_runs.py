@@ -23,7 +23,7 @@ def tensors(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.safetensors"))}
 
 
-def test_a_lottery_run_leaves_what_the_design_names(finished: Any) -> None:
+def test_a_lottery_run_leaves_these_files(finished: Any) -> None:
     run = finished.one("lottery_*/replicate_1")
     trunk = finished.one("train_*/replicate_1")
     for name in ("desc.json", "environment.json", "metrics.jsonl", "checkpoint.pt", "done.json"):
