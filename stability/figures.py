@@ -121,7 +121,7 @@ def barrier_by_k(rows: Rows) -> "Figure":
         threshold_line(axis, rows)
         axis.set_title(f"{'test' if split == 'test' else 'training'} set")
         axis.set_xlabel("k: start of the children (epochs)")
-        axis.set_ylim(bottom=0)
+    panels[0].set_ylim(bottom=0)  # after both are drawn: it ends the scaling of the shared axis
     panels[0].set_ylabel("error barrier (percentage points)")
     handles, labels = panels[0].get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
