@@ -90,12 +90,15 @@ def slow_bf16(hparams: TrainingHparams, device: torch.device) -> bool:
 
 @contextlib.contextmanager
 def arithmetic(hparams: TrainingHparams, device: torch.device) -> Iterator[None]:
-    """The precision of everything computed inside."""
+    """The precision of everything computed inside.
+
+    Autocast's cache of cast weights is off: it would keep those of the first step for all that follow.
+    """
     tf32 = hparams.precision == "tf32"
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=hparams.precision == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=hparams.precision == "bf16", cache_enabled=False):
             yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

@@ -173,6 +173,18 @@ def test_bf16_trains_float32_weights_in_other_arithmetic(start: Start, small_dat
     torch.testing.assert_close(ends["fp32"], ends["bf16"], rtol=0.1, atol=0.05)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_step_computes_with_the_weights_of_the_step_before(
+    start: Start, small_data: DeviceData, precision: str
+) -> None:
+    hparams = hyperparameters(precision=precision)
+    at_once, one_by_one = start(hparams, "cifar_resnet_8_4"), start(hparams, "cifar_resnet_8_4")
+    train(at_once, small_data, hparams, until=4)
+    for stop in (1, 2, 3, 4):  # each call computes with whatever it casts anew
+        train(one_by_one, small_data, hparams, until=stop)
+    assert_same_bits(at_once, one_by_one)
+
+
 @pytest.mark.parametrize(
     ("frozen", "still"),
     [
