@@ -34,8 +34,8 @@ def compare(model: str, density: float, aim: str, data: Any, settings: Settings)
     inputs, labels = data.epoch(*masked.noise.epoch(0)).batch(0)
     seconds = alternate(
         {
-            "masked": lambda: step(masked, inputs, labels, hparams, 1),
-            "compact": lambda: step(small, inputs, labels, hparams, 1),
+            "masked": lambda: step(masked, inputs, labels, hparams, data),
+            "compact": lambda: step(small, inputs, labels, hparams, data),
         },
         settings.pick(7, 1),
         warm_up=2,

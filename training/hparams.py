@@ -30,3 +30,5 @@ class TrainingHparams(Hparams):
     """Label smoothing of the cross entropy that is trained on."""
     precision: str = hp("fp32", choices=("fp32", "tf32", "bf16"))
     """Arithmetic of training and evaluation; tf32 is fp32 with tf32 matrix units on CUDA."""
+    compile: bool = hp(False, absent=False)
+    """Train with torch.compile: faster steps, above all on a GPU, after a minute of compilation; other last bits."""

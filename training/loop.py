@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -40,20 +41,34 @@ def train(
             plan = data.epoch(*state.noise.epoch(epoch))
             done = first
             for index in range(first, last):
-                step(state, *plan.batch(index), hparams, data.iterations_per_epoch)
+                step(state, *plan.batch(index), hparams, data)
                 if (index + 1) % ADVANCE_EVERY == 0 or index + 1 == last:
                     advance(index + 1 - done)
                     done = index + 1
 
 
-def step(
-    state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, iterations_per_epoch: int
-) -> None:
-    """One optimizer step; the mask is applied after it, since momentum and weight decay move pruned weights."""
+def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: DeviceData) -> None:
+    """One optimizer step. A whole batch goes the fast way of its device; the last of an epoch may be smaller."""
     torch.manual_seed(state.noise.step(state.iteration))
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(hparams, state.iteration, iterations_per_epoch)
-    outputs = state.model(lay_out(inputs, state.layout))
+        group["lr"] = learning_rate(hparams, state.iteration, data.iterations_per_epoch)
+    whole = len(labels) == data.batch_size
+    work = partial(compute, state, state.forward if whole else state.model, hparams)
+    if whole and state.recording is not None:
+        state.recording.run(work, inputs, labels, state.optimizer)
+    else:
+        work(inputs, labels)
+    state.iteration += 1
+
+
+def compute(
+    state: TrainState, forward: Callable[[Tensor], Tensor], hparams: TrainingHparams, inputs: Tensor, labels: Tensor
+) -> None:
+    """What a step computes on the device. It may be recorded there: nothing in it depends on a value.
+
+    The mask is applied after the optimizer's step, since momentum and weight decay move pruned weights.
+    """
+    outputs = forward(lay_out(inputs, state.layout))
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -63,7 +78,6 @@ def step(
         correct = (outputs.argmax(1) == labels).sum()
         size = torch.full_like(correct, len(labels))
         state.tally += torch.stack([loss.detach() * size, correct, size]).to(state.tally.dtype)
-    state.iteration += 1
 
 
 @torch.inference_mode()

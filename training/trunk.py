@@ -19,7 +19,7 @@ from training.data import DeviceData
 from training.desc import TrainDesc
 from training.loop import slow_bf16, train
 from training.segments import CHECKPOINT, advance_to, final_result
-from training.state import Noise, TrainState
+from training.state import Noise, TrainState, check_compiler
 
 
 class Trunk:
@@ -36,6 +36,7 @@ class Trunk:
         self.per_epoch = data.iterations_per_epoch
         self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
         self.end = desc.training.training_steps.iteration(self.per_epoch)
+        check_compiler(desc.training)
         if (len(data.dataset.train) - 1) % data.batch_size == 0:
             self._try_single_image()
 

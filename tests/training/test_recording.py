@@ -1,0 +1,212 @@
+"""Steps that are recorded and replayed, as CUDA graphs are, give the bits of steps that are computed one by one.
+
+The recorder here keeps what a CUDA graph keeps: operations and the memory that they read and write, no Python.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from foundations.steps import Step
+from pruning import Mask
+from training.data import DeviceData
+from training.hparams import TrainingHparams
+from training.loop import train
+from training.recording import REHEARSALS, Recording
+from training.state import TrainState
+
+Start = Callable[..., TrainState]
+Call = tuple[Callable[..., Any], Sequence[Any], dict[str, Any], list[Tensor]]
+
+
+class Tape(TorchDispatchMode):
+    """Notes every operation, what it was called with, and where its results lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.calls.append((func, args, kwargs or {}, [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor)]))
+        return found
+
+    def replay(self) -> None:
+        with torch.no_grad():
+            for func, args, kwargs, places in self.calls:
+                if func.is_view:
+                    continue  # the same memory under another shape
+                found = [leaf for leaf in tree_leaves(func(*args, **kwargs)) if isinstance(leaf, Tensor)]
+                for place, value in zip(places, found, strict=True):
+                    if place.data_ptr() != value.data_ptr():
+                        place.copy_(value)
+
+
+class TapeRecorder:
+    """Records on the CPU. A tape has to run to be recorded, so the state is put back afterwards."""
+
+    def __init__(self, state: TrainState) -> None:
+        self.state = state
+        self.recorded = 0
+
+    def rehearse(self, work: Callable[[], None]) -> None:
+        work()
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        places = tensors(self.state)
+        before = [place.clone() for place in places]
+        with Tape() as tape:
+            work()
+        for place, value in zip(places, before, strict=True):
+            place.copy_(value)
+        self.recorded += 1
+        return tape.replay
+
+
+def tensors(state: TrainState) -> list[Tensor]:
+    """The memory that a step changes."""
+    slots = [value for slot in state.optimizer.state.values() for value in slot.values() if isinstance(value, Tensor)]
+    return [state.tally, *state.model.state_dict().values(), *slots]
+
+
+def recorded(state: TrainState) -> TrainState:
+    state.recording = Recording(TapeRecorder(state), torch.device("cpu"))
+    return state
+
+
+def times_recorded(state: TrainState) -> int:
+    assert state.recording is not None
+    recorder = state.recording.recorder
+    assert isinstance(recorder, TapeRecorder)
+    return recorder.recorded
+
+
+def hyperparameters(optimizer: str = "momentum", **others: Any) -> TrainingHparams:
+    given: dict[str, Any] = {
+        "optimizer": optimizer,
+        "lr": 0.05,
+        "weight_decay": 0.01,
+        "training_steps": "4ep",
+        **others,
+    }
+    return TrainingHparams(**given)
+
+
+def assert_same(first: TrainState, second: TrainState) -> None:
+    pairs = list(zip(tensors(first), tensors(second), strict=True))
+    assert pairs
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
+def test_a_replay_computes_the_bits_of_the_step(start: Start, small_data: DeviceData, optimizer: str) -> None:
+    # The rate changes with every step; all its values are powers of two or eighths, so float32 holds them.
+    changing = {"warmup_steps": Step("8it"), "milestone_steps": (Step("3ep"),), "gamma": 0.5}
+    hparams = hyperparameters(optimizer, lr=2**-6, **changing)
+    plain, fast = start(hparams), recorded(start(hparams))
+    for state in (plain, fast):
+        train(state, small_data, hparams, until=18)
+    assert times_recorded(fast) == 1
+    assert_same(plain, fast)
+    assert plain.optimizer.state_dict()["param_groups"] == fast.optimizer.state_dict()["param_groups"]
+
+
+def test_batchnorm_masks_and_bf16_are_in_the_recording(start: Start, small_data: DeviceData) -> None:
+    hparams = hyperparameters(precision="bf16")
+    plain, fast = start(hparams, "cifar_resnet_8_4"), recorded(start(hparams, "cifar_resnet_8_4"))
+    generator = torch.Generator().manual_seed(0)
+    mask = Mask({name: torch.rand(x.shape, generator=generator) < 0.3 for name, x in Mask.ones(plain.model).items()})
+    for state in (plain, fast):
+        train(state, small_data, hparams, until=6)
+        state.prune(mask)
+        train(state, small_data, hparams, until=14)
+    assert times_recorded(fast) == 2, "the mask's tensors are new, so the step is recorded again"
+    assert_same(plain, fast)
+
+
+def test_a_restored_state_is_recorded_anew(start: Start, small_data: DeviceData) -> None:
+    hparams = hyperparameters()
+    plain, fast = start(hparams), recorded(start(hparams))
+    for state in (plain, fast):
+        train(state, small_data, hparams, until=7)
+        captured = {**state.capture(), "model": {name: x.clone() for name, x in state.tensors().items()}}
+        train(state, small_data, hparams, until=9)
+        state.restore(captured)
+        train(state, small_data, hparams, until=14)
+    assert times_recorded(fast) == 2
+    assert_same(plain, fast)
+
+
+def test_a_compact_network_is_recorded_anew(start: Start, small_data: DeviceData) -> None:
+    hparams = hyperparameters()
+    plain, fast = start(hparams), recorded(start(hparams))
+    mask = Mask({name: x.clone() for name, x in Mask.ones(plain.model).items()})
+    mask["fc.weight"][:, 8:] = False
+    for state in (plain, fast):
+        train(state, small_data, hparams, until=6)
+        state.prune(mask)
+        state.compact(hparams)
+        train(state, small_data, hparams, until=14)
+    assert times_recorded(fast) == 2
+    assert_same(plain, fast)
+
+
+def test_a_smaller_batch_at_the_end_of_an_epoch_is_computed_as_it_is(start: Start, small_data: DeviceData) -> None:
+    hparams = hyperparameters()
+    state = recorded(start(hparams))
+    train(state, small_data, hparams, until=5)  # four whole batches, and one of 32
+    assert state.recording is not None
+    assert state.recording.rehearsed == REHEARSALS
+    assert state.recording.inputs.shape[0] == small_data.batch_size
+    assert state.tally[2] == len(small_data.dataset.train)
+
+
+def test_a_network_that_cannot_be_recorded_is_trained_all_the_same(start: Start, small_data: DeviceData) -> None:
+    class Refusing(TapeRecorder):
+        def record(self, work: Callable[[], None]) -> Callable[[], None]:
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    hparams = hyperparameters()
+    plain, other = start(hparams), start(hparams)
+    other.recording = Recording(Refusing(other), torch.device("cpu"))
+    train(plain, small_data, hparams, until=14)
+    with pytest.warns(
+        UserWarning, match="one by one; recording them failed: operation not permitted.*capturing$"
+    ) as seen:
+        train(other, small_data, hparams, until=14)
+    assert len(seen) == 1
+    assert_same(plain, other)
+
+
+def test_only_whole_batches_are_compiled(start: Start, small_data: DeviceData) -> None:
+    hparams = hyperparameters()
+    plain, compiled = start(hparams), start(hparams)
+    sizes: list[int] = []
+
+    class Compiled(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            sizes.append(len(inputs))
+            return compiled.model(inputs)  # type: ignore[no-any-return]
+
+    compiled.forward = Compiled()
+    for state in (plain, compiled):
+        train(state, small_data, hparams, until=10)
+    assert sizes == [64] * 8
+    assert_same(plain, compiled)
+
+
+def test_compiled_training_is_training(start: Start, small_data: DeviceData) -> None:
+    hparams = hyperparameters(lr=0.01)
+    plain, fast = start(hparams), start(hparams)
+    fast.forward = torch.compile(fast.model, backend="aot_eager", dynamic=False)
+    for state in (plain, fast):
+        train(state, small_data, hparams, until=6)
+    for one, other in zip(tensors(plain), tensors(fast), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    assert replace(hparams, compile=True).to_dict()["compile"] is True
