@@ -32,7 +32,8 @@ def train(
     synchronization in a step.
     """
     state.model.train()
-    with torch.random.fork_rng(), arithmetic(hparams, data.device):
+    gpus = [data.device] if data.device.type == "cuda" else []
+    with torch.random.fork_rng(gpus), arithmetic(hparams, data.device):
         while state.iteration < until:
             epoch, first = divmod(state.iteration, data.iterations_per_epoch)
             last = min(data.iterations_per_epoch, first + until - state.iteration)
@@ -112,7 +113,10 @@ def arithmetic(hparams: TrainingHparams, device: torch.device) -> Iterator[None]
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=hparams.precision == "bf16", cache_enabled=False):
+        if hparams.precision != "bf16":
+            yield
+            return
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

@@ -30,19 +30,21 @@ class Recorder(Protocol):
 class CudaRecorder:
     """CUDA graphs. Rehearsals are on a stream of their own, since what the default stream holds cannot be recorded."""
 
-    def __init__(self) -> None:
-        self.stream = torch.cuda.Stream()
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.stream = device, torch.cuda.Stream(device)
 
     def rehearse(self, work: Callable[[], None]) -> None:
-        self.stream.wait_stream(torch.cuda.current_stream())
+        here = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
             work()
-        torch.cuda.current_stream().wait_stream(self.stream)
+        here.wait_stream(self.stream)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            work()
+        with torch.cuda.device(self.device):
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=self.stream):
+                work()
         return graph.replay
 
 

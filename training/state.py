@@ -71,7 +71,7 @@ class TrainState:
         model, layout = _laid_out(model.to(device))
         return cls(
             model, compiled(model, hparams), make_optimizer(hparams, model), noise, tally=tally, layout=layout,
-            recording=Recording(CudaRecorder(), device) if device.type == "cuda" else None,
+            recording=Recording(CudaRecorder(device), device) if device.type == "cuda" else None,
         )  # fmt: skip
 
     def prune(self, mask: Mask) -> None:

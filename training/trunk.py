@@ -93,7 +93,7 @@ class Trunk:
         """
         image, _ = next(self.data.evaluation_batches("train", batch_size=1))
         try:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng([]):
                 self.fresh().model.train()(image)
         except ValueError as error:
             raise UsageError(
