@@ -23,12 +23,14 @@ def measure(settings: Settings) -> list[Row]:
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         cases["bf16"] = ("cpu_training", "bf16", steps)
     found = alternate_in_children(cases, settings.pick(3, 1), settings)
-    plain, ours, shares = found["plain"][0], found["ours"][0], found["ours"][1]
+    (plain, _), (ours, shares, work, peak) = found["plain"], found["ours"]
     rows = [
         Row("plain loop, ms a step", f"{1000 * plain:.0f}"),
         Row("this framework, ms a step (images/s)", f"{1000 * ours:.0f} ({128 / ours:.0f})"),
         Row("faster than the plain loop", ratio(plain, ours), "1.6x"),
         *(Row(f"{part}, share of a step", f"{share / ours:.2%}", aim) for part, share, aim in shares),
+        Row("a large matrix product, billion multiply-adds a second", f"{peak / 1e9:.0f}"),
+        Row("a step's multiply-adds over its time, share of that", f"{work / ours / peak:.0%}", "100%"),
     ]
     if "bf16" in found:
         rows.append(Row("bf16, faster than the plain loop in fp32", ratio(plain, found["bf16"][0]), "2.3x"))
@@ -62,8 +64,8 @@ def plain_steps(steps: int) -> tuple[float, list[Any]]:
     return timed(step, steps), []
 
 
-def our_steps(steps: int, precision: str) -> tuple[float, list[Any]]:
-    """``training.loop``, with a mask; and the parts of a step beside forward and backward."""
+def our_steps(steps: int, precision: str) -> tuple[float, list[Any], float, float]:
+    """``training.loop``, with a mask; the parts of a step beside forward and backward; its multiply-adds; the peak."""
     import torch
 
     from foundations.memory import keep_freed_memory
@@ -81,7 +83,24 @@ def our_steps(steps: int, precision: str) -> tuple[float, list[Any]]:
         ("optimizer", timed(lambda number: state.optimizer.step(), 12), ""),
         ("mask", timed(lambda number: state.apply_mask(), 12), ""),
     ]
-    return seconds, parts
+    return seconds, parts, 3 * 128 * multiply_adds(state.model, data.shape), peak()
+
+
+def multiply_adds(model: Any, shape: Any) -> int:
+    """Those of one image's forward pass; the backward pass has twice as many."""
+    from models.cost import output_positions
+
+    weights = dict(model.named_parameters())
+    return sum(weights[name].numel() * count for name, count in output_positions(model, shape).items())
+
+
+def peak(size: int = 2048) -> float:
+    """Multiply-adds a second of a product of square float32 matrices: what the processor can do, measured."""
+    import torch
+
+    left, right = torch.rand(2, size, size)
+    seconds = min(timed(lambda number: left @ right, 1, warm_up=1) for _ in range(10))
+    return size**3 / seconds
 
 
 def timed(step: Any, steps: int, warm_up: int = 2) -> float:

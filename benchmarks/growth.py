@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.cpu_training import timed
+from benchmarks.cpu_training import multiply_adds, timed
 from benchmarks.measuring import Row, Settings, in_child, make_state, peak_memory, synthetic_data
 
 MEGABYTE = 2**20
@@ -33,13 +33,11 @@ def measure(settings: Settings) -> list[Row]:
 
 def width(channels: int) -> tuple[float, int, int]:
     """Seconds of a training step, peak memory, multiply-adds of an image."""
-    from models.cost import output_positions
     from training.loop import train
 
     data = synthetic_data(1024)
     state, hparams = make_state(f"cifar_resnet_20_{channels}", data)
-    weights = dict(state.model.named_parameters())
-    work = sum(weights[name].numel() * count for name, count in output_positions(state.model, data.shape).items())
+    work = multiply_adds(state.model, data.shape)
     seconds = timed(lambda number: train(state, data, hparams, until=state.iteration + 1), 4, warm_up=1)
     return seconds, peak_memory(), work
 
