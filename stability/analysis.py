@@ -82,7 +82,8 @@ class Analysis:
         """A child's weights; ``UsageError`` if they are not zero where the mask is."""
         tensors = self.children.weights(number)
         for name, kept in (self.mask or {}).items():
-            if revived := int((tensors[name][~kept.cpu()] != 0).sum()):
+            pruned = tensors[name][~kept.cpu()].nan_to_num(0)  # 0 * inf: a child that has diverged is no other's
+            if revived := int(pruned.count_nonzero()):
                 raise UsageError(
                     f"{self.children.store(number).path} was trained under another mask: {revived} weights of {name} "
                     f"are not zero where {self.here / 'mask.safetensors'} has none.\n"

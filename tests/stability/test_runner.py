@@ -1,4 +1,4 @@
-"""Analyses from end to end: controls, resuming, and what the user is told."""
+"""Analyses from end to end: controls, and what is analysed."""
 
 import csv
 import json
@@ -9,42 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from pruning import Mask, strategies
 from stability import StabilityDesc, StabilityRunner
 from stability.children import Children
+from tests.stability.trained import equal, tensors
 from training.desc import TrainDesc
 from training.state import Noise
 
 MakeRunner = Callable[..., StabilityRunner]
-Contents = Callable[[Path], dict[str, tuple[int, bytes]]]
-
-
-def tensors(runner, child: int) -> dict[str, torch.Tensor]:
-    return runner.here.sub(f"child_{child}").read_tensors("model_4ep0it.safetensors")
-
-
-def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by the iteration of each optimizer step."""
-    from training import loop
-
-    taken: list[int] = []
-    real = loop.step
-
-    def step(state, *rest) -> None:
-        taken.append(state.iteration)
-        real(state, *rest)
-
-    monkeypatch.setattr(loop, "step", step)
-    return taken
 
 
 # Controls ----------------------------------------------------------------------------------------------------------
@@ -192,141 +167,6 @@ def test_three_children_make_three_pairs_with_a_spread(tmp_path: Path, make_runn
     raw = [pair["error_barrier"]["test"]["raw"] for pair in result["pairs"]]
     assert result["error_barrier"]["test"]["raw"] == pytest.approx(sum(raw) / 3)
     assert result["error_barrier_spread"]["test"]["raw"] is not None
-
-
-# Again and more ----------------------------------------------------------------------------------------------------
-
-
-def test_again_it_computes_nothing_changes_no_file_and_says_so(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], listener, contents: Contents
-) -> None:
-    make_runner(tmp_path).run()
-    before = contents(tmp_path)
-    counted.clear()
-    make_runner(tmp_path).run()
-    assert counted == []
-    assert contents(tmp_path) == before
-    assert "Nothing was computed" in listener.said[-1]
-
-
-def test_more_children_and_alphas_only_add(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], contents: Contents
-) -> None:
-    make_runner(tmp_path).run()
-    before = contents(tmp_path)
-    rows = (tmp_path / make_runner(tmp_path).here.path / "interpolation.csv").read_text().splitlines()
-    counted.clear()
-    runner = make_runner(tmp_path, children=3, alphas=9)
-    runner.run()
-    assert counted == list(range(5, 20))  # the third child, from k = 1 epoch to 4
-    after = contents(tmp_path)
-    changed = {name for name in before if after[name] != before[name] and not name.endswith(".lock")}
-    assert {Path(name).name for name in changed} == {"interpolation.csv", "instability.json"}
-    assert set(rows) <= set((runner.here / "interpolation.csv").read_text().splitlines())
-
-
-def test_another_threshold_changes_the_verdict_alone(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], full: StabilityDesc
-) -> None:
-    make_runner(tmp_path, full, k="3ep").run()
-    counted.clear()
-    runner = make_runner(tmp_path, full, k="3ep", threshold=1e-9)
-    runner.run()
-    assert counted == []
-    assert runner.result()["threshold"] == 1e-9
-
-
-@pytest.mark.parametrize("stop_at", ["child_1: 3ep", "child_2: 2ep", "child_2: 4ep"])
-def test_interrupted_it_goes_on_to_the_same_bits(tmp_path: Path, make_runner: MakeRunner, listener, stop_at) -> None:
-    whole = make_runner(tmp_path / "whole")
-    whole.run()
-    say, broken = listener.say, make_runner(tmp_path / "broken")
-
-    def interrupt(text: str) -> None:
-        say(text)
-        if stop_at in text:
-            raise KeyboardInterrupt
-
-    listener.say = interrupt
-    with pytest.raises(KeyboardInterrupt):
-        broken.run()
-    listener.say = say
-    assert not broken.done
-    broken.run()
-    for name in ("interpolation.csv", "instability.json"):
-        assert (broken.here / name).read_bytes() == (whole.here / name).read_bytes()
-
-
-def test_interrupted_on_the_line_it_keeps_the_points(
-    tmp_path: Path, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from stability.interpolation import Line
-
-    real, walked = Line.go_to, []
-
-    def go_to(self, alpha: float):
-        walked.append(alpha)
-        if len(walked) == 3:
-            raise KeyboardInterrupt
-        return real(self, alpha)
-
-    monkeypatch.setattr(Line, "go_to", go_to)
-    runner = make_runner(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        runner.run()
-    runner.run()
-    assert walked == [0, 0.25, 0.5, 0.5, 0.75, 1]
-
-
-def test_one_child_alone_is_the_same_child(tmp_path: Path, make_runner: MakeRunner) -> None:
-    """What --jobs rests on: children trained in any order by any process are those of a sequential run."""
-    whole, parts = make_runner(tmp_path / "whole"), make_runner(tmp_path / "parts")
-    whole.run()
-    parts.train_child(2)
-    assert not (parts.here / "child_1").exists()
-    parts.train_child(1)
-    assert all(equal(tensors(whole, child), tensors(parts, child)) for child in (1, 2))
-
-
-# What goes wrong ---------------------------------------------------------------------------------------------------
-
-
-def test_a_damaged_child_is_named_and_made_again(tmp_path: Path, make_runner: MakeRunner) -> None:
-    runner = make_runner(tmp_path)
-    runner.run()
-    good = tensors(runner, 2)
-    damaged = runner.here / "child_2" / "model_4ep0it.safetensors"
-    damaged.write_bytes(damaged.read_bytes()[:100])
-    again = make_runner(tmp_path, alphas=9)
-    with pytest.raises(UsageError, match=r"child_2/model_4ep0it.safetensors is damaged"):
-        again.run()
-    damaged.unlink()
-    again.run()
-    assert equal(tensors(again, 2), good)
-
-
-def test_a_child_of_another_mask_is_named(tmp_path: Path, make_runner: MakeRunner) -> None:
-    runner = make_runner(tmp_path)
-    runner.run()
-    mask = runner.mask()
-    assert mask is not None
-    Mask({name: ~kept for name, kept in mask.items()}).save(runner.here / "mask.safetensors")
-    with pytest.raises(UsageError, match=r"child_1 was trained under another mask"):
-        make_runner(tmp_path, alphas=9).run()
-
-
-def test_a_damaged_table_is_named(tmp_path: Path, make_runner: MakeRunner) -> None:
-    runner = make_runner(tmp_path)
-    runner.run()
-    (runner.here / "interpolation.csv").write_text("first_child,alpha\n1,x\n")
-    with pytest.raises(UsageError, match=r"interpolation.csv is damaged"):
-        make_runner(tmp_path, alphas=9).run()
-
-
-def test_k_beyond_the_end_is_refused(tmp_path: Path, make_runner: MakeRunner) -> None:
-    with pytest.raises(UsageError, match=r"--k=21it: beyond --training_steps=4ep"):
-        make_runner(tmp_path, k="21it")
-    assert not any(tmp_path.iterdir())
 
 
 def test_instability_json_is_plain_json(shared_root: Path, make_runner: MakeRunner) -> None:
