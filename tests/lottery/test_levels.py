@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from foundations.errors import UsageError
+from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryRunner
 from lottery.sparsity import sparsity_report, training_cost
 from models import ImageShape
-from pruning import Mask
+from pruning import Mask, prune
 
 Experiment = Callable[..., tuple[LotteryRunner, Store]]
 END = "model_3ep0it.safetensors"
@@ -86,6 +87,20 @@ def test_what_is_scored_at_the_end_needs_the_levels_before_and_nests(experiment:
     trained = weights(runner.trunk.store)
     largest = torch.cat([trained[name].abs().flatten() for name in first]).sort(descending=True).values[first.kept - 1]
     assert all(torch.equal(first[name], trained[name].abs() >= largest) for name in first)
+
+
+@pytest.mark.parametrize("strategy", ["random", "snip"])
+def test_level_n_is_pruned_with_the_random_numbers_of_n_and_the_replicate_s_batches(
+    experiment: Experiment, strategy: str
+) -> None:
+    runner, store = experiment(strategy, levels=(1, 2), k="1ep", replicate=3, pruning_batches=2)
+    runner.run(store)
+    seeds, pruning = Seeds(3), runner.desc.pruning
+    batches = runner.data.pruning_batches(2, 64, seeds.generator("pruning batches"), pruning.pruning_balanced)
+    for level in (1, 2):
+        model, generator = runner.trunk.state_at(Step("1ep")).model, seeds.generator("pruning", level)
+        by_hand = prune(runner.desc.strategy, model, batches, pruning, 0.5**level, generator)
+        assert Mask.load(store.sub(f"level_{level}") / "mask.safetensors") == by_hand
 
 
 def test_running_again_trains_nothing_and_changes_no_file(experiment: Experiment, listener: Any) -> None:
