@@ -9,7 +9,8 @@ from foundations.context import Context
 from foundations.steps import Step
 from stability import StabilityRunner
 from stability.auto import verdict
-from stability.report import directory_for, write_report
+from stability.collect import collect
+from stability.report import directory_for, report
 
 Groups = dict[tuple[str, str, int], list[dict[str, Any]]]
 HEADERS = (
@@ -20,7 +21,7 @@ HEADERS = (
 def print_stability_results(runners: Sequence[StabilityRunner]) -> None:
     """A line for each network and k, replicates together, and the smallest k found stable."""
     groups: Groups = {}
-    for runner in runners:
+    for runner in {runner.here.path: runner for runner in runners}.values():  # --k=auto,3 may come to 3 by itself
         key = runner.desc.key, runner.desc.strategy_name, runner.trunk.iteration(runner.k)
         groups.setdefault(key, []).append(runner.result())
     networks = dict.fromkeys((key, strategy) for key, strategy, _ in groups)
@@ -62,8 +63,4 @@ def share(values: Sequence[float]) -> str:
 def write_stability_report(runners: Sequence[StabilityRunner], context: Context) -> None:
     """Writes tables and figures of all runs in one place and says where."""
     stores = list({runner.store.path: runner.store for runner in runners}.values())
-    directory = directory_for(stores, context.root)
-    drawn = write_report(stores, directory)
-    context.reporter.say(f"{'Tables and figures' if drawn else 'Tables'}: {directory}")
-    if not drawn:
-        context.reporter.warn("No figures: matplotlib is not installed; pip install 'adsynflow[plot]'")
+    report(collect(stores), directory_for(stores, context.root), context)

@@ -1,16 +1,19 @@
 """Instability analysis as a branch: of the masks of a lottery run's levels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from foundations.context import Context
 from foundations.desc import key_of
-from foundations.hparams import Hparams
+from foundations.hparams import Hparams, hp
 from foundations.store import Store
 from lottery.branch import Branch, Ticket, branches
 from lottery.masks import MASK
 from stability.analysis import Analysis, stored
+from stability.collect import collect_levels
 from stability.desc import AnalysisHparams
+from stability.report import directory_for, report
 from training.state import TrainState
 
 
@@ -24,6 +27,8 @@ class Stability(Branch, AnalysisHparams):
     """
 
     outcome: ClassVar[str] = "test_error_barrier"
+    report: bool = hp(True)
+    """Draw figures and write tables at the end."""
 
     @property
     def key(self) -> str:
@@ -63,6 +68,11 @@ class Stability(Branch, AnalysisHparams):
             context=trunk.context,
         ).run()
         here.finish(summary(result))
+
+    def conclude(self, runs: Sequence[Store], context: Context) -> None:
+        """Tables and figures of all levels analysed, in ``report/stability`` of a single run."""
+        if self.report:
+            report(collect_levels(runs, self.key), directory_for(runs, context.root, "stability"), context)
 
 
 def starter(ticket: Ticket) -> Callable[[], TrainState]:

@@ -2,11 +2,12 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from stability.collect import Rows, TableRow
+from stability.collect import BY_LEVEL, Index, Rows, TableRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1]}
 DASHES: dict[str, Any] = {"raw": "-", "recalculated": (0, (4, 2))}
 GREY = "#666666"
-COLUMNS = 5
+COLUMNS, TICKS = 5, 9
 STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -27,49 +28,57 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def draw(rows: Rows) -> Iterator[tuple[str, "Figure"]]:
-    """Every figure with its file's name; ``ModuleNotFoundError`` without matplotlib."""
+def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
+    """What draws each figure, by its file's name. Only drawing imports matplotlib."""
+    networks = in_order(row["network"] for row in rows.analyses)
+    makers: dict[str, Callable[[], Figure]] = {}
+    for network in networks:
+        own = [row for row in rows.lines if row["network"] == network]
+        suffix = "" if len(networks) == 1 else "_" + "_".join(re.findall(r"[\w.]+", network))
+        makers[f"interpolation{suffix}"] = partial(interpolation, own, network, rows.index)
+    makers[f"barrier_by_{rows.index.name}"] = partial(barrier_by_index, rows)
+    makers["barrier_against_gap"] = partial(barrier_against_gap, rows)
+    makers["accuracy"] = partial(accuracy, rows)
+    return makers
+
+
+def images(make: Callable[[], "Figure"]) -> dict[str, bytes]:
+    """A figure as ``svg`` and ``png``; the same bytes for the same figure, since no date goes in.
+
+    ``savefig`` would draw it four times and lay it out twice, which takes most of the time.
+    """
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    svg, png = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        networks = in_order(row["network"] for row in rows.analyses)
-        for network in networks:
-            own = [row for row in rows.lines if row["network"] == network]
-            suffix = "" if len(networks) == 1 else "_" + "_".join(re.findall(r"[\w.]+", network))
-            yield f"interpolation{suffix}", interpolation(own, network)
-        yield "barrier_by_k", barrier_by_k(rows)
-        yield "barrier_against_gap", barrier_against_gap(rows)
-        yield "accuracy", accuracy(rows)
+        figure = make()
+        figure.set_dpi(200)
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        figure.set_layout_engine("none")  # it stays as it was laid out
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+    return {"svg": svg.getvalue(), "png": png.getvalue()}
 
 
-def rendered(figure: "Figure", form: str) -> bytes:
-    """The bytes of an image file; the same for the same figure, since no date goes in."""
-    import matplotlib
-
-    file = io.BytesIO()
-    metadata = {"Date": None} if form == "svg" else {"Software": None}
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(file, format=form, dpi=200, metadata=metadata)
-    return file.getvalue()
-
-
-def interpolation(lines: Sequence[TableRow], network: str) -> "Figure":
-    """Error and loss along the line between every two children, a column for each k."""
+def interpolation(lines: Sequence[TableRow], network: str, index: Index) -> "Figure":
+    """Error and loss along the line between every two children, a column for each k or level."""
     from matplotlib.lines import Line2D
 
-    ks = sorted({(row["k_epoch"], row["k"]) for row in lines})
-    columns = min(COLUMNS, len(ks))
-    blocks = -(-len(ks) // columns)
+    places = grouped(sorted(lines, key=lambda row: row[index.column]), index.column)
+    shown = treatments(lines)
+    columns = min(COLUMNS, len(places))
+    blocks = -(-len(places) // columns)
     figure = new_figure(max(4.6, 1.1 + 1.75 * columns), 0.75 + 3.3 * blocks)
     panels = figure.subplots(2 * blocks, columns, sharex=True, squeeze=False)
     for panel in panels.flat:
         panel.set_visible(False)
     for what, name, scale in (("error", "error (%)", 100), ("loss", "cross entropy (nats)", 1)):
-        axes = [panels[2 * (place // columns) + (what == "loss")][place % columns] for place in range(len(ks))]
+        axes = [panels[2 * (place // columns) + (what == "loss")][place % columns] for place in range(len(places))]
         top = max((row[what] * scale for row in lines if row[what] is not None), default=1)
-        for place, (axis, (epoch, k)) in enumerate(zip(axes, ks, strict=True)):
+        for place, (axis, rows) in enumerate(zip(axes, places, strict=True)):
             axis.set_visible(True)
-            own = [row for row in lines if row["k_epoch"] == epoch]
+            own = [row for row in rows if row["batchnorm"] in shown]
             for series in grouped(own, "replicate", "first_child", "second_child", "split", "batchnorm"):
                 first = series[0]
                 axis.plot(
@@ -82,45 +91,50 @@ def interpolation(lines: Sequence[TableRow], network: str) -> "Figure":
             axis.set_xlim(0, 1)
             axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
             if what == "error":
-                axis.set_title(f"k = {k}")
+                axis.set_title(index.title.format_map(rows[0]))
             if place % columns == 0:
                 axis.set_ylabel(name)
             else:
                 axis.tick_params(labelleft=False)
-            below = place + columns >= len(ks)
+            below = place + columns >= len(places)
             axis.tick_params(labelbottom=what == "loss")
             if what == "loss" and below:
                 axis.set_xlabel(r"$\alpha$ (0, 1: the children)")
     handles = [
-        Line2D([], [], color=SPLIT_COLOURS[split], linestyle=DASHES[treatment], label=f"{split}, BatchNorm {treatment}")
+        Line2D([], [], color=SPLIT_COLOURS[split], linestyle=DASHES[treatment], label=labelled(split, treatment, shown))
         for split in SPLIT_COLOURS
-        for treatment in DASHES
+        for treatment in shown
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     figure.suptitle(f"{network}: on the line between two children", fontsize=10)
     return figure
 
 
-def barrier_by_k(rows: Rows) -> "Figure":
-    """Error barrier against k with spread, on test and training set."""
+def barrier_by_index(rows: Rows) -> "Figure":
+    """Error barrier against k, or against the density of the levels, with spread; on test and training set."""
     figure = new_figure(7.2, 3.4)
     panels = figure.subplots(1, 2, sharey=True)
     networks = in_order(row["network"] for row in rows.analyses)
+    shown = treatments(rows.lines)
     for axis, split in zip(panels, ("test", "train"), strict=True):
         for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
             own = [row for row in rows.pairs if row["network"] == network]
-            for treatment, dash in DASHES.items():
-                points = averaged(own, f"{split}_error_barrier_{treatment}")
+            for treatment in shown:
+                points = averaged(own, f"{split}_error_barrier_{treatment}", rows.index)
                 axis.errorbar(
-                    [k for k, _, _ in points], [100 * value for _, value, _ in points],
-                    yerr=[100 * deviation for _, _, deviation in points],
-                    color=colour, marker=marker, linestyle=dash, markersize=4.5, capsize=2, elinewidth=0.9,
+                    [at for at, _, _ in points], [100 * value for _, value, _ in points],
+                    yerr=[[100 * min(value, deviation) for _, value, deviation in points],  # none is below 0
+                          [100 * deviation for _, _, deviation in points]], linestyle=DASHES[treatment],
+                    color=colour, marker=marker, markersize=4.5, capsize=2, elinewidth=0.9,
                     markerfacecolor=colour if treatment == "raw" else "white", clip_on=False, zorder=3,
-                    label=f"{network}, BatchNorm {treatment}",
+                    label=labelled(network, treatment, shown),
                 )  # fmt: skip
         threshold_line(axis, rows)
         axis.set_title(f"{'test' if split == 'test' else 'training'} set")
-        axis.set_xlabel("k: start of the children (epochs)")
+        if rows.index is BY_LEVEL:
+            density_axis(axis, {row["density"] for row in rows.analyses})
+        else:
+            axis.set_xlabel("k: start of the children (epochs)")
     panels[0].set_ylim(bottom=0)  # after both are drawn: it ends the scaling of the shared axis
     panels[0].set_ylabel("error barrier (percentage points)")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -131,20 +145,23 @@ def barrier_by_k(rows: Rows) -> "Figure":
 
 
 def barrier_against_gap(rows: Rows) -> "Figure":
-    """Error barrier against the accuracy that is missing to the full network, a point for each k and replicate."""
+    """Error barrier against the accuracy that is missing to the full network, a point for each analysis."""
     figure = new_figure(4.8, 3.8)
     axis = figure.subplots()
     networks = in_order(row["network"] for row in rows.analyses)
     for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
         own = [row for row in rows.analyses if row["network"] == network]
         own = [row for row in own if row["test_error_barrier_raw"] is not None]
-        points = [(100 * row["accuracy_gap"], 100 * row["test_error_barrier_raw"], row["k"]) for row in own]
+        points = [
+            (100 * row["accuracy_gap"], 100 * row["test_error_barrier_raw"], rows.index.mark.format_map(row))
+            for row in own
+        ]
         axis.plot(
             [x for x, _, _ in points], [y for _, y, _ in points], color=colour, marker=marker, linestyle="none",
             markersize=5.5, alpha=0.8, label=network, clip_on=False, zorder=3,
         )  # fmt: skip
-        for x, y, k in points:
-            axis.annotate(k, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=7, color=colour)
+        for x, y, mark in points:
+            axis.annotate(mark, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=7, color=colour)
     threshold_line(axis, rows)
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.margins(y=0.08)
@@ -153,27 +170,28 @@ def barrier_against_gap(rows: Rows) -> "Figure":
     axis.margins(x=0.12)
     axis.set_xlabel("accuracy gap: full network minus children (percentage points)")
     axis.set_ylabel("raw error barrier, test set (percentage points)")
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.suptitle(f"beside the points: {rows.index.name}", fontsize=8, color=GREY)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
 def accuracy(rows: Rows) -> "Figure":
-    """Test accuracy over training, a panel for each network, the children of every k and the full network."""
+    """Test accuracy over training, a panel for each network: the children of each k or level and the full network."""
     import matplotlib
 
-    networks = in_order(row["network"] for row in rows.analyses)
+    networks, column = in_order(row["network"] for row in rows.analyses), rows.index.column
     figure = new_figure(1.2 + 3.1 * len(networks), 3.5)
     panels = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
-    children = [row for row in rows.training if row["k_epoch"] is not None]
-    ks = sorted({row["k_epoch"] for row in children})
+    children = [row for row in rows.training if row["child"]]
+    starts = sorted({row[column] for row in children})
     shades = matplotlib.colormaps["cividis"]
-    trunk = [row for row in rows.training if row["k_epoch"] is None]
+    trunk = [row for row in rows.training if not row["child"]]
     for axis, network in zip(panels, networks, strict=True):
         band(axis, trunk, "black", "full network, no branch", 1.6)
-        for place, k in enumerate(ks):
-            own = [row for row in children if row["network"] == network and row["k_epoch"] == k]
-            # By rank, since k's are often dense near 0.
-            band(axis, own, shades(0.92 * place / max(1, len(ks) - 1)), f"children from k = {k:g} ep", 1.1)
+        for place, start in enumerate(starts):
+            own = [row for row in children if row["network"] == network and row[column] == start]
+            shade = shades(0.92 * place / max(1, len(starts) - 1))  # by rank, since k's are often dense near 0
+            band(axis, own, shade, rows.index.children.format_map({column: start}), 1.1)
         axis.set_title(network)
         axis.set_xlabel("training (epochs)")
     panels[0].set_ylabel("test accuracy (%)")
@@ -212,13 +230,40 @@ def threshold_line(axis: "Axes", rows: Rows) -> None:
         )
 
 
-def averaged(pairs: Sequence[TableRow], name: str) -> list[tuple[float, float, float]]:
-    """(k, mean, standard deviation) over all pairs of all replicates; 0 for one pair."""
+def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
+    """Weights kept, on a logarithmic axis that falls to the right, as pruning goes on."""
+    axis.set_xscale("log")
+    axis.invert_xaxis()
+    percents = sorted({100 * density for density in densities}, reverse=True)
+    room = (percents[0] / percents[-1]) ** (1 / TICKS)
+    ticks = percents[:1]
+    for percent in percents[1:]:
+        if percent * room <= ticks[-1] * 1.001:
+            ticks.append(percent)
+    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("prunable weights kept (%)")
+
+
+def treatments(lines: Sequence[TableRow]) -> list[str]:
+    """Those of BatchNorm that differ: in a network without it there is nothing to recalculate."""
+    values = {name: [(row["error"], row["loss"]) for row in lines if row["batchnorm"] == name] for name in DASHES}
+    return ["raw"] if values["raw"] == values["recalculated"] else list(DASHES)
+
+
+def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
+    """The name of a curve in the legend."""
+    return f"{name}, BatchNorm {treatment}" if len(shown) > 1 else name
+
+
+def averaged(pairs: Sequence[TableRow], name: str, index: Index) -> list[tuple[float, float, float]]:
+    """(k in epochs or density in percent, mean, standard deviation) over all pairs and replicates; 0 for one pair."""
     points = []
-    for group in grouped(sorted(pairs, key=lambda row: row["k_epoch"]), "k_epoch"):
+    for group in grouped(sorted(pairs, key=lambda row: row[index.column]), index.column):
         values = [row[name] for row in group if row[name] is not None]
         if values:
-            points.append((group[0]["k_epoch"], mean(values), stdev(values) if len(values) > 1 else 0.0))
+            at = 100 * group[0]["density"] if index is BY_LEVEL else group[0]["k_epoch"]
+            points.append((at, mean(values), stdev(values) if len(values) > 1 else 0.0))
     return points
 
 
@@ -237,7 +282,7 @@ def grouped(rows: Sequence[TableRow], *names: str) -> list[list[TableRow]]:
     return list(groups.values())
 
 
-def in_order(names: Iterator[str]) -> list[str]:
+def in_order(names: Iterable[str]) -> list[str]:
     """Each name once; the full network first."""
     return sorted(dict.fromkeys(names), key=lambda name: (not name.startswith("full network"), name))
 

@@ -39,10 +39,12 @@ def run(argv: Sequence[str]) -> int:
         return 0
     cache = DataCache()
     runs = [(one, BranchRunner(one.runner(cache), branch)) for one in asked_for]
-    run_each(
-        [(one.label, partial(results, one, runner)) for one, runner in runs],
-        lambda rows: show_branch(rows, name, branch.outcome),
-    )
+
+    def show(rows: list[dict[str, Any]]) -> None:
+        show_branch(rows, name, branch.outcome)
+        branch.conclude([one.store for one in asked_for], asked_for[0].context)
+
+    run_each([(one.label, partial(results, one, runner)) for one, runner in runs], show)
     return 0
 
 

@@ -75,6 +75,13 @@ def test_auto_finds_a_k_and_without_one_exits_with_1(command: Command, place: An
     assert len(none.out.splitlines()) == 4  # the curve so far: 0 and 1 epochs
 
 
+def test_a_k_given_and_found_is_one_line(command: Command, place: Any) -> None:
+    outcome = command("stability", *SHORT, "--k=auto,0", "--threshold=0.99", "--report=false", *place.flags)
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 3
+    assert "+-" not in outcome.out
+
+
 def test_lottery_prunes_at_the_k_that_is_found(command: Command, place: Any) -> None:
     flags = (*SHORT, "--k=auto", "--density=0.4", "--levels=2", "--report=false", *place.flags)
     outcome = command("lottery", *flags, "--threshold=0.99")
@@ -96,10 +103,14 @@ def test_the_branch_analyses_every_level(command: Command, place: Any, steps_tak
     assert len(outcome.out.splitlines()) == 4
     for level in range(3):
         assert place.one(f"lottery_*/replicate_1/level_{level}/stability_*/instability.json").is_file()
+    report = place.one("lottery_*/replicate_1/report/stability")
+    assert str(report) in outcome.err
+    assert len((report / "barrier_by_level.csv").read_text().splitlines()) == 4
     steps_taken.clear()
-    assert command("lottery_branch", "stability", *flags, "--alphas=5").code == 0
+    assert command("lottery_branch", "stability", *flags, "--alphas=5", "--report=false").code == 0
     assert steps_taken == []  # finer, but nothing is trained again
     assert len(list(place.root.rglob("stability_*"))) == 3
+    assert len((report / "lines.csv").read_text().splitlines()) == 1 + 3 * 3 * 4  # as it was, with 3 alphas
 
 
 def test_display_output_location_computes_nothing(command: Command, place: Any) -> None:

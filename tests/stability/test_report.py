@@ -8,9 +8,20 @@ from xml.etree import ElementTree
 
 import pytest
 
+from foundations.context import Context
+from foundations.reporting import Reporter
+from foundations.runner import store_of
+from foundations.steps import Step
 from foundations.store import Store
-from stability import StabilityDesc, StabilityRunner, figures
+from lottery import LotteryDesc, LotteryRunner
+from lottery.branch import BranchRunner
+from pruning import PruningHparams, strategies
+from stability import StabilityDesc, StabilityRunner, figures, report
+from stability.branch import Stability
+from stability.collect import collect, collect_levels
 from stability.report import directory_for, write_report
+from training.data import DeviceData
+from training.desc import TrainDesc
 
 MakeRunner = Callable[..., StabilityRunner]
 
@@ -42,7 +53,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_the_table_by_k_holds_what_instability_json_says(stores: list[Store], tmp_path: Path) -> None:
-    write_report(stores, tmp_path)
+    write_report(collect(stores), tmp_path)
     for store in stores:
         result = store.sub("k_2ep0it").read_json("instability.json")
         network = "full network" if result["strategy"] == "none" else "adsynflow, 50%"
@@ -59,7 +70,7 @@ def test_the_table_by_k_holds_what_instability_json_says(stores: list[Store], tm
 
 @pytest.mark.usefixtures("undrawn")
 def test_lines_and_trainings_are_complete(stores: list[Store], tmp_path: Path) -> None:
-    write_report(stores, tmp_path)
+    write_report(collect(stores), tmp_path)
     own = [row for row in table(tmp_path / "lines.csv") if (row["network"], row["k"]) == ("full network", "1ep")]
     assert len(own) == 2 * 5 * 2 * 2  # replicates, alphas, splits, BatchNorm
     training = table(tmp_path / "training.csv")
@@ -72,7 +83,7 @@ def test_lines_and_trainings_are_complete(stores: list[Store], tmp_path: Path) -
 
 def test_figures_are_images_and_redrawn_no_file_is_touched(stores: list[Store], tmp_path: Path, contents) -> None:
     pytest.importorskip("matplotlib")
-    assert write_report(stores, tmp_path)
+    assert write_report(collect(stores), tmp_path)
     names = {path.name for path in tmp_path.glob("*.svg")}
     assert names == {
         "accuracy.svg", "barrier_against_gap.svg", "barrier_by_k.svg", "interpolation_adsynflow_50.svg",
@@ -82,15 +93,99 @@ def test_figures_are_images_and_redrawn_no_file_is_touched(stores: list[Store], 
         ElementTree.parse(path)
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     before = contents(tmp_path)
-    write_report(stores, tmp_path)
-    assert contents(tmp_path) == before
+    (tmp_path / "accuracy.svg").unlink()
+    write_report(collect(stores), tmp_path)
+    after = contents(tmp_path)
+    assert after.pop("accuracy.svg")[1] == before.pop("accuracy.svg")[1]
+    assert after == before
+
+
+def test_figures_are_drawn_again_only_if_a_table_has_changed(
+    stores: list[Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def images(make: Callable[[], object]) -> dict[str, bytes]:
+        drawn.append("one")
+        return {"svg": b"", "png": b""}
+
+    monkeypatch.setattr(report, "images", images)
+    rows = collect(stores)
+    for _ in range(2):
+        write_report(rows, tmp_path)
+        assert len(drawn) == 5
+    rows.analyses[0]["threshold"] = 0.5
+    write_report(rows, tmp_path)
+    assert len(drawn) == 10
+
+
+def test_a_network_without_batchnorm_has_one_curve_for_both_treatments() -> None:
+    point = {"error": 0.1, "loss": 0.5}
+    lines = [{**point, "batchnorm": "raw"}, {**point, "batchnorm": "recalculated"}]
+    assert figures.treatments(lines) == ["raw"]
+    lines[1]["loss"] = 0.4
+    assert figures.treatments(lines) == ["raw", "recalculated"]
+
+
+# A lottery run's levels --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lottery(tmp_path: Path, digits: DeviceData, listener: Reporter, train: TrainDesc) -> tuple[Stability, Store]:
+    """The levels 0 to 2 of a lottery run, with analyses of their masks."""
+    desc = LotteryDesc(
+        train=train, strategy=strategies.get("magnitude")(), pruning=PruningHparams(pruning_fraction=0.5), k=Step("1ep")
+    )
+    context = Context(root=tmp_path, data_dir=Path("unused"), reporter=listener)
+    branch, store = Stability(alphas=3), store_of(desc, 1, context)
+    BranchRunner(LotteryRunner(desc, 1, range(3), digits, context), branch).run(store)
+    return branch, store
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_table_by_level_holds_what_instability_json_says(
+    lottery: tuple[Stability, Store], listener, tmp_path: Path
+) -> None:
+    branch, store = lottery
+    branch.conclude([store], Context(root=tmp_path, data_dir=tmp_path, reporter=listener))
+    found = table(store / "report" / "stability" / "barrier_by_level.csv")
+    assert [(row["level"], row["density"], row["k"]) for row in found] == [
+        ("0", "1.0", "1ep"), ("1", "0.5", "1ep"), ("2", "0.25", "1ep"),
+    ]  # fmt: skip
+    for row in found:
+        result = store.sub(f"level_{row['level']}").sub(branch.key).read_json("instability.json")
+        assert float(row["test_error_barrier_raw"]) == result["error_barrier"]["test"]["raw"]
+    lines = table(store / "report" / "stability" / "lines.csv")
+    assert len(lines) == 3 * 3 * 2 * 2  # levels, alphas, splits, BatchNorm
+    assert "matplotlib is not installed" in listener.warned[-1]
+
+
+def test_levels_have_the_figures_of_several_k(lottery: tuple[Stability, Store], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    branch, store = lottery
+    assert write_report(collect_levels([store], branch.key), tmp_path / "report")
+    names = {path.name for path in (tmp_path / "report").glob("*.svg")}
+    assert names == {"accuracy.svg", "barrier_against_gap.svg", "barrier_by_level.svg", "interpolation.svg"}
+    makers = figures.figures(collect_levels([store], branch.key))
+    assert [axis.get_title() for axis in makers["interpolation"]().axes[:3]] == [
+        "level 0 (100.0%)", "level 1 (50.0%)", "level 2 (25.0%)",
+    ]  # fmt: skip
+    by_level = makers["barrier_by_level"]().axes[0]
+    assert [text.get_text() for text in by_level.get_xticklabels()] == ["100", "50", "25"]
+    assert by_level.get_xlim()[0] > by_level.get_xlim()[1]  # pruning goes on to the right
+
+
+def test_densities_that_lie_too_close_share_a_tick() -> None:
+    pytest.importorskip("matplotlib")
+    axis = figures.new_figure(4, 3).subplots()
+    figures.density_axis(axis, [1, 0.8, 0.64, 0.1, 0.01, 0.001])
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["100", "10", "1", "0.1"]
 
 
 def test_every_axis_has_a_name(stores: list[Store]) -> None:
     pytest.importorskip("matplotlib")
-    from stability.collect import collect
-
-    for _, figure in figures.draw(collect(stores)):
+    for make in figures.figures(collect(stores)).values():
+        figure = make()
         visible = [axis for axis in figure.axes if axis.get_visible()]
         assert any(axis.get_xlabel() for axis in visible)
         assert any("(" in axis.get_ylabel() for axis in visible)  # its unit
@@ -98,7 +193,7 @@ def test_every_axis_has_a_name(stores: list[Store]) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_without_matplotlib_there_are_tables(stores: list[Store], tmp_path: Path) -> None:
-    assert not write_report(stores, tmp_path)
+    assert not write_report(collect(stores), tmp_path)
     assert {path.suffix for path in tmp_path.iterdir()} == {".csv"}
 
 
