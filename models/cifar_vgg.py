@@ -33,7 +33,7 @@ def cifar_vgg(shape: ImageShape, depth: int) -> nn.Module:
             index += 1
             layers[f"conv{index}"] = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
             layers[f"bn{index}"] = nn.BatchNorm2d(channels)
-            layers[f"relu{index}"] = nn.ReLU()
+            layers[f"relu{index}"] = nn.ReLU(inplace=True)  # what backward needs of BatchNorm is its input
             channels_in = channels
     layers["pool"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
