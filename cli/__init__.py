@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cli.parent import end_with_parent
 from foundations.errors import UsageError, near_misses
 
 COMMANDS: Mapping[str, str] = {
@@ -22,6 +23,7 @@ PACKAGES = ("foundations", "models", "pruning", "training", "lottery", "stabilit
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code: 0, 1 for a defect, 2 for bad input, 130 when interrupted."""
+    end_with_parent()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if not arguments or arguments[0] in ("-h", "--help"):

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 import cli
+from cli.parent import child_environment
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
@@ -15,27 +17,40 @@ MAIN = Path(cli.__file__).parents[1] / "main.py"
 LINES_SHOWN = 2
 
 
+class Ending(NamedTuple):
+    """How a process ended: exit code, and what it wrote to standard error."""
+
+    code: int
+    errors: str
+
+    @property
+    def lines(self) -> list[str]:
+        """What it wrote, without empty lines."""
+        return [line for line in self.errors.splitlines() if line.strip()]
+
+
 class Processes:
-    """Children of this process; none of them outlives an interruption."""
+    """Children of this process; none of them outlives an interruption, nor this process."""
 
     def __init__(self) -> None:
         self.running: set[subprocess.Popen[str]] = set()
         self.stopped = False
         self.lock = threading.Lock()
 
-    def run(self, command: Sequence[str]) -> tuple[int, str]:
-        """Runs a command line to its end; exit code and what it wrote to standard error."""
+    def run(self, command: Sequence[str]) -> Ending:
+        """Runs a command line to its end."""
         with self.lock:
             if self.stopped:
-                return 0, ""
+                return Ending(0, "")
             process = subprocess.Popen(
-                [sys.executable, str(MAIN), *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
+                [sys.executable, str(MAIN), *command], env=child_environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
             self.running.add(process)
         _, errors = process.communicate()
         with self.lock:
             self.running.discard(process)
-        return process.returncode, errors
+        return Ending(process.returncode, errors)
 
     def stop(self) -> None:
         """Ends what runs and starts nothing more."""
@@ -45,8 +60,21 @@ class Processes:
                 process.terminate()
 
 
-def run_all(commands: Sequence[Sequence[str]], jobs: int, what: str, reporter: Reporter) -> None:
+def run_all(
+    commands: Sequence[Sequence[str]],
+    jobs: int,
+    what: str,
+    reporter: Reporter,
+    ended: Callable[[int, Ending], None] | None = None,
+) -> None:
     """Runs command lines of this program, ``jobs`` at a time.
+
+    Args:
+        commands: each with the subcommand first.
+        jobs: the number of processes at once.
+        what: what they are called together, such as ``children``.
+        reporter: shows how many have ended.
+        ended: is told of each that ends, with its place among ``commands``; without it, one that fails ends all.
 
     Raises:
         UsageError: one of them failed; what was running is ended, and what it had done stays on disk.
@@ -55,11 +83,14 @@ def run_all(commands: Sequence[Sequence[str]], jobs: int, what: str, reporter: R
     reporter.say(f"{len(commands)} {what} in {min(jobs, len(commands))} processes at once")
     with ThreadPoolExecutor(jobs) as pool, reporter.progress(what, len(commands)) as advance:
         try:
-            for future in as_completed([pool.submit(processes.run, command) for command in commands]):
-                code, errors = future.result()
-                if code:
-                    last = "\n".join(errors.strip().splitlines()[-LINES_SHOWN:])
-                    raise UsageError(f"One of the {what} ended with exit code {code}:\n{last}")
+            places = {pool.submit(processes.run, command): place for place, command in enumerate(commands)}
+            for future in as_completed(places):
+                ending = future.result()
+                if ended is not None:
+                    ended(places[future], ending)
+                elif ending.code:
+                    why = "\n".join(ending.lines[-LINES_SHOWN:])
+                    raise UsageError(f"One of the {what} ended with exit code {ending.code}:\n{why}")
                 advance(1)
         except BaseException:
             processes.stop()

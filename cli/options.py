@@ -28,6 +28,9 @@ class RunOptions(Hparams):
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = hp(None, within="[1, inf)")
     """Threads on a CPU; a run that goes on keeps the number it began with. Default: PyTorch's."""
+    jobs: int = hp(1, within="[1, inf)")
+    """Processes that compute at once, each with --threads threads (default: this machine's, shared out): the runs
+    that lists expand to, or the children of stability."""
     deterministic: bool = hp(False)
     """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
     quiet: bool = hp(False)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,15 @@ from training.hparams import TrainingHparams
 class Parsed:
     """One run's command line."""
 
+    argv: Sequence[str]
     selection: Selection
     sections: Sequence[Section]
     values: Mapping[str, Any]
+
+    def for_child(self) -> tuple[str, ...]:
+        """The command line for a child of this process, which draws what there is to draw."""
+        draws = any("report" in section.values() for section in self.sections)
+        return (*self.argv, "--report=false") if draws else tuple(self.argv)
 
     def build(self, cls: type) -> Any:
         """An instance of the section's dataclass ``cls``."""
@@ -56,7 +63,7 @@ def parse_run(
     if "--help" in argv or "-h" in argv:
         print(parser.format_help())
         return None
-    return Parsed(selection, sections, parse(parser, sections, argv, selection.inapplicable()))
+    return Parsed(argv, selection, sections, parse(parser, sections, argv, selection.inapplicable()))
 
 
 def parse_runs(
@@ -81,8 +88,9 @@ def parse_runs(
 def make_context(options: RunOptions, command: Sequence[str]) -> Context:
     """The context that the flags describe; sets the threads and the memory of this process up."""
     keep_freed_memory()
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    threads = threads_of(options)
+    if threads is not None:
+        torch.set_num_threads(threads)
     if options.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -94,6 +102,20 @@ def make_context(options: RunOptions, command: Sequence[str]) -> Context:
         reporter=make_reporter(options.quiet),
         command=tuple(command),
     )
+
+
+def threads_of(options: RunOptions) -> int | None:
+    """The threads of each process: those asked for; with several processes a share of PyTorch's default, else None."""
+    every = default_threads()  # asked for in any case: the first answer counts
+    if options.threads is None and options.jobs > 1:
+        return max(1, every // options.jobs)
+    return options.threads
+
+
+@cache
+def default_threads() -> int:
+    """PyTorch's number of threads before a command has set another."""
+    return torch.get_num_threads()
 
 
 def find_device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ from foundations.steps import Step
 
 @dataclass(frozen=True, kw_only=True)
 class StabilityOptions(Hparams):
-    """What is analysed, and by how many processes."""
+    """What is analysed."""
 
     pruning_strategy: str = hp("adsynflow")
     """What prunes at k; none for the full network; a,b for several over the one trunk."""
@@ -26,7 +26,5 @@ class StabilityOptions(Hparams):
     """Draw learning rate and weight decay of all children but the first from a normal of this relative deviation."""
     report: bool = hp(True)
     """Draw figures and write tables at the end."""
-    jobs: int = hp(1, within="[1, inf)")
-    """Processes that train children at once, each with --threads threads (default: this machine's, shared out)."""
     child: int | None = hp(None, within="[1, inf)")
     """Train only this child of the analysis, and compare nothing: what --jobs starts."""

@@ -115,8 +115,6 @@ def describe(parsed: Parsed, argv: Sequence[str], auto: bool, command: Sequence[
         perturb_hyperparameters=options.perturb_hyperparameters,
         checkpoint=digest,
     )
-    if options.jobs > 1 and run.threads is None:
-        run = replace(run, threads=max(1, torch.get_num_threads() // options.jobs))
     context = make_context(run, ["stability", *command])
     return Request(tuple(argv), auto, run, options, desc, settings, checkpoint, context, cache)
 
@@ -152,7 +150,7 @@ def complete(work: Sequence[tuple[Request, StabilityRunner]]) -> None:
     todo = [(request, runner) for request, runner in work if not runner.done]
     for _, runner in sorted(todo, key=lambda pair: pair[1].trunk.iteration(pair[1].k)):
         runner.reach()
-    jobs = max((request.options.jobs for request, _ in todo), default=1)
+    jobs = max((request.run.jobs for request, _ in todo), default=1)
     if jobs > 1:
         in_processes(todo, jobs)
     by_processes = [runner for _, runner in todo if runner.done]

@@ -1,7 +1,7 @@
 """``lottery``: train to k, prune, train the subnetwork on."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from cli.options import LotteryOptions, RunOptions
 from cli.results import report, run_each, show_lottery
 from cli.running import DataCache, Parsed, make_context, parse_runs
 from cli.selection import Selection
+from cli.single_runs import SingleRun, complete_in_processes
 from cli.stable_k import with_stable_k
 from foundations.context import Context
 from foundations.errors import UsageError
@@ -76,6 +77,8 @@ class Experiment:
     desc: LotteryDesc
     lottery: LotteryOptions
     context: Context
+    command: tuple[str, ...]
+    """That of a child that computes it alone."""
 
     @property
     def store(self) -> Store:
@@ -90,6 +93,12 @@ class Experiment:
             self.desc, self.options.replicate, lottery.levels, data, self.context, lottery.allow_collapse
         )
 
+    def single(self, lottery: LotteryRunner, run: Callable[[Store], None], done: Callable[[Store], bool]) -> SingleRun:
+        """What computes it, and whether that is done, for this process or another; a branch has its own."""
+        trunk = lottery.trunk
+        reach = trunk.end if 0 in lottery.levels else trunk.iteration(self.desc.k)
+        return SingleRun(self.label, self.command, trunk, reach, partial(run, self.store), partial(done, self.store))
+
     @property
     def label(self) -> str:
         """What it is called beside others."""
@@ -101,10 +110,19 @@ class Experiment:
         return {**result, "strategy": strategy, "k": k, "replicate": replicate, "path": here.path}
 
 
-def experiments(parsed: Sequence[Parsed], command: Sequence[str]) -> list[Experiment]:
-    """All experiments that were asked for; bad input to any of them is found before the first is run."""
-    described = [(one.build(RunOptions), *describe(one)) for one in parsed]
-    return [Experiment(options, desc, lottery, make_context(options, command)) for options, desc, lottery in described]
+def experiments(parsed: Sequence[Parsed], command: Sequence[str], flags: Sequence[str]) -> list[Experiment]:
+    """All experiments that were asked for; bad input to any of them is found before the first is run.
+
+    Args:
+        parsed: one for each.
+        command: the subcommand, and the branch if it has one.
+        flags: with lists, as they were given.
+    """
+    described = [(one, one.build(RunOptions), *describe(one)) for one in parsed]
+    return [
+        Experiment(options, desc, lottery, make_context(options, [*command, *flags]), (*command, *one.for_child()))
+        for one, options, desc, lottery in described
+    ]
 
 
 def describe_one(flags: Sequence[str]) -> tuple[LotteryDesc, tuple[int, ...]] | None:
@@ -117,28 +135,33 @@ def describe_one(flags: Sequence[str]) -> tuple[LotteryDesc, tuple[int, ...]] | 
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs each experiment asked for, one after the other over the trunks they share, and prints one table."""
+    """Runs each experiment asked for over the trunks they share, --jobs at a time, and prints one table."""
     ready = with_stable_k(argv, describe_one)
     if ready is None:
         print("Nothing was pruned: no stable k was found.", file=sys.stderr)
         return FAILED
     parsed = [one for flags in ready for one in parse_runs("lottery", SUMMARY, flags, sections, prunes=True)]
-    asked_for = experiments(parsed, ["lottery", *argv])
+    asked_for = experiments(parsed, ["lottery"], argv)
+    if not asked_for:
+        return 0
     if any(experiment.options.display_output_location for experiment in asked_for):
         print(*(experiment.store.path for experiment in asked_for), sep="\n")
         return 0
     cache = DataCache()
-    runs = [(experiment, experiment.runner(cache)) for experiment in asked_for]
+    runners = [experiment.runner(cache) for experiment in asked_for]
+    singles = [one.single(runner, runner.run, runner.done) for one, runner in zip(asked_for, runners, strict=True)]
+    finishes = complete_in_processes(singles, asked_for[0].options, asked_for[0].context.reporter)
 
-    def results(experiment: Experiment, runner: LotteryRunner) -> list[dict[str, Any]]:
+    def results(experiment: Experiment, runner: LotteryRunner, finish: Callable[[], None]) -> list[dict[str, Any]]:
+        finish()
         store = experiment.store
-        runner.run(store)
         return [experiment.row(row, store.sub(f"level_{row['level']}")) for row in runner.results(store)]
 
     def show(rows: list[dict[str, Any]]) -> None:
         show_lottery(rows)
-        if len(runs) > 1:
+        if len(asked_for) > 1:
             report(rows, asked_for[0].context)
 
-    run_each([(one.label, partial(results, one, runner)) for one, runner in runs], show)
+    work = zip(asked_for, runners, finishes, strict=True)
+    run_each([(one.label, partial(results, one, runner, finish)) for one, runner, finish in work], show)
     return 0

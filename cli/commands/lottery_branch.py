@@ -1,6 +1,6 @@
 """``lottery_branch``: levels of a lottery run, trained again with one thing changed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,9 @@ from cli.flags import Section
 from cli.results import run_each, show_branch
 from cli.running import DataCache, parse_runs
 from cli.selection import Selection, choose
+from cli.single_runs import complete_in_processes
 from cli.terminal import make_reporter
+from foundations.store import Store
 from lottery.branch import Branch, BranchRunner, branches
 
 USAGE = "python main.py lottery_branch <branch> --flag=value ..."
@@ -29,7 +31,7 @@ def run(argv: Sequence[str]) -> int:
 
     summary = "Trains levels of a lottery run again with one thing changed; the levels come first if they are missing."
     parsed = parse_runs(f"lottery_branch {name}", summary, flags, sections, prunes=True)
-    asked_for = experiments(parsed, ["lottery_branch", *argv])
+    asked_for = experiments(parsed, ["lottery_branch", name], flags)
     if not asked_for:
         return 0
     branch: Branch = parsed[0].build(branches.get(name))
@@ -38,20 +40,31 @@ def run(argv: Sequence[str]) -> int:
             print(*(one.store / f"level_{level}" / branch.key for level in one.lottery.levels), sep="\n")
         return 0
     cache = DataCache()
-    runs = [(one, BranchRunner(one.runner(cache), branch)) for one in asked_for]
+    runners = [BranchRunner(one.runner(cache), branch) for one in asked_for]
+    singles = [
+        one.single(runner.lottery, runner.run, partial(done, runner))
+        for one, runner in zip(asked_for, runners, strict=True)
+    ]
+    finishes = complete_in_processes(singles, asked_for[0].options, asked_for[0].context.reporter)
+    work = zip(asked_for, runners, finishes, strict=True)
 
     def show(rows: list[dict[str, Any]]) -> None:
         show_branch(rows, name, branch.outcome)
         branch.conclude([one.store for one in asked_for], asked_for[0].context)
 
-    run_each([(one.label, partial(results, one, runner)) for one, runner in runs], show)
+    run_each([(one.label, partial(results, one, runner, finish)) for one, runner, finish in work], show)
     return 0
 
 
-def results(experiment: Experiment, runner: BranchRunner) -> list[dict[str, Any]]:
-    """Runs an experiment's branch; a row for each level, with the level's own accuracy beside."""
+def done(runner: BranchRunner, store: Store) -> bool:
+    """Whether all levels and their branches are trained."""
+    return runner.lottery.done(store) and all(runner.branch.done(runner.here(level)) for level in runner.levels(store))
+
+
+def results(experiment: Experiment, runner: BranchRunner, finish: Callable[[], None]) -> list[dict[str, Any]]:
+    """Brings an experiment's branch to its end; a row for each level, with the level's own accuracy beside."""
+    finish()
     store = experiment.store
-    runner.run(store)
     return [
         {
             **experiment.row(runner.here(level).result(), runner.here(level)),
