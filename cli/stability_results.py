@@ -28,14 +28,26 @@ def print_stability_results(runners: Sequence[StabilityRunner]) -> None:
     ordered = [(network, group) for network in networks for group in by_k(groups, network)]
     print_table(HEADERS, [line(strategy, group) for (_, strategy), group in ordered])
     for network in networks:
-        stable = [group[0]["k"] for other, group in ordered if other == network and all(one["stable"] for one in group)]
-        smallest = f"the smallest k found stable is {Step(stable[0]).short}" if stable else "no k was found stable"
+        smallest = smallest_stable([group for other, group in ordered if other == network])
         print(f"{network[1]}: {smallest} (threshold {ordered[0][1][0]['threshold']:.2%})")
 
 
 def by_k(groups: Groups, network: tuple[str, str]) -> list[list[dict[str, Any]]]:
     """The groups of a network by ascending k."""
     return [groups[key] for key in sorted(groups, key=lambda key: key[2]) if key[:2] == network]
+
+
+def smallest_stable(groups: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """What can be said of a network, whose groups of replicates are in order of k.
+
+    A k that --k=auto has looked at in some replicates only says nothing of the others.
+    """
+    replicates = max(map(len, groups))
+    everywhere = " in all replicates" if replicates > 1 else ""
+    for group in groups:
+        if len(group) == replicates and all(one["stable"] for one in group):
+            return f"the smallest k found stable{everywhere} is {Step(group[0]['k']).short}"
+    return f"no k was found stable{everywhere}"
 
 
 def line(strategy: str, group: Sequence[dict[str, Any]]) -> list[str]:
