@@ -80,7 +80,13 @@ def alternate_in_children(
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had so far, in bytes."""
+    """The most memory that this process has had so far, in bytes.
+
+    Linux counts it afresh for a new program in /proc; ``getrusage`` there begins with the parent's.
+    """
+    for line in lines("/proc/self/status"):
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
     unit = 1 if platform.system() == "Darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -32,16 +32,16 @@ def measure(settings: Settings) -> list[Row]:
         return [Row("open_lth", "OPEN_LTH names no checkout of it")]
     import torch
 
-    gpu, steps = torch.cuda.is_available(), settings.pick(30, 2)
+    gpu, steps = torch.cuda.is_available(), settings.pick(15, 2)
     kinds = ["fp32", "bf16"] if gpu or torch.ops.mkldnn._is_mkldnn_bf16_supported() else ["fp32"]
-    module, amount = ("gpu_training", settings.pick(5, 1)) if gpu else ("cpu_training", steps)
+    module, amount = ("gpu_training", settings.pick(4, 1)) if gpu else ("cpu_training", steps)
     with tempfile.TemporaryDirectory() as folder:
         copy = repaired(Path(checkout), Path(folder, "open_lth"))
         cases: dict[str, tuple[object, ...]] = {
             "theirs": ("open_lth", copy, steps),
             **{kind: (module, kind, amount) for kind in kinds},
         }
-        found = alternate_in_children(cases, settings.pick(3, 1), settings)
+        found = alternate_in_children(cases, settings.pick(2 if gpu else 7, 1), settings)
     theirs = found["theirs"][0]
     rows = [Row("open_lth, ms a step", f"{1000 * theirs:.1f}")]
     for kind in kinds:
