@@ -2,24 +2,34 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from stability.collect import BY_LEVEL, Index, Rows, TableRow
+from stability.drawing import (
+    COLOURS,
+    COLUMNS,
+    DASHES,
+    GREY,
+    MARKERS,
+    SPLIT_COLOURS,
+    annotate,
+    averaged,
+    band,
+    cycle,
+    density_axis,
+    grouped,
+    how_many,
+    in_order,
+    labelled,
+    threshold_line,
+    treatments,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, "Color Universal Design"; without yellow, which is too pale for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1]}
-DASHES: dict[str, Any] = {"raw": "-", "recalculated": (0, (4, 2))}
-GREY = "#666666"
-COLUMNS, TICKS = 5, 9
 STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -149,6 +159,7 @@ def barrier_against_gap(rows: Rows) -> "Figure":
     figure = new_figure(4.8, 3.8)
     axis = figure.subplots()
     networks = in_order(row["network"] for row in rows.analyses)
+    marked: list[tuple[str, list[tuple[float, float, str]]]] = []
     for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
         own = [row for row in rows.analyses if row["network"] == network]
         own = [row for row in own if row["test_error_barrier_raw"] is not None]
@@ -160,14 +171,14 @@ def barrier_against_gap(rows: Rows) -> "Figure":
             [x for x, _, _ in points], [y for _, y, _ in points], color=colour, marker=marker, linestyle="none",
             markersize=5.5, alpha=0.8, label=network, clip_on=False, zorder=3,
         )  # fmt: skip
-        for x, y, mark in points:
-            axis.annotate(mark, (x, y), textcoords="offset points", xytext=(5, 4), fontsize=7, color=colour)
+        marked.append((colour, points))
     threshold_line(axis, rows)
     axis.axvline(0, color=GREY, linewidth=0.8)
-    axis.margins(y=0.08)
+    axis.margins(x=0.12, y=0.08)
     axis.autoscale_view()
     axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
-    axis.margins(x=0.12)
+    for colour, points in marked:
+        annotate(axis, points, colour)
     axis.set_xlabel("accuracy gap: full network minus children (percentage points)")
     axis.set_ylabel("raw error barrier, test set (percentage points)")
     figure.suptitle(f"beside the points: {rows.index.name}", fontsize=8, color=GREY)
@@ -207,87 +218,3 @@ def new_figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
-
-
-# Pieces ------------------------------------------------------------------------------------------------------------
-
-
-def band(axis: "Axes", rows: Sequence[TableRow], colour: Any, label: str, width: float) -> None:
-    """Mean test accuracy over trainings, and between the lowest and the highest a lighter band."""
-    epochs = sorted({row["epoch"] for row in rows})
-    values = [[100 * row["test_accuracy"] for row in rows if row["epoch"] == epoch] for epoch in epochs]
-    if not epochs:
-        return
-    axis.plot(epochs, [mean(some) for some in values], color=colour, linewidth=width, label=label)
-    axis.fill_between(epochs, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
-
-
-def threshold_line(axis: "Axes", rows: Rows) -> None:
-    """The threshold of stability, or several if analyses differ in it."""
-    for threshold in sorted({row["threshold"] for row in rows.analyses}):
-        axis.axhline(
-            100 * threshold, color=GREY, linestyle=":", linewidth=1.2, label=f"threshold ({100 * threshold:.3g} points)"
-        )
-
-
-def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
-    """Weights kept, on a logarithmic axis that falls to the right, as pruning goes on."""
-    axis.set_xscale("log")
-    axis.invert_xaxis()
-    percents = sorted({100 * density for density in densities}, reverse=True)
-    room = (percents[0] / percents[-1]) ** (1 / TICKS)
-    ticks = percents[:1]
-    for percent in percents[1:]:
-        if percent * room <= ticks[-1] * 1.001:
-            ticks.append(percent)
-    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-    axis.minorticks_off()
-    axis.set_xlabel("prunable weights kept (%)")
-
-
-def treatments(lines: Sequence[TableRow]) -> list[str]:
-    """Those of BatchNorm that differ: in a network without it there is nothing to recalculate."""
-    values = {name: [(row["error"], row["loss"]) for row in lines if row["batchnorm"] == name] for name in DASHES}
-    return ["raw"] if values["raw"] == values["recalculated"] else list(DASHES)
-
-
-def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
-    """The name of a curve in the legend."""
-    return f"{name}, BatchNorm {treatment}" if len(shown) > 1 else name
-
-
-def averaged(pairs: Sequence[TableRow], name: str, index: Index) -> list[tuple[float, float, float]]:
-    """(k in epochs or density in percent, mean, standard deviation) over all pairs and replicates; 0 for one pair."""
-    points = []
-    for group in grouped(sorted(pairs, key=lambda row: row[index.column]), index.column):
-        values = [row[name] for row in group if row[name] is not None]
-        if values:
-            at = 100 * group[0]["density"] if index is BY_LEVEL else group[0]["k_epoch"]
-            points.append((at, mean(values), stdev(values) if len(values) > 1 else 0.0))
-    return points
-
-
-def how_many(rows: Rows) -> str:
-    """What a point of the curve stands for."""
-    replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
-    what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
-    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no spread"
-
-
-def grouped(rows: Sequence[TableRow], *names: str) -> list[list[TableRow]]:
-    """Rows that agree in some entries, together, in order of appearance."""
-    groups: dict[tuple[Any, ...], list[TableRow]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row)
-    return list(groups.values())
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Each name once; the full network first."""
-    return sorted(dict.fromkeys(names), key=lambda name: (not name.startswith("full network"), name))
-
-
-def cycle(values: Sequence[str]) -> Iterator[str]:
-    """The values over and over."""
-    while True:
-        yield from values

@@ -1,0 +1,118 @@
+"""Pieces of the figures: colours, lines, marks, and what rows are drawn together."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from stability.collect import BY_LEVEL, Index, Rows, TableRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito 2008, "Color Universal Design"; without yellow, which is too pale for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1]}
+DASHES: dict[str, Any] = {"raw": "-", "recalculated": (0, (4, 2))}
+GREY = "#666666"
+COLUMNS, TICKS = 5, 9
+
+
+def annotate(axis: "Axes", points: Sequence[tuple[float, float, str]], colour: str) -> None:
+    """Marks points (x, y, mark); those that lie together share one text, to the right of the last of them."""
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    groups: list[list[tuple[float, float, str]]] = []
+    for point in sorted(points):
+        near = [
+            group for group in groups
+            if point[0] - group[-1][0] < 0.08 * (right - left) and abs(point[1] - group[-1][1]) < 0.05 * (top - bottom)
+        ]  # fmt: skip
+        if near:
+            near[-1].append(point)
+        else:
+            groups.append([point])
+    for group in groups:
+        x, y, _ = group[-1]
+        text = ", ".join(dict.fromkeys(mark for _, _, mark in group))
+        axis.annotate(text, (x, y), textcoords="offset points", xytext=(6, 3), fontsize=7, color=colour)
+
+
+def band(axis: "Axes", rows: Sequence[TableRow], colour: Any, label: str, width: float) -> None:
+    """Mean test accuracy over trainings, and between the lowest and the highest a lighter band."""
+    epochs = sorted({row["epoch"] for row in rows})
+    values = [[100 * row["test_accuracy"] for row in rows if row["epoch"] == epoch] for epoch in epochs]
+    if not epochs:
+        return
+    axis.plot(epochs, [mean(some) for some in values], color=colour, linewidth=width, label=label)
+    axis.fill_between(epochs, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
+
+
+def threshold_line(axis: "Axes", rows: Rows) -> None:
+    """The threshold of stability, or several if analyses differ in it."""
+    for threshold in sorted({row["threshold"] for row in rows.analyses}):
+        axis.axhline(
+            100 * threshold, color=GREY, linestyle=":", linewidth=1.2, label=f"threshold ({100 * threshold:.3g} points)"
+        )
+
+
+def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
+    """Weights kept, on a logarithmic axis that falls to the right, as pruning goes on."""
+    axis.set_xscale("log")
+    axis.invert_xaxis()
+    percents = sorted({100 * density for density in densities}, reverse=True)
+    room = (percents[0] / percents[-1]) ** (1 / TICKS)
+    ticks = percents[:1]
+    for percent in percents[1:]:
+        if percent * room <= ticks[-1] * 1.001:
+            ticks.append(percent)
+    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("prunable weights kept (%)")
+
+
+def treatments(lines: Sequence[TableRow]) -> list[str]:
+    """Those of BatchNorm that differ: in a network without it there is nothing to recalculate."""
+    values = {name: [(row["error"], row["loss"]) for row in lines if row["batchnorm"] == name] for name in DASHES}
+    return ["raw"] if values["raw"] == values["recalculated"] else list(DASHES)
+
+
+def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
+    """The name of a curve in the legend."""
+    return f"{name}, BatchNorm {treatment}" if len(shown) > 1 else name
+
+
+def averaged(pairs: Sequence[TableRow], name: str, index: Index) -> list[tuple[float, float, float]]:
+    """(k in epochs or density in percent, mean, standard deviation) over all pairs and replicates; 0 for one pair."""
+    points = []
+    for group in grouped(sorted(pairs, key=lambda row: row[index.column]), index.column):
+        values = [row[name] for row in group if row[name] is not None]
+        if values:
+            at = 100 * group[0]["density"] if index is BY_LEVEL else group[0]["k_epoch"]
+            points.append((at, mean(values), stdev(values) if len(values) > 1 else 0.0))
+    return points
+
+
+def how_many(rows: Rows) -> str:
+    """What a point of the curve stands for."""
+    replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
+    what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
+    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no spread"
+
+
+def grouped(rows: Sequence[TableRow], *names: str) -> list[list[TableRow]]:
+    """Rows that agree in some entries, together, in order of appearance."""
+    groups: dict[tuple[Any, ...], list[TableRow]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return list(groups.values())
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Each name once; the full network first."""
+    return sorted(dict.fromkeys(names), key=lambda name: (not name.startswith("full network"), name))
+
+
+def cycle(values: Sequence[str]) -> Iterator[str]:
+    """The values over and over."""
+    while True:
+        yield from values
