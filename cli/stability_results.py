@@ -9,7 +9,7 @@ from foundations.context import Context
 from foundations.steps import Step
 from stability import StabilityRunner
 from stability.auto import verdict
-from stability.collect import collect
+from stability.collect import collect, distinct
 from stability.report import directory_for, report
 
 Groups = dict[tuple[str, str, int], list[dict[str, Any]]]
@@ -21,8 +21,9 @@ HEADERS = (
 def print_stability_results(runners: Sequence[StabilityRunner]) -> None:
     """A line for each network and k, replicates together, and the smallest k found stable."""
     groups: Groups = {}
+    names = distinct({one.desc.key: (one.desc.strategy_name, one.desc.train.training.optimizer) for one in runners})
     for runner in {runner.here.path: runner for runner in runners}.values():  # --k=auto,3 may come to 3 by itself
-        key = runner.desc.key, runner.desc.strategy_name, runner.trunk.iteration(runner.k)
+        key = runner.desc.key, names[runner.desc.key], runner.trunk.iteration(runner.k)
         groups.setdefault(key, []).append(runner.result())
     networks = dict.fromkeys((key, strategy) for key, strategy, _ in groups)
     ordered = [(network, group) for network in networks for group in by_k(groups, network)]

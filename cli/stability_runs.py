@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cli.flags import Section
 from cli.jobs import run_all
-from cli.lists import expand, without_flags
+from cli.lists import LISTS, expand, without_flags
 from cli.options import RunOptions
 from cli.running import DataCache, Parsed, make_context, parse_run
 from cli.selection import Selection
@@ -77,7 +77,7 @@ class Request:
 def requests(argv: Sequence[str], cache: DataCache) -> list[Request] | None:
     """One request for each combination of the lists in ``argv``; None if help was asked for and printed."""
     found: dict[tuple[Any, ...], Request] = {}
-    singles = expand(argv)
+    singles = expand(argv, ("optimizer", *LISTS))
     for single in singles:
         several = any(NONE not in other for other in singles)
         plain = [token for token in single if token != AUTO]
@@ -98,6 +98,8 @@ def describe(parsed: Parsed, argv: Sequence[str], auto: bool, command: Sequence[
     settings, train = parsed.build(AnalysisHparams), parsed.train_desc()
     if options.child and options.child > settings.children:
         settings = replace(settings, children=options.child)
+    if options.max_k is not None and not auto:
+        raise UsageError(f"--max_k={options.max_k.short}: applies to --k=auto, which is not given")
     if not auto and options.k.certainly_after(train.training.training_steps):
         raise UsageError(f"--k={options.k.short}: beyond --training_steps={train.training.training_steps.short}")
     strategy = parsed.selection.strategy

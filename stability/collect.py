@@ -76,18 +76,18 @@ def gather(
     rows = Rows(index)
     found = [(store, paths) for store in stores if (paths := sorted(store.path.glob(f"{pattern}/{FILE}")))]
     described = [(store, paths, read_desc(store, kind)) for store, paths in found]
-    names = distinct({desc.key: name_of(desc) for _, _, desc in described})
+    names = distinct({desc.key: (name_of(desc), desc.train.training.optimizer) for _, _, desc in described})
     trunks: set[Path] = set()
     for store, paths, desc in described:
         replicate = int(store.path.name.removeprefix("replicate_"))
-        who = {"network": names[desc.key], "replicate": replicate}
+        who = {"network": names[desc.key], "trunk": desc.train.key, "replicate": replicate}
         trunk = Store(store.path.parent.parent / desc.train.key / store.path.name)
         per_epoch = iterations_per_epoch(trunk)
         for path in paths:
             _add_analysis(rows, Store(path.parent), who, per_epoch)
         if trunk.path not in trunks:
             trunks.add(trunk.path)
-            full = {"network": "full network", "replicate": replicate, index.column: None, "child": 0}
+            full = {**who, "network": "full network", index.column: None, "child": 0}
             rows.training += [{**full, **curve} for curve in curves(trunk, per_epoch)]
     for table in (rows.analyses, rows.pairs, rows.lines):
         table.sort(key=lambda row: (row["network"], row[index.column], row["replicate"]))
@@ -174,10 +174,17 @@ def read_desc(store: Store, kind: type[Desc]) -> Any:
     return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
 
 
-def distinct(names: Mapping[str, str]) -> dict[str, str]:
-    """The name for each key, with the key's last digits where another has the same."""
-    taken = list(names.values())
-    return {key: name if taken.count(name) == 1 else f"{name} [{key[-4:]}]" for key, name in names.items()}
+def distinct(names: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """The name for each key, of (name, optimizer): as much as tells it from the others, at last the key's digits."""
+    choices = [{key: name for key, (name, _) in names.items()}]
+    choices += [{key: f"{name}, {optimizer}" for key, (name, optimizer) in names.items()}]
+    choices += [{key: f"{name} [{key[-4:]}]" for key, name in choices[0].items()}]
+    return {
+        key: next(
+            (choice[key] for choice in choices if list(choice.values()).count(choice[key]) == 1), choices[-1][key]
+        )
+        for key in names
+    }
 
 
 def name_of_stability(desc: StabilityDesc) -> str:

@@ -30,6 +30,7 @@ from stability.drawing import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEGEND_WIDTH = 115  # characters across a figure of 7.2 inches
 STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -149,7 +150,9 @@ def barrier_by_index(rows: Rows) -> "Figure":
     panels[0].set_ylabel("error barrier (percentage points)")
     handles, labels = panels[0].get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
-    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=3)
+    columns = max(1, LEGEND_WIDTH // (5 + max(map(len, labels))))
+    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
+    figure.set_figheight(3.0 + 0.17 * -(-len(labels) // columns))
     figure.suptitle(how_many(rows), fontsize=8, color=GREY)
     return figure
 
@@ -198,7 +201,8 @@ def accuracy(rows: Rows) -> "Figure":
     shades = matplotlib.colormaps["cividis"]
     trunk = [row for row in rows.training if not row["child"]]
     for axis, network in zip(panels, networks, strict=True):
-        band(axis, trunk, "black", "full network, no branch", 1.6)
+        trunks = {row["trunk"] for row in rows.analyses if row["network"] == network}
+        band(axis, [row for row in trunk if row["trunk"] in trunks], "black", "full network, no branch", 1.6)
         for place, start in enumerate(starts):
             own = [row for row in children if row["network"] == network and row[column] == start]
             shade = shades(0.92 * place / max(1, len(starts) - 1))  # by rank, since k's are often dense near 0

@@ -1,5 +1,6 @@
 """``stability`` on the command line."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,20 @@ def test_a_table_a_verdict_and_a_report(command: Command, place: Any) -> None:
     assert lines[6].startswith("adsynflow: ")
     assert str(place.one("report/stability_*")) in outcome.err
     assert place.one("report/stability_*/barrier_by_k.csv").is_file()
+
+
+def test_optimizers_side_by_side_have_names_trunks_and_curves_of_their_own(command: Command, place: Any) -> None:
+    flags = (*SHORT, "--optimizer=momentum,sgd", "--pruning_strategy=none", "--k=1")
+    outcome = command("stability", *flags, *place.flags)
+    assert outcome.code == 0
+    assert [line.split()[:3] for line in outcome.out.splitlines()[1:3]] == [
+        ["none,", "momentum", "1ep"], ["none,", "sgd", "1ep"],
+    ]  # fmt: skip
+    with place.one("report/stability_*/training.csv").open() as file:
+        full = [row for row in csv.DictReader(file) if row["network"] == "full network"]
+    last = {row["trunk"]: row["test_accuracy"] for row in full if row["epoch"] == "2.0"}
+    assert len(last) == 2
+    assert len(set(last.values())) == 2
 
 
 def test_again_it_computes_nothing_and_changes_no_file(command: Command, place: Any, steps_taken: list[int]) -> None:
@@ -152,6 +167,7 @@ def test_flags_of_pruning_in_a_list_are_for_the_others(command: Command, place: 
         (["--k=1", "--pruning_strategy=none", "--density=0.1"], "--density=0.1: does not apply"),
         (["--k=1", "--density=0.1", "--pruning_fraction=0.1"], "say the same thing"),
         (["--k=auto", "--max_k=3"], "--max_k=3ep: beyond"),
+        (["--k=1", "--max_k=1"], "--max_k=1ep: applies to --k=auto"),
         (["--k=1", "--perturb_hyperparameters=1"], "--perturb_hyperparameters=1.0: expected a number in [0, 1)"),
     ],
 )

@@ -18,7 +18,7 @@ from lottery.branch import BranchRunner
 from pruning import PruningHparams, strategies
 from stability import StabilityDesc, StabilityRunner, figures, report
 from stability.branch import Stability
-from stability.collect import collect, collect_levels
+from stability.collect import collect, collect_levels, distinct
 from stability.report import directory_for, write_report
 from training.data import DeviceData
 from training.desc import TrainDesc
@@ -202,3 +202,14 @@ def test_several_runs_have_one_place_whatever_their_order(stores: list[Store]) -
     assert directory_for(stores[:1], root) == stores[0].path / "report"
     assert directory_for(stores, root) == directory_for(stores[::-1], root)
     assert directory_for(stores, root).parent == root / "report"
+
+
+def test_names_say_as_much_as_tells_networks_apart() -> None:
+    names = {
+        "stability_aa11": ("none", "sgd"),
+        "stability_bb22": ("none", "momentum"),
+        "stability_cc33": ("snip", "sgd"),
+    }
+    assert list(distinct(names).values()) == ["none, sgd", "none, adam", "snip"]
+    same = {"stability_aa11": ("none", "sgd"), "stability_bb22": ("none", "sgd")}
+    assert list(distinct(same).values()) == ["none [aa11]", "none [bb22]"]
