@@ -210,6 +210,6 @@ def test_names_say_as_much_as_tells_networks_apart() -> None:
         "stability_bb22": ("none", "momentum"),
         "stability_cc33": ("snip", "sgd"),
     }
-    assert list(distinct(names).values()) == ["none, sgd", "none, adam", "snip"]
+    assert list(distinct(names).values()) == ["none, sgd", "none, momentum", "snip"]
     same = {"stability_aa11": ("none", "sgd"), "stability_bb22": ("none", "sgd")}
     assert list(distinct(same).values()) == ["none [aa11]", "none [bb22]"]
