@@ -34,7 +34,7 @@ def measure(settings: Settings) -> list[Row]:
 
     gpu, steps = torch.cuda.is_available(), settings.pick(15, 2)
     kinds = ["fp32", "bf16"] if gpu or torch.ops.mkldnn._is_mkldnn_bf16_supported() else ["fp32"]
-    module, amount = ("gpu_training", settings.pick(4, 1)) if gpu else ("cpu_training", steps)
+    module, amount = ("gpu_training", settings.pick(3, 1)) if gpu else ("cpu_training", steps)
     with tempfile.TemporaryDirectory() as folder:
         copy = repaired(Path(checkout), Path(folder, "open_lth"))
         cases: dict[str, tuple[object, ...]] = {
