@@ -1,0 +1,64 @@
+"""The names of everything that lies in a run's directory, each written down here and nowhere else.
+
+    <root>/<kind>_<hash>/replicate_1/               desc, environment, lock; of a trunk also what a training leaves
+    .../level_1/                                    a level of a lottery run: a mask and what a training leaves
+    .../level_1/<branch>_<hash>/                    a branch of a level: likewise
+    .../k_30ep0it/                                  an instability analysis: a mask, children, comparison and verdict
+    .../k_30ep0it/child_1/                          a child: what a training leaves
+    .../report/                                     tables and figures of one run; <root>/report/ of several
+"""
+
+from foundations.steps import Step
+
+DESC = "desc.json"
+"""What the run's result depends on."""
+ENVIRONMENT = "environment.json"
+"""What it was computed with."""
+DONE = "done.json"
+"""Its result; the marker that it has ended."""
+METRICS = "metrics.jsonl"
+"""A line for each epoch of a training."""
+CHECKPOINT = "checkpoint.pt"
+"""The whole state of a training that may be interrupted."""
+MASK = "mask.safetensors"
+"""Which weights a subnetwork has."""
+SPARSITY_REPORT = "sparsity_report.json"
+"""What that mask keeps, by layer and in all."""
+INTERPOLATION = "interpolation.csv"
+"""Error and loss on the lines between children."""
+INSTABILITY = "instability.json"
+"""The verdict on them."""
+LOCK = ".lock"
+"""Held by the process that works in the directory."""
+REPORT = "report"
+"""The directory of tables and figures."""
+
+
+def model(step: Step) -> str:
+    """Weights and buffers of a network at ``step``."""
+    return f"model_{step}.safetensors"
+
+
+def optimizer(step: Step) -> str:
+    """The optimizer's state at ``step``, and what else a training needs to go on from there."""
+    return f"optimizer_{step}.pt"
+
+
+def replicate(number: int) -> str:
+    """The directory of a replicate, within that of its experiment."""
+    return f"replicate_{number}"
+
+
+def level(number: int) -> str:
+    """The directory of a level of a lottery run."""
+    return f"level_{number}"
+
+
+def analysis(k: Step) -> str:
+    """The directory of an instability analysis from ``k`` on."""
+    return f"k_{k}"
+
+
+def child(number: int) -> str:
+    """The directory of one of its children."""
+    return f"child_{number}"
