@@ -10,7 +10,7 @@ import inspect
 import itertools
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -25,7 +25,9 @@ from foundations.steps import Step
 H = TypeVar("H", bound="Hparams")
 
 
-def hp(default: Any, *, choices: tuple[str, ...] = (), within: str = "", absent: Any = MISSING) -> Any:
+def hp(
+    default: Any, *, choices: tuple[str, ...] = (), within: str = "", absent: Any = MISSING, words: Container[str] = ()
+) -> Any:
     """A dataclass field with what is needed to check it.
 
     Args:
@@ -34,8 +36,9 @@ def hp(default: Any, *, choices: tuple[str, ...] = (), within: str = "", absent:
         within: the valid interval of a number, e.g. ``"(0, 1]"`` or ``"[0, inf)"``.
         absent: the value at which the field is left out of the canonical JSON. Give it to a field that is added
             after runs exist: the value that means what was done before. Their keys then stay as they are.
+        words: texts that are values beside those of the field's type, e.g. ``auto`` in the place of a step.
     """
-    return field(default=default, metadata={"choices": choices, "within": within, "absent": absent})
+    return field(default=default, metadata={"choices": choices, "within": within, "absent": absent, "words": words})
 
 
 def tagged(registry: "Registry[Any]") -> Any:
@@ -66,7 +69,9 @@ class Hparams(DataClassJsonMixin):
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for item in fields(self):
-            value = coerce(item.name, getattr(self, item.name), hints[item.name])
+            value = getattr(self, item.name)
+            if not (isinstance(value, str) and value in item.metadata.get("words", ())):
+                value = coerce(item.name, value, hints[item.name])
             check(item, value)
             object.__setattr__(self, item.name, value)
 

@@ -1,12 +1,13 @@
-"""The lottery-ticket experiment, level by level."""
+"""The lottery-ticket experiment of one replicate, level by level."""
 
-from collections.abc import Iterable
-from typing import Any
+import contextlib
+from collections.abc import Iterable, Iterator
 
 from foundations.context import Context
-from foundations.environment import verify_data
 from foundations.errors import UsageError
-from foundations.runner import begin
+from foundations.files import MASK, SPARSITY_REPORT
+from foundations.files import level as level_directory
+from foundations.runner import begin, store_of
 from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.level import Level
@@ -19,17 +20,11 @@ class LotteryRunner:
     """Level 0 is the full network, that is, the trunk; level n keeps ``(1 - pruning_fraction) ** n`` of it.
 
     A strategy that scores at k prunes the trunk at k to the density of each level by itself. One that scores at the
-    end prunes what the level before has become, so that its levels need those before them.
+    end prunes what the level before has become, so that its levels need those before them; see :func:`with_needed`.
     """
 
     def __init__(
-        self,
-        desc: LotteryDesc,
-        replicate: int,
-        levels: Iterable[int],
-        data: DeviceData,
-        context: Context,
-        allow_collapse: bool = False,
+        self, desc: LotteryDesc, replicate: int, data: DeviceData, context: Context, allow_collapse: bool = False
     ) -> None:
         self.desc, self.replicate, self.data, self.context = desc, replicate, data, context
         self.allow_collapse = allow_collapse
@@ -38,31 +33,44 @@ class LotteryRunner:
             raise UsageError(f"--k={desc.k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
         if desc.compact:
             channel_graph(self.trunk.fresh().model)  # refuses what cannot be compacted before anything is trained
-        self.asked_for = sorted(set(levels))
-        needed = range(max(self.asked_for)) if desc.pruning.score_at == "end" else ()
-        self.levels = sorted({*self.asked_for, *needed})
+        self.store = store_of(desc, replicate, context)
 
-    def run(self, store: Store) -> None:
-        """Trains the levels that are not done yet."""
-        verify_data(store, self.data.fingerprint)
-        if self.done(store):
-            self.context.reporter.say(f"All done before: {store.path}. Nothing was trained.")
-            return
-        with store.lock(self.context.reporter):
-            begin(store, self.desc, self.context, self.data.fingerprint)
-            for number in self.levels:
-                level = self.level(store, number)
-                if not level.here.done:
-                    level.train()
-
-    def done(self, store: Store) -> bool:
-        """Whether every level is trained."""
-        return all(self.level(store, number).here.done for number in self.levels)
-
-    def level(self, store: Store, number: int) -> Level:
+    def level(self, number: int) -> Level:
         """One of the levels."""
-        return Level(number, store, self.desc, self.trunk, self.allow_collapse)
+        return Level(number, self.store, self.desc, self.trunk, self.allow_collapse)
 
-    def results(self, store: Store) -> list[dict[str, Any]]:
-        """A row for each level: level, density, accuracies and losses."""
-        return [self.level(store, number).here.result() for number in self.levels]
+    def has_mask(self, number: int) -> bool:
+        """Whether a level's mask lies on disk."""
+        here = self.level(number).here
+        return here.has(MASK) and here.has(SPARSITY_REPORT)
+
+    def find_mask(self, number: int) -> None:
+        """Finds a level's mask if it is not there yet."""
+        with self.at_work(level_directory(number)):
+            self.level(number).mask()
+
+    def done(self, number: int) -> bool:
+        """Whether a level is trained."""
+        return self.level(number).here.done
+
+    def train(self, number: int) -> None:
+        """Trains a level that is not trained yet, from its mask on."""
+        with self.at_work(level_directory(number)):
+            if not self.done(number):  # by another process, meanwhile
+                self.level(number).train()
+
+    @contextlib.contextmanager
+    def at_work(self, part: str) -> Iterator[Store]:
+        """Begins the run, or goes on with it, and holds one of its parts for this process."""
+        with self.store.lock(self.context.reporter):
+            begin(self.store, self.desc, self.context, self.data.fingerprint)
+        here = self.store.sub(part)
+        with here.lock(self.context.reporter):
+            yield here
+
+
+def with_needed(desc: LotteryDesc, levels: Iterable[int]) -> list[int]:
+    """``levels`` in order, with those that must be trained before them."""
+    asked_for = set(levels)
+    below = range(max(asked_for)) if desc.pruning.score_at == "end" else ()
+    return sorted({*asked_for, *below})

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 from foundations.context import Context
 from foundations.desc import key_of
 from foundations.hparams import Hparams, hp
+from foundations.steps import Step
 from foundations.store import Store
+from lottery import LotteryDesc
 from lottery.branch import Branch, Ticket, branches
 from lottery.masks import MASK
 from stability.analysis import Analysis, stored
@@ -43,6 +45,9 @@ class Stability(Branch, AnalysisHparams):
     def done(self, here: Store) -> bool:
         """Whether there is an analysis with just these settings."""
         return here.done and stored(here, self.settings) is not None
+
+    def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
+        return (desc.train.training.training_steps,)  # the children are compared with the full network
 
     def start(self, ticket: Ticket) -> Ticket:
         return ticket

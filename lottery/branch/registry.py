@@ -30,6 +30,10 @@ class Branch(Method, ABC):
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
         """Raises ``UsageError`` if the branch's fields do not fit the experiment; nothing has been trained yet."""
 
+    def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
+        """The steps of the trunk that the branch reads beside those that its level does."""
+        return ()
+
     @abstractmethod
     def start(self, ticket: Ticket) -> Ticket:
         """The subnetwork that the branch trains.

@@ -21,5 +21,8 @@ class Rewind(Branch):
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
         refuse_after_end("start_step", self.start_step, trunk)
 
+    def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
+        return (self.start_step,)
+
     def start(self, ticket: Ticket) -> Ticket:
         return replace(ticket, state=ticket.level.state_at(self.start_step))

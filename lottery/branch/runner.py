@@ -1,46 +1,32 @@
 """Runs a branch of the levels of a lottery run."""
 
-from foundations.runner import begin
+from foundations.files import DESC
+from foundations.files import level as level_directory
 from foundations.store import Store
 from lottery.branch.registry import Branch
-from lottery.level import Level
 from lottery.runner import LotteryRunner
 
 
 class BranchRunner:
-    """Trains the levels asked for that are not trained yet, then their branches."""
+    """Trains branches of levels that are trained already."""
 
     def __init__(self, lottery: LotteryRunner, branch: Branch) -> None:
         self.lottery, self.branch = lottery, branch
-        self.desc = lottery.desc
         branch.check(lottery.desc, lottery.trunk)
 
-    def run(self, store: Store) -> None:
-        """Trains what is not done yet; ``store`` is that of the lottery run."""
-        lottery, say = self.lottery, self.lottery.context.reporter.say
-        if not lottery.done(store):
-            say(f"The levels come before their branches: {store.path}")
-            lottery.run(store)
-        levels = self.levels(store)
-        if all(self.branch.done(self.here(level)) for level in levels):
-            say(f"All done before: {self.branch.key} in {store.path}. Nothing was trained.")
-            return
-        with store.lock(lottery.context.reporter):
-            begin(store, lottery.desc, lottery.context, lottery.data.fingerprint)
-            for level in levels:
-                if not self.branch.done(self.here(level)):
-                    self._train(level)
+    def here(self, number: int) -> Store:
+        """The directory of a level's branch."""
+        return self.lottery.level(number).here.sub(self.branch.key)
 
-    def levels(self, store: Store) -> list[Level]:
-        """The levels that are branched from."""
-        return [self.lottery.level(store, number) for number in self.lottery.asked_for]
+    def done(self, number: int) -> bool:
+        """Whether a level's branch is done."""
+        return self.branch.done(self.here(number))
 
-    def here(self, level: Level) -> Store:
-        """The directory of the level's branch."""
-        return level.here.sub(self.branch.key)
-
-    def _train(self, level: Level) -> None:
-        here = self.here(level)
-        ticket = self.branch.start(level.ticket())
-        here.write_json("desc.json", {"kind": self.branch.name, **self.branch.to_dict()})
-        self.branch.run(here, ticket)
+    def train(self, number: int) -> None:
+        """Trains a level's branch that is not done yet."""
+        with self.lottery.at_work(level_directory(number)):
+            if self.done(number):  # by another process, meanwhile
+                return
+            here, ticket = self.here(number), self.branch.start(self.lottery.level(number).ticket())
+            here.write_json(DESC, {"kind": self.branch.name, **self.branch.to_dict()})
+            self.branch.run(here, ticket)

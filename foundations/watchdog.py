@@ -1,4 +1,4 @@
-"""A process that another one of this program has started ends with it, however that one ends."""
+"""A watchdog: a process that another one of this program has started ends with it, however that one ends."""
 
 import os
 import signal

@@ -1,0 +1,10 @@
+"""What runs a plan: one process, or several. A plug-in can bring another.
+
+    @engines.register("my_cluster")
+    def run(plan: Plan, session: Session) -> list[Failure]: ...
+"""
+
+from experiments.engines import in_process, local  # noqa: F401  they register themselves
+from experiments.engines.registry import Engine, Failed, Failure, engines
+
+__all__ = ["Engine", "Failed", "Failure", "engines"]

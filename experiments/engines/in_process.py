@@ -1,0 +1,30 @@
+"""One task after the other, in this process."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from experiments.engines.registry import Failure, attempt, engines
+from experiments.plan import Plan
+from experiments.tasks import Task
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+
+@engines.register("in_process")
+def run(plan: Plan, session: "Session") -> list[Failure]:
+    """Does the tasks in the order of the plan."""
+    failures: list[Failure] = []
+    skipped: set[Task] = set()
+    for task in plan:
+        if task in skipped:
+            continue
+        failure = attempt(task, session)
+        if failure is not None and not failure.refused:
+            session.context.reporter.warn(f"{task.label}: {failure.reason}; trying once more")
+            failure = attempt(task, session)
+        if failure is not None:
+            standing = tuple(other for other in plan.standing_on(task) if other not in skipped)
+            skipped.update(standing)
+            failures.append(replace(failure, skipped=standing))
+    return failures

@@ -1,0 +1,172 @@
+"""Several processes on this machine, each of which imports PyTorch once and does many tasks."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import experiments
+from experiments.engines import in_process
+from experiments.engines.registry import Failure, engines
+from experiments.plan import Plan
+from experiments.tasks import Task
+from foundations.watchdog import child_environment
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+MAIN = Path(experiments.__file__).parents[1] / "main.py"
+LINES_SHOWN = 2
+
+
+@engines.register("local")
+def run(plan: Plan, session: "Session") -> list[Failure]:
+    """``session.jobs`` tasks at a time; one alone needs no process of its own."""
+    if min(session.jobs, len(plan)) < 2:
+        return in_process.run(plan, session)
+    return Pool(plan, session).run()
+
+
+class Pool:
+    """Workers, and the tasks that are left for them."""
+
+    def __init__(self, plan: Plan, session: "Session") -> None:
+        self.plan, self.session = plan, session
+        self.jobs = min(session.jobs, len(plan))
+        self.reporter = session.context.reporter
+        self.ended: set[Task] = set()  # done, failed or skipped
+        self.started: set[Task] = set()
+        self.tried_again: set[Task] = set()
+        self.failures: list[Failure] = []
+        self.idle: SimpleQueue[Worker] = SimpleQueue()
+        self.workers = [Worker(session) for _ in range(self.jobs)]
+        for worker in self.workers:
+            self.idle.put(worker)
+
+    def run(self) -> list[Failure]:
+        """Does all that can be done. However it ends, no worker is left."""
+        self.reporter.say(f"{len(self.plan)} tasks in {self.jobs} processes at once")
+        running: dict[Future[Failure | None], Task] = {}
+        with ThreadPoolExecutor(self.jobs) as threads, self.reporter.progress("tasks", len(self.plan)) as advance:
+            try:
+                while len(self.ended) < len(self.plan):
+                    for task in self.ready()[: self.jobs - len(running)]:
+                        self.started.add(task)
+                        running[threads.submit(self.do, task)] = task
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        before = len(self.ended)
+                        self.note(running.pop(future), future.result())
+                        advance(len(self.ended) - before)
+            finally:
+                for worker in self.workers:
+                    worker.stop()
+        for worker in self.workers:
+            worker.wait()
+        return self.failures
+
+    def ready(self) -> list[Task]:
+        """The tasks that wait for nothing any more, in the order of the plan."""
+        return [
+            task for task in self.plan
+            if task not in self.started and task not in self.ended and self.ended.issuperset(self.plan.before[task])
+        ]  # fmt: skip
+
+    def do(self, task: Task) -> Failure | None:
+        """Has a worker do a task; runs in a thread that waits for it."""
+        worker = self.idle.get()
+        try:
+            return worker.do(task)
+        finally:
+            self.idle.put(worker)
+
+    def note(self, task: Task, failure: Failure | None) -> None:
+        """A task has ended."""
+        if failure is not None and not failure.refused and task not in self.tried_again:
+            self.tried_again.add(task)
+            self.started.discard(task)
+            self.reporter.warn(f"{task.label}: {failure.reason}; trying once more")
+            return
+        self.ended.add(task)
+        if failure is None:
+            self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: done")
+            return
+        skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
+        self.ended.update(skipped)
+        self.failures.append(replace(failure, skipped=skipped))
+        self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")
+
+
+class Worker:
+    """A child process that does one task at a time; one that has died is replaced at the next task."""
+
+    def __init__(self, session: "Session") -> None:
+        self.session = session
+        self.process: subprocess.Popen[str] | None = None
+        self.stopped = False
+        self.lock = threading.Lock()
+
+    def do(self, task: Task) -> Failure | None:
+        """Has a task done, and passes warnings on; how it failed, if it did."""
+        message: dict[str, Any] = {"task": task.to_json()}
+        with self.lock:
+            if self.stopped:
+                return Failure(task, "stopped", refused=True)
+            if self.process is None or self.process.poll() is not None:
+                self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  the process writes there as long as it lives
+                self.process = subprocess.Popen(
+                    [sys.executable, str(MAIN), "task", "-"], env=child_environment(), text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+                )  # fmt: skip
+                message["session"] = self.session.to_json()
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+        except OSError:
+            return self.died(task)
+        for line in self.process.stdout:
+            answer = json.loads(line)
+            if "warning" in answer:
+                self.session.context.reporter.warn(f"{task.experiment}: {answer['warning']}")
+            elif answer["ended"] == "done":
+                return None
+            else:
+                return failure(task, answer)
+        return self.died(task)
+
+    def died(self, task: Task) -> Failure:
+        """The process has ended in the middle of a task."""
+        assert self.process is not None
+        code = self.process.wait()
+        self.errors.seek(0)
+        lines = [line for line in self.errors.read().splitlines() if line.strip()]
+        why = f": {' '.join(lines[-LINES_SHOWN:])}" if lines else ""
+        return Failure(task, f"its process ended with exit code {code}{why}", refused=False, details="\n".join(lines))
+
+    def stop(self) -> None:
+        """Ends the process and starts no other."""
+        with self.lock:
+            self.stopped = True
+            if self.process is not None and self.process.poll() is None:
+                self.process.terminate()
+
+    def wait(self) -> None:
+        """Waits until the process is gone."""
+        if self.process is not None:
+            self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.errors.close()
+
+
+def failure(task: Task, answer: Mapping[str, Any]) -> Failure:
+    """What a worker says of a task that failed."""
+    return Failure(task, answer["reason"], answer["refused"], answer.get("details", ""))

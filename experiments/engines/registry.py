@@ -1,0 +1,69 @@
+"""What an engine is, and the one rule for failure that all engines keep.
+
+A task that fails is tried once more, from its checkpoint; one that was refused (bad input, no permission) is not, since
+it would be refused again. What stands on a failed task is skipped and listed; everything else goes on.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from experiments.plan import Plan
+from experiments.tasks import Task
+from foundations.errors import UsageError
+from foundations.registry import Registry
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+AFTER_AN_OS_ERROR = "Once this is mended, the same command goes on from the last checkpoint."
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that could not be done.
+
+    Args:
+        task: which.
+        reason: a line or two for people.
+        refused: whether it is for the user to mend, rather than a defect or an accident.
+        details: a traceback, or the last words of a process.
+        skipped: the tasks that were skipped since they stand on it.
+    """
+
+    task: Task
+    reason: str
+    refused: bool
+    details: str = ""
+    skipped: tuple[Task, ...] = ()
+
+
+class Failed(Exception):
+    """Tasks that could not be done; everything that does not stand on them was."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__("\n".join(f"{failure.task.label}: {failure.reason}" for failure in failures))
+        self.failures = list(failures)
+
+
+Engine = Callable[[Plan, "Session"], list[Failure]]
+"""Does all tasks of a plan that can be done; says how it goes through ``session.context.reporter``."""
+
+engines: Registry[Engine] = Registry("engine", "engine")
+
+
+def attempt(task: Task, session: "Session") -> Failure | None:
+    """Does a task in this process; how it failed, if it did. An interruption ends it at once."""
+    try:
+        with session.computing():
+            task.run(session)
+    except UsageError as error:
+        return Failure(task, str(error), refused=True)
+    except BrokenPipeError:  # whoever reads our output has gone
+        raise
+    except OSError as error:
+        return Failure(task, f"{error}\n{AFTER_AN_OS_ERROR}", refused=True)
+    except Exception as error:
+        return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
+    return None

@@ -1,0 +1,80 @@
+"""A process that does tasks for another one: a task a line comes in, what there is to say goes out, a line each.
+
+A line that comes in is a JSON object with the entry ``task`` (see ``Task.to_json``) and, the first time, ``session``
+(see ``Session.to_json``). Lines that go out are JSON objects: ``{"warning": text}`` while a task is done, and at its end
+``{"ended": "done"}`` or ``{"ended": "failed", "reason": ..., "refused": ..., "details": ...}``.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+from experiments.engines.in_process import run
+from experiments.plan import make_plan
+from experiments.session import Session
+from experiments.tasks import from_json
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+
+
+class LineReporter(Reporter):
+    """Sends warnings to the process that reads our lines."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self.out = out
+
+    def warn(self, text: str) -> None:
+        send(self.out, {"warning": text})
+
+
+def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) -> int:
+    """Does the tasks that come in.
+
+    Args:
+        lines: each a task.
+        out: takes the lines that go out.
+        session: for tasks that come without one.
+
+    Returns:
+        The number of tasks that failed.
+    """
+    failed = 0
+    for line in lines:
+        if not line.strip():
+            continue
+        message = read(line)
+        if "session" in message:
+            session = Session.from_json(message["session"], LineReporter(out))
+        if session is None:
+            raise UsageError('The first task comes with an entry "session": where and how tasks are done')
+        task = from_json(message["task"])
+        failures = run(make_plan([task], session), session)
+        failed += bool(failures)
+        if not failures:
+            send(out, {"ended": "done", "task": task.label})
+            continue
+        first = failures[0]
+        reason = first.reason if first.task == task else f"{first.task.label}: {first.reason}"
+        send(
+            out,
+            {"ended": "failed", "task": task.label, "reason": reason, "refused": first.refused,
+             "details": first.details},
+        )  # fmt: skip
+    return failed
+
+
+def read(line: str) -> Mapping[str, Any]:
+    """The message that a line holds."""
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"A task is a line of JSON, not {line.strip()[:60]!r} ({error})") from error
+    if not isinstance(message, Mapping) or "task" not in message:
+        raise UsageError('A task is a line of JSON: {"session": {...}, "task": {"task": KIND, ...}}')
+    return message
+
+
+def send(out: IO[str], message: Mapping[str, Any]) -> None:
+    """A line that goes out at once."""
+    out.write(json.dumps(message) + "\n")
+    out.flush()

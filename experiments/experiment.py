@@ -1,0 +1,180 @@
+"""Experiments: each is defined by values, and known by what it computes (tasks) and what comes of it (rows)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from experiments.defaults import Section, Selection, Values
+from experiments.engines import Failure
+from experiments.options import TrainOptions
+from experiments.plan import make_plan
+from experiments.tasks import Task, TrunkTask
+from foundations import files
+from foundations.desc import Desc
+from foundations.errors import UsageError
+from foundations.registry import Registry
+from foundations.runner import store_of
+from foundations.steps import Step
+from foundations.store import Store
+from training.desc import TrainDesc
+
+if TYPE_CHECKING:
+    from experiments.search import Search
+    from experiments.session import Session
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment(ABC):
+    """One experiment of one replicate.
+
+    Args:
+        session: where and how it is computed.
+        replicate: the number that all its random numbers depend on.
+        desc: what its result depends on.
+        varied: the values, as text, in which it differs from the others of its grid, beside those that every table
+            shows.
+    """
+
+    summary: ClassVar[str]
+    prunes: ClassVar[bool] = True
+    """Whether it has a pruning strategy."""
+
+    session: "Session"
+    replicate: int
+    desc: Desc
+    varied: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    @abstractmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        """The flags that apply to what is selected."""
+
+    @classmethod
+    @abstractmethod
+    def define(cls, session: "Session", values: Values) -> "Experiment":
+        """The experiment that values describe; ``UsageError`` if they do not fit each other."""
+
+    @classmethod
+    def search(cls, session: "Session", values: Values) -> "Search":
+        """What finds the k that ``values`` leave to a criterion, and the experiment at it."""
+        raise UsageError(f"--k={values.given['k']}: this experiment needs a step; give it")
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two experiments that are the same."""
+        return self.desc.key, self.replicate
+
+    @property
+    def store(self) -> Store:
+        """The directory of the run."""
+        return store_of(self.desc, self.replicate, self.session.context)
+
+    def places(self) -> list[Path]:
+        """The directories that its results lie in."""
+        return [self.store.path]
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What it is called beside others."""
+
+    @abstractmethod
+    def tasks(self) -> Sequence[Task]:
+        """The tasks that are the experiment; what they need comes with them."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all of them are done."""
+        return all(task.done(self.session) for task in self.tasks())
+
+    @abstractmethod
+    def done_before(self) -> str:
+        """What is said when nothing is left to do."""
+
+    @abstractmethod
+    def rows(self) -> list[Row]:
+        """The results so far, as plain values."""
+
+    def check(self) -> None:
+        """Raises ``UsageError`` if it cannot be computed, before anything is: its data are read here."""
+        self.session.check(self.store, self.desc)
+
+    def run(self) -> list[Failure]:
+        """Computes what is left; the tasks that failed."""
+        self.check()
+        return self.session.run(make_plan(self.tasks(), self.session))
+
+
+experiments: Registry[type[Experiment]] = Registry("experiment")
+"""The kinds of experiment, by the names of their commands."""
+
+
+@experiments.register("train")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training(Experiment):
+    """The dense training of a network, or the first part of it."""
+
+    summary = "Train the full network to the end. Other commands share this training: it is the trunk of their branches."
+    prunes = False
+
+    desc: TrainDesc
+    to: Step
+
+    @classmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        return [*selection.shared_sections(), selection.section("trunk", TrainOptions)]
+
+    @classmethod
+    def define(cls, session: "Session", values: Values) -> "Training":
+        desc = values.train_desc()
+        to = values.build(TrainOptions).to or desc.training.training_steps
+        refuse_after_end("to", to, desc)
+        return cls(session=session, replicate=values.replicate, desc=desc, to=to)
+
+    @property
+    def label(self) -> str:
+        return f"replicate {self.replicate}"
+
+    def tasks(self) -> Sequence[Task]:
+        return [TrunkTask(desc=self.desc, replicate=self.replicate, to=self.to)]
+
+    def check(self) -> None:
+        super().check()
+        trunk = self.session.trunk(self.desc, self.replicate)
+        if trunk.iteration(self.to) > trunk.end:
+            raise after_end("to", self.to, self.desc)
+
+    def done_before(self) -> str:
+        return f"Done before: {self.store.path}. Nothing was trained."
+
+    def rows(self) -> list[Row]:
+        """One row with the losses and accuracies at the end; before it, the last epoch's."""
+        about = {"replicate": self.replicate, "key": self.desc.key, "path": self.store.path, "varied": self.varied}
+        if self.store.done:
+            return [{**self.store.result(), **about}]
+        reached = [row for row in self.store.read_rows(files.METRICS)]
+        return [{**reached[-1], **about}] if reached else []
+
+
+def refuse_after_end(flag: str, step: Step, desc: TrainDesc) -> None:
+    """Raises ``UsageError`` if a step is beyond the end of training, however many iterations an epoch has."""
+    if step.certainly_after(desc.training.training_steps):
+        raise after_end(flag, step, desc)
+
+
+def after_end(flag: str, step: Step, desc: TrainDesc, hint: str = "") -> UsageError:
+    """The refusal of a step beyond the end of training."""
+    return UsageError(f"--{flag}={step.short}: beyond --training_steps={desc.training.training_steps.short}{hint}")
+
+
+def plain(rows: Iterable[Row]) -> list[Row]:
+    """Rows with paths as text and varied values as columns of their own."""
+    return [
+        {name: str(value) if isinstance(value, Path) else value for name, value in row.items() if name != "varied"}
+        | dict(row.get("varied", {}))
+        for row in rows
+    ]

@@ -1,0 +1,192 @@
+"""Lists of values become experiments, each once; together they are planned and run."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, overload
+
+from experiments.defaults import NONE, Section, Selection, Values, flags_of, inapplicable, refuse_unknown, select
+from experiments.engines import Failed
+from experiments.experiment import Experiment, Row, experiments, plain
+from experiments.kinds import FRAMEWORK, IN_NO_KEY, field_types, is_list
+from experiments.plan import Plan, make_plan
+from experiments.search import Search
+from experiments.stable_k import criteria
+from foundations.errors import UsageError
+from foundations.steps import Step
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+LAST = ("pruning_strategy", "density", "k", "replicate")  # these vary fastest, the last of them fastest of all
+SHOWN = {*LAST, "levels"}  # every table has columns for these
+
+
+class Grid(Sequence[Experiment]):
+    """Experiments that are defined together: every combination of the lists that were given, each once."""
+
+    def __init__(self, session: "Session", command: str, items: Iterable[Experiment | Search]) -> None:
+        self.session, self.command = session, command
+        self.items = list(items)
+
+    @classmethod
+    def of(cls, session: "Session", command: str, flags: Mapping[str, Any], branch: str | None = None) -> "Grid":
+        """The experiments that flags describe; a list of values stands for one experiment each.
+
+        A value that does not apply to one of them (SynFlow's input, to the full network) counts for the others.
+
+        Raises:
+            UsageError: a flag that does not exist or applies to none of them, or a value that does not fit.
+        """
+        kind = experiments.get(command)
+        chosen = [Choice(kind, given, branch) for given in combinations(flags)]
+        applies = {flag for choice in chosen for flag in choice.flags}
+        for name in flags:
+            if name not in applies:
+                chosen[0].refuse(name)
+        varied = [name for name in flags if name not in SHOWN and len({str(one.given.get(name)) for one in chosen}) > 1]
+        found: dict[Any, Experiment | Search] = {}
+        for choice in chosen:
+            item = choice.make(session)
+            if isinstance(item, Experiment):
+                item = replace(item, varied={name: text(choice.given[name]) for name in varied if name in choice.flags})
+            found.setdefault(item.identity, item)
+        return cls(session, command, found.values())
+
+    # A sequence of experiments -------------------------------------------------------------------------------
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """All of them, each once; one whose k is still to be found is refused until it is run."""
+        flat = [one for item in self.items for one in (item.experiments if isinstance(item, Search) else [item])]
+        return list({one.identity: one for one in flat}.values())
+
+    @property
+    def searches(self) -> list[Search]:
+        """Those whose k is to be found."""
+        return [item for item in self.items if isinstance(item, Search)]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> Experiment: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Experiment]: ...
+    def __getitem__(self, index: int | slice) -> Experiment | Sequence[Experiment]:
+        return self.experiments[index]
+
+    def __iter__(self) -> Iterator[Experiment]:
+        return iter(self.experiments)
+
+    # Computing -----------------------------------------------------------------------------------------------
+
+    def run(self) -> "Grid":
+        """Computes what is left of all of them, and nothing twice; itself, for what comes next.
+
+        Raises:
+            UsageError: one of them cannot be computed; found before anything is.
+            Failed: tasks that could not be done, at the end of all that could.
+        """
+        self.prepare()
+        for search in self.searches:
+            if search.answer is None:
+                search.run()
+        found = self.experiments
+        for experiment in found:
+            experiment.check()
+            if experiment.done:
+                self.session.context.reporter.say(experiment.done_before())
+        if failures := self.session.run(self.plan()):
+            raise Failed(failures)
+        return self
+
+    def prepare(self) -> None:
+        """Reads the data and refuses what cannot be computed; with ``recompute``, puts aside what is there."""
+        for item in self.items:
+            if isinstance(item, Experiment):
+                if self.session.options.recompute:
+                    self.session.put_aside(item)
+                item.check()
+
+    def plan(self) -> Plan:
+        """The tasks that are left, each once, however many experiments share them."""
+        return make_plan((task for one in self.experiments for task in one.tasks()), self.session)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to compute."""
+        return all(one.done for one in self.experiments)
+
+    def rows(self) -> list[Row]:
+        """The results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
+        return plain(row for one in self.experiments for row in one.rows())
+
+
+class Choice:
+    """One combination of values: what it selects, and which of the values apply to it."""
+
+    def __init__(self, kind: type[Experiment], given: Mapping[str, Any], branch: str | None) -> None:
+        self.kind, self.given = kind, given
+        self.selection: Selection = select(given, prunes=kind.prunes, branch=branch)
+        self.sections: list[Section] = kind.sections(self.selection, given)
+        self.flags = set(flags_of(self.sections))
+
+    def make(self, session: "Session") -> Experiment | Search:
+        """The experiment, or the search for its k."""
+        own = {name: value for name, value in self.given.items() if name in self.flags}
+        values = Values(self.selection, self.sections, own)
+        k = own.get("k")
+        by_criterion = isinstance(k, str) and k in criteria
+        return self.kind.search(session, values) if by_criterion else self.kind.define(session, values)
+
+    def refuse(self, name: str) -> None:
+        """Raises ``UsageError`` for a flag that applies to none of the experiments."""
+        exists = name in field_types()
+        if exists and self.kind.prunes and self.selection.strategy is None:
+            raise UsageError(
+                f"--{name}={text(self.given[name])}: does not apply to --pruning_strategy={NONE}, which is the full network"
+            )
+        refuse_unknown(name, self.flags, inapplicable([self.selection], FRAMEWORK))
+
+
+def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One mapping of single values for each combination of the lists among ``flags``."""
+    types = field_types()
+    choices = {name: alternatives(name, value, types.get(name)) for name, value in flags.items()}
+    for name, values in choices.items():
+        if name in IN_NO_KEY and len(values) > 1:
+            raise UsageError(f"--{name}={text(values)}: expected one value, since it is in no run's key")
+    order = [*(name for name in choices if name not in LAST), *(name for name in LAST if name in choices)]
+    return [
+        dict(zip(order, combination, strict=True))
+        for combination in itertools.product(*(choices[name] for name in order))
+    ]
+
+
+def alternatives(name: str, value: Any, hint: Any) -> list[Any]:
+    """The values that a flag was given, each once: one, or those of a list.
+
+    Of a flag that is a list itself, a list of lists gives the alternatives, and a single value is a list of one.
+    """
+    several = isinstance(value, Iterable) and not isinstance(value, (str, Mapping))
+    if not is_list(hint):
+        found = list(dict.fromkeys(value)) if several else [value]
+    elif not several:
+        found = [(value,)]
+    else:
+        elements = list(value)
+        nested = any(isinstance(element, (list, tuple, range)) for element in elements)
+        found = list(dict.fromkeys(map(tuple, elements))) if nested else [tuple(elements)]
+    if not found:
+        raise UsageError(f"--{name}=: a value is missing")
+    return found
+
+
+def text(value: Any) -> str:
+    """A value as one would write it on the command line."""
+    if isinstance(value, Step):
+        return value.short
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(text, value)) if isinstance(value, (list, tuple)) else str(value)

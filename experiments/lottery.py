@@ -1,0 +1,209 @@
+"""The lottery-ticket experiment and its branches."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from experiments.defaults import Section, Selection, Values
+from experiments.experiment import Experiment, Row, after_end, experiments
+from experiments.options import LotteryOptions, StabilityOptions
+from experiments.search import Search
+from experiments.stability import search_for, stability_desc
+from experiments.stable_k import criteria
+from experiments.tasks import BranchTask, LevelTask, Task
+from foundations import files
+from foundations.errors import UsageError
+from foundations.steps import Step
+from foundations.store import Store
+from lottery import LotteryDesc, LotteryRunner, with_needed
+from lottery.branch import Branch, BranchRunner
+from pruning import Mask, PruningHparams
+from stability import AnalysisHparams
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+
+@experiments.register("lottery")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lottery(Experiment):
+    """Train to k, prune, train the subnetwork on; level by level."""
+
+    summary = "Train to step k, prune, and train the subnetwork from k to the end; level n prunes n times over."
+
+    desc: LotteryDesc
+    levels: tuple[int, ...]
+    allow_collapse: bool = False
+
+    @classmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        own = [
+            *selection.shared_sections(),
+            selection.section("lottery", LotteryOptions),
+            selection.section("pruning", PruningHparams),
+            *selection.method_sections("strategy", selection.strategy),
+        ]
+        if given.get("k") not in criteria:
+            return own
+        there = [item.name for item in Section("", LotteryOptions).items()]
+        return [
+            *own,
+            selection.section("stability", StabilityOptions, *there, "child"),
+            selection.section("comparison", AnalysisHparams),
+        ]
+
+    @classmethod
+    def define(cls, session: "Session", values: Values) -> "Lottery":
+        options: LotteryOptions = values.build(LotteryOptions)
+        return cls(
+            session=session, replicate=values.replicate, desc=lottery_desc(values, options),
+            levels=tuple(sorted(set(options.levels))), allow_collapse=options.allow_collapse,
+        )  # fmt: skip
+
+    @classmethod
+    def search(cls, session: "Session", values: Values) -> Search:
+        """The search for the smallest k at which the subnetworks of the last level are what the criterion wants."""
+        options: LotteryOptions = values.build(LotteryOptions)
+        last = max(options.levels, default=0)
+        if last == 0:
+            raise UsageError(f"--k={options.k}: --levels=0 prunes nothing")
+        pruning, looked_at = values.pruning(options.density, last), values.build(StabilityOptions)
+        fraction = pruning.pruning_fraction if last == 1 else 1 - float((1 - pruning.pruning_fraction) ** last)
+        asked = replace(looked_at, reset_optimizer=options.reset_optimizer)
+        desc = stability_desc(session, values, asked, replace(pruning, pruning_fraction=fraction))
+        return search_for(session, values, asked, desc, lambda k: cls.define(session, values.at(k)))
+
+    @property
+    def label(self) -> str:
+        return f"{self.desc.strategy.name}, k={self.desc.k.short}, replicate {self.replicate}"
+
+    @property
+    def runner(self) -> LotteryRunner:
+        """What finds its masks and trains its levels."""
+        return self.session.lottery_runner(self.desc, self.replicate, self.allow_collapse)
+
+    def check(self) -> None:
+        super().check()
+        _ = self.runner  # refuses what its data or its model do not bear
+
+    def tasks(self) -> Sequence[Task]:
+        return [self._level(number) for number in with_needed(self.desc, self.levels)]
+
+    def _level(self, number: int) -> LevelTask:
+        return LevelTask(
+            desc=self.desc, replicate=self.replicate, level=number, allow_collapse=self.allow_collapse
+        )
+
+    def done_before(self) -> str:
+        return f"All done before: {self.store.path}. Nothing was trained."
+
+    def rows(self) -> list[Row]:
+        """A row for each level that is done, those that had to be trained before others included."""
+        found = []
+        for number in with_needed(self.desc, self.levels):
+            here = self.store.sub(files.level(number))
+            if here.done:
+                found.append(self.row(here.result(), here))
+        return found
+
+    def row(self, result: Row, here: Store) -> Row:
+        """The results of a level or branch, with what the experiment is."""
+        return {
+            **result, "strategy": self.desc.strategy.name, "k": self.desc.k.short, "replicate": self.replicate,
+            "key": self.desc.key, "path": here.path, "varied": self.varied,
+        }  # fmt: skip
+
+    def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
+        """A level's trained subnetwork, in evaluation mode, and its mask; ``UsageError`` if it is not done."""
+        here = self.store.sub(files.level(level))
+        if not here.done:
+            raise UsageError(f"{here.path}: level {level} is not done; call run() first")
+        model = self.runner.trunk.fresh().model
+        place = here / here.result()["model"]
+        model.load_state_dict(Store(place.parent).read_tensors(place.name))
+        return model.eval(), Mask.load(here / files.MASK)
+
+
+def lottery_desc(values: Values, options: LotteryOptions) -> LotteryDesc:
+    """What the result depends on; ``UsageError`` if the values do not fit each other."""
+    if not options.levels:
+        raise UsageError("--levels=: expected level numbers such as 1 or 0-3")
+    strategy, train = values.selection.strategy, values.train_desc()
+    if strategy is None:
+        raise UsageError("--pruning_strategy=none: a lottery run prunes; train and stability have the full network")
+    pruning = values.pruning(options.density, max(options.levels))
+    if not isinstance(options.k, Step):
+        raise UsageError(f"--k: neither the recipe nor {strategy.name} says at which step to prune; give it")
+    if options.k.certainly_after(train.training.training_steps):
+        by_default = "" if "k" in values.given else " (k is the default here; give a smaller one)"
+        raise after_end("k", options.k, train, by_default)
+    return LotteryDesc(
+        train=train, strategy=values.build(strategy), pruning=pruning, k=options.k,
+        reset_optimizer=options.reset_optimizer, compact=options.compact,
+    )  # fmt: skip
+
+
+@experiments.register("lottery_branch")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LotteryBranch(Lottery):
+    """Levels of a lottery run again, with one thing changed."""
+
+    summary = "Trains levels of a lottery run again with one thing changed; the levels come first if they are missing."
+
+    branch: Branch
+
+    @classmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        return [
+            *selection.method_sections("branch", selection.branch),
+            *Lottery.sections(selection, {name: value for name, value in given.items() if name != "k"}),
+        ]
+
+    @classmethod
+    def search(cls, session: "Session", values: Values) -> Search:
+        raise UsageError(f"--k={values.given['k']}: find the step by stability or lottery, then give it here")
+
+    @classmethod
+    def define(cls, session: "Session", values: Values) -> "LotteryBranch":
+        chosen = values.selection.branch
+        assert chosen is not None, "the command names a branch"
+        plain = Lottery.define(session, values)
+        return cls(**vars(plain), branch=values.build(chosen))
+
+    @property
+    def identity(self) -> Hashable:
+        return super().identity, self.branch.key
+
+    def places(self) -> list[Path]:
+        return [self.store / files.level(level) / self.branch.key for level in self.levels]
+
+    def check(self) -> None:
+        super().check()
+        self.session.check_part(self.places(), self.branch)
+        BranchRunner(self.runner, self.branch)
+
+    def tasks(self) -> Sequence[Task]:
+        return [
+            BranchTask(
+                desc=self.desc, replicate=self.replicate, level=level, allow_collapse=self.allow_collapse,
+                branch=self.branch,
+            )
+            for level in self.levels
+        ]  # fmt: skip
+
+    def done_before(self) -> str:
+        return f"All done before: {self.branch.key} in {self.store.path}. Nothing was trained."
+
+    def rows(self) -> list[Row]:
+        """A row for each level whose branch is done, with the level's own accuracy beside."""
+        found = []
+        for number in self.levels:
+            level = self.store.sub(files.level(number))
+            here = level.sub(self.branch.key)
+            if here.done and level.done:
+                beside = {"branch": self.branch.name, "level_accuracy": level.result()["test_accuracy"]}
+                found.append({**self.row(here.result(), here), **beside})
+        return found

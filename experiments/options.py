@@ -1,0 +1,103 @@
+"""What an experiment is asked for by name: the values, beside hyperparameters, that define it or choose a part of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.stable_k import criteria
+from foundations.hparams import Hparams, hp
+from foundations.steps import Step
+
+
+def repeatable() -> Any:
+    """A field whose flag may be given several times."""
+    return field(default=(), metadata={"repeatable": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Hparams):
+    """What every experiment has."""
+
+    recipe: str | None = hp(None)
+    """Defaults to start from: the model's and data set's own, or a named one (open_lth)."""
+    replicate: int = hp(1, within="[1, inf)")
+    """Number of the repetition, which all random numbers depend on; 1-3 or 1,4 for several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Hparams):
+    """How far a trunk is trained."""
+
+    to: Step | None = hp(None)
+    """Step to which the trunk is trained; default: its end. Later commands go on from there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LotteryOptions(Hparams):
+    """Which part of a lottery-ticket experiment is run, and how far it prunes."""
+
+    pruning_strategy: str = hp("adsynflow")
+    """How weights are chosen; a,b for several over the one trunk."""
+    levels: tuple[int, ...] = hp((1,), within="[0, inf)")
+    """Levels to train: 3, 1,3 or 0-3; 0 is the full network."""
+    density: float | None = hp(None, within="(0, 1)")
+    """What the last level keeps of the prunable weights; the fraction per level follows from it."""
+    k: Step | str | None = hp(None, words=criteria)
+    """Step from which the subnetwork is trained, and at which it is found unless --score_at=end; auto runs
+    stability first, whose flags then apply too, and takes the smallest stable one."""
+    reset_optimizer: bool = hp(False)
+    """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
+    compact: bool = hp(False)
+    """Train subnetworks at their true size: same results, faster where few channels are left."""
+    allow_collapse: bool = hp(False)
+    """Train even a subnetwork that has no path left from input to output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityOptions(Hparams):
+    """What is analysed."""
+
+    pruning_strategy: str = hp("adsynflow")
+    """What prunes at k; none for the full network; a,b for several over the one trunk."""
+    k: Step | str | None = hp(None, words=criteria)
+    """Step from which children are trained; 0,5,2000it for several; auto searches the smallest stable one."""
+    max_k: Step | None = hp(None)
+    """The largest step that --k=auto tries; default: half the training, since a k near the end is trivially stable."""
+    density: float | None = hp(None, within="(0, 1)")
+    """What pruning keeps of the prunable weights; --pruning_fraction prunes the rest."""
+    checkpoint: str | None = hp(None)
+    """File of weights (safetensors or a plain state dict) that takes the place of the trunk at k."""
+    reset_optimizer: bool = hp(False)
+    """Start the children with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
+    perturb_hyperparameters: float = hp(0.0, within="[0, 1)")
+    """Draw learning rate and weight decay of all children but the first from a normal of this relative deviation."""
+    report: bool = hp(True)
+    """Draw figures and write tables at the end."""
+    child: int | None = hp(None, within="[1, inf)")
+    """Train only this child of the analysis, and compare nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionOptions(Hparams):
+    """Where and how experiments are computed; none of it is in a run's key."""
+
+    root: str = hp("runs")
+    """Directory of all runs; also $ADSYNFLOW_ROOT."""
+    data_dir: str = hp("data")
+    """Directory of the data sets; also $ADSYNFLOW_DATA."""
+    device: str = hp("auto")
+    """auto, cpu, cuda, cuda:1, mps."""
+    threads: int | None = hp(None, within="[1, inf)")
+    """Threads on a CPU; a run that goes on keeps the number it began with. Default: PyTorch's."""
+    jobs: int = hp(1, within="[1, inf)")
+    """Processes that compute at once, each with --threads threads (default: this machine's, shared out): trunks,
+    levels, branches and children of all that the command asks for."""
+    engine: str = hp("local")
+    """What runs the tasks: local (this process, or --jobs of them), or one that a plug-in brings."""
+    deterministic: bool = hp(False)
+    """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
+    recompute: bool = hp(False)
+    """Put the directories of what is asked for aside, if there are any, and compute it anew."""
+    quiet: bool = hp(False)
+    """Print nothing but warnings and the result."""
+    plugin: tuple[str, ...] = repeatable()
+    """A file or module that registers strategies, models, data sets, branches or recipes; may be repeated."""

@@ -1,0 +1,155 @@
+"""The instability analysis as an experiment: one network at one k."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from experiments.defaults import Section, Selection, Values
+from experiments.experiment import Experiment, Row, after_end, experiments
+from experiments.options import StabilityOptions
+from experiments.search import Search
+from experiments.tasks import ChildTask, ComparisonTask, Task
+from foundations.errors import UsageError
+from foundations.steps import Step
+from pruning import PruningHparams
+from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+
+@experiments.register("stability")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stability(Experiment):
+    """Children trained from k with different SGD noise, and what lies between them."""
+
+    summary = "Train children from step k with different SGD noise and look at the line between them."
+
+    desc: StabilityDesc
+    k: Step
+    settings: AnalysisHparams
+    checkpoint: str | None = None
+    child: int | None = None
+    """Train this child alone and compare nothing."""
+
+    @classmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        hidden = () if selection.strategy else ("density",)
+        pruning = [selection.section("pruning", PruningHparams)] if selection.strategy else []
+        return [
+            *selection.shared_sections(),
+            selection.section("stability", StabilityOptions, *hidden),
+            selection.section("comparison", AnalysisHparams),
+            *pruning,
+            *selection.method_sections("strategy", selection.strategy),
+        ]
+
+    @classmethod
+    def define(cls, session: "Session", values: Values) -> "Stability":
+        options: StabilityOptions = values.build(StabilityOptions)
+        settings: AnalysisHparams = values.build(AnalysisHparams)
+        if options.child and options.child > settings.children:
+            settings = replace(settings, children=options.child)
+        desc = stability_desc(session, values, options, pruning_of(values, options))
+        if options.max_k is not None:
+            raise UsageError(f"--max_k={options.max_k.short}: applies to --k=auto, which is not given")
+        if not isinstance(options.k, Step):
+            raise UsageError("--k: the recipe does not say from which step on; give it")
+        if options.k.certainly_after(desc.train.training.training_steps):
+            raise after_end("k", options.k, desc.train)
+        return cls(
+            session=session, replicate=values.replicate, desc=desc, k=options.k, settings=settings,
+            checkpoint=options.checkpoint, child=options.child,
+        )  # fmt: skip
+
+    @classmethod
+    def search(cls, session: "Session", values: Values) -> Search:
+        options: StabilityOptions = values.build(StabilityOptions)
+        desc = stability_desc(session, values, options, pruning_of(values, options))
+        return search_for(session, values, options, desc, None)
+
+    @property
+    def identity(self) -> Hashable:
+        return super().identity, self.k
+
+    @property
+    def label(self) -> str:
+        return f"{self.desc.strategy_name}, k={self.k.short}, replicate {self.replicate}"
+
+    @property
+    def runner(self) -> StabilityRunner:
+        """What trains and compares its children."""
+        return self.session.stability_runner(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
+
+    def check(self) -> None:
+        super().check()
+        _ = self.runner  # refuses what its data do not bear
+
+    def tasks(self) -> Sequence[Task]:
+        about: dict[str, Any] = {
+            "desc": self.desc, "replicate": self.replicate, "k": self.runner.k, "settings": self.settings,
+            "checkpoint": self.checkpoint,
+        }  # fmt: skip
+        return [ComparisonTask(**about) if self.child is None else ChildTask(**about, number=self.child)]
+
+    def done_before(self) -> str:
+        return f"Done before: {self.runner.here.path}. Nothing was computed."
+
+    def rows(self) -> list[Row]:
+        """The verdict in one row; none before it is there."""
+        if not self.runner.done:
+            return []
+        about = {"replicate": self.replicate, "key": self.desc.key, "path": self.runner.here.path}
+        return [{**about, "strategy": self.desc.strategy_name, **self.runner.result().row(), "varied": self.varied}]
+
+
+def pruning_of(values: Values, options: StabilityOptions) -> PruningHparams | None:
+    """How the children's mask is found; None for the full network."""
+    return values.pruning(options.density) if values.selection.strategy else None
+
+
+def stability_desc(
+    session: "Session", values: Values, options: StabilityOptions, pruning: PruningHparams | None
+) -> StabilityDesc:
+    """What the children depend on."""
+    strategy = values.selection.strategy
+    return StabilityDesc(
+        train=values.train_desc(),
+        strategy=values.build(strategy) if strategy else None,
+        pruning=pruning,
+        reset_optimizer=options.reset_optimizer,
+        perturb_hyperparameters=options.perturb_hyperparameters,
+        checkpoint=session.checkpoint(options.checkpoint)[1] if options.checkpoint else "",
+    )
+
+
+def search_for(
+    session: "Session",
+    values: Values,
+    options: StabilityOptions,
+    desc: StabilityDesc,
+    experiment: Callable[[Step], Experiment] | None,
+) -> Search:
+    """The search that values ask for, by analyses of the network that ``desc`` describes.
+
+    Args:
+        session: where and how it is computed.
+        values: with a criterion in the place of k.
+        options: of the analyses.
+        desc: the network.
+        experiment: what is wanted at the k that is found; None if the analyses are.
+    """
+    criterion = str(values.given["k"])
+    if options.checkpoint is not None:
+        raise UsageError(f"--k={criterion}: a --checkpoint is the network at one k; give that k")
+    if options.max_k is not None and options.max_k.certainly_after(desc.train.training.training_steps):
+        raise UsageError(f"--max_k={options.max_k.short}: beyond the end of training")
+    settings: AnalysisHparams = values.build(AnalysisHparams)
+
+    def analysis(k: Step) -> Stability:
+        return Stability(session=session, replicate=values.replicate, desc=desc, k=k, settings=settings)
+
+    return Search(
+        session=session, criterion=criterion, analysis=analysis, experiment=experiment, max_k=options.max_k,
+        identity=(criterion, desc.key, values.replicate),
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""The parts of experiments: what each needs, whether it is done, and how it is done.
+
+A task is a value. Two experiments that share a trunk have the same task for it, which a plan therefore holds once; as
+JSON it can be sent to another process or machine and done there by ``python main.py task``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from foundations.errors import UsageError
+from foundations.methods import Method, MethodRegistry
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+Place = tuple[str, int]
+"""A track, and how far along it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Method, ABC):
+    """A part of an experiment that is computed as a whole; it goes on from its checkpoint when it is run again."""
+
+    @property
+    @abstractmethod
+    def experiment(self) -> str:
+        """What people call the experiment that it belongs to."""
+
+    @property
+    @abstractmethod
+    def part(self) -> str:
+        """What people call this part of it."""
+
+    @property
+    def label(self) -> str:
+        """Experiment and part."""
+        return f"{self.experiment}, {self.part}"
+
+    def needs(self) -> "tuple[Task, ...]":
+        """The tasks that must be done before."""
+        return ()
+
+    def place(self, session: "Session") -> Place | None:
+        """Tasks on one track are done one after the other, each from where the one before has ended."""
+        return None
+
+    @abstractmethod
+    def done(self, session: "Session") -> bool:
+        """Whether its result lies on disk."""
+
+    @abstractmethod
+    def run(self, session: "Session") -> None:
+        """Computes what is not there yet."""
+
+    def steps(self, session: "Session") -> int:
+        """The optimizer steps that it takes from its start to its end."""
+        return 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The task as plain values; the inverse of :func:`from_json`."""
+        return {"task": self.name, **self.to_dict()}
+
+
+task_kinds: MethodRegistry[Task] = MethodRegistry("task")
+
+
+def from_json(entries: Mapping[str, Any]) -> Task:
+    """The task that :meth:`Task.to_json` has described; ``UsageError`` if it does not describe one."""
+    if not isinstance(entries, Mapping) or not isinstance(entries.get("task"), str):
+        raise UsageError('A task is a JSON object with an entry "task" that names its kind')
+    rest = {name: value for name, value in entries.items() if name != "task"}
+    return task_kinds.get(entries["task"]).from_dict(rest)

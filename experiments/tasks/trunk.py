@@ -1,0 +1,59 @@
+"""The task of a trunk."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from experiments.tasks.base import Place, Task, task_kinds
+from foundations.steps import Step
+from training.desc import TrainDesc
+from training.trunk import Trunk
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+
+@task_kinds.register("trunk")
+@dataclass(frozen=True, kw_only=True)
+class TrunkTask(Task):
+    """The dense training up to a step; at its end with its result."""
+
+    desc: TrainDesc
+    replicate: int
+    to: Step
+
+    @property
+    def experiment(self) -> str:
+        return f"trunk {self.desc.key}, replicate {self.replicate}"
+
+    @property
+    def part(self) -> str:
+        return f"to {self.to.short}"
+
+    def place(self, session: "Session") -> Place:
+        trunk = self._trunk(session)
+        return str(trunk.store.path), trunk.iteration(self.to)
+
+    def done(self, session: "Session") -> bool:
+        trunk = self._trunk(session)
+        return trunk.has(self.to) and (trunk.iteration(self.to) < trunk.end or trunk.store.done)
+
+    def run(self, session: "Session") -> None:
+        trunk = self._trunk(session)
+        if trunk.iteration(self.to) < trunk.end:
+            trunk.reach(self.to)
+        else:
+            trunk.finish()
+
+    def steps(self, session: "Session") -> int:
+        """Counted from the last step before it that is saved."""
+        trunk = self._trunk(session)
+        to = trunk.iteration(self.to)
+        return to - max((saved for saved in trunk.saved_steps() if saved <= to), default=0)
+
+    def _trunk(self, session: "Session") -> Trunk:
+        return session.trunk(self.desc, self.replicate)
+
+
+def trunk_end(desc: TrainDesc, replicate: int) -> TrunkTask:
+    """The whole dense training."""
+    return TrunkTask(desc=desc, replicate=replicate, to=desc.training.training_steps)
