@@ -18,7 +18,7 @@ COMMANDS: Mapping[str, str] = {
 }
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-PACKAGES = ("foundations", "models", "pruning", "training", "lottery", "stability")
+PACKAGES = ("foundations", "models", "pruning", "training", "lottery", "stability", "experiments")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

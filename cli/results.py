@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cli.terminal import print_table
+from experiments.report.lottery import branch_table, lottery_table, write_report
+from experiments.report.places import directory_for
 from foundations.context import Context
 from foundations.errors import UsageError
-from lottery.report import Line, directory_for, full_network_once, summarize, write_report
 
 Rows = list[dict[str, Any]]
 
@@ -31,38 +32,19 @@ def run_each(jobs: Iterable[tuple[str, Callable[[], Rows]]], show: Callable[[Row
 
 
 def show_lottery(rows: Rows) -> None:
-    """One line for each strategy, k, level and density, with mean and spread over the replicates."""
-    lines = summarize(full_network_once(rows))
-    headers = ["strategy", "k", "level", "density", "test accuracy", "where"]
-    print_table(headers, [[*named(line), share(line), str(line.place)] for line in lines])
+    """One line for each subnetwork, with mean and standard deviation over the replicates."""
+    table = lottery_table(rows)
+    print_table(table.headers, table.cells)
 
 
 def show_branch(rows: Rows, branch: str, outcome: str) -> None:
     """The same, with the outcome of a branch beside its level's accuracy."""
-    levels, branched = summarize(rows, "level_accuracy"), summarize(rows, outcome)
-    headers = ["strategy", "k", "level", "density", "test accuracy", f"{branch}: {outcome.replace('_', ' ')}", "where"]
-    print_table(
-        headers,
-        [
-            [*named(line), share(level), share(line), str(line.place)]
-            for level, line in zip(levels, branched, strict=True)
-        ],
-    )
+    table = branch_table(rows, branch, outcome)
+    print_table(table.headers, table.cells)
 
 
 def report(rows: Rows, context: Context) -> None:
     """Writes table and figure of several experiments, and says where."""
-    directory = directory_for(rows, context.root)
+    directory = directory_for("lottery", [row["path"] for row in rows], context.root)
     write_report(rows, directory, context.reporter)
     context.reporter.say(f"Table and figure: {directory}")
-
-
-def named(line: Line) -> list[str]:
-    """The cells that say what a line is about."""
-    return [line.strategy, line.k, str(line.level), f"{line.density:.2%}"]
-
-
-def share(line: Line) -> str:
-    """``91.20%``, or mean, standard deviation and number of several: ``91.20% +- 0.15 (n=3)``."""
-    n = len(line.values)
-    return f"{line.mean:.2%}" + (f" +- {100 * line.spread:.2f} (n={n})" if n > 1 else "")

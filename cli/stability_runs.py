@@ -151,7 +151,7 @@ def complete(work: Sequence[tuple[Request, StabilityRunner]]) -> None:
     """
     todo = [(request, runner) for request, runner in work if not runner.done]
     for _, runner in sorted(todo, key=lambda pair: pair[1].trunk.iteration(pair[1].k)):
-        runner.reach()
+        runner.start.state_at(runner.k)
     jobs = max((request.run.jobs for request, _ in todo), default=1)
     if jobs > 1:
         in_processes(todo, jobs)
@@ -165,12 +165,13 @@ def in_processes(work: Sequence[tuple[Request, StabilityRunner]], jobs: int) -> 
     """Trains all missing children, then compares them, ``jobs`` processes at a time."""
     reporter = work[0][0].context.reporter
     for _, runner in work:
-        runner.prepare()
+        runner.full_network()
+        runner.mask()
     training = [
         command(request, runner, f"--child={number}")
         for request, runner in work
         for number in range(1, runner.settings.children + 1)
-        if not runner.analysis().children.done(number)
+        if not runner.child_done(number)
     ]
     if training:
         run_all(training, jobs, "children", reporter)

@@ -1,0 +1,1 @@
+"""What the command line, notebooks and engines share: experiments, and what is said of their results."""

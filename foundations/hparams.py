@@ -34,29 +34,35 @@ def hp(
         default: the default value.
         choices: the valid values, where they are few.
         within: the valid interval of a number, e.g. ``"(0, 1]"`` or ``"[0, inf)"``.
-        absent: the value at which the field is left out of the canonical JSON. Give it to a field that is added
-            after runs exist: the value that means what was done before. Their keys then stay as they are.
+        absent: the value at which the field is left out of the canonical JSON, and which it has where an older
+            JSON lacks it. Give it to a field that is added after runs exist: the value that means what was done
+            before. Their keys then stay as they are.
         words: texts that are values beside those of the field's type, e.g. ``auto`` in the place of a step.
     """
     return field(default=default, metadata={"choices": choices, "within": within, "absent": absent, "words": words})
 
 
-def tagged(registry: "Registry[Any]") -> Any:
+def tagged(registry: "Registry[Any]", *, default: Any = MISSING, absent: Any = MISSING) -> Any:
     """A dataclass field that holds an instance of one of the registered ``Hparams`` classes, or None.
 
     In JSON the instance carries the name of its class under ``kind``.
+
+    Args:
+        registry: of the classes by name.
+        default: the default value, if the field has one.
+        absent: as in :func:`hp`.
     """
 
-    def decode(entries: Mapping[str, Any] | None) -> Any:
-        if entries is None:
-            return None
+    def decode(entries: "Mapping[str, Any] | Hparams | None") -> Any:
+        if entries is None or isinstance(entries, Hparams):  # an instance: the field was missing
+            return entries
         rest = dict(entries)
         return registry.get(rest.pop("kind")).from_dict(rest)
 
     def encode(value: "Hparams | None") -> Any:
         return None if value is None else {"kind": value.name, **value.to_dict()}  # type: ignore[attr-defined]
 
-    return field(metadata={"tagged": True, **config(encoder=encode, decoder=decode)})
+    return field(default=default, metadata={"tagged": True, "absent": absent, **config(encoder=encode, decoder=decode)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +83,40 @@ class Hparams(DataClassJsonMixin):
 
     @classmethod
     def from_dict(cls: type[H], kvs: Any, *, infer_missing: bool = False) -> H:
-        """The inverse of ``to_dict``; an unknown key or an unsuitable value raises ``UsageError``."""
+        """The inverse of ``to_dict``; an unknown key or an unsuitable value raises ``UsageError``.
+
+        A field that is missing has its ``absent`` value, which means what was done before there was the field, or
+        else its default; so have fields of bundles within this one.
+        """
         try:
-            return super().from_dict(kvs, infer_missing=infer_missing)
+            return super().from_dict(with_absent(cls, kvs), infer_missing=infer_missing)
         except (UndefinedParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError(f"{cls.__name__} does not fit these hyperparameters: {error}") from error
+
+
+def with_absent(cls: type, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """``entries`` of an older JSON, with the ``absent`` values of the fields that it lacks."""
+    filled, hints = dict(entries), get_type_hints(cls)
+    for item in fields(cls):
+        absent, hint = item.metadata.get("absent", MISSING), hints[item.name]
+        bundle = next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)
+        if item.name not in filled:
+            if absent is not MISSING:
+                filled[item.name] = absent
+        elif bundle and isinstance(filled[item.name], Mapping) and not item.metadata.get("tagged"):
+            filled[item.name] = with_absent(bundle, filled[item.name])  # type: ignore[arg-type]
+    return filled
+
+
+def same_hparams(cls: type[H], stored: Mapping[str, Any], wanted: H) -> bool:
+    """Whether ``stored``, the JSON of a ``cls`` that an older program may have written, means the same as ``wanted``.
+
+    One that does not fit ``cls`` means something else.
+    """
+    try:
+        return bool(canonical(cls.from_dict(stored)) == canonical(wanted))
+    except UsageError:
+        return False
 
 
 def coerce(name: str, value: Any, hint: Any) -> Any:

@@ -1,12 +1,13 @@
 """The run directory: files that are whole or absent, one writer at a time, a marker when all is done."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
 import pickle
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from foundations import files, formats
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
-# What the readers of JSON, safetensors and PyTorch's files raise at bytes that they did not write.
+# What the readers of JSON, CSV, safetensors and PyTorch's files raise at bytes that they did not write.
 UNREADABLE = (
     ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, OSError, SafetensorError,
-    pickle.UnpicklingError,
+    pickle.UnpicklingError, csv.Error,
 )  # fmt: skip
 
 
@@ -46,10 +48,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 class Store:
-    """One run's directory.
+    """One run's directory, and the only door to it.
 
-    Every file is written whole and then renamed into place. A file that cannot be read raises ``UsageError`` with
-    its name and what to do. The directory is made by the first write.
+    Every file is written whole and then renamed into place. JSON, JSON lines and CSV carry the number of their
+    format (``foundations.formats``), which is added on writing and checked and taken out on reading. A file that
+    cannot be read, or that a newer program has written, raises ``UsageError`` with its name and what to do. The
+    directory is made by the first write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,42 +70,84 @@ class Store:
         """Whether a file called ``name`` is there."""
         return (self / name).exists()
 
-    # JSON ----------------------------------------------------------------------------------------------------
+    # Bytes ---------------------------------------------------------------------------------------------------
 
-    def write_json(self, name: str, value: Any) -> None:
-        """Writes ``value`` as readable JSON; NaN and infinity become null, since JSON has neither."""
+    def holds(self, name: str, content: bytes) -> bool:
+        """Whether a file is there with just this content."""
+        return self.has(name) and self.read_bytes(name) == content
+
+    def write_bytes(self, name: str, content: bytes) -> bool:
+        """Writes a file unless it has this content already; whether it was written."""
+        if self.holds(name, content):
+            return False
         with atomic_write(self / name) as path:
-            path.write_text(json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+            path.write_bytes(content)
+        return True
 
-    def read_json(self, name: str) -> Any:
+    def read_bytes(self, name: str) -> bytes:
+        """The content of a file as it is; ``OSError`` if it cannot be read."""
+        return (self / name).read_bytes()
+
+    # JSON and CSV --------------------------------------------------------------------------------------------
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Writes a readable JSON object; NaN and infinity become null, since JSON has neither."""
+        with atomic_write(self / name) as path:
+            path.write_bytes(formats.encode_json(name, value))
+
+    def read_json(self, name: str) -> dict[str, Any]:
         """What ``write_json`` wrote."""
         with self._intact(name):
-            return json.loads((self / name).read_text())
+            return formats.decode_json(self / name, self.read_bytes(name))
 
-    def write_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Writes ``rows`` as JSON lines."""
         with atomic_write(self / name) as path:
-            path.write_text("".join(json.dumps(finite(row), allow_nan=False) + "\n" for row in rows))
+            path.write_bytes(formats.encode_rows(name, rows))
 
     def read_rows(self, name: str) -> list[dict[str, Any]]:
         """The JSON lines of a file; an absent file has none."""
         if not self.has(name):
             return []
         with self._intact(name):
-            return [json.loads(line) for line in (self / name).read_text().splitlines()]
+            return formats.decode_rows(self / name, self.read_bytes(name))
+
+    def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Writes ``rows`` as CSV below a line of column names; None becomes an empty field.
+
+        A file that has this content already is not touched.
+        """
+        self.write_bytes(name, formats.encode_table(name, columns, rows))
+
+    def read_table(self, name: str) -> list[dict[str, str]]:
+        """The rows of a CSV file by column name, as text; an absent file has none."""
+        if not self.has(name):
+            return []
+        with self._intact(name):
+            return formats.decode_table(self / name, self.read_bytes(name))
 
     # Tensors -------------------------------------------------------------------------------------------------
 
-    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Writes tensors by name as safetensors, in plain memory order."""
+    def write_tensors(
+        self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Writes tensors by name as safetensors, in plain memory order.
+
+        Args:
+            name: of the file.
+            tensors: on any device, in any memory format.
+            metadata: at most one entry: the order of several, and so the bytes, would change from run to run.
+        """
+        if metadata is not None and len(metadata) > 1:
+            raise ValueError(f"{name}: more than one metadata entry ({', '.join(metadata)})")
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         with atomic_write(self / name) as path:
-            path.write_bytes(save(plain))
+            path.write_bytes(save(plain, dict(metadata) if metadata else None))
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
         """What ``write_tensors`` wrote, on the CPU."""
         with self._intact(name):
-            return load((self / name).read_bytes())
+            return load(self.read_bytes(name))
 
     def write_state(self, name: str, value: Any) -> None:
         """Writes nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
@@ -118,22 +164,21 @@ class Store:
     @property
     def done(self) -> bool:
         """Whether the run has ended and its result stands in ``done.json``."""
-        return self.has("done.json")
+        return self.has(files.DONE)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Marks the run as done, with its result."""
-        self.write_json("done.json", result)
+        self.write_json(files.DONE, result)
 
     def result(self) -> dict[str, Any]:
         """The result of a run that is done."""
-        result: dict[str, Any] = self.read_json("done.json")
-        return result
+        return self.read_json(files.DONE)
 
     @contextlib.contextmanager
     def lock(self, reporter: Reporter) -> Iterator[None]:
         """Holds the directory for this process; waits, and says so, while another process holds it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self / ".lock")
+        lock = FileLock(self / files.LOCK)
         try:
             lock.acquire(timeout=0.1)
         except Timeout:
@@ -161,20 +206,20 @@ class Store:
             ) from error
 
 
-def finite(value: Any) -> Any:
-    """``value`` with every float that JSON cannot hold replaced by None."""
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, Mapping):
-        return {key: finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(entry) for entry in value]
-    return value
-
-
 def digest(*parts: bytes | memoryview) -> str:
     """The sha256 of some bytes, in hex."""
     summed = hashlib.sha256()
     for part in parts:
         summed.update(part)
     return summed.hexdigest()
+
+
+def decode_tensors(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, and its metadata: the entry ``__metadata__`` of the JSON that it begins with.
+
+    Raises:
+        SafetensorError: the content is damaged.
+    """
+    tensors = load(content)
+    length = int.from_bytes(content[:8], "little")
+    return tensors, json.loads(content[8 : 8 + length]).get("__metadata__") or {}

@@ -6,12 +6,10 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
-from foundations.store import atomic_write
+from foundations.store import UNREADABLE, Store, decode_tensors
 from pruning.prunable import prunable
 
 
@@ -115,17 +113,18 @@ class Mask(Mapping[str, Tensor]):
     def save(self, path: Path) -> None:
         """Writes the mask as safetensors: plain bool tensors under the parameters' names."""
         # A safetensors file sorts its tensors; the one metadata entry keeps the model's order.
-        with atomic_write(path) as temporary:
-            save_file(dict(self.to("cpu")), temporary, metadata={"order": json.dumps(list(self))})
+        Store(path.parent).write_tensors(path.name, self, {"order": json.dumps(list(self))})
 
     @staticmethod
     def load(path: Path) -> "Mask":
         """Reads a mask; a file that is missing or damaged raises ``UsageError``."""
+        store = Store(path.parent)
+        if not store.has(path.name):
+            raise UsageError(f"{path}: there is no such mask file")
         try:
-            with safe_open(path, framework="pt") as file:
-                names = json.loads((file.metadata() or {}).get("order", "null")) or list(file.keys())
-                return Mask({name: file.get_tensor(name) for name in names})
-        except FileNotFoundError as error:
-            raise UsageError(f"{path}: there is no such mask file") from error
-        except (SafetensorError, OSError, ValueError) as error:
+            tensors, metadata = decode_tensors(store.read_bytes(path.name))
+            names = json.loads(metadata.get("order", "null")) or list(tensors)
+            entries = {name: tensors[name] for name in names}
+        except UNREADABLE as error:
             raise UsageError(f"{path} is damaged ({error}). Delete it and run the same command again.") from error
+        return Mask(entries)

@@ -56,15 +56,8 @@ def find_stable_k(
         probed[place] = runner(place)
         analyse(probed[place])
         result = probed[place].result()
-        reporter.say(f"--k=auto: {probed[place].k.short} is {verdict(result)}")
-        return bool(result["stable"])
+        reporter.say(f"--k=auto: {probed[place].k.short} is {result.text}")
+        return result.stable
 
     found = smallest(grid, trunk.per_epoch, stable)
     return None if found is None else probed[found].k, [probed[place] for place in sorted(probed)]
-
-
-def verdict(result: dict[str, object]) -> str:
-    """``stable``, ``unstable``, or why two useless networks do not count."""
-    if result["stable"]:
-        return "stable"
-    return "unstable" if result["learned"] else "unstable (at chance level)"

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from statistics import mean, stdev
 
 LEARNED = 0.9
 """Share of the error of guessing that a child must stay below to count as trained."""
@@ -21,18 +20,6 @@ def barrier(values: Sequence[float | None]) -> float | None:
     if len(finite) < len(values):
         return None
     return max(finite) - (finite[0] + finite[-1]) / 2
-
-
-def average(values: Sequence[float | None]) -> float | None:
-    """The mean; None if any value is missing."""
-    there = [value for value in values if value is not None]
-    return mean(there) if there and len(there) == len(values) else None
-
-
-def spread(values: Sequence[float | None]) -> float | None:
-    """The sample standard deviation; None for fewer than two values or if any is missing."""
-    there = [value for value in values if value is not None]
-    return stdev(there) if len(there) == len(values) >= 2 else None
 
 
 def has_learned(errors: Sequence[float], chance: float) -> bool:

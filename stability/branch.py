@@ -1,21 +1,21 @@
 """Instability analysis as a branch: of the masks of a lottery run's levels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from foundations.context import Context
+from foundations import files
 from foundations.desc import key_of
 from foundations.hparams import Hparams, hp
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from lottery.branch import Branch, Ticket, branches
-from lottery.masks import MASK
-from stability.analysis import Analysis, stored
-from stability.collect import collect_levels
+from stability.analysis import Analysis
+from stability.children import Children
 from stability.desc import AnalysisHparams
-from stability.report import directory_for, report
+from stability.judge import Subject
+from stability.verdict import Verdict, stored
 from training.state import TrainState
 
 
@@ -54,30 +54,17 @@ class Stability(Branch, AnalysisHparams):
 
     def run(self, here: Store, ticket: Ticket) -> None:
         level = ticket.level
-        trunk = level.trunk
-        if not here.has(MASK):
-            ticket.mask.save(here / MASK)
+        if not here.has(files.MASK):
+            ticket.mask.save(here / files.MASK)
         density = ticket.mask.without(level.ignored).density
-        result = Analysis(
-            here=here,
-            k=level.desc.k,
-            start=starter(ticket),
-            full_network=trunk.finish,
-            facts={"strategy": level.desc.strategy.name, "level": level.number, "density": density},
+        verdict = Analysis(
+            subject=Subject(level.desc.k, level.desc.strategy.name, density, level.number),
+            children=Children(here, level.trunk, starter(ticket), ticket.training),
             mask=ticket.mask,
-            seeds=trunk.seeds,
-            data=trunk.data,
-            hparams=ticket.training,
-            perturbation=0.0,
+            full_network=level.trunk.finish,
             settings=self.settings,
-            context=trunk.context,
         ).run()
-        here.finish(summary(result))
-
-    def conclude(self, runs: Sequence[Store], context: Context) -> None:
-        """Tables and figures of all levels analysed, in ``report/stability`` of a single run."""
-        if self.report:
-            report(collect_levels(runs, self.key), directory_for(runs, context.root, "stability"), context)
+        here.finish(summary(verdict))
 
 
 def starter(ticket: Ticket) -> Callable[[], TrainState]:
@@ -91,12 +78,11 @@ def starter(ticket: Ticket) -> Callable[[], TrainState]:
     return start
 
 
-def summary(result: dict[str, Any]) -> dict[str, Any]:
+def summary(verdict: Verdict) -> dict[str, Any]:
     """The numbers of ``instability.json`` that stand for it in ``done.json``."""
     names = ("level", "density", "stable", "learned", "threshold", "child_accuracy", "accuracy_gap")
-    test = result["error_barrier"]["test"]
     return {
-        **{name: result[name] for name in names},
-        "test_error_barrier": test["raw"],
-        "test_error_barrier_recalculated": test["recalculated"],
+        **{name: getattr(verdict, name) for name in names},
+        "test_error_barrier": verdict.error_barrier.test.raw,
+        "test_error_barrier_recalculated": verdict.error_barrier.test.recalculated,
     }

@@ -2,40 +2,43 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from foundations.reporting import Reporter
-from foundations.seeds import Seeds
+from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
-from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.segments import train_branch
 from training.state import Noise, TrainState
+from training.trunk import Trunk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Children:
     """The children of one state, each in a directory ``child_<n>`` of its own.
 
     A child's data order and augmentation come from its number, from the first step after ``start`` on. All else,
     the optimizer's state included, is the start's.
+
+    Args:
+        here: the directory of the analysis.
+        trunk: gives the data, the seeds and the reporter.
+        start: makes the state they start from, with the trunk's noise, masked.
+        hparams: how they are trained.
+        perturbation: see ``StabilityDesc.perturb_hyperparameters``.
     """
 
     here: Store
+    trunk: Trunk
     start: Callable[[], TrainState]
-    seeds: Seeds
-    data: DeviceData
     hparams: TrainingHparams
-    perturbation: float
-    reporter: Reporter
+    perturbation: float = 0.0
 
     def store(self, number: int) -> Store:
         """A child's directory."""
-        return self.here.sub(f"child_{number}")
+        return self.here.sub(files.child(number))
 
     def done(self, number: int) -> bool:
         """Whether a child is trained and its network is there."""
@@ -45,7 +48,8 @@ class Children:
         """Trains a child that is not done, from the start or from where it was interrupted."""
         if self.done(number):
             return
-        with self.store(number).lock(self.reporter):
+        reporter = self.trunk.context.reporter
+        with self.store(number).lock(reporter):
             if self.done(number):  # by another process, meanwhile
                 return
             state = self.start()
@@ -53,17 +57,17 @@ class Children:
             hparams = replace(self.hparams, **self.hyperparameters(number))
             for group in state.optimizer.param_groups:
                 group["weight_decay"] = hparams.weight_decay  # the state of the trunk brought its own
-            train_branch(self.store(number), state, self.data, hparams, self.reporter)
+            train_branch(self.store(number), state, self.trunk.data, hparams, reporter)
 
     def noise(self, number: int) -> Noise:
         """A child's SGD noise."""
-        return Noise(self.seeds, child=(number,))
+        return Noise(self.trunk.seeds, child=(number,))
 
     def weights(self, number: int) -> dict[str, Tensor]:
         """A trained child's tensors; ``UsageError`` with the file's name if it is damaged."""
         return self.store(number).read_tensors(self._file)
 
-    def hyperparameters(self, number: int) -> dict[str, Any]:
+    def hyperparameters(self, number: int) -> dict[str, float]:
         """Learning rate and weight decay of a child.
 
         With a perturbation p every child but the first has them drawn from a normal distribution around their
@@ -73,17 +77,16 @@ class Children:
         nominal = {"lr": self.hparams.lr, "weight_decay": self.hparams.weight_decay}
         if number == 1 or not self.perturbation:
             return nominal
-        generator = self.seeds.generator("perturbed hyperparameters", number)
+        generator = self.trunk.seeds.generator("perturbed hyperparameters", number)
         factors = (1 + self.perturbation * standard_normal(generator) for _ in nominal)
         return {name: abs(value * factor) for (name, value), factor in zip(nominal.items(), factors, strict=True)}
 
     @property
     def _file(self) -> str:
-        per_epoch = self.data.iterations_per_epoch
-        end = Step.at(self.hparams.training_steps.iteration(per_epoch), per_epoch)
-        return f"model_{end}.safetensors"
+        per_epoch = self.trunk.per_epoch
+        return files.model(Step.at(self.hparams.training_steps.iteration(per_epoch), per_epoch))
 
 
-def standard_normal(generator: Any) -> float:
+def standard_normal(generator: torch.Generator) -> float:
     """A number from the standard normal distribution."""
     return torch.randn((), generator=generator, dtype=torch.float64).item()

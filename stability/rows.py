@@ -1,15 +1,13 @@
 """interpolation.csv: error and loss along the lines between the children."""
 
-import csv
-import io
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, astuple, dataclass, fields, replace
 from typing import Any
 
+from foundations import files
 from foundations.errors import UsageError
-from foundations.store import Store, atomic_write
+from foundations.store import Store
 
-FILE = "interpolation.csv"
 SPLITS = ("test", "train")
 BATCHNORM = ("raw", "recalculated")
 
@@ -47,41 +45,44 @@ class Row:
 
 def write_rows(store: Store, rows: Iterable[Row]) -> None:
     """Writes the whole file, sorted, so that its bytes do not depend on the order of computation."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([item.name for item in fields(Row)])
-    for row in sorted(rows, key=lambda row: row.key):
-        writer.writerow(["" if value is None else value for value in astuple(row)])
-    with atomic_write(store / FILE) as path:
-        path.write_text(text.getvalue())
+    columns = [item.name for item in fields(Row)]
+    store.write_table(files.INTERPOLATION, columns, map(astuple, sorted(rows, key=lambda row: row.key)))
 
 
 def read_rows(store: Store) -> list[Row]:
     """The rows of the file; none if it is absent.
 
     Raises:
-        UsageError: the file is damaged.
+        UsageError: the file is damaged, or a newer program wrote it.
     """
-    if not store.has(FILE):
-        return []
     try:
-        with (store / FILE).open(newline="") as file:
-            return [from_text(entries) for entries in csv.DictReader(file, strict=True)]
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        return [from_text(entries) for entries in store.read_table(files.INTERPOLATION)]
+    except (ValueError, KeyError) as error:
         raise UsageError(
-            f"{store / FILE} is damaged ({error}).\n"
+            f"{store / files.INTERPOLATION} is damaged ({error}).\n"
             "Delete this file and run the same command again: what it held is computed anew."
         ) from error
 
 
-def from_text(entries: dict[str, str]) -> Row:
-    """The row that a line of the file holds."""
+def from_text(entries: Mapping[str, str]) -> Row:
+    """The row that a line of the file holds; a column that an older file lacks has its field's default.
 
-    def number(name: str) -> float | None:
-        return float(entries[name]) if entries[name] else None
+    Raises:
+        KeyError: a column is missing whose field has no default.
+        ValueError: a field is not of its type.
+    """
+    known = {
+        item.name: PARSERS[item.type](entries[item.name])
+        for item in fields(Row)
+        if item.name in entries or item.default is MISSING
+    }
+    return Row(**known)
 
-    return Row(
-        int(entries["first_child"]), int(entries["second_child"]), float(entries["alpha"]), entries["split"],
-        entries["batchnorm"], int(entries["examples"]), int(entries["batchnorm_examples"]),
-        number("error"), number("loss"),
-    )  # fmt: skip
+
+def optional_number(text: str) -> float | None:
+    """A number; None for an empty field."""
+    return float(text) if text else None
+
+
+PARSERS: Mapping[Any, Callable[[str], Any]] = {int: int, float: float, str: str, float | None: optional_number}
+"""From the text of a field to its value, by the field's type."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from foundations import files
 from foundations.context import Context
 from foundations.environment import verify_data
 from foundations.errors import UsageError
@@ -12,11 +13,14 @@ from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from lottery.masks import MASK, REPORT, find_mask, record_mask
+from lottery.masks import find_mask, record_mask
 from pruning import Mask
-from stability.analysis import Analysis, stored
+from stability.analysis import Analysis
+from stability.children import Children
 from stability.desc import AnalysisHparams, StabilityDesc
+from stability.judge import Subject
 from stability.start import fresh_optimizer, start_of
+from stability.verdict import Verdict, read_verdict, stored
 from training.data import DeviceData
 from training.state import TrainState
 from training.trunk import Trunk
@@ -44,7 +48,7 @@ class StabilityRunner:
         self.k = Step.at(self.trunk.iteration(k), data.iterations_per_epoch)
         self.start = start_of(desc, self.trunk, checkpoint)
         self.store = store_of(desc, replicate, context)
-        self.here = self.store.sub(f"k_{self.k}")
+        self.here = self.store.sub(files.analysis(self.k))
 
     @property
     def done(self) -> bool:
@@ -52,76 +56,83 @@ class StabilityRunner:
         return stored(self.here, self.settings) is not None
 
     def run(self, store: Store | None = None) -> None:
-        """Computes what is not there yet."""
+        """Computes what is not there yet, and says so if nothing is missing."""
         verify_data(self.store, self.data.fingerprint)
         if self.done:
             self.context.reporter.say(f"Done before: {self.here.path}. Nothing was computed.")
             return
-        begin(self.store, self.desc, self.context, self.data.fingerprint)
-        self.analysis().run()
+        self.compare()
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Verdict:
         """The content of ``instability.json``."""
-        result: dict[str, Any] = self.here.read_json("instability.json")
-        return result
+        return read_verdict(self.here)
 
-    def reach(self) -> None:
-        """Sees to it that the trunk is saved at k."""
-        verify_data(self.store, self.data.fingerprint)
-        begin(self.store, self.desc, self.context, self.data.fingerprint)
-        self.start.state_at(self.k)
+    # Its parts, in the order in which they need each other -----------------------------------------------------
 
-    def prepare(self) -> None:
-        """Computes all that the children share and the full network, so that they can be trained by themselves."""
-        self.reach()
-        self.start.full_network(self.k)
-        self.mask()
-
-    def train_child(self, number: int) -> None:
-        """Trains one child and compares nothing; children may be trained by different processes."""
-        begin(self.store, self.desc, self.context, self.data.fingerprint)
-        self.analysis().children.train(number)
-
-    def analysis(self) -> Analysis:
-        """The analysis from the mask on, which is found here if it is not on disk."""
-        mask = self.mask()
-
-        def start() -> TrainState:
-            state = self.start.state_at(self.k)
-            if self.desc.reset_optimizer:
-                fresh_optimizer(state, self.trunk)
-            if mask is not None:
-                state.prune(mask)
-            return state
-
-        return Analysis(
-            here=self.here,
-            k=self.k,
-            start=start,
-            full_network=lambda: self.start.full_network(self.k),
-            facts={"strategy": self.desc.strategy_name, "density": self._density()},
-            mask=mask,
-            seeds=self.seeds,
-            data=self.data,
-            hparams=self.desc.train.training,
-            perturbation=self.desc.perturb_hyperparameters,
-            settings=self.settings,
-            context=self.context,
-        )
+    @property
+    def has_mask(self) -> bool:
+        """Whether the mask at k is there, or none is needed."""
+        return self.desc.strategy is None or self.here.has(files.MASK)
 
     def mask(self) -> Mask | None:
         """The mask at k, from disk or computed and written down with its sparsity report; None for the full network."""
         if self.desc.strategy is None:
             return None
-        if not self.here.has(MASK):
+        if not self.has_mask:
+            self._begin()
             with self.here.lock(self.context.reporter):
-                if not self.here.has(MASK):
+                if not self.has_mask:
                     self._find_mask()
-        return Mask.load(self.here / MASK)
+        return Mask.load(self.here / files.MASK)
+
+    def full_network(self) -> dict[str, Any]:
+        """Losses and accuracies of the full network, trained to the end; trains it if need be."""
+        return self.start.full_network(self.k)
+
+    def child_done(self, number: int) -> bool:
+        """Whether a child is trained."""
+        return self._children().done(number)
+
+    def train_child(self, number: int) -> None:
+        """Trains one child and compares nothing; children may be trained by different processes."""
+        self._begin()
+        self.mask()
+        self._children().train(number)
+
+    def compare(self) -> Verdict:
+        """Compares the children and judges, once what is missing of them, mask and full network is there, too."""
+        self._begin()
+        mask = self.mask()
+        return Analysis(
+            subject=Subject(self.k, self.desc.strategy_name, self._density()),
+            children=self._children(),
+            mask=mask,
+            full_network=self.full_network,
+            settings=self.settings,
+        ).run()
+
+    # How ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        begin(self.store, self.desc, self.context, self.data.fingerprint)
+
+    def _children(self) -> Children:
+        return Children(
+            self.here, self.trunk, self._masked_start, self.desc.train.training, self.desc.perturb_hyperparameters
+        )
+
+    def _masked_start(self) -> TrainState:
+        """The state that the children start from, with the trunk's noise."""
+        state = self.start.state_at(self.k)
+        if self.desc.reset_optimizer:
+            fresh_optimizer(state, self.trunk)
+        if (mask := self.mask()) is not None:
+            state.prune(mask)
+        return state
 
     def _density(self) -> float:
         """What the mask keeps, ignored layers left out of the count."""
-        return 1.0 if self.desc.strategy is None else float(self.here.read_json(REPORT)["density"])
+        return 1.0 if self.desc.strategy is None else float(self.here.read_json(files.SPARSITY_REPORT)["density"])
 
     def _find_mask(self) -> None:
         strategy, pruning = self.desc.strategy, self.desc.pruning
@@ -132,7 +143,7 @@ class StabilityRunner:
         mask = find_mask(self.trunk, strategy, pruning, model, self.desc.density)
         start, end = self.trunk.iteration(self.k), self.trunk.end
         record_mask(self.here, mask, model, self.trunk, pruning, start=start, end=end)
-        if not self.here.read_json(REPORT)["has_path"]:
+        if not self.here.read_json(files.SPARSITY_REPORT)["has_path"]:
             self.context.reporter.warn(
                 f"k={self.k.short}: {strategy.name} leaves no path from input to output; the children cannot learn"
             )

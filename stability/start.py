@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from foundations import files
 from foundations.errors import UsageError
 from foundations.runner import begin, store_of
 from foundations.steps import Step
@@ -89,7 +90,7 @@ class CheckpointStart:
         full = replace(self.desc, strategy=None, pruning=None, perturb_hyperparameters=0.0, reset_optimizer=False)
         run = store_of(full, self.trunk.seeds.replicate, self.trunk.context)
         begin(run, full, self.trunk.context, self.trunk.data.fingerprint)
-        return run.sub(f"k_{k}").sub("full_network")
+        return run.sub(files.analysis(k)).sub("full_network")
 
 
 def start_of(desc: StabilityDesc, trunk: Trunk, checkpoint: Mapping[str, Tensor] | None) -> Start:

@@ -14,7 +14,8 @@ BELOW = {
     "training": {"foundations", "models", "pruning"},
     "lottery": {"foundations", "models", "pruning", "training"},
     "stability": {"foundations", "models", "pruning", "training", "lottery"},
-    "cli": {"foundations", "models", "pruning", "training", "lottery", "stability"},
+    "experiments": {"foundations", "models", "pruning", "training", "lottery", "stability"},
+    "cli": {"foundations", "models", "pruning", "training", "lottery", "stability", "experiments"},
 }
 SLOW = {"torchvision", "matplotlib"}
 

@@ -12,6 +12,7 @@ from cli.running import DataCache, parse_runs
 from cli.selection import Selection, choose
 from cli.single_runs import complete_in_processes
 from cli.terminal import make_reporter
+from experiments.report.branches import report_branch
 from foundations.store import Store
 from lottery.branch import Branch, BranchRunner, branches
 
@@ -50,7 +51,7 @@ def run(argv: Sequence[str]) -> int:
 
     def show(rows: list[dict[str, Any]]) -> None:
         show_branch(rows, name, branch.outcome)
-        branch.conclude([one.store for one in asked_for], asked_for[0].context)
+        report_branch([one.store for one in asked_for], branch, asked_for[0].context)
 
     run_each([(one.label, partial(results, one, runner, finish)) for one, runner, finish in work], show)
     return 0

@@ -1,11 +1,9 @@
 """What a branch is: a level's subnetwork with something changed before it is trained."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from foundations.context import Context
 from foundations.desc import key_of
 from foundations.errors import UsageError
 from foundations.methods import Method, MethodRegistry
@@ -61,14 +59,6 @@ class Branch(Method, ABC):
             ticket: the subnetwork.
         """
         ticket.level.train_ticket(here, ticket, self.name)
-
-    def conclude(self, runs: Sequence[Store], context: Context) -> None:
-        """Called once when all is done, after the table is printed; a branch that draws figures does so here.
-
-        Args:
-            runs: the directories of the lottery runs. One that failed may lack any file.
-            context: says where and to whom.
-        """
 
     @property
     def key(self) -> str:

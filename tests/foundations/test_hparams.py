@@ -6,7 +6,7 @@ import pytest
 
 from foundations.desc import Desc
 from foundations.errors import UsageError
-from foundations.hparams import Hparams, canonical, field_docs, hp, tagged
+from foundations.hparams import Hparams, canonical, field_docs, hp, same_hparams, tagged
 from foundations.registry import Registry
 from foundations.steps import Step
 
@@ -102,3 +102,76 @@ def test_a_field_added_later_keeps_the_old_keys_at_its_absent_value() -> None:
     assert GrownSketch().key == Sketch().key
     assert GrownSketch(border=1).key != Sketch().key
     assert "border" not in canonical(GrownSketch())
+
+
+@shapes.register("dot")
+@dataclass(frozen=True, kw_only=True)
+class Dot(Hparams):
+    name: ClassVar[str] = "dot"
+    size: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner(Hparams):
+    size: int = 1
+    rounded: bool = hp(True, absent=False)
+    """New hyperparameters are rounded; before there was the field nothing was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldBoard(Desc):
+    kind: ClassVar[str] = "board"
+    inner: Inner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board(Desc):
+    kind: ClassVar[str] = "board"
+    inner: Inner
+    spare: Inner | None = None
+    label: str = hp("", absent="")
+    cursor: Hparams = tagged(shapes, default=Dot(), absent=Dot(size=2.0))
+    eraser: Hparams | None = tagged(shapes, default=None, absent=None)
+
+
+def test_a_tagged_field_has_its_default_and_is_left_out_at_its_absent_value() -> None:
+    board = Board(inner=Inner())
+    assert (board.cursor, board.eraser) == (Dot(), None)
+    assert "eraser" not in canonical(board)
+    assert canonical(board)["cursor"] == {"kind": "dot", "size": 1.0}
+    old = Board(inner=Inner(), spare=None, cursor=Dot(size=2.0))
+    assert canonical(old) == canonical(OldBoard(inner=Inner())) | {"spare": None}
+
+
+def test_a_missing_field_has_its_absent_value_also_in_bundles_within() -> None:
+    board = Board.from_dict({"inner": {"size": 3}, "spare": {"size": 4}})
+    assert board.cursor == Dot(size=2.0)
+    assert board.inner == Inner(size=3, rounded=False)
+    assert board.spare == Inner(size=4, rounded=False)
+    assert Inner.from_dict({}) == Inner(size=1, rounded=False)
+    assert Board.from_dict(board.to_dict()) == board
+
+
+def test_a_tagged_bundle_is_filled_too() -> None:
+    @shapes.register("pen")
+    @dataclass(frozen=True, kw_only=True)
+    class Pen(Hparams):
+        name: ClassVar[str] = "pen"
+        tip: str = hp("round", absent="flat")
+
+    assert Board.from_dict({"inner": {}, "cursor": {"kind": "pen"}}).cursor == Pen(tip="flat")
+
+
+def test_unknown_keys_are_refused_in_bundles_within() -> None:
+    with pytest.raises(UsageError, match="height"):
+        Board.from_dict({"inner": {"height": 1}})
+    with pytest.raises(UsageError, match="height"):
+        Board.from_dict({"inner": {}, "cursor": {"kind": "dot", "height": 1}})
+
+
+def test_a_record_from_before_a_field_means_the_same_as_its_absent_value() -> None:
+    assert same_hparams(Inner, {"size": 1}, Inner(rounded=False))
+    assert same_hparams(Inner, {"size": 1, "rounded": False}, Inner(rounded=False))
+    assert not same_hparams(Inner, {"size": 1}, Inner(rounded=True))
+    assert not same_hparams(Inner, {"size": 2}, Inner(rounded=False))
+    assert not same_hparams(Inner, {"size": 1, "of_a_newer_program": 1}, Inner(rounded=False))

@@ -8,7 +8,7 @@ import torch
 
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
-from foundations.store import Store, atomic_write
+from foundations.store import Store, atomic_write, decode_tensors
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -51,9 +51,31 @@ def test_equal_tensors_are_written_as_equal_bytes(tmp_path: Path) -> None:
     assert (store / "1").read_bytes() == (store / "2").read_bytes()
 
 
+def test_tensors_have_at_most_one_metadata_entry(tmp_path: Path) -> None:
+    store, tensors = Store(tmp_path), {"a": torch.ones(2)}
+    store.write_tensors("w.safetensors", tensors, {"order": "[]"})
+    assert decode_tensors(store.read_bytes("w.safetensors"))[1] == {"order": "[]"}
+    with pytest.raises(ValueError, match="more than one metadata entry"):
+        store.write_tensors("w.safetensors", tensors, {"order": "[]", "more": ""})
+
+
+def test_bytes_that_are_there_already_are_not_written_again(tmp_path: Path) -> None:
+    store = Store(tmp_path / "report")
+    assert store.write_bytes("a.svg", b"drawing")
+    before = (store / "a.svg").stat().st_mtime_ns
+    assert not store.write_bytes("a.svg", b"drawing")
+    store.write_table("a.csv", ["x"], [[1]])
+    table_before = (store / "a.csv").stat().st_mtime_ns
+    store.write_table("a.csv", ["x"], [[1]])
+    assert [(store / name).stat().st_mtime_ns for name in ("a.svg", "a.csv")] == [before, table_before]
+    assert store.write_bytes("a.svg", b"another")
+    assert store.read_bytes("a.svg") == b"another"
+
+
 @pytest.mark.parametrize(
     ("name", "read"),
     [
+        ("a.csv", Store.read_table),
         ("a.json", Store.read_json),
         ("a.jsonl", Store.read_rows),
         ("a.pt", Store.read_state),

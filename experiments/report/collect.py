@@ -1,19 +1,20 @@
 """Finished analyses as flat rows, read from disk: what tables and figures are made of."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.report.naming import distinct
+from foundations import files
+from foundations.averages import average
 from foundations.desc import Desc
-from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
-from stability.analysis import FILE
-from stability.barrier import average
-from stability.desc import StabilityDesc
-from stability.rows import BATCHNORM, SPLITS, read_rows
-from training.segments import METRICS
+from stability import StabilityDesc
+from stability.interpolation import even_alphas
+from stability.rows import BATCHNORM, SPLITS, Row, read_rows
+from stability.verdict import Barriers, Verdict, read_verdict
 
 TableRow = dict[str, Any]
 DISTANCES = ("l2", "angular", "disagreement", "classification_difference")
@@ -33,14 +34,14 @@ class Index:
     """Template: the same in short, beside a point."""
     children: str
     """Template: a line of the legend."""
-    from_result: tuple[str, ...] = ()
-    """Entries of ``instability.json`` that tell the analyses apart."""
+    from_verdict: tuple[str, ...] = ()
+    """Entries of the verdict that tell the analyses apart."""
 
 
 BY_K = Index("k", "k_epoch", "k = {k}", "{k}", "children from k = {k_epoch:g} ep")
 BY_LEVEL = Index(
     "level", "level", "level {level} ({density:.1%})", "{level}", "children of level {level}",
-    from_result=("level", "density"),
+    from_verdict=("level", "density"),
 )  # fmt: skip
 
 
@@ -74,9 +75,9 @@ def gather(
 ) -> Rows:
     """The rows of all analyses in the directories of each store that fit a pattern."""
     rows = Rows(index)
-    found = [(store, paths) for store in stores if (paths := sorted(store.path.glob(f"{pattern}/{FILE}")))]
+    found = [(store, paths) for store in stores if (paths := sorted(store.path.glob(f"{pattern}/{files.INSTABILITY}")))]
     described = [(store, paths, read_desc(store, kind)) for store, paths in found]
-    names = distinct({desc.key: (name_of(desc), desc.train.training.optimizer) for _, _, desc in described})
+    names = distinct({desc.key: (name_of(desc), desc) for _, _, desc in described})
     trunks: set[Path] = set()
     for store, paths, desc in described:
         replicate = int(store.path.name.removeprefix("replicate_"))
@@ -95,60 +96,59 @@ def gather(
 
 
 def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> None:
-    result = here.read_json(FILE)
-    k = Step(result["k"])
-    at = {**who, "k": k.short, "k_epoch": k.iteration(per_epoch) / per_epoch}
-    at |= {name: result[name] for name in rows.index.from_result}
-    own_pairs = [
-        {**at, "first_child": pair["children"][0], "second_child": pair["children"][1], **barriers(pair),
-         **{name: pair[name] for name in DISTANCES}}
-        for pair in result["pairs"]
+    verdict = read_verdict(here)
+    at = {**who, "k": verdict.k.short, "k_epoch": verdict.k.iteration(per_epoch) / per_epoch}
+    at |= {name: getattr(verdict, name) for name in rows.index.from_verdict}
+    rows.analyses.append({**at, **summary(verdict)})
+    rows.pairs += [
+        {**at, "first_child": pair.children[0], "second_child": pair.children[1],
+         **flat(pair.error_barrier, pair.loss_barrier), **{name: getattr(pair, name) for name in DISTANCES}}
+        for pair in verdict.pairs
     ]  # fmt: skip
-    rows.pairs += own_pairs
-    rows.analyses.append(
-        {
-            **at,
-            **{name: result[name] for name in ("strategy", "threshold", "stable", "learned", "density")},
-            **barriers(result),
-            "pairs": len(own_pairs),
-            **{f"{name}_spread": value for name, value in barriers(result, "_spread").items()},
-            **{name: result[name] for name in ("child_accuracy", "full_network_accuracy", "accuracy_gap")},
-            **{name: average([pair[name] for pair in own_pairs]) for name in DISTANCES},
-            "l2_from_start": average([child["l2_from_start"] for child in result["children"]]),
-        }
-    )
-    wanted = asked_for(result)
+    wanted = asked_for(verdict)
     rows.lines += [{**at, **asdict(row)} for row in read_rows(here) if wanted(row)]
-    for child in result["children"]:
-        number = child["child"]
+    for child in verdict.children:
         rows.training += [
-            {**who, rows.index.column: at[rows.index.column], "child": number, **curve}
-            for curve in curves(here.sub(f"child_{number}"), per_epoch)
+            {**who, rows.index.column: at[rows.index.column], "child": child.child, **curve}
+            for curve in curves(here.sub(files.child(child.child)), per_epoch)
         ]
 
 
-def asked_for(result: TableRow) -> Any:
-    """Whether a row of interpolation.csv is one that the verdict rests on; others are of earlier settings."""
-    count, examples = result["analysis"]["alphas"], result["examples"]
-    alphas = {index / (count - 1) for index in range(count)}
-    pairs = {tuple(pair["children"]) for pair in result["pairs"]}
+def summary(verdict: Verdict) -> TableRow:
+    """The numbers of a verdict under flat names."""
+    deviations = flat(verdict.error_barrier_deviation, verdict.loss_barrier_deviation)
+    return {
+        **{name: getattr(verdict, name) for name in ("strategy", "threshold", "stable", "learned", "density")},
+        **flat(verdict.error_barrier, verdict.loss_barrier),
+        "pairs": len(verdict.pairs),
+        **{f"{name}_spread": value for name, value in deviations.items()},
+        **{name: getattr(verdict, name) for name in ("child_accuracy", "full_network_accuracy", "accuracy_gap")},
+        **{name: average([getattr(pair, name) for pair in verdict.pairs]) for name in DISTANCES},
+        "l2_from_start": average([child.l2_from_start for child in verdict.children]),
+    }
 
-    def wanted(row: Any) -> bool:
+
+def asked_for(verdict: Verdict) -> Callable[[Row], bool]:
+    """Whether a row of interpolation.csv is one that the verdict rests on; others are of earlier settings."""
+    alphas = set(even_alphas(verdict.analysis.alphas))
+    pairs = {pair.children for pair in verdict.pairs}
+
+    def wanted(row: Row) -> bool:
         return (
             row.alpha in alphas
             and (row.first_child, row.second_child) in pairs
-            and row.examples == examples[row.split]
-            and row.batchnorm_examples in (0, examples["batchnorm"])
+            and row.examples == verdict.examples[row.split]
+            and row.batchnorm_examples in (0, verdict.examples["batchnorm"])
         )
 
     return wanted
 
 
-def barriers(result: TableRow, suffix: str = "") -> TableRow:
-    """The barriers of an analysis or a pair under flat names such as ``test_error_barrier_raw``."""
+def flat(error: Barriers, loss: Barriers) -> TableRow:
+    """Barriers under flat names such as ``test_error_barrier_raw``."""
     return {
-        f"{split}_{what}_barrier_{treatment}": result[f"{what}_barrier{suffix}"][split][treatment]
-        for what in ("error", "loss")
+        f"{split}_{what}_barrier_{treatment}": barriers.at(split, treatment)
+        for what, barriers in (("error", error), ("loss", loss))
         for split in SPLITS
         for treatment in BATCHNORM
     }
@@ -158,33 +158,20 @@ def curves(store: Store, per_epoch: int) -> list[TableRow]:
     """Accuracy over a training: epoch, test accuracy, test loss."""
     return [
         {"epoch": row["iteration"] / per_epoch, **{name: row[name] for name in ("test_accuracy", "test_loss")}}
-        for row in store.read_rows(METRICS)
+        for row in store.read_rows(files.METRICS)
     ]
 
 
 def iterations_per_epoch(trunk: Store) -> int:
     """Read off the trunk's metrics, whose second row is that of the first epoch."""
-    rows = trunk.read_rows(METRICS)
+    rows = trunk.read_rows(files.METRICS)
     return int(rows[1]["iteration"]) if len(rows) > 1 else 1
 
 
 def read_desc(store: Store, kind: type[Desc]) -> Any:
     """What a run depends on, from its ``desc.json``."""
-    entries = store.read_json("desc.json")
+    entries = store.read_json(files.DESC)
     return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
-
-
-def distinct(names: Mapping[str, tuple[str, str]]) -> dict[str, str]:
-    """The name for each key, of (name, optimizer): as much as tells it from the others, at last the key's digits."""
-    choices = [{key: name for key, (name, _) in names.items()}]
-    choices += [{key: f"{name}, {optimizer}" for key, (name, optimizer) in names.items()}]
-    choices += [{key: f"{name} [{key[-4:]}]" for key, name in choices[0].items()}]
-    return {
-        key: next(
-            (choice[key] for choice in choices if list(choice.values()).count(choice[key]) == 1), choices[-1][key]
-        )
-        for key in names
-    }
 
 
 def name_of_stability(desc: StabilityDesc) -> str:

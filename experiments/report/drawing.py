@@ -1,21 +1,17 @@
-"""Pieces of the figures: colours, lines, marks, and what rows are drawn together."""
+"""Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from statistics import mean, stdev
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stability.collect import BY_LEVEL, Index, Rows, TableRow
+from experiments.report.collect import BY_LEVEL, Index, Rows
+from experiments.report.palette import DASHES, GREY
+from experiments.report.tables import Row, grouped
+from foundations.averages import average, standard_deviation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito 2008, "Color Universal Design"; without yellow, which is too pale for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
-SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1]}
-DASHES: dict[str, Any] = {"raw": "-", "recalculated": (0, (4, 2))}
-GREY = "#666666"
-COLUMNS, TICKS = 5, 9
+TICKS = 9
 
 
 def annotate(axis: "Axes", points: Sequence[tuple[float, float, str]], colour: str) -> None:
@@ -37,13 +33,13 @@ def annotate(axis: "Axes", points: Sequence[tuple[float, float, str]], colour: s
         axis.annotate(text, (x, y), textcoords="offset points", xytext=(6, 3), fontsize=7, color=colour)
 
 
-def band(axis: "Axes", rows: Sequence[TableRow], colour: Any, label: str, width: float) -> None:
+def band(axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: float) -> None:
     """Mean test accuracy over trainings, and between the lowest and the highest a lighter band."""
     epochs = sorted({row["epoch"] for row in rows})
     values = [[100 * row["test_accuracy"] for row in rows if row["epoch"] == epoch] for epoch in epochs]
     if not epochs:
         return
-    axis.plot(epochs, [mean(some) for some in values], color=colour, linewidth=width, label=label)
+    axis.plot(epochs, [average(some) for some in values], color=colour, linewidth=width, label=label)
     axis.fill_between(epochs, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
 
 
@@ -70,7 +66,7 @@ def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
     axis.set_xlabel("prunable weights kept (%)")
 
 
-def treatments(lines: Sequence[TableRow]) -> list[str]:
+def treatments(lines: Sequence[Row]) -> list[str]:
     """Those of BatchNorm that differ: in a network without it there is nothing to recalculate."""
     values = {name: [(row["error"], row["loss"]) for row in lines if row["batchnorm"] == name] for name in DASHES}
     return ["raw"] if values["raw"] == values["recalculated"] else list(DASHES)
@@ -81,14 +77,14 @@ def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
     return f"{name}, BatchNorm {treatment}" if len(shown) > 1 else name
 
 
-def averaged(pairs: Sequence[TableRow], name: str, index: Index) -> list[tuple[float, float, float]]:
+def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float, float, float]]:
     """(k in epochs or density in percent, mean, standard deviation) over all pairs and replicates; 0 for one pair."""
     points = []
     for group in grouped(sorted(pairs, key=lambda row: row[index.column]), index.column):
         values = [row[name] for row in group if row[name] is not None]
         if values:
             at = 100 * group[0]["density"] if index is BY_LEVEL else group[0]["k_epoch"]
-            points.append((at, mean(values), stdev(values) if len(values) > 1 else 0.0))
+            points.append((at, average(values) or 0.0, standard_deviation(values) or 0.0))
     return points
 
 
@@ -96,23 +92,9 @@ def how_many(rows: Rows) -> str:
     """What a point of the curve stands for."""
     replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
     what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
-    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no spread"
-
-
-def grouped(rows: Sequence[TableRow], *names: str) -> list[list[TableRow]]:
-    """Rows that agree in some entries, together, in order of appearance."""
-    groups: dict[tuple[Any, ...], list[TableRow]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row)
-    return list(groups.values())
+    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no standard deviation"
 
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Each name once; the full network first."""
     return sorted(dict.fromkeys(names), key=lambda name: (not name.startswith("full network"), name))
-
-
-def cycle(values: Sequence[str]) -> Iterator[str]:
-    """The values over and over."""
-    while True:
-        yield from values

@@ -1,0 +1,1 @@
+"""Tables and figures: stored rows in, files out. Nothing is trained here."""

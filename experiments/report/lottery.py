@@ -1,0 +1,165 @@
+"""Tables and figures of lottery runs.
+
+A row is what ``done.json`` of a level says, with ``strategy``, ``k``, ``replicate`` and ``path``, and, where experiments
+differ in more than that, ``key`` (the experiment's) and ``varied``: as text, each hyperparameter in which the experiments
+of the command differ.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.report.lottery_figure import accuracy
+from experiments.report.tables import Row, Table, percent
+from experiments.report.writing import write_files
+from foundations.averages import average, standard_deviation
+from foundations.reporting import Reporter
+from foundations.store import Store
+
+FULL = "(full network)"
+COLUMNS = ("level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path")
+HAVE_A_COLUMN = {"pruning_strategy", "k", "levels", "density", "pruning_fraction", "replicate"}
+"""Hyperparameters that every table shows already."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The replicates of one subnetwork."""
+
+    strategy: str
+    k: str
+    level: int
+    density: float
+    values: tuple[float, ...]
+    paths: tuple[Path, ...]
+    varied: Mapping[str, str] = field(default_factory=dict)
+    """What tells the experiment from others of its strategy, k and density."""
+
+    @property
+    def mean(self) -> float:
+        """Over the replicates."""
+        return average(self.values) or 0.0
+
+    @property
+    def standard_deviation(self) -> float:
+        """Over the replicates (with n - 1); 0 for a single one."""
+        return standard_deviation(self.values) or 0.0
+
+    @property
+    def place(self) -> Path:
+        """The innermost directory that holds them all."""
+        return Path(os.path.commonpath(self.paths))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is the full network."""
+        return self.strategy == FULL
+
+
+def summarize(rows: Iterable[Row], value: str = "test_accuracy") -> list[Line]:
+    """One line for each experiment, level and density, in the order of their first rows."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        what = row.get("key"), row["strategy"], row["k"], row["level"], row["density"]
+        groups.setdefault(what, []).append(row)
+    return [
+        Line(
+            *what, values=tuple(row[value] for row in group), paths=tuple(Path(row["path"]) for row in group),
+            varied=dict(group[0].get("varied", {})),
+        )
+        for (_, *what), group in groups.items()
+    ]  # fmt: skip
+
+
+def full_network_once(rows: Iterable[Row]) -> list[Row]:
+    """The rows with the full networks first and once for each trunk and replicate: all strategies share their trunk.
+
+    A full network has of ``varied`` what all the experiments over its trunk agree in.
+    """
+    levels = list(rows)
+    shared: dict[tuple[str, int], list[Row]] = {}
+    for row in levels:
+        if row["level"] == 0:
+            shared.setdefault((trunk_of(row), row["replicate"]), []).append(row)
+    full = [
+        {**group[-1], "strategy": FULL, "k": "", "key": trunk, "varied": agreed(group)}
+        for (trunk, _), group in shared.items()
+    ]
+    return [*full, *(row for row in levels if row["level"])]
+
+
+def trunk_of(row: Row) -> str:
+    """The key of the trunk that a level 0 is; from its ``model``, a file in the trunk's directory."""
+    return Path(row.get("model", "")).parent.parent.name
+
+
+def agreed(rows: Sequence[Row]) -> dict[str, str]:
+    """The entries of ``varied`` that are the same in all rows."""
+    all_varied = [row.get("varied", {}) for row in rows]
+    return {
+        name: value for name, value in all_varied[0].items() if all(other.get(name) == value for other in all_varied)
+    }
+
+
+def varied_names(rows: Iterable[Row]) -> list[str]:
+    """The hyperparameters that need a column of their own: those that are not the same in all rows."""
+    all_varied = [row.get("varied", {}) for row in rows]
+    names = dict.fromkeys(name for varied in all_varied for name in varied if name not in HAVE_A_COLUMN)
+    return [name for name in names if len({varied.get(name, "") for varied in all_varied}) > 1]
+
+
+# For the terminal ----------------------------------------------------------------------------------------------
+
+
+def lottery_table(rows: Sequence[Row]) -> Table:
+    """One line for each subnetwork, with mean and standard deviation over the replicates."""
+    names, lines = varied_names(rows), summarize(full_network_once(rows))
+    headers = ["strategy", "k", *names, "level", "density", "test accuracy", "where"]
+    return Table(headers, [[*named(line, names), percent(line.values, count=True), str(line.place)] for line in lines])
+
+
+def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
+    """The same, with the outcome of a branch beside its level's accuracy (``level_accuracy``)."""
+    names = varied_names(rows)
+    levels, branched = summarize(rows, "level_accuracy"), summarize(rows, outcome)
+    what = f"{branch}: {outcome.replace('_', ' ')}"
+    return Table(
+        ["strategy", "k", *names, "level", "density", "test accuracy", what, "where"],
+        [
+            [*named(line, names), *(percent(one.values, count=True) for one in (level, line)), str(line.place)]
+            for level, line in zip(levels, branched, strict=True)
+        ],
+    )
+
+
+def named(line: Line, names: Sequence[str]) -> list[str]:
+    """The cells that say what a line is about."""
+    varied = [line.varied.get(name, "") for name in names]
+    return [line.strategy, line.k, *varied, str(line.level), f"{line.density:.2%}"]
+
+
+# Files ---------------------------------------------------------------------------------------------------------
+
+
+def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
+    """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
+
+    Full networks alone make no figure.
+    """
+    levels = list(rows)
+    names, once = varied_names(levels), full_network_once(levels)
+    lines = summarize(once)
+    runs = ([row["strategy"], row["k"], *(row.get("varied", {}).get(name, "") for name in names),
+             *(row[column] for column in COLUMNS)] for row in once)  # fmt: skip
+    table = ([line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density,
+              line.mean, line.standard_deviation, len(line.values)] for line in lines)  # fmt: skip
+    values = ("mean_test_accuracy", "std_test_accuracy", "replicates")
+    tables = {
+        "runs": (("strategy", "k", *names, *COLUMNS), runs),
+        "table": (("strategy", "k", *names, "level", "density", *values), table),
+    }
+    figures = {} if all(line.is_full for line in lines) else {"accuracy": lambda: accuracy(lines, names)}
+    if not write_files(Store(directory), tables, figures):
+        reporter.warn("No figure: matplotlib is not installed; pip install 'adsynflow[plot]'")

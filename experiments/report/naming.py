@@ -1,0 +1,85 @@
+"""What experiments are called beside each other: as much as tells them apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from foundations.desc import Desc
+from foundations.hparams import Hparams
+from foundations.steps import Step
+
+SPEAKING = ("model", "dataset", "optimizer")
+"""Hyperparameters whose values need no name beside them."""
+
+
+def distinct(described: Mapping[str, tuple[str, Desc]]) -> dict[str, str]:
+    """A name for each key.
+
+    Those that would have the same name say in which hyperparameters they differ: ``adsynflow, 10%, sgd``,
+    ``snip, 10%, lr = 0.01``. One that tells apart none that are still alike is left out.
+
+    Args:
+        described: by key, the name that would do if there were no others, and the descriptor.
+    """
+    namesakes: dict[str, list[str]] = {}
+    for key, (name, _) in described.items():
+        namesakes.setdefault(name, []).append(key)
+    named: dict[str, str] = {}
+    for name, keys in namesakes.items():
+        for key, marks in zip(keys, differences([described[key][1] for key in keys]), strict=True):
+            named[key] = ", ".join([name, *marks])
+    taken = list(named.values())  # numbers that differ in their last digits only may look alike
+    return {key: named[key] if taken.count(named[key]) == 1 else f"{named[key]} [{key[-4:]}]" for key in described}
+
+
+def differences(descs: Sequence[Desc]) -> list[list[str]]:
+    """For each descriptor what tells it from the others, such as ``["sgd", "lr = 0.01"]``."""
+    flat = [leaves(desc) for desc in descs]
+    names = list(dict.fromkeys(name for entries in flat for name in entries))
+    marks: list[list[str]] = [[] for _ in descs]
+    for name in sorted(names, key=lambda name: name not in SPEAKING):
+        more = [[*before, said(name, text(entries.get(name)))] for before, entries in zip(marks, flat, strict=True)]
+        if number_of(more) > number_of(marks):
+            marks = more
+    return marks
+
+
+def number_of(marks: Sequence[Sequence[str]]) -> int:
+    """How many of them differ."""
+    return len(set(map(tuple, marks)))
+
+
+def leaves(hparams: Hparams) -> dict[str, Any]:
+    """All hyperparameters by name, those of nested bundles too; of a strategy also its own name."""
+    found: dict[str, Any] = {}
+    for item in fields(hparams):
+        value = getattr(hparams, item.name)
+        if item.metadata.get("tagged"):
+            found[item.name] = None if value is None else value.name
+        if is_dataclass(value):
+            found |= leaves(value)  # type: ignore[arg-type]
+        elif not item.metadata.get("tagged"):
+            found[item.name] = value
+    return found
+
+
+def said(name: str, value: str) -> str:
+    """``lr = 0.1``; ``sgd`` for one that speaks for itself."""
+    return value if name in SPEAKING else f"{name} = {value}"
+
+
+def text(value: Any) -> str:
+    """A hyperparameter's value, for people."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.6g}"
+        case Step():
+            return value.short
+        case tuple():
+            return ",".join(map(text, value))
+        case _:
+            return str(value)

@@ -1,0 +1,156 @@
+"""The figures of an instability analysis, drawn from its rows with matplotlib."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from experiments.report.collect import BY_LEVEL, Rows
+from experiments.report.drawing import (
+    annotate,
+    averaged,
+    band,
+    density_axis,
+    how_many,
+    in_order,
+    labelled,
+    threshold_line,
+    treatments,
+)
+from experiments.report.interpolation_figure import interpolation
+from experiments.report.palette import COLOURS, DASHES, GREY, MARKERS, cycle, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEGEND_WIDTH = 115  # characters across a figure of 7.2 inches
+
+
+def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
+    """What draws each figure, by its file's name. Only drawing imports matplotlib."""
+    networks = in_order(row["network"] for row in rows.analyses)
+    makers: dict[str, Callable[[], Figure]] = {}
+    for network in networks:
+        own = [row for row in rows.lines if row["network"] == network]
+        suffix = "" if len(networks) == 1 else "_" + "_".join(re.findall(r"[\w.]+", network))
+        makers[f"interpolation{suffix}"] = partial(interpolation, own, network, rows.index)
+    makers[f"barrier_by_{rows.index.name}"] = partial(barrier_by_index, rows)
+    makers["barrier_against_gap"] = partial(barrier_against_gap, rows)
+    makers["accuracy"] = partial(accuracy, rows)
+    return makers
+
+
+def barrier_by_index(rows: Rows) -> "Figure":
+    """Error barrier against k, or against the density of the levels, with its standard deviation, on both splits."""
+    figure = new_figure(7.2, 3.4)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axis, split in zip(panels, ("test", "train"), strict=True):
+        draw_barriers(axis, rows, split)
+        threshold_line(axis, rows)
+        axis.set_title(f"{'test' if split == 'test' else 'training'} set")
+        if rows.index is BY_LEVEL:
+            density_axis(axis, {row["density"] for row in rows.analyses})
+        else:
+            axis.set_xlabel("k: start of the children (epochs)")
+    panels[0].set_ylim(bottom=0)  # after both are drawn: it ends the scaling of the shared axis
+    panels[0].set_ylabel("error barrier (percentage points)")
+    figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
+    figure.suptitle(how_many(rows), fontsize=8, color=GREY)
+    return figure
+
+
+def draw_barriers(axis: "Axes", rows: Rows, split: str) -> None:
+    """A curve for each network and treatment of BatchNorm."""
+    shown = treatments(rows.lines)
+    networks = in_order(row["network"] for row in rows.analyses)
+    for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
+        own = [row for row in rows.pairs if row["network"] == network]
+        for treatment in shown:
+            points = averaged(own, f"{split}_error_barrier_{treatment}", rows.index)
+            axis.errorbar(
+                [at for at, _, _ in points], [100 * value for _, value, _ in points],
+                yerr=[[100 * min(value, deviation) for _, value, deviation in points],  # none is below 0
+                      [100 * deviation for _, _, deviation in points]], linestyle=DASHES[treatment],
+                color=colour, marker=marker, markersize=4.5, capsize=2, elinewidth=0.9,
+                markerfacecolor=colour if treatment == "raw" else "white", clip_on=False, zorder=3,
+                label=labelled(network, treatment, shown),
+            )  # fmt: skip
+
+
+def legend_below(figure: "Figure", axis: "Axes") -> int:
+    """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
+    handles, labels = axis.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
+    columns = max(1, LEGEND_WIDTH // (5 + max(map(len, labels))))
+    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
+    return -(-len(labels) // columns)
+
+
+def barrier_against_gap(rows: Rows) -> "Figure":
+    """Error barrier against the accuracy that is missing to the full network, a point for each analysis."""
+    figure = new_figure(4.8, 3.8)
+    axis = figure.subplots()
+    marked = draw_points(axis, rows)
+    threshold_line(axis, rows)
+    axis.axvline(0, color=GREY, linewidth=0.8)
+    axis.margins(x=0.12, y=0.08)
+    axis.autoscale_view()
+    axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
+    for colour, points in marked:
+        annotate(axis, points, colour)
+    axis.set_xlabel("accuracy gap: full network minus children (percentage points)")
+    axis.set_ylabel("raw error barrier, test set (percentage points)")
+    figure.suptitle(f"beside the points: {rows.index.name}", fontsize=8, color=GREY)
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def draw_points(axis: "Axes", rows: Rows) -> list[tuple[str, list[tuple[float, float, str]]]]:
+    """The points of each network; its colour with (gap, barrier, mark) of each."""
+    marked: list[tuple[str, list[tuple[float, float, str]]]] = []
+    networks = in_order(row["network"] for row in rows.analyses)
+    for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
+        points = [
+            (100 * row["accuracy_gap"], 100 * row["test_error_barrier_raw"], rows.index.mark.format_map(row))
+            for row in rows.analyses
+            if row["network"] == network and row["test_error_barrier_raw"] is not None
+        ]
+        axis.plot(
+            [x for x, _, _ in points], [y for _, y, _ in points], color=colour, marker=marker, linestyle="none",
+            markersize=5.5, alpha=0.8, label=network, clip_on=False, zorder=3,
+        )  # fmt: skip
+        marked.append((colour, points))
+    return marked
+
+
+def accuracy(rows: Rows) -> "Figure":
+    """Test accuracy over training, a panel for each network: the children of each k or level and the full network."""
+    networks = in_order(row["network"] for row in rows.analyses)
+    figure = new_figure(1.2 + 3.1 * len(networks), 3.5)
+    panels = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
+    handles: dict[str, Any] = {}
+    for axis, network in zip(panels, networks, strict=True):
+        draw_trainings(axis, rows, network)
+        axis.set_title(network)
+        axis.set_xlabel("training (epochs)")
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    panels[0].set_ylabel("test accuracy (%)")
+    figure.legend(list(handles.values()), list(handles), loc="outside right center")
+    return figure
+
+
+def draw_trainings(axis: "Axes", rows: Rows, network: str) -> None:
+    """A band for the full network, and one for the children of each k or level."""
+    import matplotlib
+
+    trunks = {row["trunk"] for row in rows.analyses if row["network"] == network}
+    full = [row for row in rows.training if not row["child"] and row["trunk"] in trunks]
+    band(axis, full, "black", "full network, no branch", 1.6)
+    children, column = [row for row in rows.training if row["child"]], rows.index.column
+    starts = sorted({row[column] for row in children})
+    shades = matplotlib.colormaps["cividis"]
+    for place, start in enumerate(starts):
+        own = [row for row in children if row["network"] == network and row[column] == start]
+        shade = shades(0.92 * place / max(1, len(starts) - 1))  # by rank, since k's are often dense near 0
+        band(axis, own, shade, rows.index.children.format_map({column: start}), 1.1)

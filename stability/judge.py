@@ -1,0 +1,118 @@
+"""From what was measured between children to a verdict."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from foundations.averages import average, standard_deviation
+from foundations.steps import Step
+from stability.barrier import barrier, has_learned, is_stable
+from stability.desc import AnalysisHparams
+from stability.rows import BATCHNORM, SPLITS, Row
+from stability.verdict import Barriers, Child, Distances, Pair, Treatments, Verdict
+from training.data import DeviceData
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is analysed: a network at a step."""
+
+    k: Step
+    strategy: str
+    density: float
+    level: int | None = None
+    """In a lottery run."""
+
+
+def judge(
+    subject: Subject,
+    children: Sequence[Child],
+    distances: Sequence[Distances],
+    rows: Sequence[Row],
+    settings: AnalysisHparams,
+    full_network_accuracy: float,
+    chance: float,
+) -> Verdict:
+    """Barriers and their means over the pairs, and whether that is stable.
+
+    Args:
+        subject: what is analysed.
+        children: each child, by number.
+        distances: of every two.
+        rows: error and loss on the lines between them, at all alphas in ascending order.
+        settings: how they were compared.
+        full_network_accuracy: on the test set.
+        chance: the test error of guessing, see ``chance_error``.
+    """
+    pairs = [with_barriers(pair, rows) for pair in distances]
+    errors = {split: child_values(rows, split, "error", settings.children) for split in SPLITS}
+    error_barrier = over_pairs([pair.error_barrier for pair in pairs], average)
+    learned = has_learned(errors["test"], chance)
+    accuracy = 1 - sum(errors["test"]) / settings.children
+    return Verdict(
+        k=subject.k,
+        strategy=subject.strategy,
+        level=subject.level,
+        density=subject.density,
+        threshold=settings.threshold,
+        stable=is_stable(error_barrier.test.raw, settings.threshold, learned),
+        learned=learned,
+        child_error=errors,
+        child_loss={split: child_values(rows, split, "loss", settings.children) for split in SPLITS},
+        error_barrier=error_barrier,
+        loss_barrier=over_pairs([pair.loss_barrier for pair in pairs], average),
+        error_barrier_deviation=over_pairs([pair.error_barrier for pair in pairs], standard_deviation),
+        loss_barrier_deviation=over_pairs([pair.loss_barrier for pair in pairs], standard_deviation),
+        full_network_accuracy=full_network_accuracy,
+        child_accuracy=accuracy,
+        accuracy_gap=full_network_accuracy - accuracy,
+        analysis=settings,
+        examples={
+            **{split: next(row.examples for row in rows if row.split == split) for split in SPLITS},
+            "batchnorm": max(row.batchnorm_examples for row in rows),
+        },
+        children=children,
+        pairs=pairs,
+    )
+
+
+def with_barriers(pair: Distances, rows: Sequence[Row]) -> Pair:
+    """The pair with the barriers on the line between its children."""
+    own = [row for row in rows if (row.first_child, row.second_child) == pair.children]
+    return Pair(**vars(pair), error_barrier=barriers(own, "error"), loss_barrier=barriers(own, "loss"))
+
+
+def barriers(rows: Sequence[Row], what: str) -> Barriers:
+    """The barrier of ``error`` or ``loss`` on one line, by split and treatment."""
+    return by_split_and_treatment(
+        lambda split, treatment: barrier(
+            [getattr(row, what) for row in rows if (row.split, row.batchnorm) == (split, treatment)]
+        )
+    )
+
+
+def over_pairs(pairs: Sequence[Barriers], how: Callable[[list[float | None]], float | None]) -> Barriers:
+    """One number over all pairs for each split and treatment."""
+    return by_split_and_treatment(lambda split, treatment: how([pair.at(split, treatment) for pair in pairs]))
+
+
+def by_split_and_treatment(number: Callable[[str, str], float | None]) -> Barriers:
+    """The four numbers that a function of split and treatment gives."""
+    return Barriers(
+        **{split: Treatments(**{treatment: number(split, treatment) for treatment in BATCHNORM}) for split in SPLITS}
+    )
+
+
+def child_values(rows: Sequence[Row], split: str, what: str, children: int) -> list[Any]:
+    """The raw error or loss of each child: the ends of the lines."""
+    values = {}
+    for row in rows:
+        if row.split == split and row.batchnorm == "raw" and row.alpha in (0, 1):
+            values[row.second_child if row.alpha else row.first_child] = getattr(row, what)
+    return [values[number] for number in range(1, children + 1)]
+
+
+def chance_error(data: DeviceData) -> float:
+    """The test error of always answering with the most frequent class."""
+    labels = data.dataset.test.labels
+    return 1 - int(labels.bincount().max()) / len(labels)

@@ -1,0 +1,201 @@
+"""instability.json: what an instability analysis found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from foundations import files
+from foundations.errors import UsageError
+from foundations.steps import Step
+from foundations.store import Store
+from stability.desc import AnalysisHparams
+
+T = TypeVar("T")
+Number = float | None
+"""None stands for what is not finite, since JSON has no number for it."""
+
+ON_DISK = {
+    "error_barrier_deviation": "error_barrier_spread",
+    "loss_barrier_deviation": "loss_barrier_spread",
+}
+"""Keys of the file that are not the names of their fields."""
+
+
+@dataclass(frozen=True)
+class Treatments:
+    """A number for each treatment of BatchNorm's statistics (see ``rows.Row``)."""
+
+    raw: Number
+    recalculated: Number
+
+
+@dataclass(frozen=True)
+class Barriers:
+    """A number for each split and treatment."""
+
+    test: Treatments
+    train: Treatments
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> "Barriers":
+        """The inverse of ``dataclasses.asdict``."""
+        return cls(**{split: build(Treatments, entries[split]) for split in ("test", "train")})
+
+    def at(self, split: str, treatment: str) -> Number:
+        """One of the four."""
+        number: Number = getattr(getattr(self, split), treatment)
+        return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A child as it was trained, and how far it has come."""
+
+    child: int
+    """Its number, from 1 on."""
+    lr: float
+    weight_decay: float
+    l2_from_start: Number
+    """L2 distance of its parameters from the state that it started from."""
+    angular_from_start: Number
+    """The angle between them, in radians."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distances:
+    """How far two children are apart; see ``stability.distances``."""
+
+    children: tuple[int, int]
+    l2: Number
+    angular: Number
+    """In radians."""
+    disagreement: float
+    classification_difference: float
+    layer_l2: Mapping[str, Number]
+    """The L2 distance by parameter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Distances):
+    """Two children and the barriers between them."""
+
+    error_barrier: Barriers
+    loss_barrier: Barriers
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> "Pair":
+        """From an entry of ``pairs``."""
+        barriers = {name: Barriers.from_dict(entries[name]) for name in ("error_barrier", "loss_barrier")}
+        return build(cls, {**entries, "children": tuple(entries["children"]), **barriers})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Is a network stable to SGD noise, and by how much? Errors and accuracies are fractions of 1, losses in nats.
+
+    A field that is added later has a default, which means what was done before it was there.
+    """
+
+    k: Step
+    strategy: str
+    """``none`` for the full network."""
+    level: int | None = None
+    """In a lottery run."""
+    density: float
+    """Of the prunable weights that are not in ignored layers."""
+    threshold: float
+    stable: bool
+    learned: bool
+    """Whether every child is well below chance level."""
+    child_error: Mapping[str, Sequence[float]]
+    """By split, each child's."""
+    child_loss: Mapping[str, Sequence[Number]]
+    error_barrier: Barriers
+    """Means over the pairs."""
+    loss_barrier: Barriers
+    error_barrier_deviation: Barriers
+    """Standard deviations over the pairs; None for a single pair."""
+    loss_barrier_deviation: Barriers
+    full_network_accuracy: float
+    child_accuracy: float
+    """Mean over the children, on the test set."""
+    accuracy_gap: float
+    """Full network minus children."""
+    analysis: AnalysisHparams
+    """The settings that it answers."""
+    examples: Mapping[str, int]
+    """Images measured on: ``test``, ``train``, and ``batchnorm`` for recalculating statistics (0: none)."""
+    children: Sequence[Child]
+    pairs: Sequence[Pair]
+
+    @property
+    def test_barrier(self) -> Number:
+        """What the verdict goes by: the mean raw error barrier on the test set."""
+        return self.error_barrier.test.raw
+
+    @property
+    def text(self) -> str:
+        """``stable``, ``unstable``, or why two useless networks do not count."""
+        if self.stable:
+            return "stable"
+        return "unstable" if self.learned else "unstable (at chance level)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``instability.json``."""
+        entries = {ON_DISK.get(name, name): value for name, value in asdict(self).items()}
+        if self.level is None:
+            del entries["level"]
+        return entries
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> "Verdict":
+        """The inverse of :meth:`to_dict`; entries of newer programs are left aside."""
+        known = {item.name: entries[key] for item in fields(cls) if (key := ON_DISK.get(item.name, item.name)) in entries}
+        barriers = ("error_barrier", "loss_barrier", *ON_DISK)
+        return cls(
+            **{
+                **known,
+                **{name: Barriers.from_dict(known[name]) for name in barriers},
+                "k": Step(known["k"]),
+                "analysis": AnalysisHparams.from_dict(known["analysis"]),
+                "children": [build(Child, entry) for entry in known["children"]],
+                "pairs": [Pair.from_dict(entry) for entry in known["pairs"]],
+            }
+        )
+
+
+def build(cls: type[T], entries: Mapping[str, Any]) -> T:
+    """A dataclass from the entries that are its fields."""
+    return cls(**{item.name: entries[item.name] for item in fields(cls) if item.name in entries})  # type: ignore[arg-type]
+
+
+# On disk -----------------------------------------------------------------------------------------------------------
+
+
+def read_verdict(here: Store) -> Verdict:
+    """The verdict of the analysis in ``here``.
+
+    Raises:
+        UsageError: there is none, or its file is damaged.
+    """
+    entries = here.read_json(files.INSTABILITY)
+    try:
+        return Verdict.from_dict(entries)
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        raise UsageError(
+            f"{here / files.INSTABILITY} is damaged ({type(error).__name__}: {error}).\n"
+            "Delete this file and run the same command again: what it held is computed anew."
+        ) from error
+
+
+def write_verdict(here: Store, verdict: Verdict) -> None:
+    """Writes ``instability.json``."""
+    here.write_json(files.INSTABILITY, verdict.to_dict())
+
+
+def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:
+    """The verdict that lies in ``here``, if there is one and it answers just these settings."""
+    if not here.has(files.INSTABILITY):
+        return None
+    verdict = read_verdict(here)
+    return verdict if verdict.analysis == settings else None
