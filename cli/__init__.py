@@ -7,14 +7,15 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cli.parent import end_with_parent
 from foundations.errors import UsageError, near_misses
+from foundations.watchdog import end_with_parent
 
 COMMANDS: Mapping[str, str] = {
     "train": "train the full network",
     "lottery": "train to k, prune, train the subnetwork on; level by level",
     "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
     "stability": "from which step on is a network stable to SGD noise?",
+    "task": "one part of an experiment, described by JSON; what engines start",
 }
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130

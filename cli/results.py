@@ -1,50 +1,45 @@
-"""From the runs of a command to the tables at its end."""
+"""From finished experiments to the tables at the end of a command, and the reports that are written beside them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from cli.terminal import print_table
-from experiments.report.lottery import branch_table, lottery_table, write_report
+from experiments.experiment import Experiment
+from experiments.report.lottery import lottery_table, write_report
 from experiments.report.places import directory_for
+from experiments.report.stability import Analysed, report_stability, stability_table
+from experiments.report.tables import Table
+from experiments.stability import Stability
 from foundations.context import Context
-from foundations.errors import UsageError
-
-Rows = list[dict[str, Any]]
 
 
-def run_each(jobs: Iterable[tuple[str, Callable[[], Rows]]], show: Callable[[Rows], None]) -> None:
-    """Runs named jobs one after the other and shows the rows of them all.
-
-    Raises:
-        UsageError: at the end, if any of them failed: one that fails does not cost the others.
-    """
-    rows: Rows = []
-    failures: list[str] = []
-    for name, job in jobs:
-        try:
-            rows += job()
-        except UsageError as error:
-            failures.append(f"{name}: {error}")
-    if rows:
-        show(rows)
-    if failures:
-        raise UsageError("\n".join(failures))
+def print_rows(table: Table) -> None:
+    """A table with at least one line."""
+    if table.cells:
+        print_table(table.headers, table.cells)
 
 
-def show_lottery(rows: Rows) -> None:
-    """One line for each subnetwork, with mean and standard deviation over the replicates."""
-    table = lottery_table(rows)
-    print_table(table.headers, table.cells)
+def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
+    """One line for each subnetwork; of several experiments also table and figure as files."""
+    rows: list[dict[str, Any]] = [row for one in experiments for row in one.rows()]
+    if not rows:
+        return
+    print_rows(lottery_table(rows))
+    if len(experiments) > 1:
+        directory = directory_for("lottery", [row["path"] for row in rows], context.root)
+        write_report(rows, directory, context.reporter)
+        context.reporter.say(f"Table and figure: {directory}")
 
 
-def show_branch(rows: Rows, branch: str, outcome: str) -> None:
-    """The same, with the outcome of a branch beside its level's accuracy."""
-    table = branch_table(rows, branch, outcome)
-    print_table(table.headers, table.cells)
-
-
-def report(rows: Rows, context: Context) -> None:
-    """Writes table and figure of several experiments, and says where."""
-    directory = directory_for("lottery", [row["path"] for row in rows], context.root)
-    write_report(rows, directory, context.reporter)
-    context.reporter.say(f"Table and figure: {directory}")
+def show_stability(experiments: Sequence[Experiment], context: Context, *, report: bool) -> None:
+    """A line for each network and k, replicates together, and the smallest k found stable; tables and figures."""
+    done = [one for one in experiments if isinstance(one, Stability) and one.runner.done]
+    if not done:
+        return
+    table, smallest = stability_table(
+        Analysed(one.desc, one.runner.trunk.iteration(one.k), one.runner.here.path, one.runner.result()) for one in done
+    )
+    print_rows(table)
+    print(*smallest, sep="\n")
+    if report:
+        report_stability([one.store for one in done], context)

@@ -1,6 +1,7 @@
 """Lists of values become experiments, each once; together they are planned and run."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING, Any, overload
 from experiments.defaults import NONE, Section, Selection, Values, flags_of, inapplicable, refuse_unknown, select
 from experiments.engines import Failed
 from experiments.experiment import Experiment, Row, experiments, plain
-from experiments.kinds import FRAMEWORK, IN_NO_KEY, field_types, is_list
+from experiments.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.plan import Plan, make_plan
 from experiments.search import Search
 from experiments.stable_k import criteria
+from experiments.tasks import Task
 from foundations.errors import UsageError
 from foundations.steps import Step
 
@@ -89,15 +91,13 @@ class Grid(Sequence[Experiment]):
             Failed: tasks that could not be done, at the end of all that could.
         """
         self.prepare()
-        for search in self.searches:
-            if search.answer is None:
-                search.run()
-        found = self.experiments
-        for experiment in found:
+        failures = [failure for search in self.searches for failure in search.run()]
+        for experiment in self.experiments:
             experiment.check()
             if experiment.done:
                 self.session.context.reporter.say(experiment.done_before())
-        if failures := self.session.run(self.plan()):
+        failures += self.session.run(self.plan())
+        if failures:
             raise Failed(failures)
         return self
 
@@ -112,6 +112,20 @@ class Grid(Sequence[Experiment]):
     def plan(self) -> Plan:
         """The tasks that are left, each once, however many experiments share them."""
         return make_plan((task for one in self.experiments for task in one.tasks()), self.session)
+
+    def owners(self) -> Counter[Task]:
+        """For how many of the experiments each task is, whether it is done or not."""
+        owners: Counter[Task] = Counter()
+        for experiment in self.experiments:
+            needed: dict[Task, None] = {}
+            waiting = list(experiment.tasks())
+            while waiting:
+                task = waiting.pop()
+                if task not in needed:
+                    needed[task] = None
+                    waiting += task.needs()
+            owners.update(needed)
+        return owners
 
     @property
     def done(self) -> bool:
@@ -142,8 +156,7 @@ class Choice:
 
     def refuse(self, name: str) -> None:
         """Raises ``UsageError`` for a flag that applies to none of the experiments."""
-        exists = name in field_types()
-        if exists and self.kind.prunes and self.selection.strategy is None:
+        if name in all_flags() and self.kind.prunes and self.selection.strategy is None:
             raise UsageError(
                 f"--{name}={text(self.given[name])}: does not apply to --pruning_strategy={NONE}, which is the full network"
             )
@@ -152,8 +165,8 @@ class Choice:
 
 def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One mapping of single values for each combination of the lists among ``flags``."""
-    types = field_types()
-    choices = {name: alternatives(name, value, types.get(name)) for name, value in flags.items()}
+    known = all_flags()
+    choices = {name: alternatives(name, value, name in known and holds_several(known[name][1])) for name, value in flags.items()}
     for name, values in choices.items():
         if name in IN_NO_KEY and len(values) > 1:
             raise UsageError(f"--{name}={text(values)}: expected one value, since it is in no run's key")
@@ -164,13 +177,13 @@ def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def alternatives(name: str, value: Any, hint: Any) -> list[Any]:
+def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     """The values that a flag was given, each once: one, or those of a list.
 
     Of a flag that is a list itself, a list of lists gives the alternatives, and a single value is a list of one.
     """
     several = isinstance(value, Iterable) and not isinstance(value, (str, Mapping))
-    if not is_list(hint):
+    if not is_list:
         found = list(dict.fromkeys(value)) if several else [value]
     elif not several:
         found = [(value,)]

@@ -1,6 +1,6 @@
 """What there is: the kinds of experiment, and the classes whose fields are flags of the framework."""
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any, get_origin, get_type_hints
 
 from experiments import lottery, stability  # noqa: F401  they register themselves
@@ -28,17 +28,17 @@ IN_NO_KEY = {"allow_collapse", "report", "child", "max_k", "to", *(item.name for
 """Flags that choose a part of an experiment, or how it is looked at. They take one value, for all experiments."""
 
 
-def field_types() -> dict[str, Any]:
-    """The type of every flag that there is, by its name."""
+def all_flags(*more: type[Hparams]) -> "dict[str, tuple[Field[Any], Any]]":
+    """Field and type of every flag that there is, by its name; with those of ``more`` classes."""
     methods = [registry.get(name) for registry in (strategies, branches) for name in registry]
     return {
-        item.name: hints[item.name]
-        for cls in (*methods, *FRAMEWORK)
+        item.name: (item, hints[item.name])
+        for cls in (*methods, *FRAMEWORK, *more)
         for hints in (get_type_hints(cls),)
         for item in fields(cls)
     }
 
 
-def is_list(hint: Any) -> bool:
+def holds_several(hint: Any) -> bool:
     """Whether a flag of this type holds several values itself."""
     return get_origin(hint) is tuple or any(get_origin(part) is tuple for part in getattr(hint, "__args__", ()))

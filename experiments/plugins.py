@@ -8,18 +8,30 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from experiments.defaults import Section, flags_of
+from experiments.kinds import OF_STABILITY, SHARED
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
+from lottery.branch import branches
+from pruning import strategies
 
 GROUP = "adsynflow.plugins"
 
 
-def load_plugins(asked_for: Iterable[str], reporter: Reporter) -> None:
+def load_plugins(asked_for: Iterable[str], reporter: Reporter, reserved: Iterable[str] = ()) -> None:
     """Imports the plug-ins asked for, and the installed ones that announce themselves by an entry point.
 
     One that was asked for and fails raises ``UsageError`` with its name and error; an installed one that fails is
     only warned of, since the command may not need it.
+
+    Args:
+        asked_for: files and modules.
+        reporter: is warned.
+        reserved: names of flags, beside the framework's, that no field of theirs may have.
     """
+    shared, of_stability = (flags_of(Section("", cls) for cls in some) for some in (SHARED, OF_STABILITY))
+    strategies.reserve([*shared, *of_stability, *reserved])
+    branches.reserve([*shared, *reserved])
     for plugin in asked_for:
         try:
             import_plugin(plugin)

@@ -1,10 +1,10 @@
 """An experiment whose k a criterion is to find first."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from experiments.engines import Failed
+from experiments.engines import Failed, Failure
 from experiments.stable_k import Answer, Question, criteria
 from foundations.errors import UsageError
 from foundations.steps import Step
@@ -36,15 +36,27 @@ class Search:
     max_k: Step | None
     answer: Answer | None = field(default=None, init=False)
 
-    def run(self) -> Answer:
-        """Computes what the criterion asks for; the answer, which is also kept.
-
-        Raises:
-            Failed: an analysis could not be completed.
-        """
+    def run(self) -> list[Failure]:
+        """Computes what the criterion asks for and keeps its answer, once; the tasks that failed on the way."""
+        if self.answer is not None:
+            return []
         question = Question(self.analysis, complete, self.max_k, self.session.context.reporter)
-        self.answer = criteria.get(self.criterion)(question)
-        return self.answer
+        try:
+            self.answer = criteria.get(self.criterion)(question)
+        except Failed as failed:
+            self.answer = Answer(None)
+            return failed.failures
+        return []
+
+    @property
+    def found(self) -> bool:
+        """Whether there is such a k."""
+        return self.answer is not None and self.answer.k is not None
+
+    @property
+    def analyses(self) -> "Sequence[Stability]":
+        """The analyses that the answer rests on."""
+        return () if self.answer is None else self.answer.analyses
 
     @property
     def experiments(self) -> "list[Experiment]":
@@ -52,7 +64,7 @@ class Search:
         if self.answer is None:
             raise UsageError(f"--k={self.criterion}: the run's directory depends on the k that is found; give that k")
         if self.experiment is None:
-            return list(self.answer.analyses)
+            return list(self.analyses)
         return [] if self.answer.k is None else [self.experiment(self.answer.k)]
 
 

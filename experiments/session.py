@@ -18,10 +18,13 @@ from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from foundations.context import Context
+from foundations.desc import Desc
+from foundations.environment import verify_data
 from foundations.errors import UsageError
 from foundations.memory import keep_freed_memory
 from foundations.reporting import Reporter
 from foundations.steps import Step
+from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 from stability.start import read_checkpoint
@@ -31,6 +34,7 @@ from training.trunk import Trunk
 
 if TYPE_CHECKING:
     from experiments.engines import Failure
+    from experiments.experiment import Experiment
     from experiments.plan import Plan
 
 T = TypeVar("T")
@@ -190,6 +194,17 @@ class Session:
         if key not in self._runners:
             self._runners[key] = make()
         return self._runners[key]
+
+    def check(self, store: Store, desc: Desc) -> None:
+        """Raises ``UsageError`` if a run was computed on other data, or with other versions of its plug-ins."""
+        train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
+        verify_data(store, self.data(train.data).fingerprint)
+
+    def check_part(self, places: Sequence[Path], branch: object) -> None:
+        """The same for the directories of a branch."""
+
+    def put_aside(self, experiment: "Experiment") -> None:
+        """Renames the directories of an experiment, if there are any, so that it is computed anew."""
 
     # For other processes -------------------------------------------------------------------------------------
 

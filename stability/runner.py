@@ -85,6 +85,11 @@ class StabilityRunner:
                     self._find_mask()
         return Mask.load(self.here / files.MASK)
 
+    @property
+    def full_network_done(self) -> bool:
+        """Whether the full network is trained to the end."""
+        return self.start.full_network_done(self.k)
+
     def full_network(self) -> dict[str, Any]:
         """Losses and accuracies of the full network, trained to the end; trains it if need be."""
         return self.start.full_network(self.k)

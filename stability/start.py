@@ -29,6 +29,9 @@ class Start(Protocol):
     def state_at(self, k: Step) -> TrainState:
         """The full network's state at ``k``."""
 
+    def full_network_done(self, k: Step) -> bool:
+        """Whether the full network is trained to the end."""
+
     def full_network(self, k: Step) -> dict[str, Any]:
         """Losses and accuracies of the full network, trained to the end; trains it if need be."""
 
@@ -44,6 +47,9 @@ class TrunkStart:
 
     def state_at(self, k: Step) -> TrainState:
         return self.trunk.state_at(k)
+
+    def full_network_done(self, k: Step) -> bool:
+        return self.trunk.store.done
 
     def full_network(self, k: Step) -> dict[str, Any]:
         return self.trunk.finish()
@@ -71,10 +77,15 @@ class CheckpointStart:
         state.iteration = self.trunk.iteration(k)
         return state
 
+    def full_network_done(self, k: Step) -> bool:
+        return self._store(k).done
+
     def full_network(self, k: Step) -> dict[str, Any]:
         here = self._store(k)
         if not here.done:
-            reporter = self.trunk.context.reporter
+            context, full = self.trunk.context, self._full_desc()
+            reporter = context.reporter
+            begin(store_of(full, self.trunk.seeds.replicate, context), full, context, self.trunk.data.fingerprint)
             with here.lock(reporter):
                 train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, reporter)
         return here.result()
@@ -87,10 +98,11 @@ class CheckpointStart:
         return state.model
 
     def _store(self, k: Step) -> Store:
-        full = replace(self.desc, strategy=None, pruning=None, perturb_hyperparameters=0.0, reset_optimizer=False)
-        run = store_of(full, self.trunk.seeds.replicate, self.trunk.context)
-        begin(run, full, self.trunk.context, self.trunk.data.fingerprint)
+        run = store_of(self._full_desc(), self.trunk.seeds.replicate, self.trunk.context)
         return run.sub(files.analysis(k)).sub("full_network")
+
+    def _full_desc(self) -> StabilityDesc:
+        return replace(self.desc, strategy=None, pruning=None, perturb_hyperparameters=0.0, reset_optimizer=False)
 
 
 def start_of(desc: StabilityDesc, trunk: Trunk, checkpoint: Mapping[str, Tensor] | None) -> Start:

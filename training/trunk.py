@@ -45,12 +45,14 @@ class Trunk:
         model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
         return TrainState.fresh(model, self.desc.training, Noise(self.seeds), self.data.device)
 
-    def state_at(self, step: Step) -> TrainState:
-        """The state at ``step``, from disk or trained to.
+    def has(self, step: Step) -> bool:
+        return self._saved(self.iteration(step))
 
-        Raises:
-            UsageError: if the trunk was trained on other data of the same name.
-        """
+    def state_at(self, step: Step) -> TrainState:
+        self.reach(step)
+        return self._load(self.iteration(step))
+
+    def reach(self, step: Step) -> None:
         verify_data(self.store, self.data.fingerprint)
         iteration = self.iteration(step)
         if not self._saved(iteration):
@@ -61,7 +63,6 @@ class Trunk:
             say = self.context.reporter.say
             say(f"Trunk {self.desc.key}: read at {self._name(iteration)}; no step of it is trained again")
         self._read.add(iteration)
-        return self._load(iteration)
 
     def finish(self) -> dict[str, Any]:
         """Trains to the end if need be; the final losses and accuracies."""

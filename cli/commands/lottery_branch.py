@@ -1,20 +1,17 @@
 """``lottery_branch``: levels of a lottery run, trained again with one thing changed."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
-from cli.commands import lottery
-from cli.commands.lottery import Experiment, experiments
-from cli.flags import Section
-from cli.results import run_each, show_branch
-from cli.running import DataCache, parse_runs
-from cli.selection import Selection, choose
-from cli.single_runs import complete_in_processes
-from cli.terminal import make_reporter
+from cli.command_line import plugins_in, read_command
+from cli.results import print_rows
+from cli.running import run_experiments
+from experiments.grid import Grid
+from experiments.lottery import LotteryBranch
+from experiments.plugins import load_plugins
+from experiments.progress import make_reporter
 from experiments.report.branches import report_branch
-from foundations.store import Store
-from lottery.branch import Branch, BranchRunner, branches
+from experiments.report.lottery import branch_table
+from lottery.branch import branches
 
 USAGE = "python main.py lottery_branch <branch> --flag=value ..."
 
@@ -22,57 +19,22 @@ USAGE = "python main.py lottery_branch <branch> --flag=value ..."
 def run(argv: Sequence[str]) -> int:
     """Runs a branch of each experiment asked for and prints one table; without a branch, lists them."""
     if not argv or argv[0].startswith("-"):
-        choose(argv, make_reporter(quiet=False))  # imports plug-ins, which may bring branches
+        load_plugins(plugins_in(argv), make_reporter(quiet=False))  # which may bring branches
         print(overview())
         return 0
     name, *flags = argv
-
-    def sections(selection: Selection) -> list[Section]:
-        return [selection.method_section("branch", branches.get(name)), *lottery.sections(selection)]
-
-    summary = "Trains levels of a lottery run again with one thing changed; the levels come first if they are missing."
-    parsed = parse_runs(f"lottery_branch {name}", summary, flags, sections, prunes=True)
-    asked_for = experiments(parsed, ["lottery_branch", name], flags)
-    if not asked_for:
-        return 0
-    branch: Branch = parsed[0].build(branches.get(name))
-    if any(experiment.options.display_output_location for experiment in asked_for):
-        for one in asked_for:
-            print(*(one.store / f"level_{level}" / branch.key for level in one.lottery.levels), sep="\n")
-        return 0
-    cache = DataCache()
-    runners = [BranchRunner(one.runner(cache), branch) for one in asked_for]
-    singles = [
-        one.single(runner.lottery, runner.run, partial(done, runner))
-        for one, runner in zip(asked_for, runners, strict=True)
-    ]
-    finishes = complete_in_processes(singles, asked_for[0].options, asked_for[0].context.reporter)
-    work = zip(asked_for, runners, finishes, strict=True)
-
-    def show(rows: list[dict[str, Any]]) -> None:
-        show_branch(rows, name, branch.outcome)
-        report_branch([one.store for one in asked_for], branch, asked_for[0].context)
-
-    run_each([(one.label, partial(results, one, runner, finish)) for one, runner, finish in work], show)
-    return 0
+    line = read_command("lottery_branch", flags, name)
+    return 0 if line is None else run_experiments(line, show, name)
 
 
-def done(runner: BranchRunner, store: Store) -> bool:
-    """Whether all levels and their branches are trained."""
-    return runner.lottery.done(store) and all(runner.branch.done(runner.here(level)) for level in runner.levels(store))
-
-
-def results(experiment: Experiment, runner: BranchRunner, finish: Callable[[], None]) -> list[dict[str, Any]]:
-    """Brings an experiment's branch to its end; a row for each level, with the level's own accuracy beside."""
-    finish()
-    store = experiment.store
-    return [
-        {
-            **experiment.row(runner.here(level).result(), runner.here(level)),
-            "level_accuracy": level.here.result()["test_accuracy"],
-        }
-        for level in runner.levels(store)
-    ]
+def show(grid: Grid) -> None:
+    """A line for each level, its own accuracy beside the branch's, and the branch's report."""
+    runs = [one for one in grid if isinstance(one, LotteryBranch)]
+    branch = runs[0].branch
+    rows = [row for one in runs for row in one.rows()]
+    if rows:
+        print_rows(branch_table(rows, branch.name, branch.outcome))
+        report_branch([one.store for one in runs], branch, grid.session.context)
 
 
 def overview() -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from experiments.engines.in_process import run
+from experiments.engines.registry import Failure
 from experiments.plan import make_plan
 from experiments.session import Session
 from experiments.tasks import from_json
@@ -27,7 +28,7 @@ class LineReporter(Reporter):
         send(self.out, {"warning": text})
 
 
-def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) -> int:
+def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) -> list[Failure]:
     """Does the tasks that come in.
 
     Args:
@@ -36,9 +37,9 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
         session: for tasks that come without one.
 
     Returns:
-        The number of tasks that failed.
+        What failed.
     """
-    failed = 0
+    failed: list[Failure] = []
     for line in lines:
         if not line.strip():
             continue
@@ -49,7 +50,7 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
             raise UsageError('The first task comes with an entry "session": where and how tasks are done')
         task = from_json(message["task"])
         failures = run(make_plan([task], session), session)
-        failed += bool(failures)
+        failed += failures
         if not failures:
             send(out, {"ended": "done", "task": task.label})
             continue

@@ -1,0 +1,122 @@
+"""From a command line to typed values. Nothing below reads or makes command lines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from cli.flags import add_flag, make_parser, parse_flag, parse_value
+from cli.options import CommandOptions
+from experiments.defaults import Section, refuse_unknown
+from experiments.experiment import experiments
+from experiments.grid import Choice, Grid, combinations
+from experiments.kinds import all_flags
+from experiments.options import SessionOptions
+from experiments.plugins import load_plugins
+from experiments.progress import make_reporter
+from experiments.session import Session, directories_from_environment
+from foundations.errors import UsageError
+
+OF_SESSION = {item.name for item in fields(SessionOptions)}
+OF_COMMAND = {item.name for item in fields(CommandOptions)}
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What a command line says.
+
+    Args:
+        command: with the branch, if it has one; then the flags as they were given.
+        options: what is to be done.
+        session: options of the session, as typed values.
+        flags: flags of the experiments, as typed values or lists of them.
+    """
+
+    command: Sequence[str]
+    options: CommandOptions
+    session: Mapping[str, Any]
+    flags: Mapping[str, Any]
+
+    def make_session(self) -> Session:
+        """The session that it asks for."""
+        return Session(**self.session, command=self.command)
+
+    def grid(self, branch: str | None = None) -> Grid:
+        """The experiments that it asks for."""
+        return Grid.of(self.make_session(), self.command[0], self.flags, branch)
+
+
+def read_command(command: str, argv: Sequence[str], branch: str | None = None) -> CommandLine | None:
+    """What ``argv`` says, plug-ins imported; None if it asks for help, which is printed.
+
+    Raises:
+        UsageError: a flag that does not exist, or a value that does not fit its type.
+    """
+    load_plugins(plugins_in(argv), make_reporter(quiet=False), OF_COMMAND)
+    known = all_flags(CommandOptions)
+    texts, unknown = split(argv, known)
+    asks_for_help = texts.pop("help", False)
+    values = {name: typed(name, given, *known[name]) for name, given in texts.items()}
+    own = {name: value for name, value in values.items() if name not in OF_SESSION | OF_COMMAND}
+    if asks_for_help or unknown:
+        sections = sections_for(command, own, branch)
+        for token in unknown:
+            refuse(token, sections)
+        name = f"{command} {branch}" if branch else command
+        print(make_parser(f"python main.py {name}", experiments.get(command).summary, sections).format_help())
+        return None
+    options = CommandOptions(**{name: values[name] for name in values if name in OF_COMMAND})
+    session = {name: values[name] for name in values if name in OF_SESSION}
+    return CommandLine([command, *([branch] if branch else []), *argv], options, session, own)
+
+
+def read_session(argv: Sequence[str]) -> Session:
+    """The session that flags of ``SessionOptions`` alone describe."""
+    known = all_flags()
+    texts, unknown = split(argv, known)
+    for name in [*texts, *(token.removeprefix("--").partition("=")[0] for token in unknown)]:
+        if name not in OF_SESSION:
+            refuse_unknown(name, OF_SESSION, {})
+    return Session(**{name: typed(name, given, *known[name]) for name, given in texts.items()})
+
+
+def plugins_in(argv: Sequence[str]) -> tuple[str, ...]:
+    """The plug-ins among the flags, which bring flags of their own."""
+    parser = make_parser("", "", [])
+    add_flag(parser, "plugin", str, repeatable=True)
+    return tuple(getattr(parser.parse_known_args(list(argv))[0], "plugin", ()))
+
+
+def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The text of each flag (a flag that is given twice has the last value), and what is no flag of any command."""
+    parser = make_parser("", "", [])
+    for name, (item, hint) in known.items():
+        add_flag(parser, name, hint, repeatable=bool(item.metadata.get("repeatable")))
+    given, unknown = parser.parse_known_args(list(argv))
+    return dict(vars(given)), unknown
+
+
+def typed(name: str, given: Any, item: Any, hint: Any) -> Any:
+    """The value of a flag; a list of values if its text lists several. Options of the session and command are single."""
+    if isinstance(given, list):
+        return tuple(given)
+    if name in OF_SESSION | OF_COMMAND:
+        return parse_value(name, given, hint)
+    values = parse_flag(name, given, hint, item.metadata.get("words", ()))
+    return values[0] if len(values) == 1 else values
+
+
+def sections_for(command: str, flags: Mapping[str, Any], branch: str | None) -> list[Section]:
+    """The flags that apply to the first of the experiments that are asked for."""
+    chosen = Choice(experiments.get(command), combinations(flags)[0], branch)
+    return [
+        *chosen.sections,
+        Section("session", SessionOptions, directories_from_environment()),
+        Section("command", CommandOptions),
+    ]
+
+
+def refuse(token: str, sections: Sequence[Section]) -> None:
+    """Says why ``token`` is no flag."""
+    if not token.startswith("--"):
+        raise UsageError(f"{token}: not a flag; flags are written --flag=value")
+    refuse_unknown(token.removeprefix("--").partition("=")[0], [i.name for one in sections for i in one.items()], {})

@@ -1,0 +1,42 @@
+"""``task``: one part of an experiment, described by JSON."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli import BAD_INPUT, FAILED
+from cli.command_line import read_session
+from experiments.engines.worker import serve
+from foundations.errors import UsageError
+
+USAGE = """usage: python main.py task FILE|- [--flag=value ...]
+
+Does the tasks that a file (- is standard input) holds, one a line:
+  {"session": {...}, "task": {"task": KIND, ...}}
+as Task.to_json() and Session.to_json() give them; see docs/python.md. The entry "session" may be missing: then tasks are
+done where and how the flags say: --root, --data_dir, --device, --threads, --deterministic, --plugin.
+What came of each is printed as a line of JSON."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Does the tasks; 1 if one of them failed, 2 if it was refused."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    file, *flags = argv
+    session = read_session(flags) if flags else None
+    out, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed must not come between our lines
+    try:
+        if file == "-":
+            failures = serve(sys.stdin, out, session)
+        else:
+            try:
+                lines = Path(file).read_text().splitlines()
+            except OSError as error:
+                raise UsageError(f"{file}: {error.strerror or error}") from error
+            failures = serve(lines, out, session)
+    finally:
+        sys.stdout = out
+    if not failures:
+        return 0
+    return BAD_INPUT if all(failure.refused for failure in failures) else FAILED

@@ -1,0 +1,24 @@
+"""The table of dense trainings."""
+
+from collections.abc import Sequence
+
+from experiments.report.lottery import varied_names
+from experiments.report.tables import Row, Table, percent
+from foundations.steps import Step
+
+
+def training_table(rows: Sequence[Row]) -> Table:
+    """A line for each training; one that was not trained to its end has the step that it has come to."""
+    varied, ended = varied_names(rows), all("train_accuracy" in row for row in rows)
+    headers = ["replicate", *varied, "test accuracy", "train accuracy" if ended else "trained to", "where"]
+    cells = [
+        [
+            str(row["replicate"]),
+            *(row["varied"].get(name, "") for name in varied),
+            percent([row["test_accuracy"]]),
+            percent([row["train_accuracy"]]) if ended else Step(row["step"]).short,
+            str(row["path"]),
+        ]
+        for row in rows
+    ]
+    return Table(headers, cells)
