@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training.data import DeviceData
 from training.hparams import TrainingHparams
-from training.layout import lay_out
+from training.memory_format import convert
 from training.optimizers import learning_rate
 from training.state import TrainState
 
@@ -38,7 +38,7 @@ def train(
             epoch, first = divmod(state.iteration, data.iterations_per_epoch)
             last = min(data.iterations_per_epoch, first + until - state.iteration)
             if first == 0:
-                state.tally.zero_()
+                state.running_metrics.zero_()
             plan = data.epoch(*state.noise.epoch(epoch))
             done = first
             for index in range(first, last):
@@ -55,8 +55,8 @@ def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHpa
         group["lr"] = learning_rate(hparams, state.iteration, data.iterations_per_epoch)
     whole = len(labels) == data.batch_size
     work = partial(compute, state, state.forward if whole else state.model, hparams)
-    if whole and state.recording is not None:
-        state.recording.run(work, inputs, labels, state.optimizer)
+    if whole and state.captured_step is not None:
+        state.captured_step.run(work, inputs, labels, state.optimizer)
     else:
         work(inputs, labels)
     state.iteration += 1
@@ -65,11 +65,11 @@ def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHpa
 def compute(
     state: TrainState, forward: Callable[[Tensor], Tensor], hparams: TrainingHparams, inputs: Tensor, labels: Tensor
 ) -> None:
-    """What a step computes on the device. It may be recorded there: nothing in it depends on a value.
+    """What a step computes on the device. It may be captured there: nothing in it depends on a value.
 
     The mask is applied after the optimizer's step, since momentum and weight decay move pruned weights.
     """
-    outputs = forward(lay_out(inputs, state.layout))
+    outputs = forward(convert(inputs, state.memory_format))
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -78,7 +78,7 @@ def compute(
     with torch.no_grad():
         correct = (outputs.argmax(1) == labels).sum()
         size = torch.full_like(correct, len(labels))
-        state.tally += torch.stack([loss.detach() * size, correct, size]).to(state.tally.dtype)
+        state.running_metrics += torch.stack([loss.detach() * size, correct, size]).to(state.running_metrics.dtype)
 
 
 @torch.inference_mode()

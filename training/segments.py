@@ -62,7 +62,7 @@ def measure(state: TrainState, data: DeviceData, hparams: TrainingHparams) -> di
         "step": Step.at(state.iteration, data.iterations_per_epoch),
         "iteration": state.iteration,
     }
-    loss_sum, correct, size = state.tally.tolist()
+    loss_sum, correct, size = state.running_metrics.tolist()
     if size:
         row |= {"batch_loss": loss_sum / size, "batch_accuracy": correct / size}
     with arithmetic(hparams, data.device):

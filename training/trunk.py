@@ -15,11 +15,12 @@ from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from models import build
+from training.compilation import check_compiler
 from training.data import DeviceData
 from training.desc import TrainDesc
 from training.loop import slow_bf16, train
 from training.segments import CHECKPOINT, advance_to, final_result
-from training.state import Noise, TrainState, check_compiler
+from training.state import Noise, TrainState
 
 
 class Trunk:
