@@ -19,7 +19,7 @@ from stability.desc import AnalysisHparams
 from stability.distances import disagreement, layer_distances, predictions, weight_distances
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.rows import BATCHNORM, SPLITS, Row, read_rows, write_rows
-from training.data import DeviceData
+from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.state import TrainState
 
@@ -49,7 +49,7 @@ class Analysis:
     facts: Mapping[str, Any]
     mask: Mask | None
     seeds: Seeds
-    data: DeviceData
+    data: TrainingData
     hparams: TrainingHparams
     perturbation: float
     settings: AnalysisHparams
@@ -119,7 +119,7 @@ class Analysis:
         state = self.start()
         names = [name for name, _ in state.model.named_parameters()]
         origin = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
-        labels = self.data.dataset.test.labels
+        labels = self.data.labels["test"]
         predicted: dict[int, Tensor] = {}
 
         def predict(number: int) -> Tensor:
@@ -230,7 +230,7 @@ def child_values(rows: list[Row], split: str, what: str, children: int) -> list[
     return [values[number] for number in range(1, children + 1)]
 
 
-def chance_error(data: DeviceData) -> float:
+def chance_error(data: TrainingData) -> float:
     """The test error of always answering with the most frequent class."""
-    labels = data.dataset.test.labels
+    labels = data.labels["test"]
     return 1 - int(labels.bincount().max()) / len(labels)

@@ -11,7 +11,7 @@ from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from training.data import DeviceData
+from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.segments import train_branch
 from training.state import Noise, TrainState
@@ -28,7 +28,7 @@ class Children:
     here: Store
     start: Callable[[], TrainState]
     seeds: Seeds
-    data: DeviceData
+    data: TrainingData
     hparams: TrainingHparams
     perturbation: float
     reporter: Reporter

@@ -17,7 +17,7 @@ from pruning import Mask
 from stability.analysis import Analysis, stored
 from stability.desc import AnalysisHparams, StabilityDesc
 from stability.start import fresh_optimizer, start_of
-from training.data import DeviceData
+from training.data import TrainingData
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -30,7 +30,7 @@ class StabilityRunner:
         desc: StabilityDesc,
         replicate: int,
         k: Step,
-        data: DeviceData,
+        data: TrainingData,
         context: Context,
         settings: AnalysisHparams | None = None,
         checkpoint: Mapping[str, Tensor] | None = None,

@@ -12,6 +12,7 @@ from pruning import Mask
 from pruning.compaction import Compacted, compact
 from training.capture import CapturedStep, CudaGraphs
 from training.compilation import compiled
+from training.data import EpochNoise
 from training.hparams import TrainingHparams
 from training.memory_format import find_memory_format
 from training.optimizers import make_optimizer
@@ -29,9 +30,9 @@ class Noise:
     seeds: Seeds
     child: tuple[int, ...] = ()
 
-    def epoch(self, epoch: int) -> tuple[torch.Generator, torch.Generator]:
+    def epoch(self, epoch: int) -> EpochNoise:
         """The generators of the order and of the augmentation of an epoch."""
-        return (
+        return EpochNoise(
             self.seeds.generator("data order", *self.child, epoch),
             self.seeds.generator("augmentation", *self.child, epoch),
         )

@@ -4,12 +4,11 @@ The stand-in here keeps what a CUDA graph keeps: operations and the memory that 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -164,7 +163,7 @@ def test_a_smaller_batch_at_the_end_of_an_epoch_is_computed_as_it_is(start: Star
     assert state.captured_step is not None
     assert state.captured_step.warmed_up == WARM_UP_STEPS
     assert state.captured_step.inputs.shape[0] == small_data.batch_size
-    assert state.running_metrics[2] == len(small_data.dataset.train)
+    assert state.running_metrics[2] == small_data.sizes["train"]
 
 
 def test_a_network_that_cannot_be_captured_is_trained_all_the_same(start: Start, small_data: DeviceData) -> None:
@@ -182,31 +181,3 @@ def test_a_network_that_cannot_be_captured_is_trained_all_the_same(start: Start,
         train(other, small_data, hparams, until=14)
     assert len(seen) == 1
     assert_same(plain, other)
-
-
-def test_only_whole_batches_are_compiled(start: Start, small_data: DeviceData) -> None:
-    hparams = hyperparameters()
-    plain, compiled = start(hparams), start(hparams)
-    sizes: list[int] = []
-
-    class Compiled(nn.Module):
-        def forward(self, inputs: Tensor) -> Tensor:
-            sizes.append(len(inputs))
-            return compiled.model(inputs)  # type: ignore[no-any-return]
-
-    compiled.forward = Compiled()
-    for state in (plain, compiled):
-        train(state, small_data, hparams, until=10)
-    assert sizes == [64] * 8
-    assert_same(plain, compiled)
-
-
-def test_compiled_training_is_training(start: Start, small_data: DeviceData) -> None:
-    hparams = hyperparameters(lr=0.01)
-    plain, fast = start(hparams), start(hparams)
-    fast.forward = torch.compile(fast.model, backend="aot_eager", dynamic=False)
-    for state in (plain, fast):
-        train(state, small_data, hparams, until=6)
-    for one, other in zip(tensors(plain), tensors(fast), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
-    assert replace(hparams, compile=True).to_dict()["compile"] is True
