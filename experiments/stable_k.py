@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from foundations.steps import Step
+from stability import StabilityRunner
 from stability.auto import find_stable_k
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def auto(question: Question) -> Answer:
     """The smallest k found stable to SGD noise by instability analyses; see ``stability.auto.find_stable_k``."""
     analyses: dict[Step, Stability] = {}
 
-    def runner_at(k: Step) -> "StabilityRunner":
+    def runner_at(k: Step) -> StabilityRunner:
         analysis = question.at(k)
         return analyses.setdefault(analysis.runner.k, analysis).runner
 

@@ -12,7 +12,7 @@ from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.level import Level
 from pruning.compaction import channel_graph
-from training.data import DeviceData
+from training.data import TrainingData
 from training.trunk import Trunk
 
 
@@ -24,7 +24,7 @@ class LotteryRunner:
     """
 
     def __init__(
-        self, desc: LotteryDesc, replicate: int, data: DeviceData, context: Context, allow_collapse: bool = False
+        self, desc: LotteryDesc, replicate: int, data: TrainingData, context: Context, allow_collapse: bool = False
     ) -> None:
         self.desc, self.replicate, self.data, self.context = desc, replicate, data, context
         self.allow_collapse = allow_collapse
