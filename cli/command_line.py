@@ -96,7 +96,7 @@ def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def typed(name: str, given: Any, item: Any, hint: Any) -> Any:
-    """The value of a flag; a list of values if its text lists several. Options of the session and command are single."""
+    """The value of a flag; a list of values if its text lists several, which options of session and command may not."""
     if isinstance(given, list):
         return tuple(given)
     if name in OF_SESSION | OF_COMMAND:

@@ -92,7 +92,8 @@ def parse_flag(name: str, given: str, hint: Any, words: Container[str] = ()) -> 
     if holds_several(hint):
         return [parse_value(name, part, hint) for part in given.split(";")]
     try:
-        parts = expand_range(given) if element_type(hint) in (int, Step) else [part for part in given.split(",") if part]
+        ranged = element_type(hint) in (int, Step)
+        parts = expand_range(given) if ranged else [part for part in given.split(",") if part]
     except UsageError as error:
         raise UsageError(f"--{name}={given}: {error}") from error
     return [part if part in words else parse_value(name, part, hint) for part in parts or [given]]

@@ -118,7 +118,7 @@ experiments: Registry[type[Experiment]] = Registry("experiment")
 class Training(Experiment):
     """The dense training of a network, or the first part of it."""
 
-    summary = "Train the full network to the end. Other commands share this training: it is the trunk of their branches."
+    summary = "Train the full network. Other commands share this training: it is the trunk of their branches."
     prunes = False
 
     desc: TrainDesc
@@ -156,7 +156,7 @@ class Training(Experiment):
         about = {"replicate": self.replicate, "key": self.desc.key, "path": self.store.path, "varied": self.varied}
         if self.store.done:
             return [{**self.store.result(), **about}]
-        reached = [row for row in self.store.read_rows(files.METRICS)]
+        reached = self.store.read_rows(files.METRICS)
         return [{**reached[-1], **about}] if reached else []
 
 

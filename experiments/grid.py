@@ -157,16 +157,18 @@ class Choice:
     def refuse(self, name: str) -> None:
         """Raises ``UsageError`` for a flag that applies to none of the experiments."""
         if name in all_flags() and self.kind.prunes and self.selection.strategy is None:
-            raise UsageError(
-                f"--{name}={text(self.given[name])}: does not apply to --pruning_strategy={NONE}, which is the full network"
-            )
+            what = f"--{name}={text(self.given[name])}"
+            raise UsageError(f"{what}: does not apply to --pruning_strategy={NONE}, which is the full network")
         refuse_unknown(name, self.flags, inapplicable([self.selection], FRAMEWORK))
 
 
 def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One mapping of single values for each combination of the lists among ``flags``."""
     known = all_flags()
-    choices = {name: alternatives(name, value, name in known and holds_several(known[name][1])) for name, value in flags.items()}
+    choices = {
+        name: alternatives(name, value, name in known and holds_several(known[name][1]))
+        for name, value in flags.items()
+    }
     for name, values in choices.items():
         if name in IN_NO_KEY and len(values) > 1:
             raise UsageError(f"--{name}={text(values)}: expected one value, since it is in no run's key")

@@ -1,4 +1,4 @@
-"""What an experiment is asked for by name: the values, beside hyperparameters, that define it or choose a part of it."""
+"""The values that an experiment is asked for by, beside hyperparameters, and those that say how it is computed."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -2,8 +2,9 @@
 
 import contextlib
 import copy
+import json
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +21,7 @@ from experiments.progress import make_reporter
 from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import verify_data
-from foundations.errors import UsageError
+from foundations.errors import UsageError, near_misses
 from foundations.memory import keep_freed_memory
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from experiments.engines import Failure
     from experiments.experiment import Experiment
     from experiments.plan import Plan
+    from experiments.tasks import Task
 
 T = TypeVar("T")
 ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
@@ -80,12 +82,11 @@ class Session:
         command: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
-        given = {"root": root, "data_dir": data_dir}
-        given = directories_from_environment() | {name: str(path) for name, path in given.items() if path is not None}
+        directories = {name: str(path) for name, path in (("root", root), ("data_dir", data_dir)) if path is not None}
         refuse_unknown_options(options)
         if isinstance(options.get("plugin"), str):
             options["plugin"] = (options["plugin"],)
-        self.options = SessionOptions(**given, **options)
+        self.options = SessionOptions(**{**directories_from_environment(), **directories, **options})
         reporter = make_reporter(self.options.quiet) if reporter is None else reporter
         load_plugins(self.options.plugin, reporter)
         self.engine = engines.get(self.options.engine)
@@ -98,7 +99,7 @@ class Session:
             command=tuple(command or ()),
         )
         self._shared = Shared()
-        self._runners: dict[Hashable, Any] = {}
+        self._runners = Shared()
 
     # Experiments ---------------------------------------------------------------------------------------------
 
@@ -124,10 +125,10 @@ class Session:
         arguments = [repr(branch)] * (branch is not None) + [f"{name}={value!r}" for name, value in flags.items()]
         named = copy.copy(self)
         named.context = replace(self.context, command=(f"session.{command}({', '.join(arguments)})",))
-        named._runners = {}
+        named._runners = Shared()
         return Grid.of(named, command, flags, branch)
 
-    def runs(self) -> list["stored.StoredRun"]:
+    def runs(self) -> list[stored.StoredRun]:
         """All runs below the root, whoever computed them."""
         return stored.runs(self.context.root)
 
@@ -167,11 +168,11 @@ class Session:
 
     def trunk(self, desc: TrainDesc, replicate: int) -> Trunk:
         """The dense training of a replicate."""
-        return self._once((desc, replicate), lambda: Trunk(desc, replicate, self.data(desc.data), self.context))
+        return self._runners.once((desc, replicate), lambda: Trunk(desc, replicate, self.data(desc.data), self.context))
 
     def lottery_runner(self, desc: LotteryDesc, replicate: int, allow_collapse: bool) -> LotteryRunner:
         """What finds masks and trains levels of a replicate."""
-        return self._once(
+        return self._runners.once(
             (desc, replicate, allow_collapse),
             lambda: LotteryRunner(desc, replicate, self.data(desc.train.data), self.context, allow_collapse),
         )
@@ -181,7 +182,7 @@ class Session:
     ) -> StabilityRunner:
         """What trains and compares the children from ``k`` on."""
         tensors = None if checkpoint is None else self.checkpoint(checkpoint)[0]
-        return self._once(
+        return self._runners.once(
             (desc, replicate, k, settings, checkpoint),
             lambda: StabilityRunner(desc, replicate, k, self.data(desc.train.data), self.context, settings, tensors),
         )
@@ -189,11 +190,6 @@ class Session:
     def checkpoint(self, file: str) -> tuple[Mapping[str, Tensor], str]:
         """Weights of a file and the first digits of its digest, read once."""
         return self._shared.once(("checkpoint", file), lambda: read_checkpoint(Path(file)))
-
-    def _once(self, key: Hashable, make: Any) -> Any:
-        if key not in self._runners:
-            self._runners[key] = make()
-        return self._runners[key]
 
     def check(self, store: Store, desc: Desc) -> None:
         """Raises ``UsageError`` if a run was computed on other data, or with other versions of its plug-ins."""
@@ -208,7 +204,7 @@ class Session:
 
     # For other processes -------------------------------------------------------------------------------------
 
-    def to_json(self) -> dict[str, Any]:
+    def entries(self) -> dict[str, Any]:
         """What a worker on the same files needs to know; it has a share of this machine's threads."""
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
         names = ("root", "data_dir", "device", "deterministic")
@@ -219,29 +215,32 @@ class Session:
             "command": list(self.context.command),
         }
 
+    def task_line(self, task: "Task") -> str:
+        """A line of JSON that ``python main.py task`` understands, on any machine that has the same files."""
+        return json.dumps({"session": self.entries(), "task": task.entries()})
+
     @staticmethod
-    def from_json(entries: Mapping[str, Any], reporter: Reporter) -> "Session":
-        """The session that :meth:`to_json` has described."""
+    def from_entries(entries: Mapping[str, Any], reporter: Reporter) -> "Session":
+        """The session that :meth:`entries` has described."""
         return Session(**{**entries, "plugin": tuple(entries.get("plugin", ()))}, reporter=reporter)
 
 
 @dataclass
 class Shared:
-    """What a session and its copies read once."""
+    """What is made once and then used again."""
 
     entries: dict[Hashable, Any] = field(default_factory=dict)
 
-    def once(self, key: Hashable, make: Any) -> Any:
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """The entry, made at the first call."""
         if key not in self.entries:
             self.entries[key] = make()
-        return self.entries[key]
+        entry: T = self.entries[key]
+        return entry
 
 
 def refuse_unknown_options(options: Mapping[str, Any]) -> None:
     """Raises ``UsageError`` with near misses for a keyword that is no option of a session."""
-    from foundations.errors import near_misses
-
     known = [item.name for item in fields(SessionOptions)]
     for name in options:
         if name not in known:

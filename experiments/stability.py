@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.defaults import Section, Selection, Values
 from experiments.experiment import Experiment, Row, after_end, experiments
 from experiments.options import StabilityOptions
+from experiments.report.collect import summary
 from experiments.search import Search
 from experiments.tasks import ChildTask, ComparisonTask, Task
 from foundations.errors import UsageError
@@ -99,8 +100,11 @@ class Stability(Experiment):
         """The verdict in one row; none before it is there."""
         if not self.runner.done:
             return []
-        about = {"replicate": self.replicate, "key": self.desc.key, "path": self.runner.here.path}
-        return [{**about, "strategy": self.desc.strategy_name, **self.runner.result().row(), "varied": self.varied}]
+        about = {
+            "replicate": self.replicate, "k": self.runner.k.short, "key": self.desc.key,
+            "path": self.runner.here.path, "varied": self.varied,
+        }  # fmt: skip
+        return [{**about, **summary(self.runner.result())}]
 
 
 def pruning_of(values: Values, options: StabilityOptions) -> PruningHparams | None:

@@ -17,7 +17,7 @@ from stability import StabilityRunner
 from stability.auto import find_stable_k
 
 if TYPE_CHECKING:
-    from experiments.experiment import Stability
+    from experiments.stability import Stability
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,1 +1,229 @@
-"""stub"""
+"""What lies in a run's directory: its kind, what it depends on, how far it has come, and what came of it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from foundations import files
+from foundations.desc import Desc
+from foundations.errors import UsageError
+from foundations.registry import Registry
+from foundations.steps import Step
+from foundations.store import Store
+from lottery import LotteryDesc
+from pruning import Mask
+from stability import StabilityDesc
+from training.desc import TrainDesc
+
+if TYPE_CHECKING:
+    from experiments.session import Session
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A training, level, branch or analysis within a run.
+
+    Args:
+        name: the path of its directory within the run's; empty for the run itself.
+        store: that directory.
+        marker: the file that is written last.
+    """
+
+    name: str
+    store: Store
+    marker: str = files.DONE
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self.store.has(self.marker)
+
+    def result(self) -> Row:
+        """What the marker says."""
+        result: Row = self.store.read_json(self.marker)
+        return result
+
+    @property
+    def reached(self) -> Step | None:
+        """The step of the last row of metrics, here or in one of its children; None before the first."""
+        paths = [self.store.path, *sorted(self.store.path.glob("child_*")), self.store.path / "full_network"]
+        steps = [rows[-1] for path in paths if (rows := Store(path).read_rows(files.METRICS))]
+        return Step(max(steps, key=lambda row: row["iteration"])["step"]) if steps else None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of run.
+
+    Args:
+        desc: what its ``desc.json`` holds.
+        parts: what lies in a directory of its kind.
+    """
+
+    desc: type[Desc]
+    parts: Callable[[Store], Iterator[Part]]
+
+
+kinds: Registry[Kind] = Registry("kind of run")
+"""By the first word of the names of their directories."""
+
+
+def register(name: str, desc: type[Desc]) -> Callable[[Callable[[Store], Iterator[Part]]], Any]:
+    """Decorator of a function that lists the parts of a run."""
+
+    def enter(parts: Callable[[Store], Iterator[Part]]) -> Callable[[Store], Iterator[Part]]:
+        kinds.register(name)(Kind(desc, parts))
+        return parts
+
+    return enter
+
+
+@register("train", TrainDesc)
+def parts_of_train(run: Store) -> Iterator[Part]:
+    """The training itself."""
+    yield Part("", run)
+
+
+@register("lottery", LotteryDesc)
+def parts_of_lottery(run: Store) -> Iterator[Part]:
+    """Levels, and their branches behind each."""
+    for level in numbered(run, "level_"):
+        yield Part(level.path.name, level)
+        for path in sorted(level.path.iterdir()):
+            if (path / files.DESC).is_file() and "." not in path.name:
+                yield Part(f"{level.path.name}/{path.name}", Store(path))
+
+
+@register("stability", StabilityDesc)
+def parts_of_stability(run: Store) -> Iterator[Part]:
+    """The analyses by their k."""
+    paths = [path for path in run.path.glob("k_*") if path.is_dir() and "." not in path.name]
+    for path in sorted(paths, key=lambda path: Step(path.name.removeprefix("k_")).order):
+        yield Part(path.name, Store(path), files.INSTABILITY)
+
+
+def numbered(run: Store, prefix: str) -> list[Store]:
+    """The directories ``<prefix><n>`` by their numbers."""
+    found = {path.name.removeprefix(prefix): path for path in run.path.glob(f"{prefix}*") if path.is_dir()}
+    return [Store(found[number]) for number in sorted((name for name in found if name.isdecimal()), key=int)]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRun:
+    """A run's directory, read.
+
+    Args:
+        path: ``<root>/<kind>_<hash>/replicate_<n>``.
+        kind: ``train``, ``lottery`` or ``stability``.
+        replicate: the number.
+    """
+
+    path: Path
+    kind: str
+    replicate: int
+
+    @property
+    def store(self) -> Store:
+        """The directory as the rest of the program knows it."""
+        return Store(self.path)
+
+    @cached_property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """What the run depends on, as plain values; readable whatever plug-ins are loaded."""
+        entries: Mapping[str, Any] = self.store.read_json(files.DESC)
+        return {name: value for name, value in entries.items() if name != "kind"}
+
+    @cached_property
+    def desc(self) -> Desc:
+        """The same as hyperparameters; ``UsageError`` that names what is missing if a plug-in is not loaded."""
+        try:
+            return kinds.get(self.kind).desc.from_dict(dict(self.hyperparameters))
+        except UsageError as error:
+            raise UsageError(f"{self.path / files.DESC}: {error}\nIs a --plugin missing?") from error
+
+    @property
+    def readable(self) -> bool:
+        """Whether the plug-ins that its descriptor names are loaded."""
+        try:
+            return isinstance(self.desc, Desc)
+        except UsageError:
+            return False
+
+    @property
+    def parts(self) -> list[Part]:
+        """Its trainings, levels, branches or analyses, as far as they have been begun."""
+        return list(kinds.get(self.kind).parts(self.store))
+
+    @property
+    def running(self) -> bool:
+        """Whether a process works in it at this moment."""
+        return any(Store(path.parent).locked for path in self.path.rglob(files.LOCK))
+
+    @property
+    def state(self) -> str:
+        """``done``, ``running``, ``interrupted at 3ep``, or ``begun`` before its first step."""
+        if self.running:
+            return "running"
+        left = [part for part in self.parts if not part.done]
+        if self.parts and not left:
+            return "done"
+        reached = [step for part in left if (step := part.reached) is not None]
+        return f"interrupted at {reached[0].short}" if reached else "begun"
+
+    @property
+    def result(self) -> Row:
+        """What has come of it: the training's result, or one for each level, branch or k that is done, by its name."""
+        results = {part.name: part.result() for part in self.parts if part.done}
+        return results.get("", {}) if self.kind == "train" else results
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file of the run, locks left out."""
+        return sorted(path for path in self.path.rglob("*") if path.is_file() and path.name != files.LOCK)
+
+    def rows(self) -> list[Row]:
+        """The results, a plain dictionary for each part that is done, with what the run is."""
+        about = {"kind": self.kind, "run": f"{self.path.parent.name}/{self.path.name}", "replicate": self.replicate}
+        return [{**about, "part": part.name, **part.result()} for part in self.parts if part.done]
+
+    def ticket(self, level: int = 1, session: "Session | None" = None) -> tuple[nn.Module, Mask]:
+        """A level's trained subnetwork, in evaluation mode, and its mask.
+
+        Args:
+            level: of a lottery run.
+            session: where the data set is, whose images give the network its shape; by default as the directories
+                say: the root that the run lies in, and the default data directory.
+
+        Raises:
+            UsageError: it is no lottery run, the level is not done, or a plug-in is not loaded.
+        """
+        from experiments.lottery import Lottery
+        from experiments.session import Session
+
+        if not isinstance(self.desc, LotteryDesc):
+            raise UsageError(f"{self.path}: a {self.kind} run has no tickets; those of lottery have")
+        session = session or Session(root=self.path.parent.parent, quiet=True)
+        return Lottery(session=session, replicate=self.replicate, desc=self.desc, levels=(level,)).ticket(level)
+
+
+def open_run(path: Path | str) -> StoredRun:
+    """The run in a directory ``<root>/<kind>_<hash>/replicate_<n>``; ``UsageError`` if it is none."""
+    path = Path(path)
+    kind, number = path.parent.name.rpartition("_")[0], path.name.removeprefix("replicate_")
+    if kind not in kinds or not number.isdecimal() or not (path / files.DESC).is_file():
+        raise UsageError(f"{path}: no run; expected <root>/<kind>_<hash>/replicate_<n> with kind {', '.join(kinds)}")
+    return StoredRun(path, kind, int(number))
+
+
+def runs(root: Path | str) -> list[StoredRun]:
+    """All runs below a root, by kind, hash and replicate."""
+    found = []
+    for experiment in sorted(path for path in Path(root).glob("*_*") if path.name.rpartition("_")[0] in kinds):
+        found += [open_run(run.path) for run in numbered(Store(experiment), "replicate_") if run.has(files.DESC)]
+    return found

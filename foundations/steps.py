@@ -33,13 +33,19 @@ class Step(str):
 
     def iteration(self, iterations_per_epoch: int) -> int:
         """The number of iterations done when training reaches this step."""
-        epochs, iterations = self.removesuffix("it").split("ep")
-        return int(epochs) * iterations_per_epoch + int(iterations)
+        epochs, iterations = self.order
+        return epochs * iterations_per_epoch + iterations
 
     def certainly_after(self, other: "Step") -> bool:
         """Whether this step comes after ``other`` however many iterations an epoch has."""
-        mine, others = ([int(part) for part in step.removesuffix("it").split("ep")] for step in (self, other))
+        mine, others = self.order, other.order
         return mine[0] >= others[0] and mine[1] >= others[1] and mine != others
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Epochs and iterations: in ascending order of these steps come one after the other."""
+        epochs, iterations = self.removesuffix("it").split("ep")
+        return int(epochs), int(iterations)
 
     @property
     def short(self) -> str:

@@ -13,8 +13,8 @@ USAGE = """usage: python main.py task FILE|- [--flag=value ...]
 
 Does the tasks that a file (- is standard input) holds, one a line:
   {"session": {...}, "task": {"task": KIND, ...}}
-as Task.to_json() and Session.to_json() give them; see docs/python.md. The entry "session" may be missing: then tasks are
-done where and how the flags say: --root, --data_dir, --device, --threads, --deterministic, --plugin.
+as Session.task_line(task) gives it; see docs/python.md. The entry "session" may be missing: then tasks are done where
+and how the flags say: --root, --data_dir, --device, --threads, --deterministic, --plugin.
 What came of each is printed as a line of JSON."""
 
 

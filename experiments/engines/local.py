@@ -114,7 +114,7 @@ class Worker:
 
     def do(self, task: Task) -> Failure | None:
         """Has a task done, and passes warnings on; how it failed, if it did."""
-        message: dict[str, Any] = {"task": task.to_json()}
+        message: dict[str, Any] = {"task": task.entries()}
         with self.lock:
             if self.stopped:
                 return Failure(task, "stopped", refused=True)
@@ -124,7 +124,7 @@ class Worker:
                     [sys.executable, str(MAIN), "task", "-"], env=child_environment(), text=True,
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
                 )  # fmt: skip
-                message["session"] = self.session.to_json()
+                message["session"] = self.session.entries()
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -161,10 +161,8 @@ class Worker:
     def wait(self) -> None:
         """Waits until the process is gone."""
         if self.process is not None:
-            self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
-            self.errors.close()
+            with self.process, self.errors:  # closes its pipes
+                self.process.wait()
 
 
 def failure(task: Task, answer: Mapping[str, Any]) -> Failure:

@@ -1,7 +1,7 @@
 """A process that does tasks for another one: a task a line comes in, what there is to say goes out, a line each.
 
-A line that comes in is a JSON object with the entry ``task`` (see ``Task.to_json``) and, the first time, ``session``
-(see ``Session.to_json``). Lines that go out are JSON objects: ``{"warning": text}`` while a task is done, and at its end
+A line that comes in is a JSON object with the entry ``task`` (``Task.entries``) and, the first time, ``session``
+(``Session.entries``). Lines that go out are JSON objects: ``{"warning": text}`` while a task is done, and at its end
 ``{"ended": "done"}`` or ``{"ended": "failed", "reason": ..., "refused": ..., "details": ...}``.
 """
 
@@ -45,7 +45,7 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
             continue
         message = read(line)
         if "session" in message:
-            session = Session.from_json(message["session"], LineReporter(out))
+            session = Session.from_entries(message["session"], LineReporter(out))
         if session is None:
             raise UsageError('The first task comes with an entry "session": where and how tasks are done')
         task = from_json(message["task"])

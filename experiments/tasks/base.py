@@ -4,6 +4,7 @@ A task is a value. Two experiments that share a trunk have the same task for it,
 JSON it can be sent to another process or machine and done there by ``python main.py task``.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,17 +59,25 @@ class Task(Method, ABC):
         """The optimizer steps that it takes from its start to its end."""
         return 0
 
-    def to_json(self) -> dict[str, Any]:
-        """The task as plain values; the inverse of :func:`from_json`."""
+    def to_json(self, **options: Any) -> str:
+        """The task as a line of JSON; the inverse of :func:`from_json`."""
+        return json.dumps(self.entries(), **options)
+
+    def entries(self) -> dict[str, Any]:
+        """What :meth:`to_json` says, as plain values."""
         return {"task": self.name, **self.to_dict()}
 
 
 task_kinds: MethodRegistry[Task] = MethodRegistry("task")
 
 
-def from_json(entries: Mapping[str, Any]) -> Task:
+def from_json(text: str | Mapping[str, Any]) -> Task:
     """The task that :meth:`Task.to_json` has described; ``UsageError`` if it does not describe one."""
+    try:
+        entries = json.loads(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise UsageError(f"A task is a JSON object, not {text[:60]!r} ({error})") from error
     if not isinstance(entries, Mapping) or not isinstance(entries.get("task"), str):
-        raise UsageError('A task is a JSON object with an entry "task" that names its kind')
+        raise UsageError(f'A task is a JSON object with an entry "task", one of {", ".join(task_kinds)}')
     rest = {name: value for name, value in entries.items() if name != "task"}
     return task_kinds.get(entries["task"]).from_dict(rest)
