@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from foundations.context import Context
 from foundations.desc import key_of
+from foundations.files import MASK
 from foundations.hparams import Hparams, hp
 from foundations.store import Store
 from lottery.branch import Branch, Ticket, branches
-from lottery.masks import MASK
 from stability.analysis import Analysis, stored
 from stability.collect import collect_levels
 from stability.desc import AnalysisHparams

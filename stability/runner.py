@@ -8,11 +8,12 @@ from torch import Tensor
 from foundations.context import Context
 from foundations.environment import verify_data
 from foundations.errors import UsageError
+from foundations.files import INSTABILITY, MASK, SPARSITY_REPORT
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from lottery.masks import MASK, REPORT, find_mask, record_mask
+from lottery.masks import find_mask, record_mask
 from pruning import Mask
 from stability.analysis import Analysis, stored
 from stability.desc import AnalysisHparams, StabilityDesc
@@ -62,7 +63,7 @@ class StabilityRunner:
 
     def result(self) -> dict[str, Any]:
         """The content of ``instability.json``."""
-        result: dict[str, Any] = self.here.read_json("instability.json")
+        result: dict[str, Any] = self.here.read_json(INSTABILITY)
         return result
 
     def reach(self) -> None:
@@ -121,7 +122,7 @@ class StabilityRunner:
 
     def _density(self) -> float:
         """What the mask keeps, ignored layers left out of the count."""
-        return 1.0 if self.desc.strategy is None else float(self.here.read_json(REPORT)["density"])
+        return 1.0 if self.desc.strategy is None else float(self.here.read_json(SPARSITY_REPORT)["density"])
 
     def _find_mask(self) -> None:
         strategy, pruning = self.desc.strategy, self.desc.pruning
@@ -132,7 +133,7 @@ class StabilityRunner:
         mask = find_mask(self.trunk, strategy, pruning, model, self.desc.density)
         start, end = self.trunk.iteration(self.k), self.trunk.end
         record_mask(self.here, mask, model, self.trunk, pruning, start=start, end=end)
-        if not self.here.read_json(REPORT)["has_path"]:
+        if not self.here.read_json(SPARSITY_REPORT)["has_path"]:
             self.context.reporter.warn(
                 f"k={self.k.short}: {strategy.name} leaves no path from input to output; the children cannot learn"
             )
