@@ -14,6 +14,6 @@ def store_of(desc: Desc, replicate: int, context: Context) -> Store:
 
 def begin(store: Store, desc: Desc, context: Context, data_fingerprint: str) -> None:
     """Writes ``desc.json`` and ``environment.json`` into a new run, or goes on with those of one begun earlier."""
-    settle(store, context, data_fingerprint)
+    settle(store, desc.code(), context, data_fingerprint)
     if not store.has(files.DESC):
         store.write_json(files.DESC, {"kind": desc.kind, **desc.to_dict()})

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from foundations.context import Context
-from foundations.environment import verify_data
+from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.runner import begin
 from foundations.store import Store
@@ -44,7 +44,7 @@ class LotteryRunner:
 
     def run(self, store: Store) -> None:
         """Trains the levels that are not done yet."""
-        verify_data(store, self.data.fingerprint)
+        verify(store, self.desc.code(), self.context, self.data.fingerprint)
         if self.done(store):
             self.context.reporter.say(f"All done before: {store.path}. Nothing was trained.")
             return

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from foundations.context import Context
-from foundations.environment import verify_data
+from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.files import INSTABILITY, MASK, SPARSITY_REPORT
 from foundations.runner import begin, store_of
@@ -54,7 +54,7 @@ class StabilityRunner:
 
     def run(self, store: Store | None = None) -> None:
         """Computes what is not there yet."""
-        verify_data(self.store, self.data.fingerprint)
+        verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         if self.done:
             self.context.reporter.say(f"Done before: {self.here.path}. Nothing was computed.")
             return
@@ -68,7 +68,7 @@ class StabilityRunner:
 
     def reach(self) -> None:
         """Sees to it that the trunk is saved at k."""
-        verify_data(self.store, self.data.fingerprint)
+        verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         begin(self.store, self.desc, self.context, self.data.fingerprint)
         self.start.state_at(self.k)
 

@@ -1,6 +1,7 @@
 """Runs a branch of the levels of a lottery run."""
 
 from foundations import files
+from foundations.environment import settle, verify
 from foundations.runner import begin
 from foundations.store import Store
 from lottery.branch.registry import Branch
@@ -19,10 +20,13 @@ class BranchRunner:
     def run(self, store: Store) -> None:
         """Trains what is not done yet; ``store`` is that of the lottery run."""
         lottery, say = self.lottery, self.lottery.context.reporter.say
+        verify(store, lottery.desc.code(), lottery.context, lottery.data.fingerprint)
         if not lottery.done(store):
             say(f"The levels come before their branches: {store.path}")
             lottery.run(store)
         levels = self.levels(store)
+        for level in levels:
+            verify(self.here(level), self.code, lottery.context, lottery.data.fingerprint)
         if all(self.branch.done(self.here(level)) for level in levels):
             say(f"All done before: {self.branch.key} in {store.path}. Nothing was trained.")
             return
@@ -40,8 +44,14 @@ class BranchRunner:
         """The directory of the level's branch."""
         return level.here.sub(self.branch.key)
 
+    @property
+    def code(self) -> tuple[object, ...]:
+        """What the branch's own result depends on, beside the level."""
+        return (type(self.branch),)
+
     def _train(self, level: Level) -> None:
         here = self.here(level)
+        settle(here, self.code, self.lottery.context, self.lottery.data.fingerprint)
         ticket = self.branch.start(level.ticket())
         here.write_json(files.DESC, {"kind": self.branch.name, **self.branch.to_dict()})
         self.branch.run(here, ticket)
