@@ -103,6 +103,16 @@ class Experiment(ABC):
         """Raises ``UsageError`` if it cannot be computed, before anything is: its data are read here."""
         self.session.check(self.store, self.desc)
 
+    def to_put_aside(self) -> list[Store]:
+        """The directories to rename before everything is computed anew: its own, and its trunk's if it is unusable."""
+        train: TrainDesc = self.desc if isinstance(self.desc, TrainDesc) else self.desc.train  # type: ignore[attr-defined]
+        trunk = store_of(train, self.replicate, self.session.context)
+        try:
+            self.session.check(trunk, train)
+        except UsageError:
+            return [self.store, trunk]
+        return [self.store]
+
     def run(self) -> list[Failure]:
         """Computes what is left; the tasks that failed."""
         self.check()

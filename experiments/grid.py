@@ -103,11 +103,11 @@ class Grid(Sequence[Experiment]):
 
     def prepare(self) -> None:
         """Reads the data and refuses what cannot be computed; with ``recompute``, puts aside what is there."""
-        for item in self.items:
-            if isinstance(item, Experiment):
-                if self.session.options.recompute:
-                    self.session.put_aside(item)
-                item.check()
+        ready = [item for item in self.items if isinstance(item, Experiment)]
+        if self.session.options.recompute:
+            put_aside(ready)
+        for experiment in ready:
+            experiment.check()
 
     def plan(self) -> Plan:
         """The tasks that are left, each once, however many experiments share them."""
@@ -135,6 +135,14 @@ class Grid(Sequence[Experiment]):
     def rows(self) -> list[Row]:
         """The results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
         return plain(row for one in self.experiments for row in one.rows())
+
+
+def put_aside(experiments: Sequence[Experiment]) -> None:
+    """Renames the directories that the results of experiments lie in, and those of trunks that cannot be used."""
+    stores = {store.path: (store, one) for one in experiments for store in one.to_put_aside()}
+    for store, one in stores.values():
+        if store.path.exists():
+            one.session.context.reporter.say(f"{store.path} is put aside: it is now {store.put_aside()}")
 
 
 class Choice:

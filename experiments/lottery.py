@@ -180,10 +180,14 @@ class LotteryBranch(Lottery):
     def places(self) -> list[Path]:
         return [self.store / files.level(level) / self.branch.key for level in self.levels]
 
+    def to_put_aside(self) -> list[Store]:
+        return [Store(place) for place in self.places()]
+
     def check(self) -> None:
         super().check()
-        self.session.check_part(self.places(), self.branch)
-        BranchRunner(self.runner, self.branch)
+        branches = BranchRunner(self.runner, self.branch)
+        for level in self.levels:
+            branches.verify(level)
 
     def tasks(self) -> Sequence[Task]:
         return [

@@ -20,7 +20,7 @@ from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from foundations.context import Context
 from foundations.desc import Desc
-from foundations.environment import verify_data
+from foundations.environment import verify
 from foundations.errors import UsageError, near_misses
 from foundations.memory import keep_freed_memory
 from foundations.reporting import Reporter
@@ -35,7 +35,6 @@ from training.trunk import Trunk
 
 if TYPE_CHECKING:
     from experiments.engines import Failure
-    from experiments.experiment import Experiment
     from experiments.plan import Plan
     from experiments.tasks import Task
 
@@ -194,13 +193,7 @@ class Session:
     def check(self, store: Store, desc: Desc) -> None:
         """Raises ``UsageError`` if a run was computed on other data, or with other versions of its plug-ins."""
         train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
-        verify_data(store, self.data(train.data).fingerprint)
-
-    def check_part(self, places: Sequence[Path], branch: object) -> None:
-        """The same for the directories of a branch."""
-
-    def put_aside(self, experiment: "Experiment") -> None:
-        """Renames the directories of an experiment, if there are any, so that it is computed anew."""
+        verify(store, desc.code(), self.context, self.data(train.data).fingerprint)
 
     # For other processes -------------------------------------------------------------------------------------
 

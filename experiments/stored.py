@@ -96,14 +96,14 @@ def parts_of_lottery(run: Store) -> Iterator[Part]:
     for level in numbered(run, "level_"):
         yield Part(level.path.name, level)
         for path in sorted(level.path.iterdir()):
-            if (path / files.DESC).is_file() and "." not in path.name:
+            if (path / files.DESC).is_file() and not files.is_aside(path.name):
                 yield Part(f"{level.path.name}/{path.name}", Store(path))
 
 
 @register("stability", StabilityDesc)
 def parts_of_stability(run: Store) -> Iterator[Part]:
     """The analyses by their k."""
-    paths = [path for path in run.path.glob("k_*") if path.is_dir() and "." not in path.name]
+    paths = [path for path in run.path.glob("k_*") if path.is_dir() and not files.is_aside(path.name)]
     for path in sorted(paths, key=lambda path: Step(path.name.removeprefix("k_")).order):
         yield Part(path.name, Store(path), files.INSTABILITY)
 

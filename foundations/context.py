@@ -22,3 +22,5 @@ class Context:
     reporter: Reporter = field(default_factory=Reporter)
     command: tuple[str, ...] = ()
     """The command line, for ``environment.json``."""
+    reported: set[Path] = field(default_factory=set, compare=False, repr=False)
+    """Directories of which it was said that a changed program computed them, so that it is said once."""

@@ -22,6 +22,13 @@ class Desc(Hparams):
         """``<kind>_<first 12 hex digits of the sha256 of the canonical JSON>``."""
         return key_of(self.kind, self)
 
+    def code(self) -> tuple[object, ...]:
+        """The classes and functions that the result depends on by name: a strategy's class, a model's builder.
+
+        The source of those that plug-ins define is recorded with the result.
+        """
+        return ()
+
 
 def key_of(kind: str, hparams: Hparams) -> str:
     """``<kind>_<hash>`` of hyperparameters that are no descriptor by themselves."""

@@ -1,22 +1,24 @@
-"""environment.json: what a run was computed with, and the two things that may not change under it."""
+"""environment.json: what a run was computed with, and what may not change under it: the data and the plug-ins."""
 
 import importlib.metadata
 import platform
-import subprocess
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
+from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.provenance import Plugin, commit, plugins_of
 from foundations.store import Store
 
-FILE = "environment.json"
+Code = Iterable[object]
+"""Classes and functions that a result depends on by name: see ``Desc.code``."""
 
 
-def describe(context: Context, data_fingerprint: str) -> dict[str, Any]:
-    """Versions, device, threads, command line, commit and the fingerprint of the decoded data."""
+def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, Any]:
+    """Versions, device, threads, command line, commit, plug-ins and the fingerprint of the decoded data."""
     device = context.device
     return {
         "python": platform.python_version(),
@@ -27,48 +29,76 @@ def describe(context: Context, data_fingerprint: str) -> dict[str, Any]:
         "deterministic": context.deterministic,
         "command": list(context.command),
         "commit": commit(),
+        "plugins": {plugin.name: plugin.record() for plugin in plugins_of(code)},
         "data_fingerprint": data_fingerprint,
     }
 
 
-def commit() -> str | None:
-    """The commit of the checkout that runs, with ``+`` if it has changes; None outside a checkout."""
-    here = Path(__file__).parent
+def verify(store: Store, code: Code, context: Context, data_fingerprint: str) -> None:
+    """Checks that what lies in ``store`` answers what is asked now; a directory without environment does.
 
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+    If a version of this program computed it that was changed and not committed, that is said, once.
 
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def verify_data(store: Store, data_fingerprint: str) -> None:
-    """Raises ``UsageError`` if the run in ``store`` was computed on other data of the same name."""
-    recorded = store.read_json(FILE)["data_fingerprint"] if store.has(FILE) else data_fingerprint
-    if recorded != data_fingerprint:
+    Raises:
+        UsageError: it was computed on other data of the same name, or with another version of a plug-in that
+            defines something in ``code``.
+    """
+    if not store.has(files.ENVIRONMENT):
+        return
+    recorded = store.read_json(files.ENVIRONMENT)
+    if (before := recorded["data_fingerprint"]) != data_fingerprint:
         raise UsageError(
-            f"{store.path} was computed on other data: its fingerprint is {recorded[:12]}, that of the data found now "
+            f"{store.path} was computed on other data: its fingerprint is {before[:12]}, that of the data found now "
             f"{data_fingerprint[:12]}.\nRestore the data, or choose another --root."
+        )
+    for plugin in plugins_of(code):
+        refuse_changed(store, recorded.get("plugins") or {}, plugin)
+    then, now = recorded.get("commit"), commit()
+    if then != now and "+" in f"{then}{now}" and store.path not in context.reported:
+        context.reported.add(store.path)
+        context.reporter.say(
+            f"{store.path} was computed by commit {brief(then)} of this program, which is now {brief(now)}; "
+            "+ stands for changes that are not committed. It is used all the same."
         )
 
 
-def settle(store: Store, context: Context, data_fingerprint: str) -> None:
-    """Records the environment of a new run; goes on with the recorded one in a run begun earlier.
+def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) -> None:
+    """Raises ``UsageError`` if plug-ins are recorded, but not this one as it is now."""
+    known = {entry["sha256"] for entry in recorded.values()}
+    if not recorded or plugin.sha256 is None or plugin.sha256 in known or None in known:
+        return
+    if plugin.name in recorded:
+        before = recorded[plugin.name]["sha256"]
+        what = f"another version of the plug-in {plugin.label} (its sha256 began with {before[:8]}, now with "
+        what += f"{plugin.sha256[:8]})"
+    else:
+        what = f"the plug-in {', '.join(recorded)}, not with {plugin.label}"
+    raise UsageError(
+        f"{store.path} was computed with {what}.\n"
+        "--recompute puts that directory aside and computes anew; or choose another --root."
+    )
+
+
+def brief(name: str | None) -> str:
+    """A commit's first digits, and what tells its changes apart."""
+    head, plus, changes = (name or "unknown").partition("+")
+    return f"{head[:8]}{plus}{changes}"
+
+
+def settle(store: Store, code: Code, context: Context, data_fingerprint: str) -> None:
+    """Records the environment of a new run, or of a new part of one; goes on with the recorded one otherwise.
 
     Convolutions give other bits with another number of threads, so a run that goes on takes the number it began
     with.
 
     Raises:
-        UsageError: if the run was computed on other data of the same name.
+        UsageError: like :func:`verify`.
     """
-    if not store.has(FILE):
-        store.write_json(FILE, describe(context, data_fingerprint))
+    if not store.has(files.ENVIRONMENT):
+        store.write_json(files.ENVIRONMENT, describe(code, context, data_fingerprint))
         return
-    verify_data(store, data_fingerprint)
-    threads = store.read_json(FILE)["threads"]
+    verify(store, code, context, data_fingerprint)
+    threads = store.read_json(files.ENVIRONMENT)["threads"]
     if threads != torch.get_num_threads():
         context.reporter.say(f"Going on with {threads} threads, as this run began.")
         torch.set_num_threads(threads)

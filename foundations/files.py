@@ -62,3 +62,13 @@ def analysis(k: Step) -> str:
 def child(number: int) -> str:
     """The directory of one of its children."""
     return f"child_{number}"
+
+
+def aside(name: str, number: int) -> str:
+    """What a directory is renamed to when it is put aside."""
+    return f"{name}.aside_{number}"
+
+
+def is_aside(name: str) -> bool:
+    """Whether a directory has been put aside."""
+    return ".aside_" in name

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import hashlib
+import itertools
 import json
 import os
 import pickle
@@ -188,6 +189,31 @@ class Store:
             yield
         finally:
             lock.release()
+
+    @property
+    def locked(self) -> bool:
+        """Whether a process holds the directory at this moment."""
+        if not self.has(files.LOCK):
+            return False
+        try:
+            with FileLock(self / files.LOCK, timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def put_aside(self) -> Path:
+        """Renames the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.
+
+        Raises:
+            UsageError: another process works in it.
+        """
+        taken = (self.path.with_name(files.aside(self.path.name, number)) for number in itertools.count(1))
+        place = next(path for path in taken if not path.exists())
+        try:
+            with FileLock(self / files.LOCK, timeout=0):
+                return self.path.rename(place)
+        except Timeout as error:
+            raise UsageError(f"{self.path} cannot be put aside: another process works in it") from error
 
     @contextlib.contextmanager
     def _intact(self, name: str) -> Iterator[None]:

@@ -28,3 +28,6 @@ class LotteryDesc(Desc):
     def density(self, level: int) -> float:
         """The fraction of the prunable weights that level ``level`` keeps: ``(1 - pruning_fraction) ** level``."""
         return float((1 - self.pruning.pruning_fraction) ** level)
+
+    def code(self) -> tuple[object, ...]:
+        return (*self.train.code(), type(self.strategy))

@@ -3,10 +3,9 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 
+from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
-from foundations.files import MASK, SPARSITY_REPORT
-from foundations.files import level as level_directory
 from foundations.runner import begin, store_of
 from foundations.store import Store
 from lottery.desc import LotteryDesc
@@ -42,11 +41,11 @@ class LotteryRunner:
     def has_mask(self, number: int) -> bool:
         """Whether a level's mask lies on disk."""
         here = self.level(number).here
-        return here.has(MASK) and here.has(SPARSITY_REPORT)
+        return here.has(files.MASK) and here.has(files.SPARSITY_REPORT)
 
     def find_mask(self, number: int) -> None:
         """Finds a level's mask if it is not there yet."""
-        with self.at_work(level_directory(number)):
+        with self.at_work(files.level(number)):
             self.level(number).mask()
 
     def done(self, number: int) -> bool:
@@ -55,7 +54,7 @@ class LotteryRunner:
 
     def train(self, number: int) -> None:
         """Trains a level that is not trained yet, from its mask on."""
-        with self.at_work(level_directory(number)):
+        with self.at_work(files.level(number)):
             if not self.done(number):  # by another process, meanwhile
                 self.level(number).train()
 

@@ -39,6 +39,9 @@ class StabilityDesc(Desc):
         """The fraction of the prunable weights that the children have."""
         return 1.0 if self.pruning is None else float(1 - self.pruning.pruning_fraction)
 
+    def code(self) -> tuple[object, ...]:
+        return (*self.train.code(), *(() if self.strategy is None else (type(self.strategy),)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisHparams(Hparams):

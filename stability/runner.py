@@ -7,7 +7,7 @@ from torch import Tensor
 
 from foundations import files
 from foundations.context import Context
-from foundations.environment import verify_data
+from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
@@ -57,7 +57,7 @@ class StabilityRunner:
 
     def run(self, store: Store | None = None) -> None:
         """Computes what is not there yet, and says so if nothing is missing."""
-        verify_data(self.store, self.data.fingerprint)
+        verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         if self.done:
             self.context.reporter.say(f"Done before: {self.here.path}. Nothing was computed.")
             return

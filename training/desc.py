@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from foundations.desc import Desc
-from models import ModelHparams
+from models import ModelHparams, parse
 from training.data import DataHparams
+from training.data.loading import find_loader
 from training.hparams import TrainingHparams
 
 
@@ -17,3 +18,6 @@ class TrainDesc(Desc):
     model: ModelHparams
     data: DataHparams
     training: TrainingHparams
+
+    def code(self) -> tuple[object, ...]:
+        return (parse(self.model.model)[1], find_loader(self.data.dataset))

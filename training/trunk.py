@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from foundations.context import Context
-from foundations.environment import verify_data
+from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
@@ -54,7 +54,7 @@ class Trunk:
         return self._load(self.iteration(step))
 
     def reach(self, step: Step) -> None:
-        verify_data(self.store, self.data.fingerprint)
+        verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         iteration = self.iteration(step)
         if not self._saved(iteration):
             with self._at_work():
@@ -67,7 +67,7 @@ class Trunk:
 
     def finish(self) -> dict[str, Any]:
         """Trains to the end if need be; the final losses and accuracies."""
-        verify_data(self.store, self.data.fingerprint)
+        verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         if not self.store.done:
             state = self.state_at(self.desc.training.training_steps)
             with self._at_work():

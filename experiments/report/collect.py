@@ -75,7 +75,7 @@ def gather(
 ) -> Rows:
     """The rows of all analyses in the directories of each store that fit a pattern."""
     rows = Rows(index)
-    found = [(store, paths) for store in stores if (paths := sorted(store.path.glob(f"{pattern}/{files.INSTABILITY}")))]
+    found = [(store, paths) for store in stores if (paths := analysed(store, pattern))]
     described = [(store, paths, read_desc(store, kind)) for store, paths in found]
     names = distinct({desc.key: (name_of(desc), desc) for _, _, desc in described})
     trunks: set[Path] = set()
@@ -93,6 +93,12 @@ def gather(
     for table in (rows.analyses, rows.pairs, rows.lines):
         table.sort(key=lambda row: (row["network"], row[index.column], row["replicate"]))
     return rows
+
+
+def analysed(store: Store, pattern: str) -> list[Path]:
+    """The verdicts in a run, those of directories that were put aside left out."""
+    paths = sorted(store.path.glob(f"{pattern}/{files.INSTABILITY}"))
+    return [path for path in paths if not files.is_aside(path.parent.name)]
 
 
 def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> None:

@@ -76,7 +76,7 @@ def from_json(text: str | Mapping[str, Any]) -> Task:
     try:
         entries = json.loads(text) if isinstance(text, str) else text
     except ValueError as error:
-        raise UsageError(f"A task is a JSON object, not {text[:60]!r} ({error})") from error
+        raise UsageError(f"A task is a JSON object, not {str(text)[:60]!r} ({error})") from error
     if not isinstance(entries, Mapping) or not isinstance(entries.get("task"), str):
         raise UsageError(f'A task is a JSON object with an entry "task", one of {", ".join(task_kinds)}')
     rest = {name: value for name, value in entries.items() if name != "task"}
