@@ -55,7 +55,7 @@ def print_plan(grid: Grid) -> None:
     """A line for each task: whether it is done, how many experiments it is for, how many steps it takes."""
     plan, session = grid.plan(), grid.session
     wanted = grid.owners()
-    steps = {task: task.steps(session) for task in plan}
+    steps = plan.steps(session)
     cells = [[task.label, "done", str(wanted[task]), ""] for task in plan.done]
     cells += [[task.label, "to do", str(wanted[task]), str(steps[task] or "")] for task in plan]
     print_table(["task", "state", "experiments", "steps"], cells)

@@ -95,6 +95,10 @@ class Experiment(ABC):
     def done_before(self) -> str:
         """What is said when nothing is left to do."""
 
+    def opening(self) -> str:
+        """What is said before it is run; empty if there is nothing to say."""
+        return self.done_before() if self.done else ""
+
     @abstractmethod
     def rows(self) -> list[Row]:
         """The results so far, as plain values."""

@@ -94,8 +94,8 @@ class Grid(Sequence[Experiment]):
         failures = [failure for search in self.searches for failure in search.run()]
         for experiment in self.experiments:
             experiment.check()
-            if experiment.done:
-                self.session.context.reporter.say(experiment.done_before())
+            if opening := experiment.opening():
+                self.session.context.reporter.say(opening)
         failures += self.session.run(self.plan())
         if failures:
             raise Failed(failures)
@@ -124,7 +124,7 @@ class Grid(Sequence[Experiment]):
                 if task not in needed:
                     needed[task] = None
                     waiting += task.needs()
-            owners.update(needed)
+            owners.update(list(needed))
         return owners
 
     @property

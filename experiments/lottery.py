@@ -201,6 +201,11 @@ class LotteryBranch(Lottery):
     def done_before(self) -> str:
         return f"All done before: {self.branch.key} in {self.store.path}. Nothing was trained."
 
+    def opening(self) -> str:
+        if all(self._level(number).done(self.session) for number in with_needed(self.desc, self.levels)):
+            return super().opening()
+        return f"The levels come before their branches: {self.store.path}"
+
     def rows(self) -> list[Row]:
         """A row for each level whose branch is done, with the level's own accuracy beside."""
         found = []

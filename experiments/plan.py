@@ -33,6 +33,15 @@ class Plan:
     def __len__(self) -> int:
         return len(self.tasks)
 
+    def steps(self, session: "Session") -> dict[Task, int]:
+        """The optimizer steps that each task will take; a trunk goes on from where the task before it has ended."""
+        places = {task: place for task in self.tasks if (place := task.place(session)) is not None}
+
+        def reached(task: Task) -> int:
+            return max((places[other][1] for other in self.before[task] if other in places), default=0)
+
+        return {task: task.steps(session, reached(task) if task in places else 0) for task in self.tasks}
+
     def standing_on(self, task: Task) -> list[Task]:
         """The tasks that wait for ``task``, directly or not."""
         above = {task}

@@ -1,6 +1,7 @@
 """Where and how a run is computed: everything that is no part of its key."""
 
 from dataclasses import dataclass, field
+from collections.abc import Hashable
 from pathlib import Path
 
 import torch
@@ -22,5 +23,5 @@ class Context:
     reporter: Reporter = field(default_factory=Reporter)
     command: tuple[str, ...] = ()
     """The command line, for ``environment.json``."""
-    reported: set[Path] = field(default_factory=set, compare=False, repr=False)
+    reported: set[Hashable] = field(default_factory=set, compare=False, repr=False)
     """Directories of which it was said that a changed program computed them, so that it is said once."""

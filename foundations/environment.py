@@ -54,11 +54,11 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     for plugin in plugins_of(code):
         refuse_changed(store, recorded.get("plugins") or {}, plugin)
     then, now = recorded.get("commit"), commit()
-    if then != now and "+" in f"{then}{now}" and store.path not in context.reported:
-        context.reported.add(store.path)
+    if then != now and "+" in f"{then}{now}" and (then, now) not in context.reported:
+        context.reported.add((then, now))
         context.reporter.say(
             f"{store.path} was computed by commit {brief(then)} of this program, which is now {brief(now)}; "
-            "+ stands for changes that are not committed. It is used all the same."
+            "+ stands for changes that are not committed. It is used all the same, and so are others of that commit."
         )
 
 

@@ -72,7 +72,7 @@ class FullNetworkTask(_OfAnalysis):
     def run(self, session: "Session") -> None:
         self._runner(session).full_network()
 
-    def steps(self, session: "Session") -> int:
+    def steps(self, session: "Session", reached: int = 0) -> int:
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.k)
 
@@ -117,7 +117,7 @@ class ChildTask(_OfAnalysis):
     def run(self, session: "Session") -> None:
         self._runner(session).train_child(self.number)
 
-    def steps(self, session: "Session") -> int:
+    def steps(self, session: "Session", reached: int = 0) -> int:
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.k)
 

@@ -55,8 +55,13 @@ class Task(Method, ABC):
     def run(self, session: "Session") -> None:
         """Computes what is not there yet."""
 
-    def steps(self, session: "Session") -> int:
-        """The optimizer steps that it takes from its start to its end."""
+    def steps(self, session: "Session", reached: int = 0) -> int:
+        """The optimizer steps that it takes from its start to its end.
+
+        Args:
+            session: where it is computed.
+            reached: how far along its track the task before it has come.
+        """
         return 0
 
     def to_json(self, **options: Any) -> str:

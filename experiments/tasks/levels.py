@@ -84,7 +84,7 @@ class LevelTask(_OfLevel):
     def run(self, session: "Session") -> None:
         self._runner(session).train(self.level)
 
-    def steps(self, session: "Session") -> int:
+    def steps(self, session: "Session", reached: int = 0) -> int:
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.desc.k) if self.level else 0
 
@@ -109,7 +109,7 @@ class BranchTask(_OfLevel):
     def run(self, session: "Session") -> None:
         self._branch(session).train(self.level)
 
-    def steps(self, session: "Session") -> int:
+    def steps(self, session: "Session", reached: int = 0) -> int:
         """As many as the level's; a branch may train longer, or several networks."""
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.desc.k)

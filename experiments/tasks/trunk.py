@@ -44,11 +44,11 @@ class TrunkTask(Task):
         else:
             trunk.finish()
 
-    def steps(self, session: "Session") -> int:
-        """Counted from the last step before it that is saved."""
+    def steps(self, session: "Session", reached: int = 0) -> int:
+        """Counted from the last step before it that is saved, or that another task has reached."""
         trunk = self._trunk(session)
         to = trunk.iteration(self.to)
-        return to - max((saved for saved in trunk.saved_steps() if saved <= to), default=0)
+        return to - max([reached, *(saved for saved in trunk.saved_steps() if saved <= to)])
 
     def _trunk(self, session: "Session") -> Trunk:
         return session.trunk(self.desc, self.replicate)
