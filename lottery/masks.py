@@ -13,14 +13,6 @@ from training.trunk import Trunk
 MASK, REPORT = "mask.safetensors", "sparsity_report.json"
 
 
-def mask_at(trunk: Trunk, strategy: Strategy, pruning: PruningHparams, k: Step, density: float) -> Mask:
-    """The mask with which ``strategy`` prunes the full network at ``k`` to ``density``.
-
-    It is that of level 1 of a lottery run. A strategy that scores at the end trains the trunk to its end.
-    """
-    return find_mask(trunk, strategy, pruning, trunk_network(trunk, pruning, k), density)
-
-
 def trunk_network(trunk: Trunk, pruning: PruningHparams, k: Step) -> nn.Module:
     """The full network whose weights are scored: that of step ``k``, or the trained one with ``score_at="end"``."""
     if pruning.score_at == "k":

@@ -15,7 +15,6 @@ from lottery.branch import BranchRunner, branches
 from lottery.branch.invert_scores import inverted
 from lottery.branch.retrain import PREFIX, Retrain
 from lottery.level import Ticket
-from lottery.masks import mask_at
 from lottery.shuffling import shuffled
 from pruning import Batches, Mask, PruningHparams, Strategy, prunable, prune
 from training.hparams import TrainingHparams
@@ -107,13 +106,3 @@ def test_shuffling_moves_entries_within_a_group_and_leaves_other_layers() -> Non
         assert not torch.equal(changed["a"], mask["a"])
         assert torch.equal(changed["c"], mask["c"])
     assert shuffled(mask, [["a"], ["b"]], torch.Generator().manual_seed(0)) == apart
-
-
-# The mask of a strategy at k -----------------------------------------------------------------------------------
-
-
-def test_the_mask_at_k_is_that_of_level_1(experiment: Experiment) -> None:
-    runner, store = experiment("snip")
-    desc = runner.desc
-    alone = mask_at(runner.trunk, desc.strategy, desc.pruning, desc.k, 0.5)
-    assert alone == runner.level(store, 1).mask()
