@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from torch import nn
+
 from foundations.context import Context
 from foundations.environment import verify_data
 from foundations.errors import UsageError
@@ -10,7 +12,7 @@ from foundations.runner import begin
 from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.level import Level
-from pruning.compaction import channel_graph
+from pruning.graph import channel_graph
 from training.data import DeviceData
 from training.trunk import Trunk
 
@@ -37,7 +39,7 @@ class LotteryRunner:
         if self.trunk.iteration(desc.k) > self.trunk.end:
             raise UsageError(f"--k={desc.k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
         if desc.compact:
-            channel_graph(self.trunk.fresh().model)  # refuses what cannot be compacted before anything is trained
+            check_compactable(self.trunk.fresh().model)
         self.asked_for = sorted(set(levels))
         needed = range(max(self.asked_for)) if desc.pruning.score_at == "end" else ()
         self.levels = sorted({*self.asked_for, *needed})
@@ -66,3 +68,11 @@ class LotteryRunner:
     def results(self, store: Store) -> list[dict[str, Any]]:
         """A row for each level: level, density, accuracies and losses."""
         return [self.level(store, number).here.result() for number in self.levels]
+
+
+def check_compactable(model: nn.Module) -> None:
+    """Raises ``UsageError`` if ``--compact`` cannot take channels out of ``model``: before anything is trained."""
+    try:
+        channel_graph(model)
+    except UsageError as error:
+        raise UsageError(f"--compact: {error}; leave the flag out") from error
