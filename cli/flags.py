@@ -115,7 +115,7 @@ def parse_value(name: str, given: str, hint: Any) -> Any:
             return tuple(parse_value(name, part.strip(), element) for part in texts)
         if hint is bool:
             return {"true": True, "false": False, "1": True, "0": False}[given.lower()]
-        if not given and hint in (str, Step) and name != "model":
+        if not given and hint in (str, Step):
             raise UsageError("a value is missing")
         return hint(given)
     except UsageError as error:

@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 
+from torch import nn
+
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
@@ -10,7 +12,7 @@ from foundations.runner import begin, store_of
 from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.level import Level
-from pruning.compaction import channel_graph
+from pruning.graph import channel_graph
 from training.data import TrainingData
 from training.trunk import Trunk
 
@@ -31,7 +33,7 @@ class LotteryRunner:
         if self.trunk.iteration(desc.k) > self.trunk.end:
             raise UsageError(f"--k={desc.k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
         if desc.compact:
-            channel_graph(self.trunk.fresh().model)  # refuses what cannot be compacted before anything is trained
+            check_compactable(self.trunk.fresh().model)
         self.store = store_of(desc, replicate, context)
 
     def level(self, number: int) -> Level:
@@ -73,3 +75,11 @@ def with_needed(desc: LotteryDesc, levels: Iterable[int]) -> list[int]:
     asked_for = set(levels)
     below = range(max(asked_for)) if desc.pruning.score_at == "end" else ()
     return sorted({*asked_for, *below})
+
+
+def check_compactable(model: nn.Module) -> None:
+    """Raises ``UsageError`` if ``--compact`` cannot take channels out of ``model``: before anything is trained."""
+    try:
+        channel_graph(model)
+    except UsageError as error:
+        raise UsageError(f"--compact: {error}; leave the flag out") from error

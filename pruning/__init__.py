@@ -3,6 +3,7 @@
 import pruning.methods  # noqa: F401  registers the strategies that come with the framework
 from pruning.batches import Batches
 from pruning.collapse import empty_layers, has_path
+from pruning.conformance import check_strategy
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.prunable import ignored_layers, prunable
@@ -14,6 +15,7 @@ __all__ = [
     "Mask",
     "PruningHparams",
     "Strategy",
+    "check_strategy",
     "empty_layers",
     "has_path",
     "ignored_layers",

@@ -38,7 +38,7 @@ class Batches(Sequence[Pair]):
         """The same batches on ``device``, images in ``dtype`` and channels-first in memory."""
 
         def moved(images: Tensor) -> Tensor:
-            # A clone, since gray images count as laid out either way and keep the strides they have.
+            # A clone, since gray images count as contiguous in either memory format and keep the strides they have.
             return images.to(device, dtype).clone(memory_format=torch.contiguous_format)
 
         return Batches(

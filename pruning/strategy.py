@@ -1,15 +1,17 @@
 """What a pruning method is: a score for every weight."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from foundations.errors import UsageError, near_misses
 from foundations.methods import Method, MethodRegistry
+from foundations.steps import Step
 from pruning.batches import Batches
 from pruning.hparams import PruningHparams
 
@@ -64,12 +66,51 @@ class Strategy(Method, ABC):
         return {"score_at": cls.score_at} | {key: value for key, value in cls.defaults.items() if key != "k"}
 
 
+S = TypeVar("S", bound="type[Strategy]")
+
+
 class StrategyRegistry(MethodRegistry[Strategy]):
     """The strategies by name; no field of theirs may be called like a pruning hyperparameter."""
 
     def __init__(self, what: str, flag: str = "") -> None:
         super().__init__(what, flag)
         self.reserve([field.name for field in fields(PruningHparams)])
+
+    def register(self, name: str) -> Callable[[S], S]:  # type: ignore[override]  # of strategies alone
+        """Decorator: as that of any method; ``UsageError`` also if the class's ``defaults`` are none."""
+        enter = super().register(name)
+
+        def checked(strategy: S) -> S:
+            try:
+                check_defaults(strategy)
+            except UsageError as error:
+                raise UsageError(f"{self.what.capitalize()} {name!r}: {error}") from error
+            return enter(strategy)
+
+        return checked
+
+
+def check_defaults(strategy: type[Strategy]) -> None:
+    """Raises ``UsageError`` if ``defaults`` has a key or a value that no pruning hyperparameter and no k has."""
+    known = ["k", *(field.name for field in fields(PruningHparams))]
+    for key in strategy.defaults:
+        if key not in known:
+            meant = near_misses(key, known)
+            raise UsageError(f"its defaults have the unknown key {key!r}{meant}; valid: {', '.join(known)}")
+    try:
+        PruningHparams(**strategy.pruning_defaults())
+        check_k(strategy.defaults.get("k"))
+    except UsageError as error:
+        raise UsageError(f"its defaults do not fit: {error}") from error
+
+
+def check_k(k: Any) -> None:
+    """Raises ``UsageError`` unless ``k`` is a step, or None for the recipe's pre-training step."""
+    if k is None:
+        return
+    if isinstance(k, bool) or not isinstance(k, (str, int)):
+        raise UsageError(f"--k={k}: expected a step such as 30ep or 2000it, or None")
+    Step(k)
 
 
 strategies = StrategyRegistry("pruning strategy", flag="pruning_strategy")

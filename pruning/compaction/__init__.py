@@ -2,6 +2,5 @@
 
 from pruning.compaction.compact import compact
 from pruning.compaction.compacted import Compacted
-from pruning.compaction.graph import channel_graph
 
-__all__ = ["Compacted", "channel_graph", "compact"]
+__all__ = ["Compacted", "compact"]

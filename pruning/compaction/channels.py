@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pruning.compaction.graph import ChannelGraph
+from pruning.graph import ChannelGraph
 
 Kept = dict[int, Tensor]
 """For each group of channels, (channels,) bool: which stay."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pruning.compaction.channels import Kept, kept_channels
 from pruning.compaction.compacted import Compacted, Place, take
-from pruning.compaction.graph import BATCHNORMS, CONVOLUTIONS, ChannelGraph, channel_graph
+from pruning.graph import BATCHNORMS, CONVOLUTIONS, ChannelGraph, channel_graph
 from pruning.mask import Mask
 
 
@@ -34,7 +34,7 @@ def compact(model: nn.Module, mask: Mask, round_to: int = 8) -> Compacted:
     mask.check(model)
     graph = channel_graph(model)
     places = find_places(model, graph, kept_channels(graph, mask, round_to))
-    moment = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    snapshot = {name: value.detach().clone() for name, value in model.state_dict().items()}
     small = copy.deepcopy(model)
     for name, place in places.items():
         owner, _, attribute = name.rpartition(".")
@@ -45,7 +45,7 @@ def compact(model: nn.Module, mask: Mask, round_to: int = 8) -> Compacted:
         setattr(module, attribute, nn.Parameter(part, tensor.requires_grad) if is_parameter else part)
         correct_width(module)
     small_mask = Mask({name: take(entry, places.get(name, ())) for name, entry in mask.items()})
-    return Compacted(small, small_mask, places, moment)
+    return Compacted(small, small_mask, places, snapshot)
 
 
 def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, Place]:

@@ -21,23 +21,23 @@ class Compacted:
         model: the small network.
         mask: the mask of its weights.
         places: where its parameters and buffers lie in those of the full network, by name; whole ones are left out.
-        moment: parameters and buffers of the full network at the moment of compaction. What was taken out keeps
-            these values.
+        snapshot: parameters and buffers of the full network when it was compacted. What was taken out keeps these
+            values.
     """
 
     model: nn.Module
     mask: Mask
     places: Mapping[str, Place]
-    moment: Mapping[str, Tensor]
+    snapshot: Mapping[str, Tensor]
 
     def shrink(self, full: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The small network's part of a full network's tensors (parameters, buffers or anything shaped like them)."""
         return {name: take(tensor, self.places.get(name, ())) for name, tensor in full.items()}
 
-    def expand(self, small: Mapping[str, Tensor], moment: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The inverse of :meth:`shrink`: what was taken out is as in ``moment``, by default that of compaction."""
-        moment = self.moment if moment is None else moment
-        return {name: put(tensor, self.places.get(name, ()), moment[name]) for name, tensor in small.items()}
+    def expand(self, small: Mapping[str, Tensor], snapshot: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The inverse of :meth:`shrink`: what was taken out is as in ``snapshot``, by default that of compaction."""
+        snapshot = self.snapshot if snapshot is None else snapshot
+        return {name: put(tensor, self.places.get(name, ()), snapshot[name]) for name, tensor in small.items()}
 
     def shrink_optimizer(self, full: Mapping[str, Any]) -> dict[str, Any]:
         """``optimizer.state_dict()`` for an optimizer of the small network, from one of the full network.
@@ -46,13 +46,13 @@ class Compacted:
         """
 
         def shrunk(name: str, key: str, value: Tensor) -> Tensor:
-            return take(value, self.places.get(name, ()) if value.shape == self.moment[name].shape else ())
+            return take(value, self.places.get(name, ()) if value.shape == self.snapshot[name].shape else ())
 
         return self._converted(full, shrunk)
 
-    def expand_optimizer(self, small: Mapping[str, Any], moment: Mapping[str, Any]) -> dict[str, Any]:
-        """The inverse: what was taken out is as in ``moment``, a state of the full network's optimizer, or zero."""
-        before = moment["state"]
+    def expand_optimizer(self, small: Mapping[str, Any], snapshot: Mapping[str, Any]) -> dict[str, Any]:
+        """The inverse: what was taken out is as in ``snapshot``, a state of the full network's optimizer, or zero."""
+        before = snapshot["state"]
         shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
         numbers = {name: number for number, name in enumerate(self._trained())}
 
@@ -61,7 +61,7 @@ class Compacted:
                 return value
             original = before.get(numbers[name], {}).get(key)
             if original is None:  # an optimizer that had not yet made a step
-                original = torch.zeros_like(self.moment[name], dtype=value.dtype)
+                original = torch.zeros_like(self.snapshot[name], dtype=value.dtype)
             return put(value, self.places[name], original)
 
         return self._converted(small, expanded)
@@ -82,16 +82,33 @@ class Compacted:
 
 
 def take(full: Tensor, place: Place) -> Tensor:
-    """A copy of the part of ``full`` at ``place``, in the same memory layout."""
+    """The part of a tensor that the small network has.
+
+    Args:
+        full: a tensor of the full network, of any shape and on any device.
+        place: the indices along its first axes; the axes that it does not name stay whole.
+
+    Returns:
+        A copy, with the memory format of ``full``.
+    """
     part = full.clone()
     for axis, indices in enumerate(place):
         if indices is not None:
             part = part.index_select(axis, indices.to(full.device))
-    return part.contiguous(memory_format=layout(full))
+    return part.contiguous(memory_format=memory_format(full))
 
 
 def put(part: Tensor, place: Place, full: Tensor) -> Tensor:
-    """A copy of ``full`` with ``part`` at ``place``, on the part's device."""
+    """The inverse of :func:`take`: the full network's tensor with a part of it replaced.
+
+    Args:
+        part: a tensor of the small network.
+        place: where it belongs; () for one that is whole, which is returned as it is.
+        full: what stands everywhere else, with the shape of the full network's tensor.
+
+    Returns:
+        A copy of ``full`` on the part's device, with the memory format of ``full``.
+    """
     if not place:
         return part
     result = full.to(part.device, copy=True)
@@ -104,7 +121,7 @@ def put(part: Tensor, place: Place, full: Tensor) -> Tensor:
     return result
 
 
-def layout(tensor: Tensor) -> torch.memory_format:
-    """The memory format that ``tensor`` is contiguous in."""
+def memory_format(tensor: Tensor) -> torch.memory_format:
+    """The memory format in which ``tensor`` is contiguous."""
     channels_last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if channels_last else torch.contiguous_format

@@ -32,7 +32,7 @@ CASES = {
     "--model=cifar_resnet_21": ["depth must be 6n+2", "'cifar_resnet_20'"],
     "--model=cifar_resnet20": ["did you mean 'cifar_resnet_20'?"],
     "--model=resnet": ["--model=resnet: unknown model"],
-    "--model=": ["--model=: unknown model"],
+    "--model=": ["--model=: a value is missing"],
     "--dataset=cifar11": ["--dataset=cifar11", "did you mean 'cifar10'"],
     "--dataset=": ["--dataset=: a value is missing"],
     "--dataset=image_folder": ["--dataset=image_folder: expected image_folder:NAME"],
@@ -70,7 +70,7 @@ CASES = {
     "--flga=1": ["--flga: unknown flag"],
     "--pruning_fration=0.5": ["did you mean '--pruning_fraction'"],
     "--batch=64": ["--batch: unknown flag"],  # no abbreviations
-    "--lr": ["--lr: expected one argument"],
+    "--lr": ["--lr: a value is missing"],
     "--k": ["--k: a value is missing"],
     "--k --lr=0.1": ["--k: a value is missing"],
     "digits": ["digits: not a flag; flags are written --flag=value"],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli import main
+from pruning import strategies
 
 HOME = Path(__file__).parent.parent.parent
 TEXT = (HOME / "docs" / "extending.md").read_text()
@@ -44,6 +45,17 @@ def test_an_example_runs(
     out = capsys.readouterr().out
     assert "test accuracy" in out
     assert list((tmp_path / "runs").rglob("done.json"))
+
+
+def test_the_strategy_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [check] = re.findall(r"```python\n(from grad_norm import .*?check_strategy\(.*?)```", TEXT, flags=re.DOTALL)
+    monkeypatch.setattr(
+        strategies, "_entries", {name: strategies.get(name) for name in strategies if name != "grad_norm"}
+    )
+    (tmp_path / "grad_norm.py").write_text({name: code for name, code, _ in EXAMPLES}["grad_norm.py"])
+    monkeypatch.syspath_prepend(tmp_path)
+    exec(check, {})
+    del sys.modules["grad_norm"]
 
 
 def test_an_installed_package_needs_no_flag(

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryRunner
+from lottery.runner import check_compactable
 from lottery.sparsity import sparsity_report, training_cost
 from models import ImageShape
 from pruning import Mask, prune
@@ -117,6 +118,16 @@ def test_a_k_past_the_end_is_refused_before_anything_is_written(experiment: Expe
     with pytest.raises(UsageError, match="--k=100it: beyond --training_steps=3ep"):
         experiment(k="100it")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_that_cannot_be_compacted_is_refused_with_what_to_do() -> None:
+    class Undecided(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if x.sum() > 0 else -x
+
+    message = r"^--compact: Undecided cannot be traced \(symbolically traced .*\); leave the flag out$"
+    with pytest.raises(UsageError, match=message):
+        check_compactable(Undecided())
 
 
 def test_a_cut_network_stops_with_the_name_of_the_layer_and_its_report(experiment: Experiment) -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foundations.errors import UsageError
 from models import cifar_vgg
 from pruning import Mask, prunable, strategies
 from pruning.compaction import Compacted, compact
@@ -206,17 +205,3 @@ def test_layers_that_share_weights_or_are_used_twice_stay_whole() -> None:
     mask = {name: entry for name, entry in mask.items() if name != "6.weight"}
     mask["3.weight"][:, 1] = False
     assert not assert_same_training(model, Mask(mask), round_to=1).places
-
-
-def test_a_model_that_cannot_be_traced_is_refused() -> None:
-    class Undecided(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc = nn.Linear(4, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.fc(x) if x.sum() > 0 else -self.fc(x)
-
-    model = Undecided()
-    with pytest.raises(UsageError, match="--compact: Undecided cannot be traced"):
-        compact(model, Mask.ones(model))

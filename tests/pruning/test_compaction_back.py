@@ -24,7 +24,7 @@ def test_what_was_taken_out_keeps_its_values(optimizer: str) -> None:
     train(model, full_optimizer, steps=3)
     mask = found_by("synflow", model, density=0.03)
     mask.apply_(model)
-    moment, optimizer_moment = copy.deepcopy(model.state_dict()), copy.deepcopy(full_optimizer.state_dict())
+    snapshot, optimizer_snapshot = copy.deepcopy(model.state_dict()), copy.deepcopy(full_optimizer.state_dict())
 
     compacted = compact(model, mask)
     small_optimizer = OPTIMIZERS[optimizer](compacted.model)
@@ -33,23 +33,23 @@ def test_what_was_taken_out_keeps_its_values(optimizer: str) -> None:
     train(compacted.model, small_optimizer, compacted.mask.applier(compacted.model))
 
     expanded = compacted.expand(compacted.model.state_dict())
-    assert_expanded(compacted, expanded, model.state_dict(), moment)
+    assert_expanded(compacted, expanded, model.state_dict(), snapshot)
     numbers = {name: number for number, name in enumerate(dict(model.named_parameters()))}
-    state = compacted.expand_optimizer(small_optimizer.state_dict(), optimizer_moment)
+    state = compacted.expand_optimizer(small_optimizer.state_dict(), optimizer_snapshot)
     full_optimizer.load_state_dict(state)
     for key in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
         by_name = [
             {name: states["state"][number][key] for name, number in numbers.items() if key in states["state"][number]}
             if states["state"] else {}
-            for states in (state, full_optimizer.state_dict(), optimizer_moment)
+            for states in (state, full_optimizer.state_dict(), optimizer_snapshot)
         ]  # fmt: skip
         assert_expanded(compacted, *by_name)
 
 
 def assert_expanded(
-    compacted: Compacted, expanded: dict[str, Tensor], masked: dict[str, Tensor], moment: dict[str, Tensor]
+    compacted: Compacted, expanded: dict[str, Tensor], masked: dict[str, Tensor], snapshot: dict[str, Tensor]
 ) -> None:
-    """Inside the small network as in the masked one, outside as at the moment of compaction."""
+    """Inside the small network as in the masked one, outside as when it was compacted."""
     assert expanded.keys() == masked.keys()
     for name, tensor in expanded.items():
         assert tensor.shape == masked[name].shape
@@ -57,7 +57,7 @@ def assert_expanded(
         ones = {name: torch.ones_like(compacted.shrink({name: tensor})[name], dtype=torch.bool)}
         inside = compacted.expand(ones, {name: torch.zeros_like(tensor, dtype=torch.bool)})[name]
         torch.testing.assert_close(tensor[inside], masked[name][inside], rtol=0, atol=1e-9)
-        assert torch.equal(tensor[~inside], moment[name][~inside])
+        assert torch.equal(tensor[~inside], snapshot[name][~inside])
 
 
 def test_a_fresh_optimizer_has_zeros_for_what_was_taken_out() -> None:
@@ -81,7 +81,7 @@ def test_a_fresh_optimizer_has_zeros_for_what_was_taken_out() -> None:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_the_memory_layout_is_kept(memory_format: torch.memory_format) -> None:
+def test_the_memory_format_is_kept(memory_format: torch.memory_format) -> None:
     model = make("cifar_resnet_8_8").to(memory_format=memory_format)
     mask = found_by("synflow", model, density=0.03)
     mask.apply_(model)

@@ -1,4 +1,4 @@
-"""What `prune` gives to a strategy and takes from it, and what holds for every one that is registered."""
+"""What `prune` gives to a strategy and takes from it. What holds for every strategy is in test_conformance.py."""
 
 import copy
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from foundations.errors import UsageError
-from pruning import Mask, Strategy, prunable, strategies
+from pruning import Strategy, prunable, strategies
 from tests.pruning.masking import Recorded, bits, kept, two_layers, vector
 
 # What a strategy is given, and may return -----------------------------------------------------------------------
@@ -92,59 +92,25 @@ def test_scores_that_cannot_be_used_are_an_error_with_strategy_and_layer(answer,
         kept(Returns(answer=answer), vector(1, 2, 3, 4), 0.5)
 
 
-# Every strategy ------------------------------------------------------------------------------------------------
-
-
-def few_iterations(name: str) -> dict:
-    defaults = strategies.get(name).pruning_defaults()
-    return defaults | {"pruning_iterations": min(4, defaults.get("pruning_iterations", 1))}
-
-
-@pytest.mark.parametrize("name", strategies.names())
-def test_nothing_about_the_model_passed_in_changes(name, residual, batches):
-    residual.eval()
-    residual[0].weight.requires_grad_(False)
-    residual[4].bn1.train()
-    before = copy.deepcopy(residual)
-    random_state = torch.get_rng_state()
-
-    mask = kept(strategies.get(name)(), residual, 0.3, batches=batches, **few_iterations(name))
-
-    assert mask.density == pytest.approx(0.3, abs=0.01)
-    assert torch.equal(torch.get_rng_state(), random_state)
-    for value, old in zip(residual.state_dict().values(), before.state_dict().values(), strict=True):
-        assert torch.equal(value, old)
-    for module, old in zip(residual.modules(), before.modules(), strict=True):
-        assert module.training == old.training
-        assert not module._forward_hooks
-    for parameter, old in zip(residual.parameters(), before.parameters(), strict=True):
-        assert parameter.requires_grad == old.requires_grad
-        assert parameter.grad is None
-        assert parameter.dtype == torch.float32
-
-
-@pytest.mark.parametrize("name", strategies.names())
-def test_the_same_again_whatever_the_global_random_state(name, residual, batches):
-    first = kept(strategies.get(name)(), residual, 0.2, batches=batches, **few_iterations(name))
-    torch.rand(1)
-    again = kept(strategies.get(name)(), copy.deepcopy(residual), 0.2, batches=batches, **few_iterations(name))
-    assert first == again
-
-
-@pytest.mark.parametrize("name", strategies.names())
-def test_masks_only_shrink_from_level_to_level(name, residual, batches):
-    mask = Mask.ones(residual)
-    for level in range(1, 4):
-        smaller = kept(strategies.get(name)(), residual, 0.6**level, mask, level, batches, **few_iterations(name))
-        assert all((smaller[layer] <= mask[layer]).all() for layer in mask)
-        assert smaller.kept < mask.kept
-        mask = smaller
+# Random numbers ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["random", "random_erk"])
 def test_another_seed_gives_another_random_mask(name, residual):
     strategy = strategies.get(name)()
     assert kept(strategy, residual, 0.5, seed=0) != kept(strategy, residual, 0.5, seed=1)
+
+
+def test_the_global_random_numbers_are_left_alone():
+    @dataclass(frozen=True, kw_only=True)
+    class Seeding(Strategy):
+        def score(self, model, batches, generator):
+            torch.manual_seed(0)
+            return {name: torch.rand(weight.shape) for name, weight in prunable(model).items()}
+
+    model, before = two_layers(), torch.get_rng_state()
+    kept(Seeding(), model, 0.5)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_dropout_draws_from_the_generator_too(batches):

@@ -1,34 +1,21 @@
-"""Which layers of a network share their channels."""
+"""From a network's forward pass to its channel graph."""
 
-import operator
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from foundations.errors import UsageError
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
-# Whatever treats every channel by itself and draws no random numbers (dropout would draw others in a smaller network).
-ELEMENTWISE = {
-    nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Hardtanh,
-    F.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardtanh, torch.relu, torch.tanh, torch.sigmoid,
-    "relu", "relu_", "tanh", "sigmoid", "contiguous",
-}  # fmt: skip
-POOLINGS = {
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
-    F.max_pool1d, F.max_pool2d, F.max_pool3d, F.avg_pool1d, F.avg_pool2d, F.avg_pool3d,
-    F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d,
-}  # fmt: skip
-SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
-FLATTENINGS = {nn.Flatten, torch.flatten, "flatten"}
-VIEWS = {torch.reshape, "view", "reshape"}
+from pruning.graph.channel_graph import ChannelGraph, Layer
+from pruning.graph.operations import (
+    BATCHNORMS,
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    POOLINGS,
+    SUMS,
+    flattens,
+    reads_batch_size,
+)
 
 
 class Channels(NamedTuple):
@@ -41,46 +28,18 @@ class Channels(NamedTuple):
     flat: bool
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A convolution or linear layer, by the groups of its input (None: one that stays whole) and output channels."""
-
-    name: str
-    reads: int | None
-    writes: int
-
-
-@dataclass(frozen=True)
-class ChannelGraph:
-    """Groups of channels that go together, such as all those that are added up in one residual stream.
-
-    Args:
-        sizes: the number of channels of each group.
-        pinned: groups that stay whole: the network's output, and those that meet an operation of which it is not
-            known that it treats each channel by itself.
-        layers: the convolutions and linear layers that read or write groups.
-        norms: BatchNorm layers, by name, and their groups.
-    """
-
-    sizes: dict[int, int]
-    pinned: set[int]
-    layers: list[Layer]
-    norms: dict[str, int]
-
-
 def channel_graph(model: nn.Module) -> ChannelGraph:
     """The channels of a model that takes (N, channels, height, width).
 
     Raises:
-        UsageError: the model cannot be traced, since its forward pass depends on more than shapes.
+        UsageError: the model cannot be traced, since its forward pass depends on more than shapes. The text is the
+            model's class and the reason, ``Net cannot be traced (...)``.
     """
     try:
         traced = fx.symbolic_trace(model)
     except Exception as error:  # anything may go wrong in a forward method that gets symbols for tensors
         reason = str(error).strip().partition("\n")[0]
-        raise UsageError(
-            f"--compact: {type(model).__name__} cannot be traced ({reason}); leave the flag out"
-        ) from error
+        raise UsageError(f"{type(model).__name__} cannot be traced ({reason})") from error
     return _Tracer(model, traced.graph).result()
 
 
@@ -102,7 +61,7 @@ class _Tracer:
         for node in graph.nodes:
             read = [self.values[argument] for argument in node.all_input_nodes]
             self.values[node] = written = self.follow(node, read)
-            if written is None and not batch_size(node):
+            if written is None and not reads_batch_size(node):
                 self.pinned |= {value.group for value in read if value is not None and value.group is not None}
 
     def result(self) -> ChannelGraph:
@@ -143,7 +102,7 @@ class _Tracer:
             return first if len(read) == 1 else None
         if operation in POOLINGS:
             return first if len(read) == 1 and not first.flat else None
-        if (operation in FLATTENINGS and from_first(node, module)) or (operation in VIEWS and keeps_batch(node)):
+        if flattens(operation, node, module):
             return Channels(first.group, flat=True)
         return None
 
@@ -193,20 +152,3 @@ class _Tracer:
         while self.leaders[group] != group:
             group = self.leaders[group]
         return group
-
-
-def from_first(node: fx.Node, module: nn.Module | None) -> bool:
-    """Whether a flattening leaves the axis of the examples alone and takes all others."""
-    if isinstance(module, nn.Flatten):
-        return (module.start_dim, module.end_dim) == (1, -1)
-    return (node.args[1:], node.kwargs) in [((1,), {}), ((), {"start_dim": 1})]
-
-
-def batch_size(argument: Any) -> bool:
-    """Whether this is ``x.size(0)``."""
-    return isinstance(argument, fx.Node) and argument.target == "size" and argument.args[1:] == (0,)
-
-
-def keeps_batch(node: fx.Node) -> bool:
-    """Whether this is ``x.view(x.size(0), -1)``."""
-    return batch_size(node.args[1]) and node.args[2:] == (-1,)
