@@ -13,6 +13,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from training.data import TrainingData
 from training.hparams import TrainingHparams
+from training.optimizers import with_hparams
 from training.segments import train_branch
 from training.state import Noise, TrainState
 
@@ -51,8 +52,7 @@ class Children:
             state = self.start()
             state.noise = self.noise(number)
             hparams = replace(self.hparams, **self.hyperparameters(number))
-            for group in state.optimizer.param_groups:
-                group["weight_decay"] = hparams.weight_decay  # the state of the trunk brought its own
+            state.optimizer = with_hparams(state.optimizer, hparams, state.model)  # a weight decay of its own
             train_branch(self.store(number), state, self.data, hparams, self.reporter)
 
     def noise(self, number: int) -> Noise:
