@@ -1,53 +1,94 @@
-"""AdSynFlow's public face: everything that other people's programs import.
+"""AdSynFlow's public face: what other people's programs import.
 
     from adsynflow import Session
 
-Experiments as the command line has them, as objects: :class:`Session`. The parts below it stand on their own, for any
-``nn.Module`` and any training loop: :func:`prune` and :class:`Mask`; :class:`TrainState` and :func:`train`;
-:class:`Line` and :func:`walk`. See docs/python.md.
+:class:`Session` has the experiments of the command line. The parts below it stand on their own, for any ``nn.Module``
+and any training loop: :func:`prune` and :class:`Mask`; :class:`TrainState` and :func:`train`; :class:`Line` and
+:func:`walk`. docs/python.md has an example of each.
 """
 
-from experiments.engines import Engine, Failed, Failure, engines
-from experiments.experiment import Experiment
+from experiments.engines import Failed, Failure, engines
 from experiments.grid import Grid
 from experiments.plan import Plan, make_plan
 from experiments.session import Session
 from experiments.stable_k import Answer, Question, criteria
 from experiments.stored import StoredRun, open_run
 from experiments.tasks import Task
-from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.hparams import hp
 from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from foundations.steps import Step
-from foundations.store import Store
-from lottery import LotteryDesc
 from lottery.branch import Branch, Ticket, branches
-from models import ModelHparams, build
+from models import ImageShape, ModelHparams, build
 from models.registry import models
-from models.shape import ImageShape
-from pruning import (
-    Batches,
-    Mask,
-    PruningHparams,
-    Strategy,
-    channel_graph,
-    check_strategy,
-    prunable,
-    prune,
-    strategies,
-)
+from pruning import Batches, Mask, PruningHparams, Strategy, check_strategy, prunable, prune, strategies
 from pruning.compaction import compact
-from stability import AnalysisHparams, StabilityDesc
-from stability.interpolation import Line, Meter, walk
+from pruning.graph import channel_graph
+from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.verdict import Verdict
-from training.data import DataHparams, Dataset, DeviceData, TrainingData, datasets
-from training.desc import TrainDesc
+from training.data import DataHparams, Dataset, DeviceData, TrainingData, datasets, load
 from training.hparams import TrainingHparams
 from training.loop import evaluate, train
-from training.recipes import recipes
-from training.state import TrainState
-from training.trunk import Trunk
+from training.optimizers import optimizers
+from training.recipes import register as register_recipe
+from training.schedules import schedules
+from training.state import Noise, TrainState
 
-__all__ = []
+__all__ = [
+    "Answer",
+    "Batches",
+    "Branch",
+    "DataHparams",
+    "Dataset",
+    "DeviceData",
+    "Examples",
+    "Failed",
+    "Failure",
+    "Grid",
+    "ImageShape",
+    "Line",
+    "Mask",
+    "Meter",
+    "ModelHparams",
+    "Noise",
+    "Plan",
+    "PruningHparams",
+    "Question",
+    "Reporter",
+    "Seeds",
+    "Session",
+    "Step",
+    "StoredRun",
+    "Strategy",
+    "Task",
+    "Ticket",
+    "TrainState",
+    "TrainingData",
+    "TrainingHparams",
+    "UsageError",
+    "Verdict",
+    "branches",
+    "build",
+    "channel_graph",
+    "check_strategy",
+    "compact",
+    "criteria",
+    "datasets",
+    "engines",
+    "evaluate",
+    "even_alphas",
+    "hp",
+    "load",
+    "make_plan",
+    "models",
+    "open_run",
+    "optimizers",
+    "prunable",
+    "prune",
+    "register_recipe",
+    "schedules",
+    "strategies",
+    "train",
+    "walk",
+]

@@ -1,7 +1,7 @@
 """Where and how a run is computed: everything that is no part of its key."""
 
-from dataclasses import dataclass, field
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch

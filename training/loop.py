@@ -12,7 +12,8 @@ from training.compilation import room_for_programs
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.memory_format import convert
-from training.optimizers import learning_rate
+from training.optimizers import set_learning_rate
+from training.schedules import learning_rate
 from training.state import TrainState
 
 ADVANCE_EVERY = 10  # steps between two calls of `advance`
@@ -51,8 +52,7 @@ def train(
 def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: TrainingData) -> None:
     """One optimizer step. Whole batches may be replayed; the last of an epoch, if it is smaller, is not."""
     torch.manual_seed(state.noise.step(state.iteration))
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(hparams, state.iteration, data.iterations_per_epoch)
+    set_learning_rate(state.optimizer, learning_rate(hparams, state.iteration, data.iterations_per_epoch))
     work = partial(compute, state, hparams)
     if state.captured_step is not None and len(labels) == data.batch_size:
         state.captured_step.run(work, inputs, labels, state.optimizer)

@@ -15,7 +15,7 @@ from training.compilation import compiled
 from training.data import EpochNoise
 from training.hparams import TrainingHparams
 from training.memory_format import find_memory_format
-from training.optimizers import make_optimizer
+from training.optimizers import make_optimizer, parameter_names
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ class TrainState:
         """
         assert self.mask is not None, "compaction follows a mask"
         compacted, optimizer_state = compact(self.model, self.mask), self.optimizer.state_dict()
-        self.compaction = Compaction(compacted, optimizer_state)
+        names = parameter_names(self.optimizer, self.model)
+        self.compaction = Compaction(compacted, optimizer_state, names)
         self.model, self.memory_format = _in_its_format(compacted.model)
         self.forward = compiled(self.model, hparams)
         self.optimizer = make_optimizer(hparams, self.model)
-        self.optimizer.load_state_dict(compacted.shrink_optimizer(optimizer_state))
+        self.optimizer.load_state_dict(compacted.shrink_optimizer(optimizer_state, names))
         self.prune(compacted.mask)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -102,8 +103,8 @@ class TrainState:
     def training_state(self) -> dict[str, Any]:
         """All but the model's tensors: what the next step needs beside them."""
         optimizer = self.optimizer.state_dict()
-        if self.compaction is not None:
-            optimizer = self.compaction.places.expand_optimizer(optimizer, self.compaction.optimizer_state)
+        if (made := self.compaction) is not None:
+            optimizer = made.places.expand_optimizer(optimizer, made.optimizer_state, made.parameter_names)
         # Files that older versions of the program wrote and read call the running metrics "tally".
         return {"iteration": self.iteration, "optimizer": optimizer, "tally": self.running_metrics}
 
@@ -116,7 +117,7 @@ class TrainState:
         tensors, optimizer = captured["model"], captured["optimizer"]
         if self.compaction is not None:
             tensors = self.compaction.places.shrink(tensors)
-            optimizer = self.compaction.places.shrink_optimizer(optimizer)
+            optimizer = self.compaction.places.shrink_optimizer(optimizer, self.compaction.parameter_names)
         self.model.load_state_dict(tensors)
         self.optimizer.load_state_dict(optimizer)
         self.running_metrics.copy_(captured["tally"])
@@ -136,10 +137,12 @@ class Compaction:
     Args:
         places: where the small network's tensors lie in the full one's.
         optimizer_state: that of the full network when it was compacted.
+        parameter_names: in the order in which the optimizer numbers them.
     """
 
     places: Compacted
     optimizer_state: dict[str, Any]
+    parameter_names: list[str]
 
 
 def _in_its_format(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:

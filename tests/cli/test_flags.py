@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from cli.lists import expand
+from cli.selection import select
 
 import cli
 import cli.running
 from cli.flags import Parser, Section, expand_range, make_parser, parse, parse_value, show
-from cli.lists import expand
-from cli.selection import select
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, field_docs, hp
 from foundations.reporting import Reporter

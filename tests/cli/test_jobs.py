@@ -11,15 +11,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cli.jobs
 import pytest
+from cli.jobs import Ending, run_all
+from cli.single_runs import SingleRun, those_of_a_trunk_apart
 from filelock import FileLock
 
-import cli.jobs
 from cli import main
-from cli.jobs import Ending, run_all
 from cli.options import RunOptions
 from cli.running import default_threads, threads_of
-from cli.single_runs import SingleRun, those_of_a_trunk_apart
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 

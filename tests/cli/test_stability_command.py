@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from cli.lists import without_flags
 from cli.stability_results import smallest_stable
 
@@ -73,6 +72,7 @@ def test_several_processes_give_the_same_bits(command: Command, place: Any, tmp_
 
 def test_a_process_that_fails_is_reported_in_its_own_words(command: Command, place: Any) -> None:
     from cli.jobs import run_all
+
     from foundations.errors import UsageError
     from foundations.reporting import Reporter
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stability.collect import collect
 
 from foundations.errors import UsageError
 from pruning import Mask
 from stability import StabilityDesc, StabilityRunner
-from stability.collect import collect
 from tests.stability.trained import equal, tensors
 
 MakeRunner = Callable[..., StabilityRunner]

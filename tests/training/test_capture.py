@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn, optim
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -18,6 +18,7 @@ from training.capture import WARM_UP_STEPS, CapturedStep
 from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import train
+from training.optimizers import optimizers
 from training.state import TrainState
 
 Start = Callable[..., TrainState]
@@ -114,6 +115,24 @@ def test_a_replay_computes_the_bits_of_the_step(start: Start, small_data: Device
     assert times_captured(fast) == 1
     assert_same(plain, fast)
     assert plain.optimizer.state_dict()["param_groups"] == fast.optimizer.state_dict()["param_groups"]
+
+
+def test_a_replay_reads_a_rate_for_each_parameter_group(
+    start: Start, small_data: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_groups(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
+        first, *others = model.parameters()
+        groups = [{"params": [first], "lr_factor": 0.25}, {"params": others}]
+        return optim.SGD(groups, lr=hparams.lr, momentum=0.5, fused=True)
+
+    monkeypatch.setitem(optimizers._entries, "two_groups", two_groups)
+    hparams = hyperparameters("two_groups", lr=2**-6, warmup_steps=Step("8it"))
+    plain, fast = start(hparams), captured(start(hparams))
+    for state in (plain, fast):
+        train(state, small_data, hparams, until=12)
+    assert times_captured(fast) == 1
+    assert_same(plain, fast)
+    assert [group["lr"] for group in fast.optimizer.param_groups] == [2**-8, 2**-6]
 
 
 def test_batchnorm_masks_and_bf16_are_in_the_captured_step(start: Start, small_data: DeviceData) -> None:

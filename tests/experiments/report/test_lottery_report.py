@@ -3,9 +3,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lottery.report import FULL, Line, directory_for, full_network_once, summarize, write_report
 
 from foundations.reporting import Reporter
-from lottery.report import FULL, Line, directory_for, full_network_once, summarize, write_report
 
 
 def row(strategy: str, level: int, replicate: int, accuracy: float, density: float = 0.1) -> dict[str, Any]:

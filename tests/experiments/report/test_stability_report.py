@@ -7,6 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from stability.collect import collect, collect_levels, distinct
+from stability.report import directory_for, write_report
 
 from foundations.context import Context
 from foundations.reporting import Reporter
@@ -18,8 +20,6 @@ from lottery.branch import BranchRunner
 from pruning import PruningHparams, strategies
 from stability import StabilityDesc, StabilityRunner, figures, report
 from stability.branch import Stability
-from stability.collect import collect, collect_levels, distinct
-from stability.report import directory_for, write_report
 from training.data import DeviceData
 from training.desc import TrainDesc
 
