@@ -47,3 +47,19 @@ def few_digits() -> DataHparams:
 @pytest.fixture(scope="session")
 def digits(few_digits: DataHparams) -> DeviceData:
     return DeviceData(load(few_digits, Path("unused"), Reporter()), few_digits, torch.device("cpu"))
+
+
+@pytest.fixture
+def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the iteration of each optimizer step taken in this process."""
+    from training import loop
+
+    taken: list[int] = []
+    real = loop.step
+
+    def counted(state: object, *rest: object) -> None:
+        taken.append(state.iteration)  # type: ignore[attr-defined]
+        real(state, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "step", counted)
+    return taken

@@ -101,7 +101,7 @@ class BranchTask(_OfLevel):
         return f"{self.branch.name} of level {self.level}"
 
     def needs(self) -> tuple[Task, ...]:
-        return self.below(self.level), *map(self.trunk_to, self.branch.trunk_steps(self.desc))
+        return self.below(self.level), *map(self.trunk_to, (self.desc.k, *self.branch.trunk_steps(self.desc)))
 
     def done(self, session: "Session") -> bool:
         return self._branch(session).done(self.level)

@@ -8,10 +8,8 @@ import pytest
 
 from foundations.context import Context
 from foundations.reporting import Reporter
-from foundations.runner import store_of
 from foundations.steps import Step
-from foundations.store import Store
-from lottery import LotteryDesc, LotteryRunner
+from lottery import LotteryDesc, LotteryRunner, with_needed
 from models import ModelHparams
 from pruning import PruningHparams, strategies
 from training.data import DataHparams, DeviceData
@@ -22,18 +20,35 @@ DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
 TRAINING = TrainingHparams(training_steps=Step("3ep"), lr=0.1, weight_decay=1e-3)
 
 
+class Levels(LotteryRunner):
+    """A lottery run with the levels that are asked for."""
+
+    def __init__(self, *arguments: Any, levels: tuple[int, ...]) -> None:
+        super().__init__(*arguments)
+        self.levels = with_needed(self.desc, levels)
+
+    def run(self) -> None:
+        """Trains them all, as an engine would."""
+        for number in self.levels:
+            self.train(number)
+
+    def results(self) -> list[dict[str, Any]]:
+        """What each came to."""
+        return [self.level(number).here.result() for number in self.levels]
+
+
 @pytest.fixture
 def context(tmp_path: Path, listener: Reporter) -> Context:
     return Context(root=tmp_path / "runs", data_dir=tmp_path, reporter=listener)
 
 
 @pytest.fixture
-def experiment(digits: DeviceData, context: Context) -> Callable[..., tuple[LotteryRunner, Store]]:
-    """``experiment(strategy, levels, k=..., **pruning)`` gives a runner and its store; half is pruned per level."""
+def experiment(digits: DeviceData, context: Context) -> Callable[..., Levels]:
+    """``experiment(strategy, levels, k=..., **pruning)`` gives a runner; half is pruned per level."""
 
     def experiment(
         strategy: str = "magnitude", levels: tuple[int, ...] = (1,), k: str = "1ep", replicate: int = 1, **pruning: Any
-    ) -> tuple[LotteryRunner, Store]:
+    ) -> Levels:
         cls = strategies.get(strategy)
         hparams = {**cls.pruning_defaults(), "pruning_fraction": 0.5, "pruning_iterations": 1, **pruning}
         desc = LotteryDesc(
@@ -42,6 +57,6 @@ def experiment(digits: DeviceData, context: Context) -> Callable[..., tuple[Lott
             pruning=PruningHparams(**hparams),
             k=Step(k),
         )
-        return LotteryRunner(desc, replicate, levels, digits, context), store_of(desc, replicate, context)
+        return Levels(desc, replicate, digits, context, levels=levels)
 
     return experiment

@@ -6,20 +6,18 @@ import torch
 
 from foundations.errors import UsageError
 from foundations.steps import Step
-from foundations.store import Store
-from lottery import LotteryRunner
 from lottery.branch import BranchRunner, branches
 from lottery.level import Ticket
 from pruning import Mask
 
-Experiment = Callable[..., tuple[LotteryRunner, Store]]
+Experiment = Callable[..., Any]
 
 
 @pytest.fixture
 def original(experiment: Experiment) -> Ticket:
     """Level 1 of an experiment that keeps the larger half of the weights at k = 1 epoch."""
-    runner, store = experiment()
-    return runner.level(store, 1).ticket()
+    runner = experiment()
+    return runner.level(1).ticket()
 
 
 def changed(original: Ticket, name: str, **hparams: Any) -> Ticket:
@@ -81,21 +79,27 @@ def test_retrain_changes_what_is_given_and_nothing_else(original: Ticket) -> Non
 
 
 @pytest.mark.parametrize("name", [name for name in branches if name != "stability"])
-def test_a_branch_leaves_what_a_level_leaves_and_runs_once(name: str, experiment: Experiment, listener: Any) -> None:
-    lottery, store = experiment(levels=(1, 2))
+def test_a_branch_leaves_what_a_level_leaves_and_runs_once(
+    name: str, experiment: Experiment, steps_taken: list[int]
+) -> None:
+    lottery = experiment(levels=(1, 2))
+    lottery.run()
     branch = branches.get(name)()
     runner = BranchRunner(lottery, branch)
-    runner.run(store)
-    for level in runner.levels(store):
+    for level in lottery.levels:
+        runner.train(level)
         here = runner.here(level)
-        assert here.path == level.here.path / branch.key
+        assert runner.done(level)
+        assert here.path == lottery.level(level).here.path / branch.key
         assert {"mask.safetensors", "sparsity_report.json", "metrics.jsonl"} <= {
             path.name for path in here.path.iterdir()
         }
         final = here.read_tensors(here.result()["model"])
         assert all(not final[name][~mask].any() for name, mask in Mask.load(here / "mask.safetensors").items())
-    runner.run(store)
-    assert "Nothing was trained" in listener.said[-1]
+    steps_taken.clear()
+    for level in lottery.levels:
+        runner.train(level)
+    assert steps_taken == []
 
 
 def test_arguments_are_in_the_key() -> None:
@@ -105,6 +109,6 @@ def test_arguments_are_in_the_key() -> None:
 
 
 def test_a_step_past_the_end_is_refused(experiment: Experiment) -> None:
-    lottery, _ = experiment()
+    lottery = experiment()
     with pytest.raises(UsageError, match="--start_step=9ep: beyond --training_steps=3ep"):
         BranchRunner(lottery, branches.get("rewind")(start_step=Step("9ep")))

@@ -10,8 +10,6 @@ from torch import nn
 
 from foundations.errors import UsageError
 from foundations.hparams import field_docs
-from foundations.store import Store
-from lottery import LotteryRunner
 from lottery.branch import BranchRunner, branches
 from lottery.branch.invert_scores import inverted
 from lottery.branch.retrain import PREFIX, Retrain
@@ -21,13 +19,13 @@ from lottery.shuffling import shuffled
 from pruning import Batches, Mask, PruningHparams, Strategy, prunable, prune
 from training.hparams import TrainingHparams
 
-Experiment = Callable[..., tuple[LotteryRunner, Store]]
+Experiment = Callable[..., Any]
 
 
 @pytest.fixture
 def original(experiment: Experiment) -> Ticket:
-    runner, store = experiment()
-    return runner.level(store, 1).ticket()
+    runner = experiment()
+    return runner.level(1).ticket()
 
 
 def momenta(ticket: Ticket) -> list[Any]:
@@ -76,17 +74,17 @@ def test_the_keys_of_retrain_stay(given: dict[str, Any], key: str) -> None:
 
 
 def test_retraining_the_full_network_unchanged_ends_where_the_trunk_ends_bit_for_bit(experiment: Experiment) -> None:
-    lottery, store = experiment(levels=(0,), k="1ep2it")
+    lottery = experiment(levels=(0,), k="1ep2it")
+    lottery.run()
     runner = BranchRunner(lottery, Retrain())
-    runner.run(store)
-    [level] = runner.levels(store)
+    runner.train(0)
     final = "model_3ep0it.safetensors"
-    trunk, branch = lottery.trunk.store.read_tensors(final), runner.here(level).read_tensors(final)
+    trunk, branch = lottery.trunk.store.read_tensors(final), runner.here(0).read_tensors(final)
     assert all(torch.equal(trunk[name], branch[name]) for name in trunk)
 
 
 def test_retrain_may_not_end_before_it_starts(experiment: Experiment) -> None:
-    lottery, _ = experiment(k="2ep")
+    lottery = experiment(k="2ep")
     with pytest.raises(UsageError, match="--retrain_training_steps=1ep: ends before --k=2ep"):
         BranchRunner(lottery, branches.get("retrain")(retrain_training_steps="1ep"))
 
@@ -135,8 +133,8 @@ def test_shuffling_moves_entries_within_a_group_and_leaves_other_layers() -> Non
 
 
 def test_the_mask_at_k_is_that_of_level_1(experiment: Experiment) -> None:
-    runner, store = experiment("snip")
+    runner = experiment("snip")
     desc = runner.desc
     network = trunk_network(runner.trunk, desc.pruning, desc.k)
     alone = find_mask(runner.trunk, desc.strategy, desc.pruning, network, 0.5)
-    assert alone == runner.level(store, 1).mask()
+    assert alone == runner.level(1).mask()

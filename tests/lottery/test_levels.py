@@ -11,13 +11,12 @@ from foundations.errors import UsageError
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from lottery import LotteryRunner
 from lottery.runner import check_compactable
 from lottery.sparsity import sparsity_report, training_cost
 from models import ImageShape
 from pruning import Mask, prune
 
-Experiment = Callable[..., tuple[LotteryRunner, Store]]
+Experiment = Callable[..., Any]
 END = "model_3ep0it.safetensors"
 
 
@@ -30,30 +29,30 @@ def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_level_n_keeps_the_fraction_to_the_n(experiment: Experiment) -> None:
-    runner, store = experiment(levels=(1, 2, 3))
-    runner.run(store)
-    kept = [Mask.load(store.sub(f"level_{level}") / "mask.safetensors").kept for level in (1, 2, 3)]
+    runner = experiment(levels=(1, 2, 3))
+    runner.run()
+    kept = [Mask.load(runner.store.sub(f"level_{level}") / "mask.safetensors").kept for level in (1, 2, 3)]
     total = 64 * 16 + 16 * 10
     assert kept == [round(total / 2), round(total / 4), round(total / 8)]
-    assert [row["level"] for row in runner.results(store)] == [1, 2, 3]
+    assert [row["level"] for row in runner.results()] == [1, 2, 3]
 
 
 def test_level_0_is_the_trunk(experiment: Experiment) -> None:
-    runner, store = experiment(levels=(0,))
-    runner.run(store)
-    level = store.sub("level_0")
+    runner = experiment(levels=(0,))
+    runner.run()
+    level = runner.store.sub("level_0")
     assert (level.path / level.result()["model"]).resolve() == (runner.trunk.store / END).resolve()
     assert level.read_rows("metrics.jsonl") == runner.trunk.store.read_rows("metrics.jsonl")
     assert Mask.load(level / "mask.safetensors").density == 1
 
 
 def test_a_dense_branch_ends_where_the_trunk_ends_bit_for_bit(experiment: Experiment) -> None:
-    runner, store = experiment(k="1ep2it")
-    level = runner.level(store, 1)
+    runner = experiment(k="1ep2it")
+    level = runner.level(1)
     runner.trunk.finish()
     ticket = level.ticket()
     everything = Mask.ones(ticket.state.model)
-    here = store.sub("dense")
+    here = runner.store.sub("dense")
     here.path.mkdir(parents=True)
     level.record(here, everything, runner.desc.k, ticket.training, found_by=0)
     level.train_ticket(here, ticket, "nothing")
@@ -62,17 +61,17 @@ def test_a_dense_branch_ends_where_the_trunk_ends_bit_for_bit(experiment: Experi
 
 
 def test_pruned_weights_are_zero_at_the_start_and_at_the_end(experiment: Experiment) -> None:
-    runner, store = experiment("synflow", k="0ep")
-    runner.run(store)
-    mask, final = Mask.load(store.sub("level_1") / "mask.safetensors"), weights(store.sub("level_1"))
+    runner = experiment("synflow", k="0ep")
+    runner.run()
+    mask, final = Mask.load(runner.store.sub("level_1") / "mask.safetensors"), weights(runner.store.sub("level_1"))
     assert all(not final[name][~kept].any() for name, kept in mask.items())
     assert all(final[name][kept].all() for name, kept in mask.items())
 
 
 def test_a_level_starts_from_the_whole_state_at_k(experiment: Experiment) -> None:
     """Weights and momentum: with a fresh optimizer the level ends elsewhere."""
-    runner, store = experiment()
-    ticket = runner.level(store, 1).ticket()
+    runner = experiment()
+    ticket = runner.level(1).ticket()
     trunk = runner.trunk.state_at(Step("1ep"))
     assert ticket.state.iteration == trunk.iteration
     buffers = ticket.state.optimizer.state_dict()["state"]
@@ -80,10 +79,10 @@ def test_a_level_starts_from_the_whole_state_at_k(experiment: Experiment) -> Non
 
 
 def test_what_is_scored_at_the_end_needs_the_levels_before_and_nests(experiment: Experiment) -> None:
-    runner, store = experiment("sparse_global", levels=(2,), k="0ep")
+    runner = experiment("sparse_global", levels=(2,), k="0ep")
     assert runner.levels == [0, 1, 2]
-    runner.run(store)
-    first, second = (Mask.load(store.sub(f"level_{level}") / "mask.safetensors") for level in (1, 2))
+    runner.run()
+    first, second = (Mask.load(runner.store.sub(f"level_{level}") / "mask.safetensors") for level in (1, 2))
     assert all((second[name] <= first[name]).all() for name in first)
     trained = weights(runner.trunk.store)
     largest = torch.cat([trained[name].abs().flatten() for name in first]).sort(descending=True).values[first.kept - 1]
@@ -94,24 +93,25 @@ def test_what_is_scored_at_the_end_needs_the_levels_before_and_nests(experiment:
 def test_level_n_is_pruned_with_the_random_numbers_of_n_and_the_replicate_s_batches(
     experiment: Experiment, strategy: str
 ) -> None:
-    runner, store = experiment(strategy, levels=(1, 2), k="1ep", replicate=3, pruning_batches=2)
-    runner.run(store)
+    runner = experiment(strategy, levels=(1, 2), k="1ep", replicate=3, pruning_batches=2)
+    runner.run()
     seeds, pruning = Seeds(3), runner.desc.pruning
     batches = runner.data.pruning_batches(2, 64, seeds.generator("pruning batches"), pruning.pruning_balanced)
     for level in (1, 2):
         model, generator = runner.trunk.state_at(Step("1ep")).model, seeds.generator("pruning", level)
         by_hand = prune(runner.desc.strategy, model, batches, pruning, 0.5**level, generator)
-        assert Mask.load(store.sub(f"level_{level}") / "mask.safetensors") == by_hand
+        assert Mask.load(runner.store.sub(f"level_{level}") / "mask.safetensors") == by_hand
 
 
-def test_running_again_trains_nothing_and_changes_no_file(experiment: Experiment, listener: Any) -> None:
-    runner, store = experiment(levels=(0, 1))
-    runner.run(store)
+def test_running_again_trains_nothing_and_changes_no_file(experiment: Experiment, steps_taken: list[int]) -> None:
+    runner = experiment(levels=(0, 1))
+    runner.run()
     before = snapshot(runner.context.root)
-    again, _ = experiment(levels=(0, 1))
-    again.run(store)
+    steps_taken.clear()
+    again = experiment(levels=(0, 1))
+    again.run()
     assert snapshot(runner.context.root) == before
-    assert "Nothing was trained" in listener.said[-1]
+    assert steps_taken == []
 
 
 def test_a_k_past_the_end_is_refused_before_anything_is_written(experiment: Experiment, tmp_path: Path) -> None:
@@ -132,19 +132,19 @@ def test_a_model_that_cannot_be_compacted_is_refused_with_what_to_do() -> None:
 
 def test_a_cut_network_stops_with_the_name_of_the_layer_and_its_report(experiment: Experiment) -> None:
     """Of 1,184 weights 1 is left: one of the two layers is empty."""
-    runner, store = experiment("random", pruning_fraction=0.9992)
+    runner = experiment("random", pruning_fraction=0.9992)
     with pytest.raises(UsageError, match=r"(?s)random leaves no path .* \(empty: .*--allow_collapse"):
-        runner.run(store)
-    report = json.loads((store.sub("level_1") / "sparsity_report.json").read_text())
+        runner.run()
+    report = json.loads((runner.store.sub("level_1") / "sparsity_report.json").read_text())
     assert report["has_path"] is False
     assert report["kept"] == 1
-    assert not store.sub("level_1").done
+    assert not runner.store.sub("level_1").done
 
 
 def test_ignored_layers_stay_whole_and_do_not_count(experiment: Experiment) -> None:
-    runner, store = experiment(layers_to_ignore=("fc",))
-    runner.run(store)
-    report = store.sub("level_1").read_json("sparsity_report.json")
+    runner = experiment(layers_to_ignore=("fc",))
+    runner.run()
+    report = runner.store.sub("level_1").read_json("sparsity_report.json")
     assert (report["total"], report["kept"]) == (64 * 16, 64 * 8)
     assert report["density"] == 0.5
     [fc] = [layer for layer in report["layers"] if layer["name"] == "fc.weight"]
