@@ -91,12 +91,16 @@ class Grid(Sequence[Experiment]):
             Failed: tasks that could not be done, at the end of all that could.
         """
         self.prepare()
-        failures = [failure for search in self.searches for failure in search.run()]
-        for experiment in self.experiments:
-            experiment.check()
-            if opening := experiment.opening():
-                self.session.context.reporter.say(opening)
-        failures += self.session.run(self.plan())
+        try:
+            failures = [failure for search in self.searches for failure in search.run()]
+            looked_at = {id(one) for search in self.searches for one in search.analyses}
+            for experiment in self.experiments:
+                experiment.check()
+                if id(experiment) not in looked_at and (opening := experiment.opening()):
+                    self.session.context.reporter.say(opening)
+            failures += self.session.run(self.plan())
+        finally:
+            self.session.release()
         if failures:
             raise Failed(failures)
         return self

@@ -35,6 +35,7 @@ from training.trunk import Trunk
 
 if TYPE_CHECKING:
     from experiments.engines import Failure
+    from experiments.engines.local import Worker
     from experiments.plan import Plan
     from experiments.tasks import Task
 
@@ -99,6 +100,8 @@ class Session:
         )
         self._shared = Shared()
         self._runners = Shared()
+        self.workers: list[Worker] = []
+        """Processes that an engine has started; they live on from plan to plan until they are released."""
 
     # Experiments ---------------------------------------------------------------------------------------------
 
@@ -124,7 +127,7 @@ class Session:
         arguments = [repr(branch)] * (branch is not None) + [f"{name}={value!r}" for name, value in flags.items()]
         named = copy.copy(self)
         named.context = replace(self.context, command=(f"session.{command}({', '.join(arguments)})",))
-        named._runners = Shared()
+        named._runners, named.workers = Shared(), []
         return Grid.of(named, command, flags, branch)
 
     def runs(self) -> list[stored.StoredRun]:
@@ -141,6 +144,14 @@ class Session:
     def run(self, plan: "Plan") -> "list[Failure]":
         """Has the engine do the tasks of a plan."""
         return self.engine(plan, self) if len(plan) else []
+
+    def release(self) -> None:
+        """Ends the processes that wait for work."""
+        for worker in self.workers:
+            worker.stop()
+        for worker in self.workers:
+            worker.wait()
+        self.workers.clear()
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:

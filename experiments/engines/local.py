@@ -46,12 +46,11 @@ class Pool:
         self.tried_again: set[Task] = set()
         self.failures: list[Failure] = []
         self.idle: SimpleQueue[Worker] = SimpleQueue()
-        self.workers = [Worker(session) for _ in range(self.jobs)]
-        for worker in self.workers:
+        for worker in workers_of(session, self.jobs):
             self.idle.put(worker)
 
     def run(self) -> list[Failure]:
-        """Does all that can be done. However it ends, no worker is left."""
+        """Does all that can be done. Interrupted, it ends the workers."""
         self.reporter.say(f"{len(self.plan)} tasks in {self.jobs} processes at once")
         running: dict[Future[Failure | None], Task] = {}
         with ThreadPoolExecutor(self.jobs) as threads, self.reporter.progress("tasks", len(self.plan)) as advance:
@@ -64,11 +63,9 @@ class Pool:
                         before = len(self.ended)
                         self.note(running.pop(future), future.result())
                         advance(len(self.ended) - before)
-            finally:
-                for worker in self.workers:
-                    worker.stop()
-        for worker in self.workers:
-            worker.wait()
+            except BaseException:
+                self.session.release()  # the threads above wait for their workers
+                raise
         return self.failures
 
     def ready(self) -> list[Task]:
@@ -101,6 +98,13 @@ class Pool:
         self.ended.update(skipped)
         self.failures.append(replace(failure, skipped=skipped))
         self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")
+
+
+def workers_of(session: "Session", number: int) -> "list[Worker]":
+    """So many workers; those of the session's last plan first, since a start takes seconds."""
+    while len(session.workers) < number:
+        session.workers.append(Worker(session))
+    return session.workers[:number]
 
 
 class Worker:
@@ -161,8 +165,8 @@ class Worker:
     def wait(self) -> None:
         """Waits until the process is gone."""
         if self.process is not None:
-            with self.process, self.errors:  # closes its pipes
-                self.process.wait()
+            self.process.wait()
+            self.errors.close()
 
 
 def failure(task: Task, answer: Mapping[str, Any]) -> Failure:
