@@ -54,7 +54,8 @@ class Children:
                 return
             state = self.start()
             state.noise = self.noise(number)
-            hparams = replace(self.hparams, **self.hyperparameters(number))
+            own = self.hyperparameters(number)
+            hparams = replace(self.hparams, lr=own["lr"], weight_decay=own["weight_decay"])
             for group in state.optimizer.param_groups:
                 group["weight_decay"] = hparams.weight_decay  # the state of the trunk brought its own
             train_branch(self.store(number), state, self.trunk.data, hparams, reporter)

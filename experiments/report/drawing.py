@@ -1,6 +1,7 @@
 """Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.report.collect import BY_LEVEL, Index, Rows
@@ -39,7 +40,7 @@ def band(axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: floa
     values = [[100 * row["test_accuracy"] for row in rows if row["epoch"] == epoch] for epoch in epochs]
     if not epochs:
         return
-    axis.plot(epochs, [average(some) for some in values], color=colour, linewidth=width, label=label)
+    axis.plot(epochs, [fmean(some) for some in values], color=colour, linewidth=width, label=label)
     axis.fill_between(epochs, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
 
 
@@ -92,7 +93,7 @@ def how_many(rows: Rows) -> str:
     """What a point of the curve stands for."""
     replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
     what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
-    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no standard deviation"
+    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
 
 
 def in_order(names: Iterable[str]) -> list[str]:
