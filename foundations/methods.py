@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, TypeVar, get_origin, get_type_hints
 
 from foundations.errors import UsageError
+from foundations.formats import FORMAT
 from foundations.hparams import Hparams
 from foundations.registry import Registry
 
@@ -30,7 +31,7 @@ class MethodRegistry(Registry[type[Base]]):
 
     def __init__(self, what: str, flag: str = "") -> None:
         super().__init__(what, flag)
-        self._reserved: set[str] = set()
+        self._reserved = {"kind", FORMAT}  # entries of the JSON that its fields are written in
 
     def register(self, name: str) -> Callable[[M], M]:
         """Decorator: enters a class under ``name``, which becomes its class variable ``name``.

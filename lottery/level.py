@@ -9,14 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.desc import LotteryDesc
-from lottery.masks import MASK, REPORT, find_mask, look_for_collapse, record_mask, trunk_network
+from lottery.masks import find_mask, look_for_collapse, record_mask, trunk_network
 from pruning import Mask, Strategy, ignored_layers
 from training.hparams import TrainingHparams
 from training.optimizers import make_optimizer
-from training.segments import METRICS, train_branch
+from training.segments import train_branch
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -42,7 +43,7 @@ class Level:
     @property
     def here(self) -> Store:
         """The directory of this level."""
-        return self.run.sub(f"level_{self.number}")
+        return self.run.sub(files.level(self.number))
 
     @cached_property
     def ignored(self) -> set[str]:
@@ -57,10 +58,10 @@ class Level:
 
     def mask(self) -> Mask:
         """The level's mask, from disk or found and written down."""
-        if not (self.here.has(MASK) and self.here.has(REPORT)):
+        if not (self.here.has(files.MASK) and self.here.has(files.SPARSITY_REPORT)):
             mask = self.find_mask(self.desc.strategy)
             self.record(self.here, mask, self.desc.k, self.desc.train.training, found_by=self._trainings_before())
-        return Mask.load(self.here / MASK)
+        return Mask.load(self.here / files.MASK)
 
     def find_mask(self, strategy: Strategy) -> Mask:
         """What ``strategy`` would keep in the place of the level's own strategy."""
@@ -92,7 +93,7 @@ class Level:
         self.mask()
         result = self.trunk.finish()
         # It is trained in the trunk's directory; only its metrics are repeated here.
-        self.here.write_rows(METRICS, self.trunk.store.read_rows(METRICS))
+        self.here.write_rows(files.METRICS, self.trunk.store.read_rows(files.METRICS))
         # A relative path, so that a root can be moved.
         model = os.path.relpath(self.trunk.model_path(self.desc.train.training.training_steps), self.here.path)
         self.here.finish({**self._about(self.here), **result, "model": model})
@@ -106,11 +107,11 @@ class Level:
             method: what has pruned it, for messages.
         """
         data, reporter = self.trunk.data, self.trunk.context.reporter
-        if not (here.has(MASK) and here.has(REPORT)):
+        if not (here.has(files.MASK) and here.has(files.SPARSITY_REPORT)):
             start = Step.at(ticket.state.iteration, data.iterations_per_epoch)
             self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
         look_for_collapse(here, method, reporter, allow=self.allow_collapse)
-        ticket.state.prune(Mask.load(here / MASK))
+        ticket.state.prune(Mask.load(here / files.MASK))
         if self.desc.compact:
             ticket.state.compact(ticket.training)
         train_branch(here, ticket.state, data, ticket.training, reporter, self._about(here))
@@ -124,7 +125,7 @@ class Level:
 
     def _about(self, here: Store) -> dict[str, Any]:
         """What ``done.json`` says beside losses and accuracies."""
-        return {"level": self.number, "density": here.read_json(REPORT)["density"]}
+        return {"level": self.number, "density": here.read_json(files.SPARSITY_REPORT)["density"]}
 
     # What the strategy looks at ------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class Level:
         before = self.below(self.number - 1).here
         model = self.trunk.fresh().model
         model.load_state_dict(before.read_tensors(Path(before.result()["model"]).name))
-        return model, Mask.load(before / MASK)
+        return model, Mask.load(before / files.MASK)
 
     def below(self, number: int) -> "Level":
         """Another level of the same run."""
@@ -145,7 +146,10 @@ class Level:
         """Multiply-adds of the trainings that the level's mask was found by."""
         if not self.number or self.desc.pruning.score_at == "k":
             return 0
-        costs = [self.below(lower).here.read_json(REPORT)["training_multiply_adds"] for lower in range(self.number)]
+        costs = [
+            self.below(lower).here.read_json(files.SPARSITY_REPORT)["training_multiply_adds"]
+            for lower in range(self.number)
+        ]
         return int(costs[0]["pretraining"]) + sum(int(cost["subnetwork"]) for cost in costs)
 
 

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from foundations import files
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -9,16 +10,6 @@ from foundations.store import Store
 from lottery.sparsity import sparsity_report, training_cost
 from pruning import Mask, PruningHparams, Strategy, ignored_layers, prune
 from training.trunk import Trunk
-
-MASK, REPORT = "mask.safetensors", "sparsity_report.json"
-
-
-def mask_at(trunk: Trunk, strategy: Strategy, pruning: PruningHparams, k: Step, density: float) -> Mask:
-    """The mask with which ``strategy`` prunes the full network at ``k`` to ``density``.
-
-    It is that of level 1 of a lottery run. A strategy that scores at the end trains the trunk to its end.
-    """
-    return find_mask(trunk, strategy, pruning, trunk_network(trunk, pruning, k), density)
 
 
 def trunk_network(trunk: Trunk, pruning: PruningHparams, k: Step) -> nn.Module:
@@ -89,8 +80,8 @@ def record_mask(
     report = sparsity_report(model, mask, trunk.data.shape, ignored_layers(model, pruning.layers_to_ignore))
     before, after = trunk.examples_seen(start), trunk.examples_seen(end)
     cost = training_cost(report, before_k=before, after_k=after - before, found_by=found_by)
-    here.write_json(REPORT, report | {"training_multiply_adds": cost})
-    mask.save(here / MASK)  # last: a mask on disk has its report
+    here.write_json(files.SPARSITY_REPORT, report | {"training_multiply_adds": cost})
+    mask.save(here / files.MASK)  # last: a mask on disk has its report
 
 
 def look_for_collapse(here: Store, method: str, reporter: Reporter, *, allow: bool = False) -> None:
@@ -105,12 +96,12 @@ def look_for_collapse(here: Store, method: str, reporter: Reporter, *, allow: bo
     Raises:
         UsageError: if no path is left from input to output, unless that is allowed.
     """
-    report = here.read_json(REPORT)
+    report = here.read_json(files.SPARSITY_REPORT)
     empty = ", ".join(report["empty_layers"])
     if not report["has_path"] and not allow:
         raise UsageError(
             f"{here.path.name}: {method} leaves no path from input to output "
-            f"(empty: {empty or 'no layer'}); see {here / REPORT}.\n"
+            f"(empty: {empty or 'no layer'}); see {here / files.SPARSITY_REPORT}.\n"
             "Keep more weights, or train it all the same with --allow_collapse."
         )
     if empty:

@@ -1,5 +1,6 @@
 """Runs a branch of the levels of a lottery run."""
 
+from foundations import files
 from foundations.runner import begin
 from foundations.store import Store
 from lottery.branch.registry import Branch
@@ -42,5 +43,5 @@ class BranchRunner:
     def _train(self, level: Level) -> None:
         here = self.here(level)
         ticket = self.branch.start(level.ticket())
-        here.write_json("desc.json", {"kind": self.branch.name, **self.branch.to_dict()})
+        here.write_json(files.DESC, {"kind": self.branch.name, **self.branch.to_dict()})
         self.branch.run(here, ticket)

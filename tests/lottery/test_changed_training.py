@@ -15,7 +15,7 @@ from lottery.branch import BranchRunner, branches
 from lottery.branch.invert_scores import inverted
 from lottery.branch.retrain import PREFIX, Retrain
 from lottery.level import Ticket
-from lottery.masks import mask_at
+from lottery.masks import find_mask, trunk_network
 from lottery.shuffling import shuffled
 from pruning import Batches, Mask, PruningHparams, Strategy, prunable, prune
 from training.hparams import TrainingHparams
@@ -115,5 +115,6 @@ def test_shuffling_moves_entries_within_a_group_and_leaves_other_layers() -> Non
 def test_the_mask_at_k_is_that_of_level_1(experiment: Experiment) -> None:
     runner, store = experiment("snip")
     desc = runner.desc
-    alone = mask_at(runner.trunk, desc.strategy, desc.pruning, desc.k, 0.5)
+    network = trunk_network(runner.trunk, desc.pruning, desc.k)
+    alone = find_mask(runner.trunk, desc.strategy, desc.pruning, network, 0.5)
     assert alone == runner.level(store, 1).mask()
