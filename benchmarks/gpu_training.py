@@ -1,4 +1,4 @@
-"""ResNet-20 on a GPU: arithmetic, recording, compilation, several runs at once. Without one it says so, and is done."""
+"""ResNet-20 on a GPU: arithmetic, CUDA graphs, compilation, runs at once. Without one it says so, and is done."""
 
 import json
 import os
@@ -70,11 +70,11 @@ def train_for(kind: str, seconds: float, start: float = 0.0) -> tuple[float, flo
     precision, _, way = kind.partition(" ")
     state, hparams = make_state("cifar_resnet_20", data, precision=precision, compile=way == "compiled")
     if way == "unrecorded":
-        state.recording = None
+        state.captured_step = None
 
     def go_on(steps: int) -> None:
         train(state, data, hparams, until=state.iteration + steps)
-        state.tally.cpu()  # waits for the device
+        state.running_metrics.cpu()  # waits for the device
 
     epoch = data.iterations_per_epoch
     go_on(epoch)

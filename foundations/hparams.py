@@ -10,7 +10,7 @@ import inspect
 import itertools
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -18,19 +18,19 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from dataclasses_json import DataClassJsonMixin, Undefined, config
 from dataclasses_json.undefined import UndefinedParameterError
 
-from foundations.errors import UsageError
+from foundations.errors import UsageError, near_misses
 from foundations.registry import Registry
 from foundations.steps import Step
 
 H = TypeVar("H", bound="Hparams")
 
 
-def hp(default: Any, *, choices: tuple[str, ...] = (), within: str = "", absent: Any = MISSING) -> Any:
+def hp(default: Any, *, choices: Collection[str] = (), within: str = "", absent: Any = MISSING) -> Any:
     """A dataclass field with what is needed to check it.
 
     Args:
         default: the default value.
-        choices: the valid values, where they are few.
+        choices: the valid values, where they are few; ``registry.keys()`` counts those of plug-ins as well.
         within: the valid interval of a number, e.g. ``"(0, 1]"`` or ``"[0, inf)"``.
         absent: the value at which the field is left out of the canonical JSON, and which it has where an older
             JSON lacks it. Give it to a field that is added after runs exist: the value that means what was done
@@ -156,7 +156,8 @@ def check(item: "Field[Any]", value: Any) -> None:
         raise UsageError(f"--{item.name}={value}: expected a finite number")
     choices = item.metadata.get("choices")
     if choices and value not in choices:
-        raise UsageError(f"--{item.name}={value}: expected one of {', '.join(choices)}")
+        meant = near_misses(str(value), choices)
+        raise UsageError(f"--{item.name}={value}: expected one of {', '.join(choices)}{meant}")
     within = item.metadata.get("within")
     if within and not inside(value, within):
         raise UsageError(f"--{item.name}={value}: expected a number in {within}")
@@ -192,8 +193,11 @@ def canonical(value: Any) -> Any:
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """The docstring below each field of a dataclass, by field name; those of its bases included."""
-    docs: dict[str, str] = {}
+    """The docstring below each field of a dataclass, by field name; those of its bases included.
+
+    A field that is in no source text carries it in its metadata, under ``doc``.
+    """
+    docs = {item.name: item.metadata["doc"] for item in fields(cls) if "doc" in item.metadata}
     for base in reversed(cls.__mro__):
         if base in (object, Hparams, DataClassJsonMixin) or not is_dataclass(base):
             continue

@@ -1,6 +1,6 @@
 """Names for things that others may add to: strategies, models, data sets, recipes, branches."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, KeysView
 from typing import Generic, TypeVar
 
 from foundations.errors import UsageError, near_misses
@@ -42,6 +42,10 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._entries)
+
+    def keys(self) -> KeysView[str]:
+        """All names in the order of their registration: a view, which grows with the registry."""
+        return self._entries.keys()
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -11,7 +11,7 @@ from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.level import Level
 from pruning.compaction import channel_graph
-from training.data import DeviceData
+from training.data import TrainingData
 from training.trunk import Trunk
 
 
@@ -27,7 +27,7 @@ class LotteryRunner:
         desc: LotteryDesc,
         replicate: int,
         levels: Iterable[int],
-        data: DeviceData,
+        data: TrainingData,
         context: Context,
         allow_collapse: bool = False,
     ) -> None:

@@ -10,6 +10,7 @@ from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from training.hparams import TrainingHparams
+from training.optimizers import with_hparams
 from training.segments import train_branch
 from training.state import Noise, TrainState
 from training.trunk import Trunk
@@ -56,8 +57,7 @@ class Children:
             state.noise = self.noise(number)
             own = self.hyperparameters(number)
             hparams = replace(self.hparams, lr=own["lr"], weight_decay=own["weight_decay"])
-            for group in state.optimizer.param_groups:
-                group["weight_decay"] = hparams.weight_decay  # the state of the trunk brought its own
+            state.optimizer = with_hparams(state.optimizer, hparams, state.model)  # a weight decay of its own
             train_branch(self.store(number), state, self.trunk.data, hparams, reporter)
 
     def noise(self, number: int) -> Noise:

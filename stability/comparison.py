@@ -54,7 +54,7 @@ class Comparison:
         state, data = self.children.start(), self.children.trunk.data
         names = [name for name, _ in state.model.named_parameters()]
         origin = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
-        labels = data.dataset.test.labels
+        labels = data.labels["test"]
         predicted: dict[int, Tensor] = {}
 
         def predict(number: int) -> Tensor:

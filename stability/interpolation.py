@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from stability.batchnorm import batchnorms, recalculate
 from stability.rows import BATCHNORM, SPLITS, Row
-from training.data import DeviceData
+from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import arithmetic, evaluate
 
@@ -72,7 +72,7 @@ class Line:
 class Meter:
     """Measures networks on the test set and on training images; the batches are prepared once for all points."""
 
-    def __init__(self, data: DeviceData, hparams: TrainingHparams, examples: Examples) -> None:
+    def __init__(self, data: TrainingData, hparams: TrainingHparams, examples: Examples) -> None:
         self.hparams, self.device = hparams, data.device
         self.batches: dict[str, list[Pair]] = {
             "test": list(data.evaluation_batches("test")),

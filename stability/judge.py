@@ -10,7 +10,7 @@ from stability.barrier import barrier, has_learned, is_stable
 from stability.desc import AnalysisHparams
 from stability.rows import BATCHNORM, SPLITS, Row
 from stability.verdict import Barriers, Child, Distances, Pair, Treatments, Verdict
-from training.data import DeviceData
+from training.data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def child_values(rows: Sequence[Row], split: str, what: str, children: int) -> l
     return [values[number] for number in range(1, children + 1)]
 
 
-def chance_error(data: DeviceData) -> float:
+def chance_error(data: TrainingData) -> float:
     """The test error of always answering with the most frequent class."""
-    labels = data.dataset.test.labels
+    labels = data.labels["test"]
     return 1 - int(labels.bincount().max()) / len(labels)

@@ -21,7 +21,7 @@ from stability.desc import AnalysisHparams, StabilityDesc
 from stability.judge import Subject
 from stability.start import fresh_optimizer, start_of
 from stability.verdict import Verdict, read_verdict, stored
-from training.data import DeviceData
+from training.data import TrainingData
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -34,7 +34,7 @@ class StabilityRunner:
         desc: StabilityDesc,
         replicate: int,
         k: Step,
-        data: DeviceData,
+        data: TrainingData,
         context: Context,
         settings: AnalysisHparams | None = None,
         checkpoint: Mapping[str, Tensor] | None = None,

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from foundations.hparams import Hparams, hp
 from foundations.steps import Step
+from training.optimizers import optimizers
+from training.schedules import schedules
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingHparams(Hparams):
     """How a network is trained, whatever it is and whatever it is trained on."""
 
-    optimizer: str = hp("momentum", choices=("sgd", "momentum", "nesterov", "adam", "adamw"))
+    optimizer: str = hp("momentum", choices=optimizers.keys())
     """The optimizer; sgd is without momentum."""
     lr: float = hp(0.1, within="(0, inf)")
     """Learning rate before any drop."""
@@ -18,8 +20,10 @@ class TrainingHparams(Hparams):
     """Momentum of the optimizers momentum and nesterov."""
     training_steps: Step = hp(Step("160ep"))
     """Length of the whole training, pre-training included."""
+    lr_schedule: str = hp("step", choices=schedules.keys(), absent="step")
+    """How the learning rate falls: at the milestones, or along a cosine or a line to zero at the end of training."""
     milestone_steps: tuple[Step, ...] = hp(())
-    """Steps at which the learning rate is multiplied by gamma, separated by commas."""
+    """Steps at which the learning rate is multiplied by gamma, separated by commas; for --lr_schedule=step."""
     gamma: float = hp(0.1, within="(0, 1]")
     """Factor of the learning rate at each milestone."""
     warmup_steps: Step = hp(Step("0ep"))

@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.data import DeviceData
+from training.compilation import room_for_programs
+from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.layout import lay_out
-from training.optimizers import learning_rate
+from training.memory_format import convert
+from training.optimizers import set_learning_rate
+from training.schedules import learning_rate
 from training.state import TrainState
 
 ADVANCE_EVERY = 10  # steps between two calls of `advance`
@@ -19,7 +21,7 @@ ADVANCE_EVERY = 10  # steps between two calls of `advance`
 
 def train(
     state: TrainState,
-    data: DeviceData,
+    data: TrainingData,
     hparams: TrainingHparams,
     *,
     until: int,
@@ -33,43 +35,38 @@ def train(
     """
     state.model.train()
     gpus = [data.device] if data.device.type == "cuda" else []
-    with torch.random.fork_rng(gpus), arithmetic(hparams, data.device):
+    with torch.random.fork_rng(gpus), arithmetic(hparams, data.device), room_for_programs(hparams):
         while state.iteration < until:
             epoch, first = divmod(state.iteration, data.iterations_per_epoch)
             last = min(data.iterations_per_epoch, first + until - state.iteration)
             if first == 0:
-                state.tally.zero_()
-            plan = data.epoch(*state.noise.epoch(epoch))
+                state.running_metrics.zero_()
             done = first
-            for index in range(first, last):
-                step(state, *plan.batch(index), hparams, data)
-                if (index + 1) % ADVANCE_EVERY == 0 or index + 1 == last:
-                    advance(index + 1 - done)
-                    done = index + 1
+            for index, batch in enumerate(data.batches(state.noise.epoch(epoch), first, last), first + 1):
+                step(state, *batch, hparams, data)
+                if index % ADVANCE_EVERY == 0 or index == last:
+                    advance(index - done)
+                    done = index
 
 
-def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: DeviceData) -> None:
-    """One optimizer step. A whole batch goes the fast way of its device; the last of an epoch may be smaller."""
+def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: TrainingData) -> None:
+    """One optimizer step. Whole batches may be replayed; the last of an epoch, if it is smaller, is not."""
     torch.manual_seed(state.noise.step(state.iteration))
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(hparams, state.iteration, data.iterations_per_epoch)
-    whole = len(labels) == data.batch_size
-    work = partial(compute, state, state.forward if whole else state.model, hparams)
-    if whole and state.recording is not None:
-        state.recording.run(work, inputs, labels, state.optimizer)
+    set_learning_rate(state.optimizer, learning_rate(hparams, state.iteration, data.iterations_per_epoch))
+    work = partial(compute, state, hparams)
+    if state.captured_step is not None and len(labels) == data.batch_size:
+        state.captured_step.run(work, inputs, labels, state.optimizer)
     else:
         work(inputs, labels)
     state.iteration += 1
 
 
-def compute(
-    state: TrainState, forward: Callable[[Tensor], Tensor], hparams: TrainingHparams, inputs: Tensor, labels: Tensor
-) -> None:
-    """What a step computes on the device. It may be recorded there: nothing in it depends on a value.
+def compute(state: TrainState, hparams: TrainingHparams, inputs: Tensor, labels: Tensor) -> None:
+    """What a step computes on the device. It may be captured there: nothing in it depends on a value.
 
     The mask is applied after the optimizer's step, since momentum and weight decay move pruned weights.
     """
-    outputs = forward(lay_out(inputs, state.layout))
+    outputs = state.forward(convert(inputs, state.memory_format))
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -78,7 +75,7 @@ def compute(
     with torch.no_grad():
         correct = (outputs.argmax(1) == labels).sum()
         size = torch.full_like(correct, len(labels))
-        state.tally += torch.stack([loss.detach() * size, correct, size]).to(state.tally.dtype)
+        state.running_metrics += torch.stack([loss.detach() * size, correct, size]).to(state.running_metrics.dtype)
 
 
 @torch.inference_mode()

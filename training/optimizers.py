@@ -1,30 +1,97 @@
-"""Optimizers and the learning-rate schedule."""
+"""Optimizers by name. A plug-in adds one of its own, of one or several parameter groups:
+
+@optimizers.register("slow_biases")
+def slow_biases(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    weights = [parameter for name, parameter in named if not name.endswith("bias")]
+    biases = [parameter for name, parameter in named if name.endswith("bias")]
+    groups = [{"params": weights}, {"params": biases, "lr_factor": 0.1, "weight_decay": 0.0}]
+    return optim.SGD(groups, lr=hparams.lr, weight_decay=hparams.weight_decay)
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from torch import nn, optim
 
 from foundations.errors import UsageError
-from training.hparams import TrainingHparams
+from foundations.registry import Registry
+
+if TYPE_CHECKING:  # its field `optimizer` takes the names below
+    from training.hparams import TrainingHparams
+
+MakeOptimizer = Callable[["TrainingHparams", nn.Module], optim.Optimizer]
+
+LR_FACTOR = "lr_factor"
+"""The entry of a parameter group by which its learning rate differs from that of the schedule; 1 if absent."""
+
+optimizers: Registry[MakeOptimizer] = Registry("optimizer", "optimizer")
+"""Functions from training hyperparameters and a model to an optimizer of its trainable parameters."""
 
 
-def make_optimizer(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
-    """The optimizer of all parameters that are not frozen."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
+@optimizers.register("sgd")
+def sgd(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
+    """``w <- w - lr * g``, where the gradient ``g`` includes ``weight_decay * w``."""
+    return _sgd(hparams, model, momentum=0.0)
+
+
+@optimizers.register("momentum")
+def momentum(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
+    """``v <- momentum * v + g``, ``w <- w - lr * v``."""
+    return _sgd(hparams, model, momentum=hparams.momentum)
+
+
+@optimizers.register("nesterov")
+def nesterov(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
+    """``v <- momentum * v + g``, ``w <- w - lr * (g + momentum * v)``."""
+    return _sgd(hparams, model, momentum=hparams.momentum, nesterov=hparams.momentum > 0)
+
+
+@optimizers.register("adam")
+def adam(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
+    """Kingma & Ba 2015, arXiv 1412.6980, with PyTorch's defaults; weight decay is part of the gradient."""
+    return optim.Adam(trainable(model), lr=hparams.lr, weight_decay=hparams.weight_decay, fused=True)
+
+
+@optimizers.register("adamw")
+def adamw(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
+    """Adam with decoupled weight decay, Loshchilov & Hutter 2019, arXiv 1711.05101."""
+    return optim.AdamW(trainable(model), lr=hparams.lr, weight_decay=hparams.weight_decay, fused=True)
+
+
+def _sgd(hparams: "TrainingHparams", model: nn.Module, *, momentum: float, nesterov: bool = False) -> optim.Optimizer:
+    return optim.SGD(
+        trainable(model), lr=hparams.lr, momentum=momentum, weight_decay=hparams.weight_decay, nesterov=nesterov,
+        fused=True,
+    )  # fmt: skip
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are not frozen, in the model's order."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def make_optimizer(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
+    """The optimizer that ``hparams`` name, of all parameters that are not frozen; ``UsageError`` if all are."""
+    if not trainable(model):
         raise UsageError("Nothing to train: every parameter is frozen; leave out one of the *_frozen flags")
-    name, lr, decay = hparams.optimizer, hparams.lr, hparams.weight_decay
-    if name in ("adam", "adamw"):
-        adam = optim.Adam if name == "adam" else optim.AdamW
-        return adam(parameters, lr=lr, weight_decay=decay, fused=True)
-    momentum = 0.0 if name == "sgd" else hparams.momentum
-    nesterov = name == "nesterov" and momentum > 0
-    return optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=decay, nesterov=nesterov, fused=True)
+    return optimizers.get(hparams.optimizer)(hparams, model)
 
 
-def learning_rate(hparams: TrainingHparams, iteration: int, iterations_per_epoch: int) -> float:
-    """The learning rate of the step that follows ``iteration`` steps.
+def with_hparams(optimizer: optim.Optimizer, hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
+    """The optimizer that ``hparams`` name, with the state of ``optimizer``, which is one of the same name."""
+    other = make_optimizer(hparams, model)
+    other.load_state_dict({**optimizer.state_dict(), "param_groups": other.state_dict()["param_groups"]})
+    return other
 
-    ``lr * min(1, iteration / warmup) * gamma ** (number of milestones reached)``
-    """
-    warmup = hparams.warmup_steps.iteration(iterations_per_epoch)
-    reached = sum(iteration >= step.iteration(iterations_per_epoch) for step in hparams.milestone_steps)
-    return hparams.lr * (min(1.0, iteration / warmup) if warmup else 1.0) * hparams.gamma**reached
+
+def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
+    """Gives each parameter group ``rate`` times its own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get(LR_FACTOR, 1)
+
+
+def parameter_names(optimizer: optim.Optimizer, model: nn.Module) -> list[str]:
+    """The model's names of the optimizer's parameters, in the order in which its state numbers them."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]

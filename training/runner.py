@@ -2,7 +2,7 @@
 
 from foundations.context import Context
 from foundations.store import Store
-from training.data import DeviceData
+from training.data import TrainingData
 from training.desc import TrainDesc
 from training.trunk import Trunk
 
@@ -10,7 +10,7 @@ from training.trunk import Trunk
 class TrainRunner:
     """Trains the full network to the end: the trunk that other runs share."""
 
-    def __init__(self, desc: TrainDesc, replicate: int, data: DeviceData, context: Context) -> None:
+    def __init__(self, desc: TrainDesc, replicate: int, data: TrainingData, context: Context) -> None:
         self.desc, self.context = desc, context
         self.trunk = Trunk(desc, replicate, data, context)
 

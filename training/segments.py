@@ -8,7 +8,7 @@ from typing import Any
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
-from training.data import DeviceData
+from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import arithmetic, evaluate, train
 from training.state import TrainState
@@ -20,7 +20,7 @@ def advance_to(
     until: int,
     store: Store,
     state: TrainState,
-    data: DeviceData,
+    data: TrainingData,
     hparams: TrainingHparams,
     reporter: Reporter,
     *,
@@ -56,13 +56,13 @@ def advance_to(
                 store.write_state(CHECKPOINT, state.capture())
 
 
-def measure(state: TrainState, data: DeviceData, hparams: TrainingHparams) -> dict[str, Any]:
+def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> dict[str, Any]:
     """A row of metrics at the state's step."""
     row: dict[str, Any] = {
         "step": Step.at(state.iteration, data.iterations_per_epoch),
         "iteration": state.iteration,
     }
-    loss_sum, correct, size = state.tally.tolist()
+    loss_sum, correct, size = state.running_metrics.tolist()
     if size:
         row |= {"batch_loss": loss_sum / size, "batch_accuracy": correct / size}
     with arithmetic(hparams, data.device):
@@ -76,7 +76,7 @@ def diverged(rows: list[dict[str, Any]]) -> bool:
     return not math.isfinite(now) and before is not None and math.isfinite(before)
 
 
-def final_result(state: TrainState, data: DeviceData, hparams: TrainingHparams) -> dict[str, Any]:
+def final_result(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> dict[str, Any]:
     """Loss and accuracy at the end of training, on the whole test set and the whole training set, not augmented."""
     with arithmetic(hparams, data.device):
         return {
@@ -92,7 +92,7 @@ def final_result(state: TrainState, data: DeviceData, hparams: TrainingHparams) 
 def train_branch(
     store: Store,
     state: TrainState,
-    data: DeviceData,
+    data: TrainingData,
     hparams: TrainingHparams,
     reporter: Reporter,
     about: Mapping[str, Any] = MappingProxyType({}),
@@ -113,7 +113,7 @@ def train_branch(
     return result
 
 
-def model_file(state: TrainState, data: DeviceData) -> str:
+def model_file(state: TrainState, data: TrainingData) -> str:
     """``model_<step>.safetensors`` for the state's step."""
     return f"model_{Step.at(state.iteration, data.iterations_per_epoch)}.safetensors"
 

@@ -1,7 +1,5 @@
 """Everything that training changes, in one object that can be saved, restored and branched from."""
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
-from foundations.errors import UsageError
 from foundations.seeds import Seeds
 from pruning import Mask
 from pruning.compaction import Compacted, compact
+from training.capture import CapturedStep, CudaGraphs
+from training.compilation import compiled
+from training.data import EpochNoise
 from training.hparams import TrainingHparams
-from training.layout import find_layout
-from training.optimizers import make_optimizer
-from training.recording import CudaRecorder, Recording
+from training.memory_format import find_memory_format
+from training.optimizers import make_optimizer, parameter_names
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class Noise:
     seeds: Seeds
     child: tuple[int, ...] = ()
 
-    def epoch(self, epoch: int) -> tuple[torch.Generator, torch.Generator]:
+    def epoch(self, epoch: int) -> EpochNoise:
         """The generators of the order and of the augmentation of an epoch."""
-        return (
+        return EpochNoise(
             self.seeds.generator("data order", *self.child, epoch),
             self.seeds.generator("augmentation", *self.child, epoch),
         )
@@ -47,9 +46,9 @@ class Noise:
 class TrainState:
     """A network in training.
 
-    ``tally`` holds sum of losses, number of correct predictions and number of examples of the current epoch so
-    far, as float64, on the device. ``forward`` is ``model``, compiled if that was asked for; ``recording``, where the
-    device has such a thing, replays whole steps.
+    ``running_metrics`` holds sum of losses, number of correct predictions and number of examples of the current epoch
+    so far, as float64, on the device. ``forward`` is ``model``, compiled if that was asked for; ``captured_step``
+    replays whole steps, where the device has CUDA graphs.
     """
 
     model: nn.Module
@@ -58,20 +57,20 @@ class TrainState:
     noise: Noise
     mask: Mask | None = None
     iteration: int = 0
-    tally: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    running_metrics: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     apply_mask: Callable[[], None] = lambda: None
-    layout: torch.memory_format = torch.channels_last
+    memory_format: torch.memory_format = torch.channels_last
     compaction: "Compaction | None" = None
-    recording: Recording | None = None
+    captured_step: CapturedStep | None = None
 
     @classmethod
     def fresh(cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device) -> "TrainState":
-        """The state before the first step, in the memory layout that suits network and device."""
-        tally = torch.zeros(3, dtype=_tally_dtype(device), device=device)
-        model, layout = _laid_out(model.to(device))
+        """The state before the first step, in the memory format that suits network and device."""
+        model, memory_format = _in_its_format(model.to(device))
         return cls(
-            model, compiled(model, hparams), make_optimizer(hparams, model), noise, tally=tally, layout=layout,
-            recording=Recording(CudaRecorder(device), device) if device.type == "cuda" else None,
+            model, compiled(model, hparams), make_optimizer(hparams, model), noise, memory_format=memory_format,
+            running_metrics=torch.zeros(3, dtype=_metrics_dtype(device), device=device),
+            captured_step=CapturedStep(CudaGraphs(device), device) if device.type == "cuda" else None,
         )  # fmt: skip
 
     def prune(self, mask: Mask) -> None:
@@ -87,12 +86,13 @@ class TrainState:
         Whatever is captured has the shapes of the full network; what was taken out keeps its values of now.
         """
         assert self.mask is not None, "compaction follows a mask"
-        compacted, moment = compact(self.model, self.mask), self.optimizer.state_dict()
-        self.compaction = Compaction(compacted, moment)
-        self.model, self.layout = _laid_out(compacted.model)
+        compacted, optimizer_state = compact(self.model, self.mask), self.optimizer.state_dict()
+        names = parameter_names(self.optimizer, self.model)
+        self.compaction = Compaction(compacted, optimizer_state, names)
+        self.model, self.memory_format = _in_its_format(compacted.model)
         self.forward = compiled(self.model, hparams)
         self.optimizer = make_optimizer(hparams, self.model)
-        self.optimizer.load_state_dict(compacted.shrink_optimizer(moment))
+        self.optimizer.load_state_dict(compacted.shrink_optimizer(optimizer_state, names))
         self.prune(compacted.mask)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -103,9 +103,10 @@ class TrainState:
     def training_state(self) -> dict[str, Any]:
         """All but the model's tensors: what the next step needs beside them."""
         optimizer = self.optimizer.state_dict()
-        if self.compaction is not None:
-            optimizer = self.compaction.places.expand_optimizer(optimizer, self.compaction.optimizer)
-        return {"iteration": self.iteration, "optimizer": optimizer, "tally": self.tally}
+        if (made := self.compaction) is not None:
+            optimizer = made.places.expand_optimizer(optimizer, made.optimizer_state, made.parameter_names)
+        # Files that older versions of the program wrote and read call the running metrics "tally".
+        return {"iteration": self.iteration, "optimizer": optimizer, "tally": self.running_metrics}
 
     def capture(self) -> dict[str, Any]:
         """The whole state, as tensors and numbers."""
@@ -116,17 +117,17 @@ class TrainState:
         tensors, optimizer = captured["model"], captured["optimizer"]
         if self.compaction is not None:
             tensors = self.compaction.places.shrink(tensors)
-            optimizer = self.compaction.places.shrink_optimizer(optimizer)
+            optimizer = self.compaction.places.shrink_optimizer(optimizer, self.compaction.parameter_names)
         self.model.load_state_dict(tensors)
         self.optimizer.load_state_dict(optimizer)
-        self.tally.copy_(captured["tally"])
+        self.running_metrics.copy_(captured["tally"])
         self.iteration = captured["iteration"]
         self._changed()
 
     def _changed(self) -> None:
         """Tensors that a step uses have been replaced."""
-        if self.recording is not None:
-            self.recording.forget()
+        if self.captured_step is not None:
+            self.captured_step.forget()
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,31 +136,20 @@ class Compaction:
 
     Args:
         places: where the small network's tensors lie in the full one's.
-        optimizer: the state of the full network's optimizer at the moment of compaction.
+        optimizer_state: that of the full network when it was compacted.
+        parameter_names: in the order in which the optimizer numbers them.
     """
 
     places: Compacted
-    optimizer: dict[str, Any]
+    optimizer_state: dict[str, Any]
+    parameter_names: list[str]
 
 
-def _laid_out(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:
-    """The network in the memory layout that suits it and its device."""
-    layout = find_layout(model, next(model.parameters()).device)
-    return model.to(memory_format=layout), layout  # type: ignore[call-overload]  # not in the stubs
+def _in_its_format(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:
+    """The network in the memory format that suits it and its device."""
+    memory_format = find_memory_format(model, next(model.parameters()).device)
+    return model.to(memory_format=memory_format), memory_format  # type: ignore[call-overload]  # not in the stubs
 
 
-def check_compiler(hparams: TrainingHparams) -> None:
-    """Raises ``UsageError`` if the network is to be compiled on a machine without a compiler."""
-    names = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
-    if hparams.compile and not any(map(shutil.which, names)):
-        raise UsageError(f"--compile: needs a C++ compiler (one of {', '.join(dict.fromkeys(names))}); none was found")
-
-
-def compiled(model: nn.Module, hparams: TrainingHparams) -> Callable[[Tensor], Tensor]:
-    """The network's forward pass, compiled at its first call if ``hparams`` say so; parameters stay shared."""
-    # One program for the one size of whole batches: with sizes left open it would be slower.
-    return torch.compile(model, dynamic=False) if hparams.compile else model
-
-
-def _tally_dtype(device: torch.device) -> torch.dtype:
+def _metrics_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64

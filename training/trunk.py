@@ -15,11 +15,12 @@ from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from models import build
-from training.data import DeviceData
+from training.compilation import check_compiler
+from training.data import TrainingData
 from training.desc import TrainDesc
 from training.loop import slow_bf16, train
 from training.segments import CHECKPOINT, advance_to, final_result
-from training.state import Noise, TrainState, check_compiler
+from training.state import Noise, TrainState
 
 
 class Trunk:
@@ -29,7 +30,7 @@ class Trunk:
     recomputed from the one before. A lock sees to it that two processes do not train the same step twice.
     """
 
-    def __init__(self, desc: TrainDesc, replicate: int, data: DeviceData, context: Context) -> None:
+    def __init__(self, desc: TrainDesc, replicate: int, data: TrainingData, context: Context) -> None:
         self.desc, self.data, self.context = desc, data, context
         self.seeds = Seeds(replicate)
         self.store = store_of(desc, replicate, context)
@@ -37,7 +38,7 @@ class Trunk:
         self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
         self.end = desc.training.training_steps.iteration(self.per_epoch)
         check_compiler(desc.training)
-        if (len(data.dataset.train) - 1) % data.batch_size == 0:
+        if (data.sizes["train"] - 1) % data.batch_size == 0:
             self._try_single_image()
 
     def fresh(self) -> TrainState:
@@ -79,7 +80,7 @@ class Trunk:
     def examples_seen(self, iteration: int) -> int:
         """The number of training examples, repeats counted, in the first ``iteration`` batches."""
         epochs, batches = divmod(iteration, self.per_epoch)
-        size = len(self.data.dataset.train)
+        size = self.data.sizes["train"]
         return epochs * size + min(batches * self.data.batch_size, size)
 
     def model_path(self, step: Step) -> Path:

@@ -11,8 +11,10 @@ from foundations.averages import average, standard_deviation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TICKS = 9
+LEGEND_CHARACTERS = 16  # in an inch of a legend
 
 
 def annotate(axis: "Axes", points: Sequence[tuple[float, float, str]], colour: str) -> None:
@@ -65,6 +67,15 @@ def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
     axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xlabel("prunable weights kept (%)")
+
+
+def legend_below(figure: "Figure", axis: "Axes") -> int:
+    """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
+    handles, labels = axis.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
+    columns = max(1, int(LEGEND_CHARACTERS * figure.get_figwidth()) // (5 + max(map(len, labels))))
+    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
+    return -(-len(labels) // columns)
 
 
 def treatments(lines: Sequence[Row]) -> list[str]:

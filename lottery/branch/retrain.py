@@ -1,52 +1,54 @@
 """Does the subnetwork want to be trained in another way?"""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import TypeVar, get_type_hints
 
 from foundations.errors import UsageError
-from foundations.hparams import hp
-from foundations.steps import Step
+from foundations.hparams import field_docs
 from lottery.branch.registry import Branch, branches
 from lottery.desc import LotteryDesc
 from lottery.level import Ticket
 from training.hparams import TrainingHparams
-from training.optimizers import make_optimizer
+from training.optimizers import make_optimizer, with_hparams
 from training.trunk import Trunk
 
 PREFIX = "retrain_"
+NETWORKS_OWN = ("compile",)
+"""Fields of the training that are not another way of training."""
+
+B = TypeVar("B", bound=type[Branch])
+
+
+def with_training_fields(branch: B) -> B:
+    """Gives a branch the fields of ``TrainingHparams`` under ``PREFIX``: None, unless given, else as limited there.
+
+    A field that was added to ``TrainingHparams`` after runs existed (it declares ``absent``) is left out of the key of
+    a branch without it, too.
+    """
+    hints, docs = get_type_hints(TrainingHparams), field_docs(TrainingHparams)
+    for item in fields(TrainingHparams):
+        if item.name in NETWORKS_OWN:
+            continue
+        absent = MISSING if item.metadata["absent"] is MISSING else None
+        metadata = {**item.metadata, "absent": absent, "doc": docs[item.name]}
+        branch.__annotations__[PREFIX + item.name] = hints[item.name] | None
+        setattr(branch, PREFIX + item.name, field(default=None, metadata=metadata))
+    return branch
 
 
 @branches.register("retrain")
 @dataclass(frozen=True, kw_only=True)
+@with_training_fields
 class Retrain(Branch):
     """Trains the same subnetwork with other training hyperparameters; those not given are the level's.
 
-    The optimizer's state at k is kept, unless it is of another optimizer.
+    Steps count from the beginning of training, as k does. The optimizer's state at k is kept, unless it is of another
+    optimizer.
     """
-
-    retrain_optimizer: str | None = hp(None, choices=("sgd", "momentum", "nesterov", "adam", "adamw"))
-    """The optimizer."""
-    retrain_lr: float | None = hp(None, within="(0, inf)")
-    """Learning rate before any drop."""
-    retrain_momentum: float | None = hp(None, within="[0, 1)")
-    """Momentum of the optimizers momentum and nesterov."""
-    retrain_training_steps: Step | None = hp(None)
-    """Length of the whole training, pre-training to k included."""
-    retrain_milestone_steps: tuple[Step, ...] | None = hp(None)
-    """Steps at which the learning rate is multiplied by gamma, counted like k from the beginning."""
-    retrain_gamma: float | None = hp(None, within="(0, 1]")
-    """Factor of the learning rate at each milestone."""
-    retrain_warmup_steps: Step | None = hp(None)
-    """The learning rate grows linearly from zero over this many steps, counted from the beginning."""
-    retrain_weight_decay: float | None = hp(None, within="[0, inf)")
-    """Weight decay of all parameters (L2; decoupled for adamw)."""
-    retrain_label_smoothing: float | None = hp(None, within="[0, 1)")
-    """Label smoothing of the cross entropy that is trained on."""
-    retrain_precision: str | None = hp(None, choices=("fp32", "tf32", "bf16"))
-    """Arithmetic of training and evaluation."""
 
     def changed(self, training: TrainingHparams) -> TrainingHparams:
         """The level's hyperparameters with those given in their places."""
-        given = {field.name.removeprefix(PREFIX): getattr(self, field.name) for field in fields(self)}
+        given = {item.name.removeprefix(PREFIX): getattr(self, item.name) for item in fields(self)}
         return replace(training, **{name: value for name, value in given.items() if value is not None})
 
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
@@ -56,9 +58,8 @@ class Retrain(Branch):
 
     def start(self, ticket: Ticket) -> Ticket:
         training, state = self.changed(ticket.training), ticket.state
-        optimizer = make_optimizer(training, state.model)
         if training.optimizer == ticket.training.optimizer:
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({**state.optimizer.state_dict(), "param_groups": groups})
-        state.optimizer = optimizer
+            state.optimizer = with_hparams(state.optimizer, training, state.model)
+        else:
+            state.optimizer = make_optimizer(training, state.model)
         return replace(ticket, training=training)

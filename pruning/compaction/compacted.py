@@ -1,6 +1,6 @@
 """A network at its true size, and the way between its tensors and those of the full network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,22 +39,27 @@ class Compacted:
         moment = self.moment if moment is None else moment
         return {name: put(tensor, self.places.get(name, ()), moment[name]) for name, tensor in small.items()}
 
-    def shrink_optimizer(self, full: Mapping[str, Any]) -> dict[str, Any]:
+    def shrink_optimizer(self, full: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
         """``optimizer.state_dict()`` for an optimizer of the small network, from one of the full network.
 
-        Either has all parameters that require gradients, in the model's order.
+        Args:
+            full: the state of the full network's optimizer.
+            names: the parameters' names in the order in which both optimizers number them; by default all that
+                require gradients, in the model's order.
         """
 
         def shrunk(name: str, key: str, value: Tensor) -> Tensor:
             return take(value, self.places.get(name, ()) if value.shape == self.moment[name].shape else ())
 
-        return self._converted(full, shrunk)
+        return self._converted(full, shrunk, names or self._trained())
 
-    def expand_optimizer(self, small: Mapping[str, Any], moment: Mapping[str, Any]) -> dict[str, Any]:
+    def expand_optimizer(
+        self, small: Mapping[str, Any], moment: Mapping[str, Any], names: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """The inverse: what was taken out is as in ``moment``, a state of the full network's optimizer, or zero."""
-        before = moment["state"]
+        before, names = moment["state"], names or self._trained()
         shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
-        numbers = {name: number for number, name in enumerate(self._trained())}
+        numbers = {name: number for number, name in enumerate(names)}
 
         def expanded(name: str, key: str, value: Tensor) -> Tensor:
             if name not in self.places or value.shape != shapes[name]:
@@ -64,13 +69,15 @@ class Compacted:
                 original = torch.zeros_like(self.moment[name], dtype=value.dtype)
             return put(value, self.places[name], original)
 
-        return self._converted(small, expanded)
+        return self._converted(small, expanded, names)
 
     def _trained(self) -> list[str]:
         return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
 
-    def _converted(self, state: Mapping[str, Any], convert: Callable[[str, str, Tensor], Tensor]) -> dict[str, Any]:
-        names = self._trained()
+    @staticmethod
+    def _converted(
+        state: Mapping[str, Any], convert: Callable[[str, str, Tensor], Tensor], names: Sequence[str]
+    ) -> dict[str, Any]:
         per_parameter = {
             number: {
                 key: convert(names[number], key, value) if isinstance(value, Tensor) else value

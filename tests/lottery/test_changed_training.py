@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from foundations.errors import UsageError
+from foundations.hparams import field_docs
 from foundations.store import Store
 from lottery import LotteryRunner
 from lottery.branch import BranchRunner, branches
@@ -47,10 +48,31 @@ def test_another_optimizer_starts_without_a_state(original: Ticket) -> None:
     assert momenta(ticket) == []
 
 
-def test_retrain_has_every_training_hyperparameter_with_its_limits() -> None:
-    own = {field.name: dict(field.metadata) for field in fields(Retrain)}
-    training = [field for field in fields(TrainingHparams) if field.name != "compile"]  # that stays the network's own
-    assert own == {f"{PREFIX}{field.name}": dict(field.metadata) for field in training}
+def test_retrain_has_every_training_hyperparameter_with_its_limits_and_its_help() -> None:
+    training = [item.name for item in fields(TrainingHparams) if item.name != "compile"]  # that stays the network's own
+    assert [item.name for item in fields(Retrain)] == [PREFIX + name for name in training]
+    docs = field_docs(TrainingHparams)
+    assert [field_docs(Retrain)[PREFIX + name] for name in training] == [docs[name] for name in training]
+    for flag, value in [("optimizer", "sdg"), ("lr", 0.0), ("precision", "fp8"), ("training_steps", "soon")]:
+        with pytest.raises(UsageError, match=f"--{PREFIX}{flag}={value}: "):
+            Retrain(**{PREFIX + flag: value})
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({}, "retrain_b90e49c9ecb3"),
+        ({"retrain_lr": 0.01, "retrain_training_steps": "4ep"}, "retrain_e756d3a10004"),
+        (
+            {"retrain_optimizer": "adam", "retrain_milestone_steps": ("2ep", "3ep"), "retrain_precision": "bf16"},
+            "retrain_a7127267a0f4",
+        ),
+    ],
+)
+def test_the_keys_of_retrain_stay(given: dict[str, Any], key: str) -> None:
+    """A training hyperparameter that is new must not rename the directories of branches that were trained before."""
+    assert Retrain(**given).key == key
+    assert Retrain(**given, retrain_lr_schedule="cosine").key != key
 
 
 def test_retraining_the_full_network_unchanged_ends_where_the_trunk_ends_bit_for_bit(experiment: Experiment) -> None:

@@ -55,4 +55,4 @@ def test_no_step_asks_the_device_for_a_value(model: str, optimizer: str, distant
 def test_asking_for_a_value_fails_there(distant_data: DeviceData) -> None:
     state = distant_state("mnist_lenet_16", distant_data, TrainingHparams())
     with pytest.raises(RuntimeError, match="meta"):
-        state.tally[0].item()
+        state.running_metrics[0].item()

@@ -30,7 +30,7 @@ def everything(state: TrainState) -> dict[str, Tensor]:
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
     for index, slots in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if value is not None}
-    return {**tensors, "tally": state.tally, "iteration": torch.tensor(state.iteration)}
+    return {**tensors, "running_metrics": state.running_metrics, "iteration": torch.tensor(state.iteration)}
 
 
 def assert_same_bits(first: TrainState, second: TrainState) -> None:
@@ -66,7 +66,7 @@ def test_stopping_saving_and_going_on_changes_no_bit(
     assert_same_bits(from_plain_tensors, whole)
 
 
-def test_momentum_is_laid_out_like_the_weights(start: Start, small_data: DeviceData, tmp_path: Path) -> None:
+def test_momentum_has_the_memory_format_of_the_weights(start: Start, small_data: DeviceData, tmp_path: Path) -> None:
     """Channels-last; otherwise a restored run would round differently."""
     hparams = hyperparameters()
     state = start(hparams, "cifar_resnet_8")
@@ -203,7 +203,7 @@ def test_frozen_parameters_do_not_move_and_the_others_do(
     assert moved == {name for name in before if not still(name)}
 
 
-def test_the_loss_is_smoothed_and_the_tally_holds_its_sum(start: Start, small_data: DeviceData) -> None:
+def test_the_loss_is_smoothed_and_the_running_metrics_hold_its_sum(start: Start, small_data: DeviceData) -> None:
     """Smoothing e: (1 - e) times the cross entropy, plus e times the mean of -log p over the classes."""
     hparams = hyperparameters("sgd", label_smoothing=0.3)
     state = start(hparams)
@@ -212,18 +212,18 @@ def test_the_loss_is_smoothed_and_the_tally_holds_its_sum(start: Start, small_da
         log_p = state.model(inputs).log_softmax(1)
     right = log_p[torch.arange(len(labels)), labels]
     train(state, small_data, hparams, until=1)
-    loss_sum, correct, size = state.tally.tolist()
+    loss_sum, correct, size = state.running_metrics.tolist()
     assert loss_sum == pytest.approx(float((-0.7 * right - 0.3 * log_p.mean(1)).sum()), rel=1e-5)
     assert (correct, size) == (int((log_p.argmax(1) == labels).sum()), 64)
 
 
-def test_the_tally_begins_anew_with_each_epoch(start: Start, small_data: DeviceData) -> None:
+def test_the_running_metrics_begin_anew_with_each_epoch(start: Start, small_data: DeviceData) -> None:
     hparams = hyperparameters()
     state = start(hparams)
     sizes = []
     for until in (2, 5, 6):
         train(state, small_data, hparams, until=until)
-        sizes.append(int(state.tally[2]))
+        sizes.append(int(state.running_metrics[2]))
     assert sizes == [128, 288, 64]
 
 

@@ -1,26 +1,23 @@
-"""Steps and schedules worked by hand."""
+"""Steps worked by hand, and optimizers that others bring."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 
 from foundations.errors import UsageError
 from foundations.steps import Step
+from pruning import Mask
+from training.data import DeviceData
 from training.hparams import TrainingHparams
-from training.optimizers import learning_rate, make_optimizer
+from training.loop import train
+from training.optimizers import make_optimizer, optimizers, parameter_names, with_hparams
+from training.state import TrainState
 
-
-def test_the_learning_rate_by_hand() -> None:
-    """10 iterations an epoch; warm-up over 5, drops to a fifth at 2 epochs and at 35 iterations."""
-    hparams = TrainingHparams(
-        lr=1.0, warmup_steps=Step("5it"), milestone_steps=(Step("2ep"), Step("3ep5it")), gamma=0.2
-    )
-    expected = {0: 0, 1: 0.2, 4: 0.8, 5: 1, 19: 1, 20: 0.2, 34: 0.2, 35: 0.04, 1000: 0.04}
-    assert {it: learning_rate(hparams, it, 10) for it in expected} == pytest.approx(expected)
-
-
-def test_without_warm_up_and_milestones_the_learning_rate_stands_still() -> None:
-    assert {learning_rate(TrainingHparams(lr=0.3), iteration, 10) for iteration in range(50)} == {0.3}
+Start = Callable[..., TrainState]
 
 
 class OneWeight(nn.Module):
@@ -61,3 +58,93 @@ def test_everything_frozen_is_refused() -> None:
     model = OneWeight().requires_grad_(False)
     with pytest.raises(UsageError, match="every parameter is frozen"):
         make_optimizer(TrainingHparams(), model)
+
+
+# One's own -------------------------------------------------------------------------------------------------------
+
+
+def two_groups(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
+    """Biases and the like first: a tenth of the learning rate, no weight decay; then the weights."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    small = [parameter for parameter in parameters if parameter.ndim == 1]
+    large = [parameter for parameter in parameters if parameter.ndim > 1]
+    groups = [{"params": small, "lr_factor": 0.25, "weight_decay": 0.0}, {"params": large}]
+    return optim.SGD(groups, lr=hparams.lr, momentum=hparams.momentum, weight_decay=hparams.weight_decay)
+
+
+@pytest.fixture
+def hparams(monkeypatch: pytest.MonkeyPatch) -> TrainingHparams:
+    """Training hyperparameters with the optimizer above, as a plug-in registers it."""
+    monkeypatch.setitem(optimizers._entries, "two_groups", two_groups)
+    return TrainingHparams(optimizer="two_groups", lr=2**-5, weight_decay=2**-4, training_steps=Step("4ep"))
+
+
+def test_a_registered_optimizer_is_a_valid_choice_and_an_unknown_one_is_answered_with_near_misses(
+    hparams: TrainingHparams,
+) -> None:
+    assert hparams.optimizer == "two_groups"
+    message = r"--optimizer=two_grups: expected one of sgd, .*, two_groups \(did you mean 'two_groups'\?\)"
+    with pytest.raises(UsageError, match=message):
+        TrainingHparams(optimizer="two_grups")
+
+
+def test_each_parameter_group_has_a_rate_and_a_weight_decay_of_its_own(
+    hparams: TrainingHparams, start: Start, small_data: DeviceData
+) -> None:
+    """The first step from w with gradient g is w - rate * (g + decay * w), by group."""
+    state, plain = start(hparams), start(TrainingHparams(optimizer="sgd", lr=1.0))
+    before = {name: weight.clone() for name, weight in state.model.state_dict().items()}
+    train(state, small_data, hparams, until=1)
+    train(plain, small_data, TrainingHparams(optimizer="sgd", lr=1.0), until=1)
+    for name, weight in state.model.state_dict().items():
+        gradient = before[name] - plain.model.state_dict()[name]
+        rate, decay = (2**-7, 0.0) if name.endswith("bias") else (2**-5, 2**-4)
+        torch.testing.assert_close(weight, before[name] - rate * (gradient + decay * before[name]))
+    assert [group["lr"] for group in state.optimizer.param_groups] == [2**-7, 2**-5]
+
+
+def test_groups_are_in_what_is_captured(hparams: TrainingHparams, start: Start, small_data: DeviceData) -> None:
+    whole, first, second = (start(hparams) for _ in range(3))
+    train(whole, small_data, hparams, until=10)
+    train(first, small_data, hparams, until=7)
+    second.restore(copy.deepcopy(first.capture()))
+    train(second, small_data, hparams, until=10)
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], weight)
+
+
+def test_changed_hyperparameters_keep_the_state_and_leave_a_group_what_is_its_own(
+    hparams: TrainingHparams, start: Start, small_data: DeviceData
+) -> None:
+    state = start(hparams)
+    train(state, small_data, hparams, until=2)
+    changed = with_hparams(state.optimizer, replace(hparams, weight_decay=0.5), state.model)
+    assert [group["weight_decay"] for group in changed.param_groups] == [0.0, 0.5]
+    for parameter in state.model.parameters():
+        buffers = [one.state[parameter]["momentum_buffer"] for one in (state.optimizer, changed)]
+        assert torch.equal(*buffers)
+
+
+def test_the_state_numbers_parameters_by_group(hparams: TrainingHparams, start: Start) -> None:
+    state = start(hparams)
+    assert parameter_names(state.optimizer, state.model) == ["fc1.bias", "fc.bias", "fc1.weight", "fc.weight"]
+
+
+def test_a_compact_network_has_the_same_groups(hparams: TrainingHparams, start: Start, small_data: DeviceData) -> None:
+    masked, small = start(hparams), start(hparams)
+    mask = Mask({name: entry.clone() for name, entry in Mask.ones(masked.model).items()})
+    mask["fc.weight"][:, 8:] = False
+    for state in (masked, small):
+        train(state, small_data, hparams, until=3)
+        state.prune(mask)
+        if state is small:
+            state.compact(hparams)
+        train(state, small_data, hparams, until=12)
+    assert small.model.get_parameter("fc1.weight").shape == (8, 64)
+    kept = {"fc1.weight": 0, "fc1.bias": 0, "fc.weight": 1, "fc.bias": None}
+    wanted, found = masked.training_state()["optimizer"]["state"], small.training_state()["optimizer"]["state"]
+    for number, name in enumerate(parameter_names(masked.optimizer, masked.model)):
+        one, other = (states[number]["momentum_buffer"] for states in (wanted, found))
+        axis = kept[name]
+        part = slice(None) if axis is None else (slice(None),) * axis + (slice(0, 8),)
+        torch.testing.assert_close(other[part], one[part])

@@ -247,7 +247,7 @@ def test_a_network_that_cannot_be_trained_on_a_single_image_is_refused_before_an
     """288 images in batches of 7 leave one over; the last feature maps of VGG on 8x8 pixels are single pixels."""
     hparams = DataHparams(dataset="digits", subsample_fraction=0.2, batch_size=7)
     data = DeviceData(load(hparams, Path("unused"), Reporter()), hparams, torch.device("cpu"))
-    assert len(data.dataset.train) % 7 == 1
+    assert data.sizes["train"] % 7 == 1
     with pytest.raises(UsageError, match=r"--batch_size=7: the last batch of an epoch is a single image.*cifar_vgg_11"):
         Trunk(replace(describe_training("cifar_vgg_11"), data=hparams), 1, data, context)
     assert not context.root.exists()

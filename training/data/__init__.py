@@ -14,6 +14,10 @@ from training.data.dataset import Dataset, Split
 from training.data.device import DeviceData, EpochPlan
 from training.data.hparams import DataHparams
 from training.data.loading import find_loader, load
+from training.data.protocol import EpochNoise, TrainingData
 from training.data.registry import datasets
 
-__all__ = ["DataHparams", "Dataset", "DeviceData", "EpochPlan", "Split", "datasets", "find_loader", "load"]
+__all__ = [
+    "DataHparams", "Dataset", "DeviceData", "EpochNoise", "EpochPlan", "Split", "TrainingData", "datasets",
+    "find_loader", "load",
+]  # fmt: skip

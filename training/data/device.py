@@ -1,6 +1,6 @@
 """A data set that lives on the device as bytes and is augmented there, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,13 +15,12 @@ from models.shape import ImageShape
 from pruning import Batches
 from training.data.dataset import Dataset
 from training.data.hparams import DataHparams
+from training.data.protocol import EpochNoise, Pair
 from training.data.sampling import draw_balanced, draw_stratified
-
-Pair = tuple[Tensor, Tensor]
 
 
 class DeviceData:
-    """The batches of a data set, on ``device``.
+    """``TrainingData`` whose images all live on ``device``, as bytes.
 
     Images of a batch are float32 (B, C, H, W) in channels-last memory order, (pixel - mean) / std with the
     mean and std of each channel over the data set; labels are int64 (B,).
@@ -57,6 +56,16 @@ class DeviceData:
         return self.dataset.shape
 
     @property
+    def sizes(self) -> Mapping[str, int]:
+        """The number of images of each split."""
+        return {"train": len(self.dataset.train), "test": len(self.dataset.test)}
+
+    @property
+    def labels(self) -> Mapping[str, Tensor]:
+        """The labels of each split, (N,) int64 on the CPU."""
+        return {"train": self.dataset.train.labels, "test": self.dataset.test.labels}
+
+    @property
     def fingerprint(self) -> str:
         """The sha256 of the decoded data set, before any transformation."""
         return self.dataset.fingerprint
@@ -72,6 +81,10 @@ class DeviceData:
         images = self.dataset.train.images
         total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64))
         return (total.double() / (255 * len(images))).float().permute(2, 0, 1).contiguous().to(self.device)
+
+    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Pair]:
+        """Training batches ``first`` to ``last - 1`` of an epoch, augmented. Nothing waits for the device."""
+        return map(self.epoch(*epoch).batch, range(first, last))
 
     def epoch(self, order_generator: torch.Generator, augment_generator: torch.Generator) -> "EpochPlan":
         """Draws an epoch's order, crops and flips on the CPU, and brings them to the device at once."""

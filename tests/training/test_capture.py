@@ -1,24 +1,24 @@
-"""Steps that are recorded and replayed, as CUDA graphs are, give the bits of steps that are computed one by one.
+"""Steps that are captured and replayed, as CUDA graphs are, give the bits of steps that are computed one by one.
 
-The recorder here keeps what a CUDA graph keeps: operations and the memory that they read and write, no Python.
+The stand-in here keeps what a CUDA graph keeps: operations and the memory that they read and write, no Python.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from foundations.steps import Step
 from pruning import Mask
+from training.capture import WARM_UP_STEPS, CapturedStep
 from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import train
-from training.recording import REHEARSALS, Recording
+from training.optimizers import optimizers
 from training.state import TrainState
 
 Start = Callable[..., TrainState]
@@ -48,43 +48,43 @@ class Tape(TorchDispatchMode):
                         place.copy_(value)
 
 
-class TapeRecorder:
-    """Records on the CPU. A tape has to run to be recorded, so the state is put back afterwards."""
+class TapeGraphs:
+    """Captures on the CPU. A tape has to run to be captured, so the state is put back afterwards."""
 
     def __init__(self, state: TrainState) -> None:
         self.state = state
-        self.recorded = 0
+        self.captured = 0
 
-    def rehearse(self, work: Callable[[], None]) -> None:
+    def warm_up(self, work: Callable[[], None]) -> None:
         work()
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         places = tensors(self.state)
         before = [place.clone() for place in places]
         with Tape() as tape:
             work()
         for place, value in zip(places, before, strict=True):
             place.copy_(value)
-        self.recorded += 1
+        self.captured += 1
         return tape.replay
 
 
 def tensors(state: TrainState) -> list[Tensor]:
     """The memory that a step changes."""
     slots = [value for slot in state.optimizer.state.values() for value in slot.values() if isinstance(value, Tensor)]
-    return [state.tally, *state.model.state_dict().values(), *slots]
+    return [state.running_metrics, *state.model.state_dict().values(), *slots]
 
 
-def recorded(state: TrainState) -> TrainState:
-    state.recording = Recording(TapeRecorder(state), torch.device("cpu"))
+def captured(state: TrainState) -> TrainState:
+    state.captured_step = CapturedStep(TapeGraphs(state), torch.device("cpu"))
     return state
 
 
-def times_recorded(state: TrainState) -> int:
-    assert state.recording is not None
-    recorder = state.recording.recorder
-    assert isinstance(recorder, TapeRecorder)
-    return recorder.recorded
+def times_captured(state: TrainState) -> int:
+    assert state.captured_step is not None
+    graphs = state.captured_step.graphs
+    assert isinstance(graphs, TapeGraphs)
+    return graphs.captured
 
 
 def hyperparameters(optimizer: str = "momentum", **others: Any) -> TrainingHparams:
@@ -109,43 +109,61 @@ def test_a_replay_computes_the_bits_of_the_step(start: Start, small_data: Device
     # The rate changes with every step; all its values are powers of two or eighths, so float32 holds them.
     changing = {"warmup_steps": Step("8it"), "milestone_steps": (Step("3ep"),), "gamma": 0.5}
     hparams = hyperparameters(optimizer, lr=2**-6, **changing)
-    plain, fast = start(hparams), recorded(start(hparams))
+    plain, fast = start(hparams), captured(start(hparams))
     for state in (plain, fast):
         train(state, small_data, hparams, until=18)
-    assert times_recorded(fast) == 1
+    assert times_captured(fast) == 1
     assert_same(plain, fast)
     assert plain.optimizer.state_dict()["param_groups"] == fast.optimizer.state_dict()["param_groups"]
 
 
-def test_batchnorm_masks_and_bf16_are_in_the_recording(start: Start, small_data: DeviceData) -> None:
+def test_a_replay_reads_a_rate_for_each_parameter_group(
+    start: Start, small_data: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_groups(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
+        first, *others = model.parameters()
+        groups = [{"params": [first], "lr_factor": 0.25}, {"params": others}]
+        return optim.SGD(groups, lr=hparams.lr, momentum=0.5, fused=True)
+
+    monkeypatch.setitem(optimizers._entries, "two_groups", two_groups)
+    hparams = hyperparameters("two_groups", lr=2**-6, warmup_steps=Step("8it"))
+    plain, fast = start(hparams), captured(start(hparams))
+    for state in (plain, fast):
+        train(state, small_data, hparams, until=12)
+    assert times_captured(fast) == 1
+    assert_same(plain, fast)
+    assert [group["lr"] for group in fast.optimizer.param_groups] == [2**-8, 2**-6]
+
+
+def test_batchnorm_masks_and_bf16_are_in_the_captured_step(start: Start, small_data: DeviceData) -> None:
     hparams = hyperparameters(precision="bf16")
-    plain, fast = start(hparams, "cifar_resnet_8_4"), recorded(start(hparams, "cifar_resnet_8_4"))
+    plain, fast = start(hparams, "cifar_resnet_8_4"), captured(start(hparams, "cifar_resnet_8_4"))
     generator = torch.Generator().manual_seed(0)
     mask = Mask({name: torch.rand(x.shape, generator=generator) < 0.3 for name, x in Mask.ones(plain.model).items()})
     for state in (plain, fast):
         train(state, small_data, hparams, until=6)
         state.prune(mask)
         train(state, small_data, hparams, until=14)
-    assert times_recorded(fast) == 2, "the mask's tensors are new, so the step is recorded again"
+    assert times_captured(fast) == 2, "the mask's tensors are new, so the step is captured again"
     assert_same(plain, fast)
 
 
-def test_a_restored_state_is_recorded_anew(start: Start, small_data: DeviceData) -> None:
+def test_a_restored_state_is_captured_anew(start: Start, small_data: DeviceData) -> None:
     hparams = hyperparameters()
-    plain, fast = start(hparams), recorded(start(hparams))
+    plain, fast = start(hparams), captured(start(hparams))
     for state in (plain, fast):
         train(state, small_data, hparams, until=7)
-        captured = {**state.capture(), "model": {name: x.clone() for name, x in state.tensors().items()}}
+        snapshot = {**state.capture(), "model": {name: x.clone() for name, x in state.tensors().items()}}
         train(state, small_data, hparams, until=9)
-        state.restore(captured)
+        state.restore(snapshot)
         train(state, small_data, hparams, until=14)
-    assert times_recorded(fast) == 2
+    assert times_captured(fast) == 2
     assert_same(plain, fast)
 
 
-def test_a_compact_network_is_recorded_anew(start: Start, small_data: DeviceData) -> None:
+def test_a_compact_network_is_captured_anew(start: Start, small_data: DeviceData) -> None:
     hparams = hyperparameters()
-    plain, fast = start(hparams), recorded(start(hparams))
+    plain, fast = start(hparams), captured(start(hparams))
     mask = Mask({name: x.clone() for name, x in Mask.ones(plain.model).items()})
     mask["fc.weight"][:, 8:] = False
     for state in (plain, fast):
@@ -153,28 +171,28 @@ def test_a_compact_network_is_recorded_anew(start: Start, small_data: DeviceData
         state.prune(mask)
         state.compact(hparams)
         train(state, small_data, hparams, until=14)
-    assert times_recorded(fast) == 2
+    assert times_captured(fast) == 2
     assert_same(plain, fast)
 
 
 def test_a_smaller_batch_at_the_end_of_an_epoch_is_computed_as_it_is(start: Start, small_data: DeviceData) -> None:
     hparams = hyperparameters()
-    state = recorded(start(hparams))
+    state = captured(start(hparams))
     train(state, small_data, hparams, until=5)  # four whole batches, and one of 32
-    assert state.recording is not None
-    assert state.recording.rehearsed == REHEARSALS
-    assert state.recording.inputs.shape[0] == small_data.batch_size
-    assert state.tally[2] == len(small_data.dataset.train)
+    assert state.captured_step is not None
+    assert state.captured_step.warmed_up == WARM_UP_STEPS
+    assert state.captured_step.inputs.shape[0] == small_data.batch_size
+    assert state.running_metrics[2] == small_data.sizes["train"]
 
 
-def test_a_network_that_cannot_be_recorded_is_trained_all_the_same(start: Start, small_data: DeviceData) -> None:
-    class Refusing(TapeRecorder):
-        def record(self, work: Callable[[], None]) -> Callable[[], None]:
+def test_a_network_that_cannot_be_captured_is_trained_all_the_same(start: Start, small_data: DeviceData) -> None:
+    class Refusing(TapeGraphs):
+        def capture(self, work: Callable[[], None]) -> Callable[[], None]:
             raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
     hparams = hyperparameters()
     plain, other = start(hparams), start(hparams)
-    other.recording = Recording(Refusing(other), torch.device("cpu"))
+    other.captured_step = CapturedStep(Refusing(other), torch.device("cpu"))
     train(plain, small_data, hparams, until=14)
     with pytest.warns(
         UserWarning, match="one by one; recording them failed: operation not permitted.*capturing$"
@@ -182,31 +200,3 @@ def test_a_network_that_cannot_be_recorded_is_trained_all_the_same(start: Start,
         train(other, small_data, hparams, until=14)
     assert len(seen) == 1
     assert_same(plain, other)
-
-
-def test_only_whole_batches_are_compiled(start: Start, small_data: DeviceData) -> None:
-    hparams = hyperparameters()
-    plain, compiled = start(hparams), start(hparams)
-    sizes: list[int] = []
-
-    class Compiled(nn.Module):
-        def forward(self, inputs: Tensor) -> Tensor:
-            sizes.append(len(inputs))
-            return compiled.model(inputs)  # type: ignore[no-any-return]
-
-    compiled.forward = Compiled()
-    for state in (plain, compiled):
-        train(state, small_data, hparams, until=10)
-    assert sizes == [64] * 8
-    assert_same(plain, compiled)
-
-
-def test_compiled_training_is_training(start: Start, small_data: DeviceData) -> None:
-    hparams = hyperparameters(lr=0.01)
-    plain, fast = start(hparams), start(hparams)
-    fast.forward = torch.compile(fast.model, backend="aot_eager", dynamic=False)
-    for state in (plain, fast):
-        train(state, small_data, hparams, until=6)
-    for one, other in zip(tensors(plain), tensors(fast), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
-    assert replace(hparams, compile=True).to_dict()["compile"] is True

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.layout import find_layout, lay_out
+from training.memory_format import convert, find_memory_format
 
 
 def shortcut(channels: int, stride: int = 2, kernel: int = 1) -> nn.Module:
@@ -10,7 +10,7 @@ def shortcut(channels: int, stride: int = 2, kernel: int = 1) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("model", "device", "layout"),
+    ("model", "device", "memory_format"),
     [
         (shortcut(15), "cpu", torch.contiguous_format),
         (shortcut(16), "cpu", torch.channels_last),
@@ -21,17 +21,17 @@ def shortcut(channels: int, stride: int = 2, kernel: int = 1) -> nn.Module:
     ids=["narrow", "wide", "not strided", "3x3", "on CUDA"],
 )
 def test_only_a_narrow_strided_1x1_convolution_on_a_cpu_is_channels_first(
-    model: nn.Module, device: str, layout: torch.memory_format
+    model: nn.Module, device: str, memory_format: torch.memory_format
 ) -> None:
-    assert find_layout(model, torch.device(device)) == layout
+    assert find_memory_format(model, torch.device(device)) == memory_format
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_laid_out_channels_first_stay_so_in_a_network(channels: int) -> None:
+def test_images_converted_to_channels_first_stay_so_in_a_network(channels: int) -> None:
     """Gray ones too, whose strides PyTorch reads as channels-last otherwise."""
     images = torch.rand(2, 8, 8, channels).permute(0, 3, 1, 2)
-    first = lay_out(images, torch.contiguous_format)
+    first = convert(images, torch.contiguous_format)
     assert torch.equal(first, images)
     inside = nn.Conv2d(channels, 4, 3, padding=1)(first)
     assert not inside.is_contiguous(memory_format=torch.channels_last)
-    assert lay_out(images, torch.channels_last) is images
+    assert convert(images, torch.channels_last) is images

@@ -1,0 +1,74 @@
+"""What training, pruning and analysis ask of data, wherever it is kept."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from models.shape import ImageShape
+from pruning import Batches
+
+Pair = tuple[Tensor, Tensor]
+"""Images of a batch, float32 (B, C, H, W) and normalized, and their labels, int64 (B,), both on the device."""
+
+
+class EpochNoise(NamedTuple):
+    """The generators from which an epoch of SGD noise is drawn."""
+
+    order: torch.Generator
+    augmentation: torch.Generator
+
+
+class TrainingData(Protocol):
+    """A training set and a test set as batches on a device.
+
+    The splits are called ``"train"`` and ``"test"``.
+    """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+
+    @property
+    def shape(self) -> ImageShape:
+        """What a model has to know of them."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a training step; the last batch of an epoch may be smaller."""
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """ceil(training images / batch size): no image is left out."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The number of images of each split."""
+
+    @property
+    def labels(self) -> Mapping[str, Tensor]:
+        """The labels of each split, (N,) int64 on the CPU, in the data set's order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the data before any transformation, in hex."""
+
+    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Pair]:
+        """Training batches ``first`` to ``last - 1`` of an epoch, augmented.
+
+        They are the same whatever ``first`` is: an epoch may be trained in pieces. Nothing waits for the device.
+        """
+
+    def evaluation_batches(self, split: str, batch_size: int = 1000, limit: int | None = None) -> Iterator[Pair]:
+        """The images of a split as they are, in the data set's order.
+
+        ``limit`` takes so many of them only: always the same ones, of each class in proportion.
+        """
+
+    def pruning_batches(self, num: int, batch_size: int, generator: torch.Generator, balanced: bool = True) -> Batches:
+        """``num`` batches of distinct training images, not augmented, drawn from ``generator``.
+
+        Raises:
+            UsageError: an epoch has fewer than ``num`` batches.
+        """
