@@ -55,7 +55,8 @@ class Children:
                 return
             state = self.start()
             state.noise = self.noise(number)
-            hparams = replace(self.hparams, **self.hyperparameters(number))
+            own = self.hyperparameters(number)
+            hparams = replace(self.hparams, lr=own["lr"], weight_decay=own["weight_decay"])
             state.optimizer = with_hparams(state.optimizer, hparams, state.model)  # a weight decay of its own
             train_branch(self.store(number), state, self.trunk.data, hparams, reporter)
 

@@ -129,7 +129,7 @@ class Verdict:
     pairs: Sequence[Pair]
 
     @property
-    def test_barrier(self) -> Number:
+    def test_barrier(self) -> float | None:
         """What the verdict goes by: the mean raw error barrier on the test set."""
         return self.error_barrier.test.raw
 
@@ -150,7 +150,8 @@ class Verdict:
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Verdict":
         """The inverse of :meth:`to_dict`; entries of newer programs are left aside."""
-        known = {item.name: entries[key] for item in fields(cls) if (key := ON_DISK.get(item.name, item.name)) in entries}
+        keys = {item.name: ON_DISK.get(item.name, item.name) for item in fields(cls)}
+        known = {name: entries[key] for name, key in keys.items() if key in entries}
         barriers = ("error_barrier", "loss_barrier", *ON_DISK)
         return cls(
             **{

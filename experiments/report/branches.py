@@ -12,7 +12,7 @@ from foundations.registry import Registry
 from foundations.store import Store
 
 BranchReport = Callable[[Sequence[Store], Any, Context], None]
-"""Gets the directories of the lottery runs (one that failed may lack any file), the branch, and where to and to whom."""
+"""Gets the directories of the lottery runs (one that failed may lack any file), the branch, where to and to whom."""
 
 branch_reports: Registry[BranchReport] = Registry("report of a branch")
 """By the branch's name. A branch without an entry has its table alone."""

@@ -1,6 +1,7 @@
 """Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.report.collect import BY_LEVEL, Index, Rows
@@ -10,8 +11,10 @@ from foundations.averages import average, standard_deviation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TICKS = 9
+LEGEND_CHARACTERS = 16  # in an inch of a legend
 
 
 def annotate(axis: "Axes", points: Sequence[tuple[float, float, str]], colour: str) -> None:
@@ -39,7 +42,7 @@ def band(axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: floa
     values = [[100 * row["test_accuracy"] for row in rows if row["epoch"] == epoch] for epoch in epochs]
     if not epochs:
         return
-    axis.plot(epochs, [average(some) for some in values], color=colour, linewidth=width, label=label)
+    axis.plot(epochs, [fmean(some) for some in values], color=colour, linewidth=width, label=label)
     axis.fill_between(epochs, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
 
 
@@ -64,6 +67,15 @@ def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
     axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axis.minorticks_off()
     axis.set_xlabel("prunable weights kept (%)")
+
+
+def legend_below(figure: "Figure", axis: "Axes") -> int:
+    """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
+    handles, labels = axis.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
+    columns = max(1, int(LEGEND_CHARACTERS * figure.get_figwidth()) // (5 + max(map(len, labels))))
+    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
+    return -(-len(labels) // columns)
 
 
 def treatments(lines: Sequence[Row]) -> list[str]:
@@ -92,7 +104,7 @@ def how_many(rows: Rows) -> str:
     """What a point of the curve stands for."""
     replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
     what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
-    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no standard deviation"
+    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
 
 
 def in_order(names: Iterable[str]) -> list[str]:

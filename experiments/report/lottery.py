@@ -1,8 +1,8 @@
 """Tables and figures of lottery runs.
 
-A row is what ``done.json`` of a level says, with ``strategy``, ``k``, ``replicate`` and ``path``, and, where experiments
-differ in more than that, ``key`` (the experiment's) and ``varied``: as text, each hyperparameter in which the experiments
-of the command differ.
+A row is what ``done.json`` of a level says, with ``strategy``, ``k``, ``replicate`` and ``path``. Where experiments
+differ in more than these it also has ``key``, the experiment's, and ``varied``: the hyperparameters in which the
+command's experiments differ, by name, as text.
 """
 
 import os
@@ -66,11 +66,16 @@ def summarize(rows: Iterable[Row], value: str = "test_accuracy") -> list[Line]:
         groups.setdefault(what, []).append(row)
     return [
         Line(
-            *what, values=tuple(row[value] for row in group), paths=tuple(Path(row["path"]) for row in group),
+            strategy=group[0]["strategy"],
+            k=group[0]["k"],
+            level=group[0]["level"],
+            density=group[0]["density"],
+            values=tuple(row[value] for row in group),
+            paths=tuple(Path(row["path"]) for row in group),
             varied=dict(group[0].get("varied", {})),
         )
-        for (_, *what), group in groups.items()
-    ]  # fmt: skip
+        for group in groups.values()
+    ]
 
 
 def full_network_once(rows: Iterable[Row]) -> list[Row]:

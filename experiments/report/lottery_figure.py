@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.report.drawing import density_axis
+from experiments.report.drawing import density_axis, legend_below
 from experiments.report.naming import said
 from experiments.report.palette import COLOURS, MARKERS, cycle, new_figure
 
@@ -41,7 +41,7 @@ def accuracy(lines: Sequence["Line"], varied: Sequence[str]) -> "Figure":
         by_strategy(axes, series)
     axes.set_ylabel("test accuracy (%)")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+        figure.set_figheight(3.6 + 0.17 * legend_below(figure, axes))
     return figure
 
 

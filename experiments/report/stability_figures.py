@@ -14,6 +14,7 @@ from experiments.report.drawing import (
     how_many,
     in_order,
     labelled,
+    legend_below,
     threshold_line,
     treatments,
 )
@@ -23,8 +24,6 @@ from experiments.report.palette import COLOURS, DASHES, GREY, MARKERS, cycle, ne
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-LEGEND_WIDTH = 115  # characters across a figure of 7.2 inches
 
 
 def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
@@ -76,15 +75,6 @@ def draw_barriers(axis: "Axes", rows: Rows, split: str) -> None:
                 markerfacecolor=colour if treatment == "raw" else "white", clip_on=False, zorder=3,
                 label=labelled(network, treatment, shown),
             )  # fmt: skip
-
-
-def legend_below(figure: "Figure", axis: "Axes") -> int:
-    """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
-    handles, labels = axis.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
-    columns = max(1, LEGEND_WIDTH // (5 + max(map(len, labels))))
-    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
-    return -(-len(labels) // columns)
 
 
 def barrier_against_gap(rows: Rows) -> "Figure":

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from cli.lists import without_flags
-from cli.stability_results import smallest_stable
 
 Command = Callable[..., Any]
 SHORT = (
@@ -96,16 +95,6 @@ def test_a_k_given_and_found_is_one_line(command: Command, place: Any) -> None:
     assert outcome.code == 0
     assert len(outcome.out.splitlines()) == 3
     assert "+-" not in outcome.out
-
-
-def test_a_k_is_stable_if_it_is_in_all_replicates() -> None:
-    def at(k: str, *stable: bool) -> list[dict[str, Any]]:
-        return [{"k": k, "stable": one} for one in stable]
-
-    assert smallest_stable([at("0ep", False), at("1ep", True)]) == "the smallest k found stable is 1ep"
-    groups = [at("0ep", False, True), at("1ep", True), at("2ep", True, True)]
-    assert smallest_stable(groups) == "the smallest k found stable in all replicates is 2ep"
-    assert smallest_stable(groups[:2]) == "no k was found stable in all replicates"
 
 
 def test_lottery_prunes_at_the_k_that_is_found(command: Command, place: Any) -> None:

@@ -1,6 +1,7 @@
 """The search for the smallest stable k on real analyses."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def search(make_runner: MakeRunner, listener):
                 analysed.append(runner.k.short)
             runner.run()
             iteration = runner.trunk.iteration(runner.k)
-            runner.result = lambda: {"stable": iteration >= 5 * stable_from, "learned": True}  # type: ignore[method-assign]
+            made_up = replace(runner.result(), stable=iteration >= 5 * stable_from, learned=True)
+            runner.result = lambda: made_up  # type: ignore[method-assign]
 
         found, runners = find_stable_k(
             lambda k: make_runner(root, k=k), analyse, Step(max_k) if max_k else None, listener

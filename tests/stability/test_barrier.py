@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from stability.barrier import average, barrier, has_learned, is_stable, spread
+from stability.barrier import barrier, has_learned, is_stable
 
 
 def test_the_barrier_is_the_highest_error_over_the_mean_of_the_ends() -> None:
@@ -25,14 +25,6 @@ def test_a_value_that_is_missing_or_not_finite_leaves_no_barrier() -> None:
     assert barrier([0.1, None, 0.1]) is None
     assert barrier([0.1, math.inf, 0.1]) is None
     assert barrier([math.nan, 0.1, 0.1]) is None
-
-
-def test_mean_and_spread_over_pairs() -> None:
-    assert average([0.1, 0.2, 0.3]) == pytest.approx(0.2)
-    assert spread([0.1, 0.2, 0.3]) == pytest.approx(0.1)
-    assert spread([0.1]) is None
-    assert average([0.1, None]) is None
-    assert spread([0.1, None]) is None
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_it_stands_in_for_the_trunk_at_k(
     given.run()
     for name in ("child_1/model_4ep0it.safetensors", "child_2/model_4ep0it.safetensors"):
         assert (given.here / name).read_bytes() == (own.here / name).read_bytes()
-    assert given.result()["accuracy_gap"] == own.result()["accuracy_gap"]
+    assert given.result().accuracy_gap == own.result().accuracy_gap
     assert not list(tmp_path.glob("train_*"))  # the trunk was not needed
 
 

@@ -15,6 +15,7 @@ from lottery import LotteryDesc, LotteryRunner
 from pruning import Mask, strategies
 from stability import StabilityDesc, StabilityRunner
 from stability.children import Children
+from stability.verdict import Barriers, Treatments
 from tests.stability.trained import equal, tensors
 from training.desc import TrainDesc
 from training.state import Noise
@@ -28,14 +29,14 @@ MakeRunner = Callable[..., StabilityRunner]
 def test_children_with_equal_noise_end_bit_identical_with_barrier_zero(
     tmp_path: Path, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Children, "noise", lambda self, number: Noise(self.seeds, child=(1,)))
+    monkeypatch.setattr(Children, "noise", lambda self, number: Noise(self.trunk.seeds, child=(1,)))
     runner = make_runner(tmp_path, k="0ep")
     runner.run()
     assert equal(tensors(runner, 1), tensors(runner, 2))
     result = runner.result()
-    assert result["error_barrier"] == {split: {"raw": 0, "recalculated": 0} for split in ("test", "train")}
-    pair = result["pairs"][0]
-    assert (pair["l2"], pair["angular"], pair["disagreement"]) == (0, 0, 0)
+    assert result.error_barrier == Barriers(test=Treatments(0, 0), train=Treatments(0, 0))
+    [pair] = result.pairs
+    assert (pair.l2, pair.angular, pair.disagreement) == (0, 0, 0)
 
 
 def test_children_with_their_own_noise_are_two_networks(shared_root: Path, make_runner: MakeRunner) -> None:
@@ -43,24 +44,24 @@ def test_children_with_their_own_noise_are_two_networks(shared_root: Path, make_
     runner.run()
     first, second = tensors(runner, 1), tensors(runner, 2)
     assert all(not torch.equal(first[name], second[name]) for name in first)
-    assert runner.result()["pairs"][0]["l2"] > 0
+    assert runner.result().pairs[0].l2 > 0
 
 
 def test_full_children_with_the_noise_of_the_trunk_end_where_it_ends(
     tmp_path: Path, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch, full: StabilityDesc
 ) -> None:
-    monkeypatch.setattr(Children, "noise", lambda self, number: Noise(self.seeds))
+    monkeypatch.setattr(Children, "noise", lambda self, number: Noise(self.trunk.seeds))
     runner = make_runner(tmp_path, full, k="2ep")
     runner.run()
     assert equal(tensors(runner, 1), runner.trunk.store.read_tensors("model_4ep0it.safetensors"))
-    assert runner.result()["accuracy_gap"] == 0
+    assert runner.result().accuracy_gap == 0
 
 
 def test_k_at_the_end_gives_barrier_zero(shared_root: Path, make_runner: MakeRunner, full: StabilityDesc) -> None:
     runner = make_runner(shared_root, full, k="4ep")
     runner.run()
-    assert runner.result()["error_barrier"]["test"]["raw"] == 0
-    assert runner.result()["stable"]
+    assert runner.result().test_barrier == 0
+    assert runner.result().stable
 
 
 def test_a_lenet_on_digits_is_stable_early(
@@ -70,8 +71,8 @@ def test_a_lenet_on_digits_is_stable_early(
     trained = replace(train, training=replace(train.training, training_steps=Step("12ep")))
     runner = make_runner(tmp_path, replace(full, train=trained), k="1ep")
     runner.run()
-    assert runner.result()["learned"]
-    assert runner.result()["error_barrier"]["test"]["raw"] < 0.02
+    assert runner.result().learned
+    assert runner.result().test_barrier < 0.02
 
 
 def test_what_has_learned_nothing_is_not_stable(
@@ -81,8 +82,8 @@ def test_what_has_learned_nothing_is_not_stable(
     runner = make_runner(tmp_path, replace(full, train=trained), k="0ep")
     runner.run()
     result = runner.result()
-    assert result["error_barrier"]["test"]["raw"] < result["threshold"]
-    assert (result["learned"], result["stable"]) == (False, False)
+    assert result.test_barrier < result.threshold
+    assert (result.learned, result.stable) == (False, False)
 
 
 # What is analysed --------------------------------------------------------------------------------------------------
@@ -95,14 +96,14 @@ def test_instability_json_has_what_the_rows_say(shared_root: Path, make_runner: 
     rows = list(csv.DictReader((runner.here / "interpolation.csv").open()))
     errors = [float(row["error"]) for row in rows if (row["split"], row["batchnorm"]) == ("test", "raw")]
     assert len(errors) == 5
-    assert result["error_barrier"]["test"]["raw"] == max(errors) - (errors[0] + errors[-1]) / 2
-    assert result["child_error"]["test"] == [errors[0], errors[-1]]
+    assert result.test_barrier == max(errors) - (errors[0] + errors[-1]) / 2
+    assert result.child_error["test"] == [errors[0], errors[-1]]
     done = [runner.here.sub(f"child_{number}").result() for number in (1, 2)]
-    assert result["child_error"]["test"] == [1 - one["test_accuracy"] for one in done]
+    assert result.child_error["test"] == [1 - one["test_accuracy"] for one in done]
     trunk = runner.trunk.store.result()
-    assert result["accuracy_gap"] == trunk["test_accuracy"] - (1 - sum(errors[::4]) / 2)
-    assert (result["k"], result["strategy"], result["density"]) == ("1ep0it", "adsynflow", pytest.approx(0.5, abs=1e-3))
-    assert result["error_barrier_spread"]["test"]["raw"] is None  # one pair has no spread
+    assert result.accuracy_gap == trunk["test_accuracy"] - (1 - sum(errors[::4]) / 2)
+    assert (result.k, result.strategy, result.density) == ("1ep0it", "adsynflow", pytest.approx(0.5, abs=1e-3))
+    assert result.error_barrier_deviation.test.raw is None  # one pair has no standard deviation
 
 
 def test_children_are_masked_from_k_to_the_end(shared_root: Path, make_runner: MakeRunner) -> None:
@@ -149,24 +150,24 @@ def test_perturbed_children_differ_in_lr_and_weight_decay_but_for_the_first(
 ) -> None:
     runner = make_runner(tmp_path, replace(pruned, perturb_hyperparameters=0.1), children=3)
     runner.run()
-    first, second, third = runner.result()["children"]
-    assert (first["lr"], first["weight_decay"]) == (0.1, 5e-4)
-    assert len({0.1, second["lr"], third["lr"]}) == 3
-    assert second["lr"] == pytest.approx(0.1, rel=0.5)
+    first, second, third = runner.result().children
+    assert (first.lr, first.weight_decay) == (0.1, 5e-4)
+    assert len({0.1, second.lr, third.lr}) == 3
+    assert second.lr == pytest.approx(0.1, rel=0.5)
     unperturbed = make_runner(tmp_path)
     unperturbed.run()
     assert equal(tensors(runner, 1), tensors(unperturbed, 1))
     assert not equal(tensors(runner, 2), tensors(unperturbed, 2))
 
 
-def test_three_children_make_three_pairs_with_a_spread(tmp_path: Path, make_runner: MakeRunner) -> None:
+def test_three_children_make_three_pairs_with_a_standard_deviation(tmp_path: Path, make_runner: MakeRunner) -> None:
     runner = make_runner(tmp_path, children=3)
     runner.run()
     result = runner.result()
-    assert [pair["children"] for pair in result["pairs"]] == [[1, 2], [1, 3], [2, 3]]
-    raw = [pair["error_barrier"]["test"]["raw"] for pair in result["pairs"]]
-    assert result["error_barrier"]["test"]["raw"] == pytest.approx(sum(raw) / 3)
-    assert result["error_barrier_spread"]["test"]["raw"] is not None
+    assert [pair.children for pair in result.pairs] == [(1, 2), (1, 3), (2, 3)]
+    raw = [pair.error_barrier.test.raw for pair in result.pairs]
+    assert result.test_barrier == pytest.approx(sum(raw) / 3)
+    assert result.error_barrier_deviation.test.raw is not None
 
 
 def test_instability_json_is_plain_json(shared_root: Path, make_runner: MakeRunner) -> None:

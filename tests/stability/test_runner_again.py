@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from stability.collect import collect
 
+from experiments.report.collect import collect
 from foundations.errors import UsageError
 from pruning import Mask
 from stability import StabilityDesc, StabilityRunner
@@ -55,7 +56,7 @@ def test_another_threshold_changes_the_verdict_alone(
     runner = make_runner(tmp_path, full, k="3ep", threshold=1e-9)
     runner.run()
     assert counted == []
-    assert runner.result()["threshold"] == 1e-9
+    assert runner.result().threshold == 1e-9
 
 
 @pytest.mark.parametrize("stop_at", ["child_1: 3ep", "child_2: 2ep", "child_2: 4ep"])
@@ -110,6 +111,35 @@ def test_one_child_alone_is_the_same_child(tmp_path: Path, make_runner: MakeRunn
     assert all(equal(tensors(whole, child), tensors(parts, child)) for child in (1, 2))
 
 
+def test_the_parts_one_by_one_are_the_whole(tmp_path: Path, make_runner: MakeRunner, counted: list[int]) -> None:
+    whole, parts = make_runner(tmp_path / "whole"), make_runner(tmp_path / "parts")
+    whole.run()
+    assert not parts.has_mask
+    assert parts.mask() == whole.mask()
+    assert parts.has_mask
+    assert parts.full_network()["test_accuracy"] == whole.result().full_network_accuracy
+    for number in (1, 2):
+        assert not parts.child_done(number)
+        parts.train_child(number)
+        assert parts.child_done(number)
+    assert not parts.done
+    counted.clear()
+    assert parts.compare() == parts.result() == whole.result()
+    assert counted == []
+    assert parts.done
+
+
+def test_the_last_part_alone_does_what_is_missing(tmp_path: Path, make_runner: MakeRunner, shared_root: Path) -> None:
+    whole, alone = make_runner(shared_root), make_runner(tmp_path)
+    whole.run()
+    assert alone.compare() == whole.result()
+
+
+def test_asking_whether_a_child_is_done_computes_nothing(tmp_path: Path, make_runner: MakeRunner) -> None:
+    assert not make_runner(tmp_path).child_done(1)
+    assert not any(tmp_path.iterdir())
+
+
 # What goes wrong ---------------------------------------------------------------------------------------------------
 
 
@@ -145,8 +175,8 @@ def test_children_that_have_diverged_are_unstable_and_have_a_table(
     runner = make_runner(tmp_path, replace(pruned, train=replace(pruned.train, training=training)), k="0ep")
     runner.run()
     result = runner.result()
-    assert (result["learned"], result["stable"]) == (False, False)
-    assert result["pairs"][0]["l2"] is None
+    assert (result.learned, result.stable) == (False, False)
+    assert result.pairs[0].l2 is None
     [row] = collect([runner.store]).analyses
     assert row["l2"] is None
 

@@ -1,10 +1,23 @@
+"""Tables and figure of lottery runs, from rows written by hand."""
+
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lottery.report import FULL, Line, directory_for, full_network_once, summarize, write_report
 
+from experiments.report.lottery import (
+    FULL,
+    Line,
+    branch_table,
+    full_network_once,
+    lottery_table,
+    summarize,
+    write_report,
+)
+from experiments.report.lottery_figure import accuracy
 from foundations.reporting import Reporter
 
 
@@ -28,7 +41,7 @@ def test_a_line_has_mean_and_standard_deviation_of_its_replicates() -> None:
         "snip", "4ep", 1, 0.1, (0.6, 0.8), (Path("runs/a/replicate_1/level_1"), Path("runs/a/replicate_2/level_1"))
     )
     assert line.mean == pytest.approx(0.7)
-    assert line.spread == pytest.approx(0.1 * 2**0.5)  # deviations of 0.1 each, over n - 1 = 1
+    assert line.standard_deviation == pytest.approx(0.1 * 2**0.5)  # deviations of 0.1 each, over n - 1 = 1
     assert line.place == Path("runs/a")
 
 
@@ -44,11 +57,92 @@ def test_densities_are_lines_of_their_own() -> None:
     assert [line.density for line in lines] == [0.1, 0.05]
 
 
-def test_the_same_runs_have_the_same_place_wherever_the_root_is() -> None:
-    moved = [{**entry, "path": Path("elsewhere") / entry["path"]} for entry in ROWS]
-    place = directory_for(ROWS, Path("runs"))
-    assert directory_for(moved, Path("elsewhere/runs")).name == place.name
-    assert directory_for(ROWS[:4], Path("runs")) != place
+def test_replicates_stand_together_with_mean_and_standard_deviation() -> None:
+    table = lottery_table(ROWS)
+    assert table.headers == ["strategy", "k", "level", "density", "test accuracy", "where"]
+    assert table.cells == [
+        [FULL, "", "0", "100.00%", "85.00% +- 7.07 (n=2)", "runs/lottery_random_0.1"],
+        ["snip", "4ep", "1", "10.00%", "70.00% +- 14.14 (n=2)", "runs/lottery_snip_0.1"],
+        ["random", "4ep", "1", "10.00%", "30.00% +- 0.00 (n=2)", "runs/lottery_random_0.1"],
+    ]
+
+
+def test_a_branch_stands_beside_its_level() -> None:
+    rows = [{**entry, "level_accuracy": 0.9} for entry in ROWS if entry["level"] and entry["replicate"] == 1]
+    table = branch_table(rows, "shuffle", "test_accuracy")
+    assert table.headers[-3:] == ["test accuracy", "shuffle: test accuracy", "where"]
+    assert [line[4:6] for line in table.cells] == [["90.00%", "60.00%"], ["90.00%", "30.00%"]]
+
+
+# Experiments that differ in more than strategy, k and density --------------------------------------------------
+
+
+def at_lr(lr: str, *rows: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows as those of an experiment with its own learning rate, and so its own trunk."""
+    return [
+        {**entry, "key": f"lottery_{entry['strategy']}_{lr}", "varied": {"lr": lr},
+         "model": f"../../../train_{lr}/replicate_{entry['replicate']}/model_8ep0it.safetensors"}
+        for entry in rows
+    ]  # fmt: skip
+
+
+SWEPT = [
+    *at_lr("0.1", row("snip", 0, 1, 0.9), row("snip", 1, 1, 0.6), row("random", 0, 1, 0.9), row("random", 1, 1, 0.3)),
+    *at_lr("0.01", row("snip", 0, 1, 0.7), row("snip", 1, 1, 0.5), row("random", 0, 1, 0.7), row("random", 1, 1, 0.2)),
+]  # fmt: skip
+
+
+def test_experiments_of_other_hyperparameters_are_no_replicates() -> None:
+    table = lottery_table(SWEPT)
+    assert table.headers == ["strategy", "k", "lr", "level", "density", "test accuracy", "where"]
+    assert [(line[0], line[2], line[5]) for line in table.cells] == [
+        (FULL, "0.1", "90.00%"), (FULL, "0.01", "70.00%"),
+        ("snip", "0.1", "60.00%"), ("random", "0.1", "30.00%"),
+        ("snip", "0.01", "50.00%"), ("random", "0.01", "20.00%"),
+    ]  # fmt: skip
+
+
+def test_a_trunk_that_experiments_share_is_one_full_network() -> None:
+    """The strategy's input does not say how the full network was trained."""
+    rows = [
+        {**entry, "key": f"lottery_{word}", "varied": {"synflow_input": word, "lr": "0.1"}}
+        for word in ("ones", "mean")
+        for entry in (row("synflow", 0, 1, 0.9), row("synflow", 1, 1, 0.6))
+    ]
+    lines = summarize(full_network_once(rows))
+    assert [(line.strategy, dict(line.varied)) for line in lines] == [
+        (FULL, {"lr": "0.1"}),
+        ("synflow", {"synflow_input": "ones", "lr": "0.1"}),
+        ("synflow", {"synflow_input": "mean", "lr": "0.1"}),
+    ]
+    assert lottery_table(rows).headers[2:4] == ["synflow_input", "level"]  # lr is the same everywhere
+
+
+def test_what_has_a_column_anyway_gets_no_second_one() -> None:
+    rows = [{**row("snip", 1, 1, 0.5, density), "varied": {"density": str(density)}} for density in (0.1, 0.2)]
+    assert lottery_table(rows).headers == lottery_table(ROWS).headers
+
+
+def test_files_have_the_columns_of_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for rows, varied in ((ROWS, []), (SWEPT, ["lr"])):
+        write_report(rows, tmp_path / "report", Reporter())
+        for name, values in (("runs", ["level", "density", "replicate"]), ("table", ["level", "density"])):
+            header = (tmp_path / "report" / f"{name}.csv").read_text().splitlines()[0].split(",")
+            assert header[: 2 + len(varied) + len(values)] == ["strategy", "k", *varied, *values]
+
+
+def test_curves_are_named_by_what_differs() -> None:
+    pytest.importorskip("matplotlib")
+    finer = at_lr("0.01", row("snip", 1, 1, 0.4, density=0.05))
+    [axes] = accuracy(summarize(full_network_once([*SWEPT, *finer])), ["lr"]).axes
+    assert axes.get_legend_handles_labels()[1] == [
+        "full network, lr = 0.1", "full network, lr = 0.01",
+        "snip, lr = 0.1", "random, lr = 0.1", "snip, lr = 0.01", "random, lr = 0.01",
+    ]  # fmt: skip
+
+
+# Files ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("densities", [(0.1,), (0.1, 0.05)], ids=["by strategy", "against density"])

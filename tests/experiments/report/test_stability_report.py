@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,15 +10,21 @@ import pytest
 from stability.collect import collect, collect_levels, distinct
 from stability.report import directory_for, write_report
 
+from experiments.report import writing
+from experiments.report.branches import branch_reports, report_branch
+from experiments.report.collect import collect, collect_levels
+from experiments.report.drawing import density_axis, treatments
+from experiments.report.palette import new_figure
+from experiments.report.stability import figures, write_report
 from foundations.context import Context
 from foundations.reporting import Reporter
 from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
-from lottery.branch import BranchRunner
+from lottery.branch import Branch, BranchRunner, branches
 from pruning import PruningHparams, strategies
-from stability import StabilityDesc, StabilityRunner, figures, report
+from stability import StabilityDesc, StabilityRunner
 from stability.branch import Stability
 from training.data import DeviceData
 from training.desc import TrainDesc
@@ -53,7 +59,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_the_table_by_k_holds_what_instability_json_says(stores: list[Store], tmp_path: Path) -> None:
-    write_report(collect(stores), tmp_path)
+    write_report(collect(stores), tmp_path, Reporter())
     for store in stores:
         result = store.sub("k_2ep0it").read_json("instability.json")
         network = "full network" if result["strategy"] == "none" else "adsynflow, 50%"
@@ -70,7 +76,7 @@ def test_the_table_by_k_holds_what_instability_json_says(stores: list[Store], tm
 
 @pytest.mark.usefixtures("undrawn")
 def test_lines_and_trainings_are_complete(stores: list[Store], tmp_path: Path) -> None:
-    write_report(collect(stores), tmp_path)
+    write_report(collect(stores), tmp_path, Reporter())
     own = [row for row in table(tmp_path / "lines.csv") if (row["network"], row["k"]) == ("full network", "1ep")]
     assert len(own) == 2 * 5 * 2 * 2  # replicates, alphas, splits, BatchNorm
     training = table(tmp_path / "training.csv")
@@ -83,7 +89,7 @@ def test_lines_and_trainings_are_complete(stores: list[Store], tmp_path: Path) -
 
 def test_figures_are_images_and_redrawn_no_file_is_touched(stores: list[Store], tmp_path: Path, contents) -> None:
     pytest.importorskip("matplotlib")
-    assert write_report(collect(stores), tmp_path)
+    write_report(collect(stores), tmp_path, Reporter())
     names = {path.name for path in tmp_path.glob("*.svg")}
     assert names == {
         "accuracy.svg", "barrier_against_gap.svg", "barrier_by_k.svg", "interpolation_adsynflow_50.svg",
@@ -94,7 +100,7 @@ def test_figures_are_images_and_redrawn_no_file_is_touched(stores: list[Store], 
         assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     before = contents(tmp_path)
     (tmp_path / "accuracy.svg").unlink()
-    write_report(collect(stores), tmp_path)
+    write_report(collect(stores), tmp_path, Reporter())
     after = contents(tmp_path)
     assert after.pop("accuracy.svg")[1] == before.pop("accuracy.svg")[1]
     assert after == before
@@ -109,22 +115,22 @@ def test_figures_are_drawn_again_only_if_a_table_has_changed(
         drawn.append("one")
         return {"svg": b"", "png": b""}
 
-    monkeypatch.setattr(report, "images", images)
+    monkeypatch.setattr(writing, "images", images)
     rows = collect(stores)
     for _ in range(2):
-        write_report(rows, tmp_path)
+        write_report(rows, tmp_path, Reporter())
         assert len(drawn) == 5
     rows.analyses[0]["threshold"] = 0.5
-    write_report(rows, tmp_path)
+    write_report(rows, tmp_path, Reporter())
     assert len(drawn) == 10
 
 
 def test_a_network_without_batchnorm_has_one_curve_for_both_treatments() -> None:
     point = {"error": 0.1, "loss": 0.5}
     lines = [{**point, "batchnorm": "raw"}, {**point, "batchnorm": "recalculated"}]
-    assert figures.treatments(lines) == ["raw"]
+    assert treatments(lines) == ["raw"]
     lines[1]["loss"] = 0.4
-    assert figures.treatments(lines) == ["raw", "recalculated"]
+    assert treatments(lines) == ["raw", "recalculated"]
 
 
 # A lottery run's levels --------------------------------------------------------------------------------------------
@@ -147,7 +153,7 @@ def test_the_table_by_level_holds_what_instability_json_says(
     lottery: tuple[Stability, Store], listener, tmp_path: Path
 ) -> None:
     branch, store = lottery
-    branch.conclude([store], Context(root=tmp_path, data_dir=tmp_path, reporter=listener))
+    report_branch([store], branch, Context(root=tmp_path, data_dir=tmp_path, reporter=listener))
     found = table(store / "report" / "stability" / "barrier_by_level.csv")
     assert [(row["level"], row["density"], row["k"]) for row in found] == [
         ("0", "1.0", "1ep"), ("1", "0.5", "1ep"), ("2", "0.25", "1ep"),
@@ -163,10 +169,10 @@ def test_the_table_by_level_holds_what_instability_json_says(
 def test_levels_have_the_figures_of_several_k(lottery: tuple[Stability, Store], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     branch, store = lottery
-    assert write_report(collect_levels([store], branch.key), tmp_path / "report")
+    write_report(collect_levels([store], branch.key), tmp_path / "report", Reporter())
     names = {path.name for path in (tmp_path / "report").glob("*.svg")}
     assert names == {"accuracy.svg", "barrier_against_gap.svg", "barrier_by_level.svg", "interpolation.svg"}
-    makers = figures.figures(collect_levels([store], branch.key))
+    makers = figures(collect_levels([store], branch.key))
     assert [axis.get_title() for axis in makers["interpolation"]().axes[:3]] == [
         "level 0 (100.0%)", "level 1 (50.0%)", "level 2 (25.0%)",
     ]  # fmt: skip
@@ -175,16 +181,32 @@ def test_levels_have_the_figures_of_several_k(lottery: tuple[Stability, Store], 
     assert by_level.get_xlim()[0] > by_level.get_xlim()[1]  # pruning goes on to the right
 
 
+def test_a_branch_of_another_plug_in_can_have_a_report_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener
+) -> None:
+    monkeypatch.setattr(branch_reports, "_entries", dict(branch_reports._entries))
+    written: list[list[Path]] = []
+
+    @branch_reports.register("shuffle")
+    def shuffled(runs: Sequence[Store], branch: Branch, context: Context) -> None:
+        written.append([run.path for run in runs])
+
+    context = Context(root=tmp_path, data_dir=tmp_path, reporter=listener)
+    for name in ("shuffle", "rewind"):  # the latter has none
+        report_branch([Store(tmp_path / "run")], branches.get(name)(), context)
+    assert written == [[tmp_path / "run"]]
+
+
 def test_densities_that_lie_too_close_share_a_tick() -> None:
     pytest.importorskip("matplotlib")
-    axis = figures.new_figure(4, 3).subplots()
-    figures.density_axis(axis, [1, 0.8, 0.64, 0.1, 0.01, 0.001])
+    axis = new_figure(4, 3).subplots()
+    density_axis(axis, [1, 0.8, 0.64, 0.1, 0.01, 0.001])
     assert [text.get_text() for text in axis.get_xticklabels()] == ["100", "10", "1", "0.1"]
 
 
 def test_every_axis_has_a_name(stores: list[Store]) -> None:
     pytest.importorskip("matplotlib")
-    for make in figures.figures(collect(stores)).values():
+    for make in figures(collect(stores)).values():
         figure = make()
         visible = [axis for axis in figure.axes if axis.get_visible()]
         assert any(axis.get_xlabel() for axis in visible)
@@ -192,24 +214,7 @@ def test_every_axis_has_a_name(stores: list[Store]) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_without_matplotlib_there_are_tables(stores: list[Store], tmp_path: Path) -> None:
-    assert not write_report(collect(stores), tmp_path)
+def test_without_matplotlib_there_are_tables_and_that_is_said(stores: list[Store], tmp_path: Path, listener) -> None:
+    write_report(collect(stores), tmp_path, listener)
+    assert "matplotlib is not installed" in listener.warned[-1]
     assert {path.suffix for path in tmp_path.iterdir()} == {".csv"}
-
-
-def test_several_runs_have_one_place_whatever_their_order(stores: list[Store]) -> None:
-    root = stores[0].path.parents[1]
-    assert directory_for(stores[:1], root) == stores[0].path / "report"
-    assert directory_for(stores, root) == directory_for(stores[::-1], root)
-    assert directory_for(stores, root).parent == root / "report"
-
-
-def test_names_say_as_much_as_tells_networks_apart() -> None:
-    names = {
-        "stability_aa11": ("none", "sgd"),
-        "stability_bb22": ("none", "momentum"),
-        "stability_cc33": ("snip", "sgd"),
-    }
-    assert list(distinct(names).values()) == ["none, sgd", "none, momentum", "snip"]
-    same = {"stability_aa11": ("none", "sgd"), "stability_bb22": ("none", "sgd")}
-    assert list(distinct(same).values()) == ["none [aa11]", "none [bb22]"]

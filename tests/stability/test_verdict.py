@@ -1,0 +1,113 @@
+"""What an analysis found: in JSON and out, and what follows from what was measured."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from foundations.errors import UsageError
+from foundations.steps import Step
+from foundations.store import Store
+from stability import AnalysisHparams
+from stability.judge import Subject, judge
+from stability.rows import Row
+from stability.verdict import Child, Distances, read_verdict, stored, write_verdict
+from tests.stability.verdicts import make_verdict
+
+OLD_RUNS = Path(__file__).parents[1] / "stored_runs" / "format_0"
+
+
+def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
+    for verdict in (make_verdict(), make_verdict(level=2)):
+        write_verdict(Store(tmp_path), verdict)
+        assert read_verdict(Store(tmp_path)) == verdict
+
+
+def test_the_file_has_the_names_that_others_read(tmp_path: Path) -> None:
+    write_verdict(Store(tmp_path), make_verdict())
+    entries = Store(tmp_path).read_json("instability.json")
+    assert list(entries) == [
+        "k", "strategy", "density", "threshold", "stable", "learned", "child_error", "child_loss", "error_barrier",
+        "loss_barrier", "error_barrier_spread", "loss_barrier_spread", "full_network_accuracy", "child_accuracy",
+        "accuracy_gap", "analysis", "examples", "children", "pairs",
+    ]  # fmt: skip
+    assert entries["error_barrier"] == {
+        "test": {"raw": 0.01, "recalculated": 0.01}, "train": {"raw": 0.0, "recalculated": 0.0},
+    }  # fmt: skip
+    assert entries["pairs"][0]["children"] == [1, 2]
+    write_verdict(Store(tmp_path), make_verdict(level=1))
+    assert list(Store(tmp_path).read_json("instability.json"))[:4] == ["k", "strategy", "level", "density"]
+
+
+@pytest.mark.parametrize("path", sorted(OLD_RUNS.rglob("instability.json")), ids=lambda path: path.parent.name)
+def test_those_of_older_programs_are_read_and_written_alike(path: Path, tmp_path: Path) -> None:
+    old = Store(path.parent)
+    write_verdict(Store(tmp_path), read_verdict(old))
+    assert Store(tmp_path).read_json("instability.json") == old.read_json("instability.json")
+
+
+def test_a_setting_that_an_older_file_lacks_is_as_it_was_before(tmp_path: Path) -> None:
+    entries = make_verdict().to_dict()
+    del entries["analysis"]["batchnorm_examples"]  # as if it had been added since
+    Store(tmp_path).write_json("instability.json", entries)
+    assert stored(Store(tmp_path), AnalysisHparams()) == make_verdict()
+    assert stored(Store(tmp_path), AnalysisHparams(batchnorm_examples=3)) is None
+
+
+def test_only_a_verdict_at_just_these_settings_is_an_answer(tmp_path: Path) -> None:
+    assert stored(Store(tmp_path), AnalysisHparams()) is None
+    write_verdict(Store(tmp_path), make_verdict())
+    assert stored(Store(tmp_path), AnalysisHparams()) == make_verdict()
+    assert stored(Store(tmp_path), AnalysisHparams(threshold=0.5)) is None
+
+
+def test_one_with_something_missing_is_named(tmp_path: Path) -> None:
+    entries = make_verdict().to_dict()
+    del entries["error_barrier"]
+    Store(tmp_path).write_json("instability.json", entries)
+    with pytest.raises(UsageError, match=r"instability.json is damaged .*error_barrier"):
+        read_verdict(Store(tmp_path))
+
+
+def test_in_words() -> None:
+    verdict = make_verdict()
+    assert verdict.text == "stable"
+    assert replace(verdict, stable=False).text == "unstable"
+    assert replace(verdict, stable=False, learned=False).text == "unstable (at chance level)"
+    assert verdict.test_barrier == 0.01
+
+
+# From rows to a verdict --------------------------------------------------------------------------------------------
+
+
+def line(one: int, other: int, *errors: float) -> list[Row]:
+    """The rows of a line without BatchNorm, with the same errors on both splits; losses are ten times those."""
+    return [
+        Row(one, other, place / (len(errors) - 1), split, treatment, 100, 0, error=error, loss=10 * error)
+        for place, error in enumerate(errors)
+        for split in ("test", "train")
+        for treatment in ("raw", "recalculated")
+    ]
+
+
+def test_barriers_are_averaged_over_the_pairs() -> None:
+    children = [
+        Child(child=number, lr=0.1, weight_decay=0.0, l2_from_start=1.0, angular_from_start=0.1) for number in (1, 2, 3)
+    ]
+    pairs = [
+        Distances(children=pair, l2=1.0, angular=0.1, disagreement=0.0, classification_difference=0.0, layer_l2={})
+        for pair in ((1, 2), (1, 3), (2, 3))
+    ]
+    rows = [*line(1, 2, 0.1, 0.3, 0.1), *line(1, 3, 0.1, 0.3, 0.3), *line(2, 3, 0.1, 0.5, 0.3)]
+    settings = AnalysisHparams(children=3, alphas=3, threshold=0.2)
+    subject = Subject(Step("1ep"), "snip", 0.1, level=2)
+    verdict = judge(subject, children, pairs, rows, settings, full_network_accuracy=0.9, chance=0.9)
+    barriers = [0.3 - 0.1, 0.3 - 0.2, 0.5 - 0.2]
+    assert [pair.error_barrier.test.raw for pair in verdict.pairs] == pytest.approx(barriers)
+    assert verdict.test_barrier == pytest.approx(0.2)
+    assert verdict.error_barrier_deviation.train.recalculated == pytest.approx(0.1)
+    assert verdict.loss_barrier.test.raw == pytest.approx(2)
+    assert verdict.child_error["test"] == [0.1, 0.1, 0.3]
+    assert verdict.accuracy_gap == pytest.approx(0.9 - (1 - 0.5 / 3))
+    assert (verdict.k, verdict.strategy, verdict.level, verdict.learned) == ("1ep0it", "snip", 2, True)
+    assert not judge(subject, children, pairs, rows, settings, 0.9, chance=0.3).learned  # 0.3 is guessing
