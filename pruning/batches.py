@@ -7,6 +7,8 @@ from typing import overload
 import torch
 from torch import Tensor
 
+from foundations.errors import UsageError
+
 Pair = tuple[Tensor, Tensor]
 
 
@@ -23,6 +25,30 @@ class Batches(Sequence[Pair]):
     pairs: Sequence[Pair]
     pixels: Sequence[Tensor]
     mean_image: Tensor
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], pixels: Sequence[Tensor] | None = None) -> "Batches":
+        """Batches made of plain tensors; their mean image is that of all images given.
+
+        Args:
+            pairs: inputs (N, C, H, W) and labels (N,), int64.
+            pixels: the same images with values in [0, 1]; by default the inputs, if they are not normalized.
+
+        Raises:
+            UsageError: there are no images, or their pixels are not in [0, 1].
+        """
+        pixels = [inputs for inputs, _ in pairs] if pixels is None else pixels
+        if not sum(map(len, pixels)):
+            raise UsageError("Batches.of: there are no images")
+        together = torch.cat(list(pixels)).double()
+        low, high = together.aminmax()
+        if not (low >= 0 and high <= 1):
+            raise UsageError(
+                f"Batches.of: the images have values from {low:.4g} to {high:.4g}; give their pixels in [0, 1] beside "
+                "them: Batches.of(pairs, pixels)"
+            )
+        mean = together.mean(0).to(pixels[0].dtype)
+        return cls(pairs=pairs, pixels=pixels, mean_image=mean)
 
     @overload
     def __getitem__(self, index: int) -> Pair: ...

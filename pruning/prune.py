@@ -12,16 +12,18 @@ from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.prunable import ignored_layers, prunable
 from pruning.scorer import Scorer
-from pruning.strategy import Strategy
+from pruning.strategy import Strategy, strategies
+
+Pair = tuple[Tensor, Tensor]
 
 
 def prune(
-    strategy: Strategy,
+    strategy: Strategy | str,
     model: nn.Module,
-    batches: Batches,
-    hparams: PruningHparams,
-    density: float,
-    generator: torch.Generator,
+    batches: Batches | Sequence[Pair],
+    hparams: PruningHparams | None = None,
+    density: float | None = None,
+    generator: torch.Generator | None = None,
     mask: Mask | None = None,
     reporter: Reporter | None = None,
 ) -> Mask:
@@ -36,13 +38,14 @@ def prune(
     Nothing about ``model`` changes.
 
     Args:
-        strategy: scores the weights.
+        strategy: scores the weights; by its name it has its default hyperparameters.
         model: the network whose weights are scored; ``mask`` need not have been applied to it.
-        batches: training data for strategies that look at it.
+        batches: training data for strategies that look at it; of plain pairs (inputs, labels) see ``Batches.of``.
         hparams: iterations, schedule, scope and layers to ignore. Which weights are scored and how far a
-            level prunes (``score_at``, ``pruning_fraction``) is the caller's business.
-        density: the share of weights to keep, in [0, 1], of those that are not in a layer to be ignored.
-        generator: for all that is random; one number is drawn from it.
+            level prunes (``score_at``, ``pruning_fraction``) is the caller's business. By default the strategy's own.
+        density: the share of weights to keep, in [0, 1], of those that are not in a layer to be ignored; by default
+            what ``pruning_fraction`` leaves of ``mask``.
+        generator: for all that is random; one number is drawn from it. By default one that is seeded with 0.
         mask: where to start; everything if None.
         reporter: is told the progress of the iterations.
 
@@ -53,11 +56,16 @@ def prune(
         UsageError: if there is less than ``density`` to start with, if a layer to be ignored does not exist,
             or if the scores are not finite or not shaped like the prunable parameters.
     """
+    strategy = strategies.get(strategy)() if isinstance(strategy, str) else strategy
+    batches = batches if isinstance(batches, Batches) else Batches.of(batches)
+    hparams = PruningHparams(**strategy.pruning_defaults()) if hparams is None else hparams
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
     mask = Mask.ones(model) if mask is None else mask
     mask.check(model)
     ignored = ignored_layers(model, hparams.layers_to_ignore)
     names = [name for name in prunable(model) if name not in ignored]
     start = mask.without(ignored)
+    density = (1 - hparams.pruning_fraction) * start.density if density is None else density
     if not 0 <= density <= 1:
         raise UsageError(f"--density={density}: expected a number in [0, 1]")
     if not names:
