@@ -10,6 +10,7 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import inspect
+import linecache
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -66,7 +67,7 @@ def plugin_of(thing: object) -> Plugin | None:
     if module is None or top in LIBRARIES or (top != "__main__" and top in sys.stdlib_module_names):
         return None
     file = getattr(module, "__file__", None)
-    if not file:
+    if not file or not Path(file).is_file():  # a notebook, a prompt, or "<stdin>"
         name = getattr(thing, "__qualname__", type(thing).__qualname__)
         return Plugin(f"{module.__name__}.{name}", None, fingerprint_of_definition(thing))
     path = Path(file).resolve()
@@ -120,11 +121,30 @@ def fingerprint(module: ModuleType) -> str:
 
 
 def fingerprint_of_definition(thing: object) -> str | None:
-    """The sha256 of the source of a class or function alone, for one that has no file."""
-    try:
-        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()  # type: ignore[arg-type]
-    except (OSError, TypeError):
-        return None
+    """The sha256 of the source of a class or function alone, for one that has no file; None at a plain prompt."""
+    source = definition_in_cell(thing)
+    return None if source is None else hashlib.sha256(source.encode()).hexdigest()
+
+
+def definition_in_cell(thing: object) -> str | None:
+    """The source, in its normal form, of a class or function typed into a notebook, whose cells ``linecache`` holds.
+
+    ``inspect.getsource`` finds that of functions, but not of classes: it looks for the file of their module.
+    """
+    for function in (thing, *vars(thing).values()) if isinstance(thing, type) else (thing,):
+        if not inspect.isfunction(function):
+            continue
+        try:
+            tree = ast.parse("".join(linecache.getlines(function.__code__.co_filename)))
+        except SyntaxError:
+            continue
+        name = getattr(thing, "__name__", None)
+        definitions = [
+            node for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name
+        ]
+        if definitions:
+            return ast.unparse(WithoutDocstrings().visit(definitions[-1]))
+    return None
 
 
 def read_source(path: Path) -> tuple[str, ast.Module]:

@@ -22,10 +22,13 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that enters its argument under ``name``; a name taken raises ``UsageError``."""
+        """Decorator that enters its argument under ``name``; a name taken raises ``UsageError``.
+
+        What was typed into a notebook or at a prompt takes the place of its own earlier version.
+        """
 
         def enter(entry: T) -> T:
-            if name in self._entries:
+            if name in self._entries and not typed_again(self._entries[name], entry):
                 raise UsageError(f"The {self.what} {name!r} is already registered.")
             self._entries[name] = entry
             return entry
@@ -52,3 +55,9 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
+
+
+def typed_again(before: object, now: object) -> bool:
+    """Whether two classes or functions are versions of one that a notebook or a prompt defines."""
+    names = [[getattr(thing, name, None) for name in ("__module__", "__qualname__")] for thing in (before, now)]
+    return names[0] == names[1] and names[0][0] == "__main__"

@@ -3,6 +3,8 @@
 import functools
 import importlib
 import importlib.util
+import itertools
+import linecache
 import subprocess
 import sys
 from collections.abc import Callable
@@ -198,3 +200,60 @@ def test_our_commit_tells_changed_states_apart(tmp_path: Path, monkeypatch: pyte
         assert commit() == states[-1]
     assert len(set(states)) == 4
     assert all(state.startswith(f"{clean}+") and len(state) == 49 for state in states)
+
+
+# Notebooks -------------------------------------------------------------------------------------------------------
+
+
+CELLS = itertools.count(1)
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """``notebook(text)["Method"]`` is what a cell defines; as in IPython, ``__main__`` has no file."""
+    main = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+
+    def run(text: str, *, kept: bool = True) -> Any:
+        name = f"<ipython-input-{next(CELLS)}>"
+        if kept:
+            linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
+        exec(compile(text, name, "exec"), main.__dict__)
+        return main.__dict__
+
+    return run
+
+
+def test_of_a_notebook_the_definition_alone_counts(notebook: Callable[..., Any]) -> None:
+    first = plugin_of(notebook(METHOD)["Method"])
+    assert first is not None
+    assert first.name == "__main__.Method"
+    assert first.path is None
+    assert first.sha256 is not None
+    commented = METHOD.replace("Keeps what is large.", "Keeps.").replace("import torch", "import torch  # of course")
+    assert plugin_of(notebook(f"{commented}\nprint(1)")["Method"]) == first
+    edited = plugin_of(notebook(METHOD.replace("strength = 2.0", "strength = 3.0"))["Method"])
+    assert edited is not None
+    assert edited.sha256 not in (None, first.sha256)
+
+
+def test_a_function_of_a_notebook_counts_by_its_definition(notebook: Callable[..., Any]) -> None:
+    first = plugin_of(notebook("def net(shape):\n    return 1\n")["net"])
+    second = plugin_of(notebook("def net(shape):\n    return 2\n")["net"])
+    assert first is not None
+    assert second is not None
+    assert None not in (first.sha256, second.sha256)
+    assert first.sha256 != second.sha256
+
+
+def test_what_is_typed_at_a_plain_prompt_has_no_source(notebook: Callable[..., Any]) -> None:
+    plugin = plugin_of(notebook(METHOD, kept=False)["Method"])
+    assert plugin is not None
+    assert plugin.record() == {"file": None, "sha256": None, "commit": None}
+
+
+def test_a_program_read_from_standard_input_has_no_file(notebook: Callable[..., Any]) -> None:
+    sys.modules["__main__"].__file__ = "<stdin>"
+    plugin = plugin_of(notebook(METHOD, kept=False)["Method"])
+    assert plugin is not None
+    assert plugin.path is None

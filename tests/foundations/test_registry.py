@@ -27,3 +27,14 @@ def test_an_unknown_name_suggests_a_near_one_and_lists_all() -> None:
 def test_a_name_can_be_taken_once() -> None:
     with pytest.raises(UsageError, match="already registered"):
         fruits().register("apple")(3)
+
+
+def test_what_is_typed_again_takes_the_place_of_its_earlier_version() -> None:
+    registry: Registry[type] = Registry("method")
+    first, second = (type("Method", (), {"__module__": "__main__"}) for _ in range(2))
+    registry.register("method")(first)
+    registry.register("method")(second)
+    assert registry.get("method") is second
+    other = type("Other", (), {"__module__": "__main__"})
+    with pytest.raises(UsageError, match="already registered"):
+        registry.register("method")(other)
