@@ -25,6 +25,7 @@ from models.registry import models
 from pruning import Batches, Mask, PruningHparams, Strategy, check_strategy, prunable, prune, strategies
 from pruning.compaction import compact
 from pruning.graph import channel_graph
+from stability.barrier import barrier
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.verdict import Verdict
 from training.data import DataHparams, Dataset, DeviceData, TrainingData, datasets, load
@@ -68,6 +69,7 @@ __all__ = [
     "TrainingHparams",
     "UsageError",
     "Verdict",
+    "barrier",
     "branches",
     "build",
     "channel_graph",

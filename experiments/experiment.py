@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Experiment(ABC):
     """One experiment of one replicate.
 
@@ -62,6 +62,18 @@ class Experiment(ABC):
     def search(cls, session: "Session", values: Values) -> "Search":
         """What finds the k that ``values`` leave to a criterion, and the experiment at it."""
         raise UsageError(f"--k={values.given['k']}: this experiment needs a step; give it")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.label}, {self.desc.key}{', done' if self.known_done else ''}>"
+
+    @property
+    def known_done(self) -> bool:
+        """Whether it is seen to be done without reading a data set for it, as something that is shown must not."""
+        train: TrainDesc = self.desc if isinstance(self.desc, TrainDesc) else self.desc.train  # type: ignore[attr-defined]
+        try:
+            return self.session.has_data(train.data) and self.done
+        except UsageError:  # it cannot be computed, which `run` says
+            return False
 
     @property
     def identity(self) -> Hashable:
@@ -128,7 +140,7 @@ experiments: Registry[type[Experiment]] = Registry("experiment")
 
 
 @experiments.register("train")
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Training(Experiment):
     """The dense training of a network, or the first part of it."""
 

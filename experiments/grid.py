@@ -68,8 +68,19 @@ class Grid(Sequence[Experiment]):
         """Those whose k is to be found."""
         return [item for item in self.items if isinstance(item, Search)]
 
+    @property
+    def unanswered(self) -> list[Search]:
+        """Those whose k is still to be found."""
+        return [search for search in self.searches if search.answer is None]
+
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.items if self.unanswered else self.experiments)
+
+    def __repr__(self) -> str:
+        done = sum(one.known_done for one in ([] if self.unanswered else self.experiments))
+        count = f"{len(self)} {self.command} experiment{'' if len(self) == 1 else 's'}"
+        found = f", k to be found for {len(self.unanswered)}" if self.unanswered else ""
+        return f"<Grid of {count}{found}{f', {done} done' if done else ''}>"
 
     @overload
     def __getitem__(self, index: int) -> Experiment: ...

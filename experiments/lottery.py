@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @experiments.register("lottery")
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Lottery(Experiment):
     """Train to k, prune, train the subnetwork on; level by level."""
 
@@ -147,7 +147,7 @@ def lottery_desc(values: Values, options: LotteryOptions) -> LotteryDesc:
 
 
 @experiments.register("lottery_branch")
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LotteryBranch(Lottery):
     """Levels of a lottery run again, with one thing changed."""
 

@@ -103,22 +103,46 @@ class Session:
         self.workers: list[Worker] = []
         """Processes that an engine has started; they live on from plan to plan until they are released."""
 
+    def __repr__(self) -> str:
+        return f"<Session: root={self.context.root}, data_dir={self.context.data_dir}, device={self.context.device}>"
+
     # Experiments ---------------------------------------------------------------------------------------------
 
     def train(self, **flags: Any) -> Grid:
-        """Dense trainings: the trunks of all other experiments."""
+        """Dense trainings: the trunks of all other experiments.
+
+        Example::
+
+            session.train(model="cifar_resnet_20", dataset="digits", lr=[0.05, 0.1]).run().rows()
+        """
         return self._define("train", flags)
 
     def lottery(self, **flags: Any) -> Grid:
-        """Lottery-ticket experiments: train to k, prune, train the subnetwork on; level by level."""
+        """Lottery-ticket experiments: train to k, prune, train the subnetwork on; level by level.
+
+        Example::
+
+            tickets = session.lottery(dataset="digits", pruning_strategy=["synflow", "adsynflow"], levels=[0, 1])
+            model, mask = tickets.run()[0].ticket(level=1)
+        """
         return self._define("lottery", flags)
 
     def lottery_branch(self, branch: str, **flags: Any) -> Grid:
-        """Levels of lottery runs again, with one thing changed."""
+        """Levels of lottery runs again, with one thing changed.
+
+        Example::
+
+            session.lottery_branch("shuffle", dataset="digits", pruning_strategy="adsynflow", levels=1).run().rows()
+        """
         return self._define("lottery_branch", flags, branch)
 
     def stability(self, **flags: Any) -> Grid:
-        """Instability analyses: from which step on is a network stable to SGD noise?"""
+        """Instability analyses: from which step on is a network stable to SGD noise?
+
+        Example::
+
+            session.stability(dataset="digits", k=[0, 2, "500it"], pruning_strategy=["none", "adsynflow"]).run().rows()
+        """
         return self._define("stability", flags)
 
     def _define(self, command: str, flags: Mapping[str, Any], branch: str | None = None) -> Grid:
@@ -167,6 +191,10 @@ class Session:
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
+
+    def has_data(self, hparams: DataHparams) -> bool:
+        """Whether the data set has been read."""
+        return ("data", str(hparams)) in self._shared.entries
 
     def data(self, hparams: DataHparams) -> TrainingData:
         """The data set on the session's device, read once."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @experiments.register("stability")
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Stability(Experiment):
     """Children trained from k with different SGD noise, and what lies between them."""
 

@@ -114,7 +114,7 @@ def numbered(run: Store, prefix: str) -> list[Store]:
     return [Store(found[number]) for number in sorted((name for name in found if name.isdecimal()), key=int)]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StoredRun:
     """A run's directory, read.
 
@@ -127,6 +127,13 @@ class StoredRun:
     path: Path
     kind: str
     replicate: int
+
+    def __repr__(self) -> str:
+        try:
+            state = self.state
+        except UsageError:
+            state = "damaged"
+        return f"<StoredRun: {self.kind}, {state}, {self.path}>"
 
     @property
     def store(self) -> Store:
