@@ -4,23 +4,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
+from experiments.lottery import Lottery
+from experiments.options import SessionOptions, directories_from_environment
+from experiments.workspace import Workspace
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.registry import Registry
+from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from pruning import Mask
 from stability import StabilityDesc
 from training.desc import TrainDesc
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 Row = dict[str, Any]
 
@@ -192,7 +193,7 @@ class StoredRun:
         about = {"kind": self.kind, "run": f"{self.path.parent.name}/{self.path.name}", "replicate": self.replicate}
         return [{**about, "part": part.name, **part.result()} for part in self.parts if part.done]
 
-    def ticket(self, level: int = 1, session: "Session | None" = None) -> tuple[nn.Module, Mask]:
+    def ticket(self, level: int = 1, session: Workspace | None = None) -> tuple[nn.Module, Mask]:
         """A level's trained subnetwork, in evaluation mode, and its mask.
 
         Args:
@@ -203,13 +204,16 @@ class StoredRun:
         Raises:
             UsageError: it is no lottery run, the level is not done, or a plug-in is not loaded.
         """
-        from experiments.lottery import Lottery
-        from experiments.session import Session
-
         if not isinstance(self.desc, LotteryDesc):
             raise UsageError(f"{self.path}: a {self.kind} run has no tickets; those of lottery have")
-        session = session or Session(root=self.path.parent.parent, quiet=True)
+        session = session or Workspace(options_for(self.path.parent.parent), Reporter())
         return Lottery(session=session, replicate=self.replicate, desc=self.desc, levels=(level,)).ticket(level)
+
+
+def options_for(root: Path) -> SessionOptions:
+    """Where runs below ``root`` and the data sets lie."""
+    default = SessionOptions.data_dir
+    return SessionOptions(root=str(root), data_dir=directories_from_environment().get("data_dir", default))
 
 
 def open_run(path: Path | str) -> StoredRun:

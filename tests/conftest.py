@@ -6,8 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.engines import engines
+from experiments.report.branches import branch_reports
+from experiments.stable_k import criteria
+from experiments.tasks import task_kinds
 from foundations.reporting import Reporter
-from training.data import DataHparams, DeviceData, load
+from lottery.branch import branches
+from models.registry import models
+from pruning import strategies
+from training.data import DataHparams, DeviceData, datasets, load
+from training.optimizers import optimizers
+from training.recipes import recipes
+from training.schedules import schedules
 
 
 class Listener(Reporter):
@@ -31,6 +41,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def own_registrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test or its plug-ins register is gone after it."""
+    for registry in (
+        strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
+        task_kinds,
+    ):  # fmt: skip
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.fixture

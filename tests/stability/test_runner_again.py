@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stability.collect import collect
 
 from experiments.report.collect import collect
 from foundations.errors import UsageError
