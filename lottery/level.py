@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.desc import LotteryDesc
@@ -16,7 +17,7 @@ from lottery.masks import MASK, REPORT, find_mask, look_for_collapse, record_mas
 from pruning import Mask, Strategy, ignored_layers
 from training.hparams import TrainingHparams
 from training.optimizers import make_optimizer
-from training.segments import METRICS, train_branch
+from training.segments import train_branch
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -92,7 +93,7 @@ class Level:
         self.mask()
         result = self.trunk.finish()
         # It is trained in the trunk's directory; only its metrics are repeated here.
-        self.here.write_rows(METRICS, self.trunk.store.read_rows(METRICS))
+        self.here.write_rows(files.METRICS, self.trunk.store.read_rows(files.METRICS))
         # A relative path, so that a root can be moved.
         model = os.path.relpath(self.trunk.model_path(self.desc.train.training.training_steps), self.here.path)
         self.here.finish({**self._about(self.here), **result, "model": model})

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foundations import files
 from foundations.desc import Desc
 from foundations.steps import Step
 from foundations.store import Store
@@ -13,7 +14,6 @@ from stability.analysis import FILE
 from stability.barrier import average
 from stability.desc import StabilityDesc
 from stability.rows import BATCHNORM, SPLITS, read_rows
-from training.segments import METRICS
 
 TableRow = dict[str, Any]
 DISTANCES = ("l2", "angular", "disagreement", "classification_difference")
@@ -158,13 +158,13 @@ def curves(store: Store, per_epoch: int) -> list[TableRow]:
     """Accuracy over a training: epoch, test accuracy, test loss."""
     return [
         {"epoch": row["iteration"] / per_epoch, **{name: row[name] for name in ("test_accuracy", "test_loss")}}
-        for row in store.read_rows(METRICS)
+        for row in store.read_rows(files.METRICS)
     ]
 
 
 def iterations_per_epoch(trunk: Store) -> int:
     """Read off the trunk's metrics, whose second row is that of the first epoch."""
-    rows = trunk.read_rows(METRICS)
+    rows = trunk.read_rows(files.METRICS)
     return int(rows[1]["iteration"]) if len(rows) > 1 else 1
 
 

@@ -1,6 +1,7 @@
 """The trunk: every dense step is trained once, whoever asks for it."""
 
 import multiprocessing
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -149,6 +150,54 @@ def test_two_processes_at_once_train_no_step_twice(describe_training: Describe, 
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert [int(line) for line in log.read_text().split()] == list(range(END))
+
+
+def test_a_step_that_is_saved_meanwhile_is_not_waited_for_any_longer(
+    trunk: Callable[..., Trunk], count_steps: list[int], listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the trunk, saves the step that is needed, and trains on and on."""
+    saved, needed, over = trunk(), Step("1ep"), threading.Event()
+    saved.reach(needed)
+    path, aside = saved.model_path(needed), saved.store / "aside"
+    path.rename(aside)
+    count_steps.clear()
+    held = threading.Event()
+
+    def other_process() -> None:
+        with Store(saved.store.path).lock(Reporter()):
+            held.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=other_process)
+    thread.start()
+    try:
+        assert held.wait(60)
+        waiting, say = trunk(), listener.say
+
+        def save_meanwhile(text: str) -> None:
+            say(text)
+            if text.startswith("Waiting"):
+                aside.rename(path)
+
+        monkeypatch.setattr(listener, "say", save_meanwhile)
+        assert not waiting.has(needed)
+        waiting.reach(needed)
+        assert waiting.has(needed)
+        assert thread.is_alive(), "the other process is still at work"
+    finally:
+        over.set()
+        thread.join()
+    assert count_steps == []
+    assert [text.split(" ")[0] for text in listener.said[-2:]] == ["Waiting", "Trunk"]
+
+
+def test_reach_saves_a_step_and_has_sees_it(trunk: Callable[..., Trunk], count_steps: list[int]) -> None:
+    assert not trunk().has(Step("1ep2it"))
+    trunk().reach(Step("1ep2it"))
+    assert trunk().has(Step("1ep2it"))
+    assert not trunk().has(Step("1ep3it"))
+    trunk().reach(Step("1ep2it"))
+    assert count_steps == list(range(7))
 
 
 @pytest.mark.parametrize(
