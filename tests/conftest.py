@@ -1,13 +1,15 @@
 """What all tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from foundations.reporting import Reporter
+from tests.steps import Steps, watched_steps
 from training.data import DataHparams, DeviceData, load
+from training.state import TrainState
 
 
 class Listener(Reporter):
@@ -47,3 +49,31 @@ def few_digits() -> DataHparams:
 @pytest.fixture(scope="session")
 def digits(few_digits: DataHparams) -> DeviceData:
     return DeviceData(load(few_digits, Path("unused"), Reporter()), few_digits, torch.device("cpu"))
+
+
+@pytest.fixture
+def steps() -> Iterator[Steps]:
+    """The optimizer steps taken in this process, and what is done before each."""
+    with watched_steps() as steps:
+        yield steps
+
+
+@pytest.fixture
+def steps_taken(steps: Steps) -> list[int]:
+    """A list that grows by the iteration of each optimizer step taken in this process."""
+    return steps.taken
+
+
+@pytest.fixture
+def interrupt_at(steps: Steps) -> Callable[..., None]:
+    """``interrupt_at(iteration, masked=...)`` interrupts once, before that step of a network with or without a mask."""
+
+    def interrupt_at(iteration: int, *, masked: bool = False) -> None:
+        def interrupt(state: TrainState) -> None:
+            if state.iteration == iteration and (state.mask is not None) == masked:
+                steps.before.remove(interrupt)
+                raise KeyboardInterrupt
+
+        steps.before.append(interrupt)
+
+    return interrupt_at

@@ -91,22 +91,6 @@ def finished(finished_root: Path, place: Place) -> Place:
     return place
 
 
-@pytest.fixture
-def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that grows by the iteration of each optimizer step taken in this process."""
-    from training import loop
-
-    taken: list[int] = []
-    real = loop.step
-
-    def counted(state: object, *rest: object) -> None:
-        taken.append(state.iteration)  # type: ignore[attr-defined]
-        real(state, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop, "step", counted)
-    return taken
-
-
 @pytest.fixture(scope="session")
 def small() -> tuple[str, ...]:
     """Flags of a training of a second."""
