@@ -1,6 +1,6 @@
 """What all tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,12 @@ from foundations.reporting import Reporter
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
+from tests.steps import Steps, watched_steps
 from training.data import DataHparams, DeviceData, datasets, load
 from training.optimizers import optimizers
 from training.recipes import recipes
 from training.schedules import schedules
+from training.state import TrainState
 
 
 class Listener(Reporter):
@@ -70,16 +72,28 @@ def digits(few_digits: DataHparams) -> DeviceData:
 
 
 @pytest.fixture
-def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def steps() -> Iterator[Steps]:
+    """The optimizer steps taken in this process, and what is done before each."""
+    with watched_steps() as steps:
+        yield steps
+
+
+@pytest.fixture
+def steps_taken(steps: Steps) -> list[int]:
     """A list that grows by the iteration of each optimizer step taken in this process."""
-    from training import loop
+    return steps.taken
 
-    taken: list[int] = []
-    real = loop.step
 
-    def counted(state: object, *rest: object) -> None:
-        taken.append(state.iteration)  # type: ignore[attr-defined]
-        real(state, *rest)  # type: ignore[arg-type]
+@pytest.fixture
+def interrupt_at(steps: Steps) -> Callable[..., None]:
+    """``interrupt_at(iteration, masked=...)`` interrupts once, before that step of a network with or without a mask."""
 
-    monkeypatch.setattr(loop, "step", counted)
-    return taken
+    def interrupt_at(iteration: int, *, masked: bool = False) -> None:
+        def interrupt(state: TrainState) -> None:
+            if state.iteration == iteration and (state.mask is not None) == masked:
+                steps.before.remove(interrupt)
+                raise KeyboardInterrupt
+
+        steps.before.append(interrupt)
+
+    return interrupt_at

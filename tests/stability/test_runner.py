@@ -182,10 +182,10 @@ def test_replicates_share_nothing(shared_root: Path, make_runner: MakeRunner) ->
 
 
 def test_the_trunk_is_trained_once_for_full_and_pruned_networks(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], full: StabilityDesc, pruned: StabilityDesc
+    tmp_path: Path, make_runner: MakeRunner, steps_taken: list[int], full: StabilityDesc, pruned: StabilityDesc
 ) -> None:
     make_runner(tmp_path, pruned, k="1ep").run()
-    assert len(counted) == 20 + 2 * 15
-    counted.clear()
+    assert len(steps_taken) == 20 + 2 * 15
+    steps_taken.clear()
     make_runner(tmp_path, full, k="1ep").run()
-    assert len(counted) == 2 * 15
+    assert len(steps_taken) == 2 * 15
