@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from experiments.engines import engines
 from experiments.report.branches import branch_reports
 from experiments.stable_k import criteria
 from experiments.tasks import task_kinds
+from foundations.registry import Registry
 from foundations.reporting import Reporter
 from lottery.branch import branches
 from models.registry import models
@@ -46,13 +48,17 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_registrations(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_registrations() -> Iterator[None]:
     """What a test or its plug-ins register is gone after it."""
-    for registry in (
+    registries: tuple[Registry[Any], ...] = (
         strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
         task_kinds,
-    ):  # fmt: skip
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    )  # fmt: skip
+    before = [dict(registry._entries) for registry in registries]
+    yield
+    for registry, entries in zip(registries, before, strict=True):  # in place: there are views of these dictionaries
+        registry._entries.clear()
+        registry._entries.update(entries)
 
 
 @pytest.fixture

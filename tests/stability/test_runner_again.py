@@ -110,7 +110,7 @@ def test_one_child_alone_is_the_same_child(tmp_path: Path, make_runner: MakeRunn
     assert all(equal(tensors(whole, child), tensors(parts, child)) for child in (1, 2))
 
 
-def test_the_parts_one_by_one_are_the_whole(tmp_path: Path, make_runner: MakeRunner, counted: list[int]) -> None:
+def test_the_parts_one_by_one_are_the_whole(tmp_path: Path, make_runner: MakeRunner, steps_taken: list[int]) -> None:
     whole, parts = make_runner(tmp_path / "whole"), make_runner(tmp_path / "parts")
     whole.run()
     assert not parts.has_mask
@@ -122,9 +122,9 @@ def test_the_parts_one_by_one_are_the_whole(tmp_path: Path, make_runner: MakeRun
         parts.train_child(number)
         assert parts.child_done(number)
     assert not parts.done
-    counted.clear()
+    steps_taken.clear()
     assert parts.compare() == parts.result() == whole.result()
-    assert counted == []
+    assert steps_taken == []
     assert parts.done
 
 
