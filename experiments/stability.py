@@ -7,7 +7,6 @@ from typing import Any
 from experiments.defaults import Section, Selection, Values
 from experiments.experiment import Experiment, Row, after_end, experiments
 from experiments.options import StabilityOptions
-from experiments.report.collect import summary
 from experiments.search import Analysis, Search, Searchable
 from experiments.tasks import ChildTask, ComparisonTask, Task
 from experiments.workspace import Workspace
@@ -102,7 +101,7 @@ class Stability(Analysis, Searchable):
             "replicate": self.replicate, "k": self.runner.k.short, "key": self.desc.key,
             "path": self.runner.here.path, "varied": self.varied,
         }  # fmt: skip
-        return [{**about, **summary(self.runner.result())}]
+        return [{**about, **self.runner.result().summary()}]
 
 
 def pruning_of(values: Values, options: StabilityOptions) -> PruningHparams | None:

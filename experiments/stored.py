@@ -16,6 +16,7 @@ from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.registry import Registry
 from foundations.reporting import Reporter
+from foundations.runner import read_desc
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
@@ -53,7 +54,7 @@ class Part:
     @property
     def reached(self) -> Step | None:
         """The step of the last row of metrics, here or in one of its children; None before the first."""
-        paths = [self.store.path, *sorted(self.store.path.glob("child_*")), self.store.path / "full_network"]
+        paths = [self.store.path, *sorted(self.store.path.glob(f"{files.CHILD}*")), self.store / files.FULL_NETWORK]
         steps = [rows[-1] for path in paths if (rows := Store(path).read_rows(files.METRICS))]
         return Step(max(steps, key=lambda row: row["iteration"])["step"]) if steps else None
 
@@ -94,7 +95,7 @@ def parts_of_train(run: Store) -> Iterator[Part]:
 @register("lottery", LotteryDesc)
 def parts_of_lottery(run: Store) -> Iterator[Part]:
     """Levels, and their branches behind each."""
-    for level in numbered(run, "level_"):
+    for level in numbered(run, files.LEVEL):
         yield Part(level.path.name, level)
         for path in sorted(level.path.iterdir()):
             if (path / files.DESC).is_file() and not files.is_aside(path.name):
@@ -104,8 +105,8 @@ def parts_of_lottery(run: Store) -> Iterator[Part]:
 @register("stability", StabilityDesc)
 def parts_of_stability(run: Store) -> Iterator[Part]:
     """The analyses by their k."""
-    paths = [path for path in run.path.glob("k_*") if path.is_dir() and not files.is_aside(path.name)]
-    for path in sorted(paths, key=lambda path: Step(path.name.removeprefix("k_")).order):
+    paths = [path for path in run.path.glob(f"{files.ANALYSIS}*") if path.is_dir() and not files.is_aside(path.name)]
+    for path in sorted(paths, key=lambda path: Step(path.name.removeprefix(files.ANALYSIS)).order):
         yield Part(path.name, Store(path), files.INSTABILITY)
 
 
@@ -144,7 +145,7 @@ class StoredRun:
     def desc(self) -> Desc:
         """The same as hyperparameters; ``UsageError`` that names what is missing if a plug-in is not loaded."""
         try:
-            return kinds.get(self.kind).desc.from_dict(dict(self.hyperparameters))
+            return read_desc(self.store, kinds.get(self.kind).desc)
         except UsageError as error:
             raise UsageError(f"{self.path / files.DESC}: {error}\nIs a --plugin missing?") from error
 
@@ -219,7 +220,7 @@ def options_for(root: Path) -> SessionOptions:
 def open_run(path: Path | str) -> StoredRun:
     """The run in a directory ``<root>/<kind>_<hash>/replicate_<n>``; ``UsageError`` if it is none."""
     path = Path(path)
-    kind, number = path.parent.name.rpartition("_")[0], path.name.removeprefix("replicate_")
+    kind, number = path.parent.name.rpartition("_")[0], path.name.removeprefix(files.REPLICATE)
     if kind not in kinds or not number.isdecimal() or not (path / files.DESC).is_file():
         raise UsageError(f"{path}: no run; expected <root>/<kind>_<hash>/replicate_<n> with kind {', '.join(kinds)}")
     return StoredRun(path, kind, int(number))
@@ -229,5 +230,5 @@ def runs(root: Path | str) -> list[StoredRun]:
     """All runs below a root, by kind, hash and replicate."""
     found = []
     for experiment in sorted(path for path in Path(root).glob("*_*") if path.name.rpartition("_")[0] in kinds):
-        found += [open_run(run.path) for run in numbered(Store(experiment), "replicate_") if run.has(files.DESC)]
+        found += [open_run(run.path) for run in numbered(Store(experiment), files.REPLICATE) if run.has(files.DESC)]
     return found
