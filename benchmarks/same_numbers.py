@@ -57,7 +57,9 @@ EXPERIMENTS: dict[str, tuple[str, ...]] = {
 
 TENSORS, STATES = (".safetensors",), (".pt",)
 TABLES = (".csv", ".jsonl", ".json")
-NOT_NUMBERS = {"environment.json"}  # versions, threads, command line, commit
+# Versions, threads, command line and commit; and the descriptor, whose hash is the name of its directory: a newer
+# program may write more fields into it than the hash is made of.
+NOT_NUMBERS = {"environment.json", "desc.json"}
 FORMAT = "format"  # the number of a file's format says nothing about what was computed
 
 

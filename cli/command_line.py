@@ -10,10 +10,10 @@ from experiments.defaults import Section, refuse_unknown
 from experiments.experiment import experiments
 from experiments.grid import Choice, Grid, combinations
 from experiments.kinds import all_flags
-from experiments.options import SessionOptions
+from experiments.options import SessionOptions, directories_from_environment
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
-from experiments.session import Session, directories_from_environment
+from experiments.session import Session
 from foundations.errors import UsageError
 
 OF_SESSION = {item.name for item in fields(SessionOptions)}

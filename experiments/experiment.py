@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from experiments.defaults import Section, Selection, Values
-from experiments.engines import Failure
+from experiments.engines import Failure, run_plan
 from experiments.options import TrainOptions
 from experiments.plan import make_plan
 from experiments.tasks import Task, TrunkTask
+from experiments.workspace import Workspace
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
@@ -19,10 +20,6 @@ from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
 from training.desc import TrainDesc
-
-if TYPE_CHECKING:
-    from experiments.search import Search
-    from experiments.session import Session
 
 Row = dict[str, Any]
 
@@ -43,7 +40,7 @@ class Experiment(ABC):
     prunes: ClassVar[bool] = True
     """Whether it has a pruning strategy."""
 
-    session: "Session"
+    session: Workspace
     replicate: int
     desc: Desc
     varied: Mapping[str, str] = field(default_factory=dict)
@@ -55,13 +52,8 @@ class Experiment(ABC):
 
     @classmethod
     @abstractmethod
-    def define(cls, session: "Session", values: Values) -> "Experiment":
+    def define(cls, session: Workspace, values: Values) -> "Experiment":
         """The experiment that values describe; ``UsageError`` if they do not fit each other."""
-
-    @classmethod
-    def search(cls, session: "Session", values: Values) -> "Search":
-        """What finds the k that ``values`` leave to a criterion, and the experiment at it."""
-        raise UsageError(f"--k={values.given['k']}: this experiment needs a step; give it")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.label}, {self.desc.key}{', done' if self.known_done else ''}>"
@@ -132,7 +124,7 @@ class Experiment(ABC):
     def run(self) -> list[Failure]:
         """Computes what is left; the tasks that failed."""
         self.check()
-        return self.session.run(make_plan(self.tasks(), self.session))
+        return run_plan(make_plan(self.tasks(), self.session), self.session)
 
 
 experiments: Registry[type[Experiment]] = Registry("experiment")
@@ -155,7 +147,7 @@ class Training(Experiment):
         return [*selection.shared_sections(), selection.section("trunk", TrainOptions)]
 
     @classmethod
-    def define(cls, session: "Session", values: Values) -> "Training":
+    def define(cls, session: Workspace, values: Values) -> "Training":
         desc = values.train_desc()
         to = values.build(TrainOptions).to or desc.training.training_steps
         refuse_after_end("to", to, desc)

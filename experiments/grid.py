@@ -4,21 +4,19 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from experiments.defaults import NONE, Section, Selection, Values, flags_of, inapplicable, refuse_unknown, select
-from experiments.engines import Failed
+from experiments.engines import Failed, run_plan
 from experiments.experiment import Experiment, Row, experiments, plain
 from experiments.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.plan import Plan, make_plan
-from experiments.search import Search
+from experiments.search import Search, Searchable
 from experiments.stable_k import criteria
 from experiments.tasks import Task
+from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.steps import Step
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 LAST = ("pruning_strategy", "density", "k", "replicate")  # these vary fastest, the last of them fastest of all
 SHOWN = {*LAST, "levels"}  # every table has columns for these
@@ -27,12 +25,12 @@ SHOWN = {*LAST, "levels"}  # every table has columns for these
 class Grid(Sequence[Experiment]):
     """Experiments that are defined together: every combination of the lists that were given, each once."""
 
-    def __init__(self, session: "Session", command: str, items: Iterable[Experiment | Search]) -> None:
+    def __init__(self, session: Workspace, command: str, items: Iterable[Experiment | Search]) -> None:
         self.session, self.command = session, command
         self.items = list(items)
 
     @classmethod
-    def of(cls, session: "Session", command: str, flags: Mapping[str, Any], branch: str | None = None) -> "Grid":
+    def of(cls, session: Workspace, command: str, flags: Mapping[str, Any], branch: str | None = None) -> "Grid":
         """The experiments that flags describe; a list of values stands for one experiment each.
 
         A value that does not apply to one of them (SynFlow's input, to the full network) counts for the others.
@@ -104,12 +102,12 @@ class Grid(Sequence[Experiment]):
         self.prepare()
         try:
             failures = [failure for search in self.searches for failure in search.run()]
-            looked_at = {id(one) for search in self.searches for one in search.analyses}
+            looked_at = {one.identity for search in self.searches for one in search.analyses}
             for experiment in self.experiments:
                 experiment.check()
-                if id(experiment) not in looked_at and (opening := experiment.opening()):
+                if experiment.identity not in looked_at and (opening := experiment.opening()):
                     self.session.context.reporter.say(opening)
-            failures += self.session.run(self.plan())
+            failures += run_plan(self.plan(), self.session)
         finally:
             self.session.release()
         if failures:
@@ -169,13 +167,14 @@ class Choice:
         self.sections: list[Section] = kind.sections(self.selection, given)
         self.flags = set(flags_of(self.sections))
 
-    def make(self, session: "Session") -> Experiment | Search:
+    def make(self, session: Workspace) -> Experiment | Search:
         """The experiment, or the search for its k."""
         own = {name: value for name, value in self.given.items() if name in self.flags}
         values = Values(self.selection, self.sections, own)
         k = own.get("k")
-        by_criterion = isinstance(k, str) and k in criteria
-        return self.kind.search(session, values) if by_criterion else self.kind.define(session, values)
+        if isinstance(k, str) and k in criteria and issubclass(self.kind, Searchable):
+            return self.kind.search(session, values)
+        return self.kind.define(session, values)
 
     def refuse(self, name: str) -> None:
         """Raises ``UsageError`` for a flag that applies to none of the experiments."""

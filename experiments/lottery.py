@@ -3,17 +3,18 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from experiments.defaults import Section, Selection, Values
-from experiments.experiment import Experiment, Row, after_end, experiments
+from experiments.experiment import Row, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
-from experiments.search import Search
+from experiments.search import Search, Searchable
 from experiments.stability import search_for, stability_desc
 from experiments.stable_k import criteria
 from experiments.tasks import BranchTask, LevelTask, Task
+from experiments.workspace import Workspace
 from foundations import files
 from foundations.errors import UsageError
 from foundations.steps import Step
@@ -23,13 +24,10 @@ from lottery.branch import Branch, BranchRunner
 from pruning import Mask, PruningHparams
 from stability import AnalysisHparams
 
-if TYPE_CHECKING:
-    from experiments.session import Session
-
 
 @experiments.register("lottery")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Lottery(Experiment):
+class Lottery(Searchable):
     """Train to k, prune, train the subnetwork on; level by level."""
 
     summary = "Train to step k, prune, and train the subnetwork from k to the end; level n prunes n times over."
@@ -56,7 +54,7 @@ class Lottery(Experiment):
         ]
 
     @classmethod
-    def define(cls, session: "Session", values: Values) -> "Lottery":
+    def define(cls, session: Workspace, values: Values) -> "Lottery":
         options: LotteryOptions = values.build(LotteryOptions)
         return cls(
             session=session, replicate=values.replicate, desc=lottery_desc(values, options),
@@ -64,7 +62,7 @@ class Lottery(Experiment):
         )  # fmt: skip
 
     @classmethod
-    def search(cls, session: "Session", values: Values) -> Search:
+    def search(cls, session: Workspace, values: Values) -> Search:
         """The search for the smallest k at which the subnetworks of the last level are what the criterion wants."""
         options: LotteryOptions = values.build(LotteryOptions)
         last = max(options.levels, default=0)
@@ -163,11 +161,11 @@ class LotteryBranch(Lottery):
         ]
 
     @classmethod
-    def search(cls, session: "Session", values: Values) -> Search:
+    def search(cls, session: Workspace, values: Values) -> Search:
         raise UsageError(f"--k={values.given['k']}: find the step by stability or lottery, then give it here")
 
     @classmethod
-    def define(cls, session: "Session", values: Values) -> "LotteryBranch":
+    def define(cls, session: Workspace, values: Values) -> "LotteryBranch":
         chosen = values.selection.branch
         assert chosen is not None, "the command names a branch"
         plain = Lottery.define(session, values)

@@ -1,5 +1,7 @@
 """The values that an experiment is asked for by, beside hyperparameters, and those that say how it is computed."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,3 +103,11 @@ class SessionOptions(Hparams):
     """Print nothing but warnings and the result."""
     plugin: tuple[str, ...] = repeatable()
     """A file or module that registers strategies, models, data sets, branches or recipes; may be repeated."""
+
+
+ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
+
+
+def directories_from_environment() -> dict[str, str]:
+    """The directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
+    return {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}

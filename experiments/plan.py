@@ -3,12 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from experiments.tasks import Task
-
-if TYPE_CHECKING:
-    from experiments.session import Session
+from experiments.workspace import Workspace
 
 Edges = dict[Task, tuple[Task, ...]]
 
@@ -33,7 +30,7 @@ class Plan:
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def steps(self, session: "Session") -> dict[Task, int]:
+    def steps(self, session: Workspace) -> dict[Task, int]:
         """The optimizer steps that each task will take; a trunk goes on from where the task before it has ended."""
         places = {task: place for task in self.tasks if (place := task.place(session)) is not None}
 
@@ -51,7 +48,7 @@ class Plan:
         return [other for other in self.tasks if other in above and other != task]
 
 
-def make_plan(wanted: Iterable[Task], session: "Session") -> Plan:
+def make_plan(wanted: Iterable[Task], session: Workspace) -> Plan:
     """What is left to do for ``wanted``.
 
     A task that is done needs nothing more, so what it needed is left out unless another still needs it. Tasks on one
@@ -78,7 +75,7 @@ def make_plan(wanted: Iterable[Task], session: "Session") -> Plan:
     return Plan(list(in_order(edges)), edges, list(done))
 
 
-def chain(edges: Edges, session: "Session") -> None:
+def chain(edges: Edges, session: Workspace) -> None:
     """Lets each task on a track wait for the one before it."""
     tracks: dict[str, list[tuple[int, Task]]] = {}
     for task in edges:

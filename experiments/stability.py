@@ -2,26 +2,23 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.defaults import Section, Selection, Values
 from experiments.experiment import Experiment, Row, after_end, experiments
 from experiments.options import StabilityOptions
-from experiments.report.collect import summary
-from experiments.search import Search
+from experiments.search import Analysis, Search, Searchable
 from experiments.tasks import ChildTask, ComparisonTask, Task
+from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.steps import Step
 from pruning import PruningHparams
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 
-if TYPE_CHECKING:
-    from experiments.session import Session
-
 
 @experiments.register("stability")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Stability(Experiment):
+class Stability(Analysis, Searchable):
     """Children trained from k with different SGD noise, and what lies between them."""
 
     summary = "Train children from step k with different SGD noise and look at the line between them."
@@ -46,7 +43,7 @@ class Stability(Experiment):
         ]
 
     @classmethod
-    def define(cls, session: "Session", values: Values) -> "Stability":
+    def define(cls, session: Workspace, values: Values) -> "Stability":
         options: StabilityOptions = values.build(StabilityOptions)
         settings: AnalysisHparams = values.build(AnalysisHparams)
         if options.child and options.child > settings.children:
@@ -64,7 +61,7 @@ class Stability(Experiment):
         )  # fmt: skip
 
     @classmethod
-    def search(cls, session: "Session", values: Values) -> Search:
+    def search(cls, session: Workspace, values: Values) -> Search:
         options: StabilityOptions = values.build(StabilityOptions)
         desc = stability_desc(session, values, options, pruning_of(values, options))
         return search_for(session, values, options, desc, None)
@@ -104,7 +101,7 @@ class Stability(Experiment):
             "replicate": self.replicate, "k": self.runner.k.short, "key": self.desc.key,
             "path": self.runner.here.path, "varied": self.varied,
         }  # fmt: skip
-        return [{**about, **summary(self.runner.result())}]
+        return [{**about, **self.runner.result().summary()}]
 
 
 def pruning_of(values: Values, options: StabilityOptions) -> PruningHparams | None:
@@ -113,7 +110,7 @@ def pruning_of(values: Values, options: StabilityOptions) -> PruningHparams | No
 
 
 def stability_desc(
-    session: "Session", values: Values, options: StabilityOptions, pruning: PruningHparams | None
+    session: Workspace, values: Values, options: StabilityOptions, pruning: PruningHparams | None
 ) -> StabilityDesc:
     """What the children depend on."""
     strategy = values.selection.strategy
@@ -128,7 +125,7 @@ def stability_desc(
 
 
 def search_for(
-    session: "Session",
+    session: Workspace,
     values: Values,
     options: StabilityOptions,
     desc: StabilityDesc,

@@ -1,6 +1,6 @@
 """Criteria for k: at which step is a network to be pruned?
 
-A plug-in adds one, chosen by its name in place of a step (``--k=my_criterion``):
+A plug-in adds one, chosen by its name in the place of a step (``--k=my_criterion``):
 
     @criteria.register("my_criterion")
     def my_criterion(question: Question) -> Answer: ...
@@ -8,7 +8,6 @@ A plug-in adds one, chosen by its name in place of a step (``--k=my_criterion``)
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from foundations.registry import Registry
 from foundations.reporting import Reporter
@@ -16,24 +15,21 @@ from foundations.steps import Step
 from stability import StabilityRunner
 from stability.auto import find_stable_k
 
-if TYPE_CHECKING:
-    from experiments.stability import Stability
-
 
 @dataclass(frozen=True, eq=False)
 class Question:
     """For which network a step is wanted.
 
     Args:
-        at: the instability analysis of that network at a step; its ``trunk`` is the dense training, its ``desc`` has
-            strategy and density.
-        complete: trains and compares what an analysis lacks.
+        at: the instability analysis of that network at a step. Its ``trunk`` is the dense training, its ``desc`` has
+            strategy and density; nothing is computed yet.
+        complete: trains and compares what an analysis lacks; its ``result()`` is there afterwards.
         max_k: the largest step that may be answered; None leaves it to the criterion.
         reporter: hears what the search will cost and what it finds.
     """
 
-    at: "Callable[[Step], Stability]"
-    complete: "Callable[[Stability], None]"
+    at: Callable[[Step], StabilityRunner]
+    complete: Callable[[StabilityRunner], None]
     max_k: Step | None
     reporter: Reporter
 
@@ -44,11 +40,11 @@ class Answer:
 
     Args:
         k: the step; None if there is none.
-        analyses: the instability analyses that it rests on, by k.
+        analyses: the completed analyses that it rests on, by k.
     """
 
     k: Step | None
-    analyses: "Sequence[Stability]" = ()
+    analyses: Sequence[StabilityRunner] = ()
 
 
 Criterion = Callable[[Question], Answer]
@@ -58,13 +54,4 @@ criteria: Registry[Criterion] = Registry("criterion for k", "k")
 @criteria.register("auto")
 def auto(question: Question) -> Answer:
     """The smallest k found stable to SGD noise by instability analyses; see ``stability.auto.find_stable_k``."""
-    analyses: dict[Step, Stability] = {}
-
-    def runner_at(k: Step) -> StabilityRunner:
-        analysis = question.at(k)
-        return analyses.setdefault(analysis.runner.k, analysis).runner
-
-    found, runners = find_stable_k(
-        runner_at, lambda runner: question.complete(analyses[runner.k]), question.max_k, question.reporter
-    )
-    return Answer(found, [analyses[runner.k] for runner in runners])
+    return Answer(*find_stable_k(question.at, question.complete, question.max_k, question.reporter))

@@ -4,23 +4,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
+from experiments.lottery import Lottery
+from experiments.options import SessionOptions, directories_from_environment
+from experiments.workspace import Workspace
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.registry import Registry
+from foundations.reporting import Reporter
+from foundations.runner import read_desc
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from pruning import Mask
 from stability import StabilityDesc
 from training.desc import TrainDesc
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 Row = dict[str, Any]
 
@@ -52,7 +54,7 @@ class Part:
     @property
     def reached(self) -> Step | None:
         """The step of the last row of metrics, here or in one of its children; None before the first."""
-        paths = [self.store.path, *sorted(self.store.path.glob("child_*")), self.store.path / "full_network"]
+        paths = [self.store.path, *sorted(self.store.path.glob(f"{files.CHILD}*")), self.store / files.FULL_NETWORK]
         steps = [rows[-1] for path in paths if (rows := Store(path).read_rows(files.METRICS))]
         return Step(max(steps, key=lambda row: row["iteration"])["step"]) if steps else None
 
@@ -93,7 +95,7 @@ def parts_of_train(run: Store) -> Iterator[Part]:
 @register("lottery", LotteryDesc)
 def parts_of_lottery(run: Store) -> Iterator[Part]:
     """Levels, and their branches behind each."""
-    for level in numbered(run, "level_"):
+    for level in numbered(run, files.LEVEL):
         yield Part(level.path.name, level)
         for path in sorted(level.path.iterdir()):
             if (path / files.DESC).is_file() and not files.is_aside(path.name):
@@ -103,8 +105,8 @@ def parts_of_lottery(run: Store) -> Iterator[Part]:
 @register("stability", StabilityDesc)
 def parts_of_stability(run: Store) -> Iterator[Part]:
     """The analyses by their k."""
-    paths = [path for path in run.path.glob("k_*") if path.is_dir() and not files.is_aside(path.name)]
-    for path in sorted(paths, key=lambda path: Step(path.name.removeprefix("k_")).order):
+    paths = [path for path in run.path.glob(f"{files.ANALYSIS}*") if path.is_dir() and not files.is_aside(path.name)]
+    for path in sorted(paths, key=lambda path: Step(path.name.removeprefix(files.ANALYSIS)).order):
         yield Part(path.name, Store(path), files.INSTABILITY)
 
 
@@ -150,7 +152,7 @@ class StoredRun:
     def desc(self) -> Desc:
         """The same as hyperparameters; ``UsageError`` that names what is missing if a plug-in is not loaded."""
         try:
-            return kinds.get(self.kind).desc.from_dict(dict(self.hyperparameters))
+            return read_desc(self.store, kinds.get(self.kind).desc)
         except UsageError as error:
             raise UsageError(f"{self.path / files.DESC}: {error}\nIs a --plugin missing?") from error
 
@@ -199,7 +201,7 @@ class StoredRun:
         about = {"kind": self.kind, "run": f"{self.path.parent.name}/{self.path.name}", "replicate": self.replicate}
         return [{**about, "part": part.name, **part.result()} for part in self.parts if part.done]
 
-    def ticket(self, level: int = 1, session: "Session | None" = None) -> tuple[nn.Module, Mask]:
+    def ticket(self, level: int = 1, session: Workspace | None = None) -> tuple[nn.Module, Mask]:
         """A level's trained subnetwork, in evaluation mode, and its mask.
 
         Args:
@@ -210,19 +212,22 @@ class StoredRun:
         Raises:
             UsageError: it is no lottery run, the level is not done, or a plug-in is not loaded.
         """
-        from experiments.lottery import Lottery
-        from experiments.session import Session
-
         if not isinstance(self.desc, LotteryDesc):
             raise UsageError(f"{self.path}: a {self.kind} run has no tickets; those of lottery have")
-        session = session or Session(root=self.path.parent.parent, quiet=True)
+        session = session or Workspace(options_for(self.path.parent.parent), Reporter())
         return Lottery(session=session, replicate=self.replicate, desc=self.desc, levels=(level,)).ticket(level)
+
+
+def options_for(root: Path) -> SessionOptions:
+    """Where runs below ``root`` and the data sets lie."""
+    default = SessionOptions.data_dir
+    return SessionOptions(root=str(root), data_dir=directories_from_environment().get("data_dir", default))
 
 
 def open_run(path: Path | str) -> StoredRun:
     """The run in a directory ``<root>/<kind>_<hash>/replicate_<n>``; ``UsageError`` if it is none."""
     path = Path(path)
-    kind, number = path.parent.name.rpartition("_")[0], path.name.removeprefix("replicate_")
+    kind, number = path.parent.name.rpartition("_")[0], path.name.removeprefix(files.REPLICATE)
     if kind not in kinds or not number.isdecimal() or not (path / files.DESC).is_file():
         raise UsageError(f"{path}: no run; expected <root>/<kind>_<hash>/replicate_<n> with kind {', '.join(kinds)}")
     return StoredRun(path, kind, int(number))
@@ -232,5 +237,5 @@ def runs(root: Path | str) -> list[StoredRun]:
     """All runs below a root, by kind, hash and replicate."""
     found = []
     for experiment in sorted(path for path in Path(root).glob("*_*") if path.name.rpartition("_")[0] in kinds):
-        found += [open_run(run.path) for run in numbered(Store(experiment), "replicate_") if run.has(files.DESC)]
+        found += [open_run(run.path) for run in numbered(Store(experiment), files.REPLICATE) if run.has(files.DESC)]
     return found

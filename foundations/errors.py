@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UsageError(Exception):
-    """Something the user can mend: its text is the one or two lines that the command line prints."""
+    """Something the user can correct: its text is the one or two lines that the command line prints."""
 
 
 def near_misses(name: str, choices: Iterable[str], prefix: str = "") -> str:

@@ -33,6 +33,12 @@ LOCK = ".lock"
 REPORT = "report"
 """The directory of tables and figures."""
 
+# Directories that are numbered, or named by a step, begin with these.
+REPLICATE, LEVEL, ANALYSIS, CHILD = "replicate_", "level_", "k_", "child_"
+FULL_NETWORK = "full_network"
+"""The directory of the network that children from a checkpoint are compared with."""
+ASIDE = ".aside_"
+
 
 def model(step: Step) -> str:
     """Weights and buffers of a network at ``step``."""
@@ -46,29 +52,29 @@ def optimizer(step: Step) -> str:
 
 def replicate(number: int) -> str:
     """The directory of a replicate, within that of its experiment."""
-    return f"replicate_{number}"
+    return f"{REPLICATE}{number}"
 
 
 def level(number: int) -> str:
     """The directory of a level of a lottery run."""
-    return f"level_{number}"
+    return f"{LEVEL}{number}"
 
 
 def analysis(k: Step) -> str:
     """The directory of an instability analysis from ``k`` on."""
-    return f"k_{k}"
+    return f"{ANALYSIS}{k}"
 
 
 def child(number: int) -> str:
     """The directory of one of its children."""
-    return f"child_{number}"
+    return f"{CHILD}{number}"
 
 
 def aside(name: str, number: int) -> str:
     """What a directory is renamed to when it is put aside."""
-    return f"{name}.aside_{number}"
+    return f"{name}{ASIDE}{number}"
 
 
 def is_aside(name: str) -> bool:
     """Whether a directory has been put aside."""
-    return ".aside_" in name
+    return ASIDE in name

@@ -8,7 +8,7 @@ import json
 import os
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,17 +176,22 @@ class Store:
         return self.read_json(files.DONE)
 
     @contextlib.contextmanager
-    def lock(self, reporter: Reporter) -> Iterator[None]:
-        """Holds the directory for this process; waits, and says so, while another process holds it."""
+    def lock(self, reporter: Reporter, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """Holds the directory for this process; waits, and says so, while another process holds it.
+
+        Yields whether it is held: not where ``unless``, asked every half second while waiting, came true.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self / files.LOCK)
         try:
             lock.acquire(timeout=0.1)
         except Timeout:
             reporter.say(f"Waiting for another process that works in {self.path}")
-            lock.acquire()
+        while not (lock.is_locked or unless()):
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0.5)
         try:
-            yield
+            yield lock.is_locked
         finally:
             lock.release()
 

@@ -1,7 +1,7 @@
 """Which weights a subnetwork has."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -88,25 +88,12 @@ class Mask(Mapping[str, Tensor]):
                 shapes = f"{tuple(self[name].shape)} in the mask and {tuple(weight.shape)} in the model"
                 raise UsageError(f"The mask does not fit the model: {name} has shape {shapes}")
 
-    def applier(self, model: nn.Module) -> Callable[[], None]:
-        """A function that sets the model's pruned weights to zero, made for use after every optimizer step.
-
-        It is one fused operation, without checks or host synchronization. It holds the parameters that the
-        model has now, and masks of their type, device and memory layout: make it after the model has been
-        moved.
-        """
-        self.check(model)
-        weights = [weight.detach() for weight in prunable(model).values()]
-        # Like the weights in every respect, or the fused operation falls back to one kernel for each tensor.
-        factors = [torch.empty_like(weight).copy_(self[name]) for name, weight in prunable(model).items()]
-
-        def apply() -> None:
-            torch._foreach_mul_(weights, factors)
-
-        return apply
+    def applier(self, model: nn.Module) -> "Applier":
+        """What sets the model's pruned weights to zero after every optimizer step; see :class:`Applier`."""
+        return Applier(model, self)
 
     def apply_(self, model: nn.Module) -> None:
-        """Sets the model's pruned weights to zero. For use after every optimizer step see :meth:`applier`."""
+        """Sets the model's pruned weights to zero. For use after every optimizer step see :class:`Applier`."""
         with torch.no_grad():
             self.applier(model)()
 
@@ -128,3 +115,34 @@ class Mask(Mapping[str, Tensor]):
         except UNREADABLE as error:
             raise UsageError(f"{path} is damaged ({error}). Delete it and run the same command again.") from error
         return Mask(entries)
+
+
+class Applier:
+    """Sets a model's pruned weights to zero when it is called, made for use after every optimizer step.
+
+    It is one fused operation, without checks or host synchronization. It holds the parameters that the model has now,
+    and factors of their type, device and memory format: make it after the model has been moved.
+
+    Raises:
+        UsageError: the mask does not fit the model.
+    """
+
+    def __init__(self, model: nn.Module, mask: Mask) -> None:
+        mask.check(model)
+        self.model = model
+        weights = prunable(model)
+        self.weights = [weight.detach() for weight in weights.values()]
+        # Like the weights in every respect, or the fused operation falls back to one kernel for each tensor.
+        self.factors = [torch.empty_like(weight).copy_(mask[name]) for name, weight in weights.items()]
+
+    def __call__(self) -> None:
+        torch._foreach_mul_(self.weights, self.factors)
+
+    def set(self, mask: Mask) -> None:
+        """Takes another mask from the next call on; ``UsageError`` if it does not fit the model.
+
+        It is copied into the factors' memory, which a captured CUDA graph reads, so that its replays go on with it.
+        """
+        mask.check(self.model)
+        for name, factor in zip(prunable(self.model), self.factors, strict=True):
+            factor.copy_(mask[name])

@@ -99,7 +99,7 @@ class CheckpointStart:
 
     def _store(self, k: Step) -> Store:
         run = store_of(self._full_desc(), self.trunk.seeds.replicate, self.trunk.context)
-        return run.sub(files.analysis(k)).sub("full_network")
+        return run.sub(files.analysis(k)).sub(files.FULL_NETWORK)
 
     def _full_desc(self) -> StabilityDesc:
         return replace(self.desc, strategy=None, pruning=None, perturb_hyperparameters=0.0, reset_optimizer=False)

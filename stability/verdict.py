@@ -5,14 +5,19 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from foundations import files
+from foundations.averages import average
 from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from stability.desc import AnalysisHparams
+from stability.rows import BATCHNORM, SPLITS
 
 T = TypeVar("T")
 Number = float | None
 """None stands for what is not finite, since JSON has no number for it."""
+
+DISTANCES = ("l2", "angular", "disagreement", "classification_difference")
+"""Between two children; see ``stability.distances``."""
 
 ON_DISK = {
     "error_barrier_deviation": "error_barrier_spread",
@@ -140,6 +145,19 @@ class Verdict:
             return "stable"
         return "unstable" if self.learned else "unstable (at chance level)"
 
+    def summary(self) -> dict[str, Any]:
+        """Its numbers under flat names, means over the pairs and children: a row of a table."""
+        deviations = flat(self.error_barrier_deviation, self.loss_barrier_deviation)
+        return {
+            **{name: getattr(self, name) for name in ("strategy", "threshold", "stable", "learned", "density")},
+            **flat(self.error_barrier, self.loss_barrier),
+            "pairs": len(self.pairs),
+            **{f"{name}_spread": value for name, value in deviations.items()},
+            **{name: getattr(self, name) for name in ("child_accuracy", "full_network_accuracy", "accuracy_gap")},
+            **{name: average([getattr(pair, name) for pair in self.pairs]) for name in DISTANCES},
+            "l2_from_start": average([child.l2_from_start for child in self.children]),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """The content of ``instability.json``."""
         entries = {ON_DISK.get(name, name): value for name, value in asdict(self).items()}
@@ -163,6 +181,16 @@ class Verdict:
                 "pairs": [Pair.from_dict(entry) for entry in known["pairs"]],
             }
         )
+
+
+def flat(error: Barriers, loss: Barriers) -> dict[str, Number]:
+    """Barriers under flat names such as ``test_error_barrier_raw``."""
+    return {
+        f"{split}_{what}_barrier_{treatment}": barriers.at(split, treatment)
+        for what, barriers in (("error", error), ("loss", loss))
+        for split in SPLITS
+        for treatment in BATCHNORM
+    }
 
 
 def build(cls: type[T], entries: Mapping[str, Any]) -> T:

@@ -1,13 +1,27 @@
 """What all tests share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from experiments.engines import engines
+from experiments.report.branches import branch_reports
+from experiments.stable_k import criteria
+from experiments.tasks import task_kinds
+from foundations.registry import Registry
 from foundations.reporting import Reporter
-from training.data import DataHparams, DeviceData, load
+from lottery.branch import branches
+from models.registry import models
+from pruning import strategies
+from tests.steps import Steps, watched_steps
+from training.data import DataHparams, DeviceData, datasets, load
+from training.optimizers import optimizers
+from training.recipes import recipes
+from training.schedules import schedules
+from training.state import TrainState
 
 
 class Listener(Reporter):
@@ -33,6 +47,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def own_registrations() -> Iterator[None]:
+    """What a test or its plug-ins register is gone after it."""
+    registries: tuple[Registry[Any], ...] = (
+        strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
+        task_kinds,
+    )  # fmt: skip
+    before = [dict(registry._entries) for registry in registries]
+    yield
+    for registry, entries in zip(registries, before, strict=True):  # in place: there are views of these dictionaries
+        registry._entries.clear()
+        registry._entries.update(entries)
+
+
 @pytest.fixture
 def listener() -> Listener:
     return Listener()
@@ -50,16 +78,28 @@ def digits(few_digits: DataHparams) -> DeviceData:
 
 
 @pytest.fixture
-def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def steps() -> Iterator[Steps]:
+    """The optimizer steps taken in this process, and what is done before each."""
+    with watched_steps() as steps:
+        yield steps
+
+
+@pytest.fixture
+def steps_taken(steps: Steps) -> list[int]:
     """A list that grows by the iteration of each optimizer step taken in this process."""
-    from training import loop
+    return steps.taken
 
-    taken: list[int] = []
-    real = loop.step
 
-    def counted(state: object, *rest: object) -> None:
-        taken.append(state.iteration)  # type: ignore[attr-defined]
-        real(state, *rest)  # type: ignore[arg-type]
+@pytest.fixture
+def interrupt_at(steps: Steps) -> Callable[..., None]:
+    """``interrupt_at(iteration, masked=...)`` interrupts once, before that step of a network with or without a mask."""
 
-    monkeypatch.setattr(loop, "step", counted)
-    return taken
+    def interrupt_at(iteration: int, *, masked: bool = False) -> None:
+        def interrupt(state: TrainState) -> None:
+            if state.iteration == iteration and (state.mask is not None) == masked:
+                steps.before.remove(interrupt)
+                raise KeyboardInterrupt
+
+        steps.before.append(interrupt)
+
+    return interrupt_at

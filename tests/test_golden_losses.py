@@ -20,8 +20,8 @@ import pytest
 from cli import main
 from foundations import files
 
-LENET = "--dataset=digits --model=mnist_lenet_16 --training_steps=3ep --k=1"
-RESNET = "--dataset=digits --model=cifar_resnet_8 --training_steps=1ep --lr=0.01 --density=0.1"
+LENET = "--dataset=digits --recipe=digits --model=mnist_lenet_16 --training_steps=3ep --k=1"
+RESNET = "--dataset=digits --recipe=digits --model=cifar_resnet_8 --training_steps=1ep --lr=0.01 --density=0.1"
 Numbers = dict[str, list[float]]
 
 

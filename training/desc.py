@@ -8,6 +8,8 @@ from models import ModelHparams, parse
 from training.data import DataHparams
 from training.data.loading import find_loader
 from training.hparams import TrainingHparams
+from training.optimizers import optimizers
+from training.schedules import schedules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,4 +22,9 @@ class TrainDesc(Desc):
     training: TrainingHparams
 
     def code(self) -> tuple[object, ...]:
-        return (parse(self.model.model)[1], find_loader(self.data.dataset))
+        return (
+            parse(self.model.model)[1],
+            find_loader(self.data.dataset),
+            optimizers.get(self.training.optimizer),
+            schedules.get(self.training.lr_schedule),
+        )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from foundations import files
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
@@ -12,8 +13,6 @@ from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import arithmetic, evaluate, train
 from training.state import TrainState
-
-CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
 
 
 def advance_to(
@@ -36,24 +35,24 @@ def advance_to(
     own batches (``batch_*``, as trained on, augmented) and of the test set (``test_*``).
     """
     per_epoch, end = data.iterations_per_epoch, hparams.training_steps.iteration(data.iterations_per_epoch)
-    rows = [row for row in store.read_rows(METRICS) if row["iteration"] <= state.iteration]
+    rows = [row for row in store.read_rows(files.METRICS) if row["iteration"] <= state.iteration]
     if not rows:
         rows.append(measure(state, data, hparams))
-        store.write_rows(METRICS, rows)
+        store.write_rows(files.METRICS, rows)
     ends = {stop for stop in (*range(per_epoch, until, per_epoch), until) if stop > state.iteration}
     with reporter.progress(f"{store.path.parent.name}/{store.path.name}", until - state.iteration, "it") as advance:
         for stop in sorted(ends | set(save_at)):
             train(state, data, hparams, until=stop, advance=advance)
             if (stop % per_epoch == 0 or stop == end) and stop > rows[-1]["iteration"]:
                 rows.append(measure(state, data, hparams))
-                store.write_rows(METRICS, rows)
+                store.write_rows(files.METRICS, rows)
                 reporter.say(describe(store, rows[-1], hparams))
                 if diverged(rows):
                     reporter.warn(f"{Step(rows[-1]['step']).short}: the loss is no longer finite; try a smaller --lr")
             if stop in save_at:  # after the metrics, so that what is saved has them
                 save(state)
             if stop % per_epoch == 0 or stop == until:
-                store.write_state(CHECKPOINT, state.capture())
+                store.write_state(files.CHECKPOINT, state.checkpoint())
 
 
 def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> dict[str, Any]:
@@ -103,8 +102,8 @@ def train_branch(
     network's file, ``model_<end>.safetensors``.
     """
     end = hparams.training_steps.iteration(data.iterations_per_epoch)
-    if store.has(CHECKPOINT):
-        state.restore(store.read_state(CHECKPOINT))
+    if store.has(files.CHECKPOINT):
+        state.restore(store.read_state(files.CHECKPOINT))
         reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     advance_to(end, store, state, data, hparams, reporter)
     store.write_tensors(model_file(state, data), state.tensors())
@@ -114,8 +113,8 @@ def train_branch(
 
 
 def model_file(state: TrainState, data: TrainingData) -> str:
-    """``model_<step>.safetensors`` for the state's step."""
-    return f"model_{Step.at(state.iteration, data.iterations_per_epoch)}.safetensors"
+    """The name of the file of the network at the state's step."""
+    return files.model(Step.at(state.iteration, data.iterations_per_epoch))
 
 
 def describe(store: Store, row: dict[str, Any], hparams: TrainingHparams) -> str:

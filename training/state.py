@@ -10,6 +10,7 @@ from torch import Tensor, nn, optim
 from foundations.seeds import Seeds
 from pruning import Mask
 from pruning.compaction import Compacted, compact
+from pruning.mask import Applier
 from training.capture import CapturedStep, CudaGraphs
 from training.compilation import compiled
 from training.data import EpochNoise
@@ -48,7 +49,8 @@ class TrainState:
 
     ``running_metrics`` holds sum of losses, number of correct predictions and number of examples of the current epoch
     so far, as float64, on the device. ``forward`` is ``model``, compiled if that was asked for; ``captured_step``
-    replays whole steps, where the device has CUDA graphs.
+    replays whole steps, where the device has CUDA graphs. ``first_mask`` is that of :meth:`prune`, ``mask`` the one
+    that holds now.
     """
 
     model: nn.Module
@@ -56,9 +58,10 @@ class TrainState:
     optimizer: optim.Optimizer
     noise: Noise
     mask: Mask | None = None
+    first_mask: Mask | None = None
     iteration: int = 0
     running_metrics: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
-    apply_mask: Callable[[], None] = lambda: None
+    applier: Applier | None = None
     memory_format: torch.memory_format = torch.channels_last
     compaction: "Compaction | None" = None
     captured_step: CapturedStep | None = None
@@ -75,10 +78,27 @@ class TrainState:
 
     def prune(self, mask: Mask) -> None:
         """From here on the network is masked."""
-        self.mask = mask
-        self.apply_mask = mask.applier(self.model)
+        self.mask = self.first_mask = mask
+        self.applier = mask.applier(self.model)
         self.apply_mask()
         self._changed()
+
+    def set_mask(self, mask: Mask) -> None:
+        """Another mask for a network that is masked already, in place: a captured step goes on with it.
+
+        Weights that it takes away are zero at once; those that it gives back start from zero. The optimizer's state
+        stays as it is. A compact network has no weights to give back: its mask stays.
+        """
+        assert self.applier is not None, "the first mask is that of prune()"
+        assert self.compaction is None, "a compact network's mask stays"
+        self.applier.set(mask)
+        self.mask = mask
+        self.apply_mask()
+
+    def apply_mask(self) -> None:
+        """Sets pruned weights to zero; there is no host synchronization in it."""
+        if self.applier is not None:
+            self.applier()
 
     def compact(self, hparams: TrainingHparams) -> None:
         """From here on ``model`` is the masked network without the channels that cannot matter.
@@ -88,7 +108,7 @@ class TrainState:
         assert self.mask is not None, "compaction follows a mask"
         compacted, optimizer_state = compact(self.model, self.mask), self.optimizer.state_dict()
         names = parameter_names(self.optimizer, self.model)
-        self.compaction = Compaction(compacted, optimizer_state, names)
+        self.compaction = Compaction(compacted, self.mask, optimizer_state, names)
         self.model, self.memory_format = _in_its_format(compacted.model)
         self.forward = compiled(self.model, hparams)
         self.optimizer = make_optimizer(hparams, self.model)
@@ -109,11 +129,23 @@ class TrainState:
         return {"iteration": self.iteration, "optimizer": optimizer, "tally": self.running_metrics}
 
     def capture(self) -> dict[str, Any]:
-        """The whole state, as tensors and numbers."""
-        return {**self.training_state(), "model": self.tensors()}
+        """The whole state, as tensors and numbers; ``mask`` is among them if there is one."""
+        captured = {**self.training_state(), "model": self.tensors()}
+        mask = self.mask if self.compaction is None else self.compaction.mask
+        return captured if mask is None else {**captured, "mask": dict(mask)}
+
+    def checkpoint(self) -> dict[str, Any]:
+        """What of :meth:`capture` goes to a file: without a mask that is still that of :meth:`prune`.
+
+        That one lies in the run's mask file, and the run prunes with it before it restores a checkpoint.
+        """
+        captured = self.capture()
+        if self.mask is self.first_mask:
+            captured.pop("mask", None)
+        return captured
 
     def restore(self, captured: dict[str, Any]) -> None:
-        """The inverse of :meth:`capture`, on this state's device."""
+        """The inverse of :meth:`capture` and :meth:`checkpoint`, on this state's device."""
         tensors, optimizer = captured["model"], captured["optimizer"]
         if self.compaction is not None:
             tensors = self.compaction.places.shrink(tensors)
@@ -122,7 +154,15 @@ class TrainState:
         self.optimizer.load_state_dict(optimizer)
         self.running_metrics.copy_(captured["tally"])
         self.iteration = captured["iteration"]
+        if "mask" in captured:
+            self._restore_mask(Mask(captured["mask"]))
         self._changed()
+
+    def _restore_mask(self, mask: Mask) -> None:
+        if self.mask is None:
+            self.prune(mask)
+        elif mask != (self.mask if self.compaction is None else self.compaction.mask):
+            self.set_mask(mask)
 
     def _changed(self) -> None:
         """Tensors that a step uses have been replaced."""
@@ -136,11 +176,13 @@ class Compaction:
 
     Args:
         places: where the small network's tensors lie in the full one's.
+        mask: of the full network.
         optimizer_state: that of the full network when it was compacted.
         parameter_names: in the order in which the optimizer numbers them.
     """
 
     places: Compacted
+    mask: Mask
     optimizer_state: dict[str, Any]
     parameter_names: list[str]
 

@@ -1,13 +1,13 @@
 """The trunk: the dense training that every pruning step, level and strategy reads, computed once."""
 
 import contextlib
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from foundations import files
 from foundations.context import Context
 from foundations.environment import verify
 from foundations.errors import UsageError
@@ -19,7 +19,8 @@ from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
 from training.loop import slow_bf16, train
-from training.segments import CHECKPOINT, advance_to, final_result
+from training.saved_steps import SavedSteps, grid
+from training.segments import advance_to, final_result
 from training.state import Noise, TrainState
 
 
@@ -27,7 +28,7 @@ class Trunk:
     """The dense training of one replicate, extended as far as it is asked for.
 
     Its whole state is saved at every step that was asked for and on a grid, so that a state between two saves is
-    recomputed from the one before. A lock sees to it that two processes do not train the same step twice.
+    recomputed from the one before. A lock keeps two processes from training the same step twice.
     """
 
     def __init__(self, desc: TrainDesc, replicate: int, data: TrainingData, context: Context) -> None:
@@ -46,32 +47,48 @@ class Trunk:
         model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
         return TrainState.fresh(model, self.desc.training, Noise(self.seeds), self.data.device)
 
-    def has(self, step: Step) -> bool:
-        return self._saved(self.iteration(step))
+    @property
+    def saved(self) -> SavedSteps:
+        """The states that lie on disk."""
+        return SavedSteps(self.store, self.per_epoch)
 
-    def state_at(self, step: Step) -> TrainState:
-        self.reach(step)
-        return self._load(self.iteration(step))
+    def has(self, step: Step) -> bool:
+        """Whether the whole state at ``step`` lies on disk; waits for nobody."""
+        return self.saved.has(self.iteration(step))
 
     def reach(self, step: Step) -> None:
+        """Trains to ``step`` and saves the state there, if it is not saved yet.
+
+        While another process trains the trunk, it is waited for until that state is saved, however far it goes on.
+
+        Raises:
+            UsageError: if the trunk was trained on other data of the same name.
+        """
         verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         iteration = self.iteration(step)
-        if not self._saved(iteration):
-            with self._at_work():
-                if not self._saved(iteration):
-                    self._reach(iteration)
-        elif iteration not in self._read:
+        trained = False
+        if not self.has(step):
+            with self._at_work(unless=lambda: self.has(step)) as alone:
+                if trained := alone and not self.has(step):
+                    self._train_to(iteration)
+        if not trained and iteration not in self._read:
             say = self.context.reporter.say
             say(f"Trunk {self.desc.key}: read at {self._name(iteration)}; no step of it is trained again")
         self._read.add(iteration)
+
+    def state_at(self, step: Step) -> TrainState:
+        """The state at ``step``, from disk or trained to; raises as :meth:`reach` does."""
+        self.reach(step)
+        return self.saved.load(self.iteration(step), into=self.fresh())
 
     def finish(self) -> dict[str, Any]:
         """Trains to the end if need be; the final losses and accuracies."""
         verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         if not self.store.done:
             state = self.state_at(self.desc.training.training_steps)
-            with self._at_work():
-                self.store.finish(final_result(state, self.data, self.desc.training))
+            with self._at_work(unless=lambda: self.store.done):
+                if not self.store.done:
+                    self.store.finish(final_result(state, self.data, self.desc.training))
         return self.store.result()
 
     def iteration(self, step: Step) -> int:
@@ -86,7 +103,15 @@ class Trunk:
 
     def model_path(self, step: Step) -> Path:
         """Where the network at a saved step lies."""
-        return self.store / self._files(self.iteration(step))[0]
+        return self.saved.model_path(self.iteration(step))
+
+    def grid(self) -> list[int]:
+        """The iterations saved unasked."""
+        return grid(self.end, self.per_epoch)
+
+    def saved_steps(self) -> list[int]:
+        """The iterations whose whole state lies on disk."""
+        return self.saved.iterations()
 
     def _try_single_image(self) -> None:
         """Raises ``UsageError`` if the network cannot be trained on the one image that ends each epoch.
@@ -104,20 +129,22 @@ class Trunk:
             ) from error
 
     @contextlib.contextmanager
-    def _at_work(self) -> Iterator[None]:
-        """Holds the trunk for this process, with the number of threads that it began with.
+    def _at_work(self, unless: Callable[[], bool]) -> Iterator[bool]:
+        """Holds the trunk for this process, with the number of threads that it began with; yields whether it does.
 
-        The caller's number is put back afterwards: the branch that asked may have begun with another.
+        It does not where another process held it until ``unless`` came true. The caller's number of threads is put
+        back afterwards: the branch that asked may have begun with another.
         """
         threads = torch.get_num_threads()
-        with self.store.lock(self.context.reporter):
+        with self.store.lock(self.context.reporter, unless) as held:
             try:
-                begin(self.store, self.desc, self.context, self.data.fingerprint)
-                yield
+                if held:
+                    begin(self.store, self.desc, self.context, self.data.fingerprint)
+                yield held
             finally:
                 torch.set_num_threads(threads)
 
-    def _reach(self, iteration: int) -> None:
+    def _train_to(self, iteration: int) -> None:
         """Trains from the furthest state, or from the last save before ``iteration``."""
         if slow_bf16(self.desc.training, self.data.device):
             self.context.reporter.warn("--precision=bf16: this CPU has no such arithmetic; fp32 is many times faster")
@@ -134,54 +161,22 @@ class Trunk:
             save_at = {step for step in self.grid() if state.iteration <= step <= iteration} | {iteration}
             advance_to(
                 iteration, self.store, state, self.data, self.desc.training, self.context.reporter,
-                save_at=save_at - set(self.saved_steps()), save=self._save,
+                save_at=save_at - set(self.saved_steps()), save=self.saved.save,
             )  # fmt: skip
             return
         nearest = max((saved for saved in self.saved_steps() if saved < iteration), default=0)
-        state = self._load(nearest) if nearest else self.fresh()
+        state = self.saved.load(nearest, into=self.fresh()) if nearest else self.fresh()
         say(f"Trunk {self.desc.key}: {target} was not saved; recomputing it from {self._name(nearest)}")
         train(state, self.data, self.desc.training, until=iteration)
-        self._save(state)
+        self.saved.save(state)
 
     def _furthest(self) -> TrainState:
         """The state of the checkpoint or of the last save, whichever is further; a fresh one without both."""
         state = self.fresh()
-        if self.store.has(CHECKPOINT):
-            state.restore(self.store.read_state(CHECKPOINT))
+        if self.store.has(files.CHECKPOINT):
+            state.restore(self.store.read_state(files.CHECKPOINT))
         last = max(self.saved_steps(), default=0)
-        return self._load(last) if last > state.iteration else state
-
-    def grid(self) -> list[int]:
-        """The iterations saved unasked: each of the first five epochs, then ever sparser, about 25 in 160 epochs."""
-        epochs, epoch = [], 0
-        while epoch * self.per_epoch < self.end:
-            epochs.append(epoch)
-            epoch = max(epoch + 1, round(epoch * 1.2)) if epoch >= 5 else epoch + 1
-        return [epoch * self.per_epoch for epoch in epochs] + [self.end]
-
-    def saved_steps(self) -> list[int]:
-        """The iterations whose whole state lies on disk."""
-        names = (re.fullmatch(r"optimizer_(\d+ep\d+it)\.pt", path.name) for path in self.store.path.glob("optimizer_*"))
-        steps = sorted(Step(name[1]).iteration(self.per_epoch) for name in names if name)
-        return [step for step in steps if self._saved(step)]
+        return self.saved.load(last, into=self.fresh()) if last > state.iteration else state
 
     def _name(self, iteration: int) -> str:
         return Step.at(iteration, self.per_epoch).short
-
-    def _files(self, iteration: int) -> tuple[str, str]:
-        step = Step.at(iteration, self.per_epoch)
-        return f"model_{step}.safetensors", f"optimizer_{step}.pt"
-
-    def _saved(self, iteration: int) -> bool:
-        return all(self.store.has(name) for name in self._files(iteration))
-
-    def _save(self, state: TrainState) -> None:
-        model, optimizer = self._files(state.iteration)
-        self.store.write_tensors(model, state.model.state_dict())
-        self.store.write_state(optimizer, state.training_state())
-
-    def _load(self, iteration: int) -> TrainState:
-        state = self.fresh()
-        model, optimizer = self._files(iteration)
-        state.restore({**self.store.read_state(optimizer), "model": self.store.read_tensors(model)})
-        return state

@@ -1,10 +1,10 @@
 """What runs a plan: one process, or several. A plug-in can bring another.
 
     @engines.register("my_cluster")
-    def run(plan: Plan, session: Session) -> list[Failure]: ...
+    def run(plan: Plan, session: Workspace) -> list[Failure]: ...
 """
 
 from experiments.engines import in_process, local  # noqa: F401  they register themselves
-from experiments.engines.registry import Engine, Failed, Failure, engines
+from experiments.engines.registry import Engine, Failed, Failure, engines, run_plan
 
-__all__ = ["Engine", "Failed", "Failure", "engines"]
+__all__ = ["Engine", "Failed", "Failure", "engines", "run_plan"]

@@ -1,18 +1,15 @@
 """One task after the other, in this process."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from experiments.engines.registry import Failure, attempt, engines
 from experiments.plan import Plan
 from experiments.tasks import Task
-
-if TYPE_CHECKING:
-    from experiments.session import Session
+from experiments.workspace import Workspace
 
 
 @engines.register("in_process")
-def run(plan: Plan, session: "Session") -> list[Failure]:
+def run(plan: Plan, session: Workspace) -> list[Failure]:
     """Does the tasks in the order of the plan."""
     failures: list[Failure] = []
     skipped: set[Task] = set()

@@ -10,24 +10,22 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import experiments
 from experiments.engines import in_process
 from experiments.engines.registry import Failure, engines
 from experiments.plan import Plan
 from experiments.tasks import Task
+from experiments.workspace import Workspace
 from foundations.watchdog import child_environment
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 MAIN = Path(experiments.__file__).parents[1] / "main.py"
 LINES_SHOWN = 2
 
 
 @engines.register("local")
-def run(plan: Plan, session: "Session") -> list[Failure]:
+def run(plan: Plan, session: Workspace) -> list[Failure]:
     """``session.jobs`` tasks at a time; one alone needs no process of its own."""
     if min(session.jobs, len(plan)) < 2:
         return in_process.run(plan, session)
@@ -37,7 +35,7 @@ def run(plan: Plan, session: "Session") -> list[Failure]:
 class Pool:
     """Workers, and the tasks that are left for them."""
 
-    def __init__(self, plan: Plan, session: "Session") -> None:
+    def __init__(self, plan: Plan, session: Workspace) -> None:
         self.plan, self.session = plan, session
         self.jobs = min(session.jobs, len(plan))
         self.reporter = session.context.reporter
@@ -100,17 +98,16 @@ class Pool:
         self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")
 
 
-def workers_of(session: "Session", number: int) -> "list[Worker]":
+def workers_of(session: Workspace, number: int) -> "list[Worker]":
     """So many workers; those of the session's last plan first, since a start takes seconds."""
-    while len(session.workers) < number:
-        session.workers.append(Worker(session))
-    return session.workers[:number]
+    session.workers += [Worker(session) for _ in range(number - len(session.workers))]
+    return list(session.workers[:number])
 
 
 class Worker:
     """A child process that does one task at a time; one that has died is replaced at the next task."""
 
-    def __init__(self, session: "Session") -> None:
+    def __init__(self, session: Workspace) -> None:
         self.session = session
         self.process: subprocess.Popen[str] | None = None
         self.stopped = False

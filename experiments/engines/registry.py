@@ -7,15 +7,12 @@ it would be refused again. What stands on a failed task is skipped and listed; e
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from experiments.plan import Plan
 from experiments.tasks import Task
+from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.registry import Registry
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 AFTER_AN_OS_ERROR = "Once this is mended, the same command goes on from the last checkpoint."
 
@@ -47,13 +44,18 @@ class Failed(Exception):
         self.failures = list(failures)
 
 
-Engine = Callable[[Plan, "Session"], list[Failure]]
+Engine = Callable[[Plan, Workspace], list[Failure]]
 """Does all tasks of a plan that can be done; says how it goes through ``session.context.reporter``."""
 
 engines: Registry[Engine] = Registry("engine", "engine")
 
 
-def attempt(task: Task, session: "Session") -> Failure | None:
+def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
+    """Has the session's engine do the tasks of a plan; those that failed."""
+    return engines.get(session.options.engine)(plan, session) if len(plan) else []
+
+
+def attempt(task: Task, session: Workspace) -> Failure | None:
     """Does a task in this process; how it failed, if it did. An interruption ends it at once."""
     try:
         with session.computing():

@@ -7,17 +7,16 @@ from typing import Any
 
 from experiments.report.naming import distinct
 from foundations import files
-from foundations.averages import average
 from foundations.desc import Desc
+from foundations.runner import read_desc
 from foundations.store import Store
 from lottery import LotteryDesc
 from stability import StabilityDesc
 from stability.interpolation import even_alphas
-from stability.rows import BATCHNORM, SPLITS, Row, read_rows
-from stability.verdict import Barriers, Verdict, read_verdict
+from stability.rows import Row, read_rows
+from stability.verdict import DISTANCES, Verdict, flat, read_verdict
 
 TableRow = dict[str, Any]
-DISTANCES = ("l2", "angular", "disagreement", "classification_difference")
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,12 @@ class Rows:
 
 def collect(stores: Iterable[Store]) -> Rows:
     """The rows of all analyses that are finished in ``stability_<hash>/replicate_<n>``."""
-    return gather(stores, "k_*", StabilityDesc, name_of_stability, BY_K)
+    return gather(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_stability, BY_K)
 
 
 def collect_levels(stores: Iterable[Store], branch: str) -> Rows:
     """The rows of all levels that are analysed in ``lottery_<hash>/replicate_<n>``, by the branch with this key."""
-    return gather(stores, f"level_*/{branch}", LotteryDesc, name_of_lottery, BY_LEVEL)
+    return gather(stores, f"{files.LEVEL}*/{branch}", LotteryDesc, name_of_lottery, BY_LEVEL)
 
 
 def gather(
@@ -76,11 +75,13 @@ def gather(
     """The rows of all analyses in the directories of each store that fit a pattern."""
     rows = Rows(index)
     found = [(store, paths) for store in stores if (paths := analysed(store, pattern))]
-    described = [(store, paths, read_desc(store, kind)) for store, paths in found]
+    described: list[tuple[Store, list[Path], Any]] = [
+        (store, paths, read_desc(store, kind)) for store, paths in found
+    ]
     names = distinct({desc.key: (name_of(desc), desc) for _, _, desc in described})
     trunks: set[Path] = set()
     for store, paths, desc in described:
-        replicate = int(store.path.name.removeprefix("replicate_"))
+        replicate = int(store.path.name.removeprefix(files.REPLICATE))
         who = {"network": names[desc.key], "trunk": desc.train.key, "replicate": replicate}
         trunk = Store(store.path.parent.parent / desc.train.key / store.path.name)
         per_epoch = iterations_per_epoch(trunk)
@@ -105,7 +106,7 @@ def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> Non
     verdict = read_verdict(here)
     at = {**who, "k": verdict.k.short, "k_epoch": verdict.k.iteration(per_epoch) / per_epoch}
     at |= {name: getattr(verdict, name) for name in rows.index.from_verdict}
-    rows.analyses.append({**at, **summary(verdict)})
+    rows.analyses.append({**at, **verdict.summary()})
     rows.pairs += [
         {**at, "first_child": pair.children[0], "second_child": pair.children[1],
          **flat(pair.error_barrier, pair.loss_barrier), **{name: getattr(pair, name) for name in DISTANCES}}
@@ -118,20 +119,6 @@ def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> Non
             {**who, rows.index.column: at[rows.index.column], "child": child.child, **curve}
             for curve in curves(here.sub(files.child(child.child)), per_epoch)
         ]
-
-
-def summary(verdict: Verdict) -> TableRow:
-    """The numbers of a verdict under flat names."""
-    deviations = flat(verdict.error_barrier_deviation, verdict.loss_barrier_deviation)
-    return {
-        **{name: getattr(verdict, name) for name in ("strategy", "threshold", "stable", "learned", "density")},
-        **flat(verdict.error_barrier, verdict.loss_barrier),
-        "pairs": len(verdict.pairs),
-        **{f"{name}_spread": value for name, value in deviations.items()},
-        **{name: getattr(verdict, name) for name in ("child_accuracy", "full_network_accuracy", "accuracy_gap")},
-        **{name: average([getattr(pair, name) for pair in verdict.pairs]) for name in DISTANCES},
-        "l2_from_start": average([child.l2_from_start for child in verdict.children]),
-    }
 
 
 def asked_for(verdict: Verdict) -> Callable[[Row], bool]:
@@ -150,16 +137,6 @@ def asked_for(verdict: Verdict) -> Callable[[Row], bool]:
     return wanted
 
 
-def flat(error: Barriers, loss: Barriers) -> TableRow:
-    """Barriers under flat names such as ``test_error_barrier_raw``."""
-    return {
-        f"{split}_{what}_barrier_{treatment}": barriers.at(split, treatment)
-        for what, barriers in (("error", error), ("loss", loss))
-        for split in SPLITS
-        for treatment in BATCHNORM
-    }
-
-
 def curves(store: Store, per_epoch: int) -> list[TableRow]:
     """Accuracy over a training: epoch, test accuracy, test loss."""
     return [
@@ -172,12 +149,6 @@ def iterations_per_epoch(trunk: Store) -> int:
     """Read off the trunk's metrics, whose second row is that of the first epoch."""
     rows = trunk.read_rows(files.METRICS)
     return int(rows[1]["iteration"]) if len(rows) > 1 else 1
-
-
-def read_desc(store: Store, kind: type[Desc]) -> Any:
-    """What a run depends on, from its ``desc.json``."""
-    entries = store.read_json(files.DESC)
-    return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
 
 
 def name_of_stability(desc: StabilityDesc) -> str:

@@ -1,118 +1,16 @@
-"""Tables and figures of lottery runs.
+"""Tables and figures of lottery runs, from the rows of their levels (see ``lines``)."""
 
-A row is what ``done.json`` of a level says, with ``strategy``, ``k``, ``replicate`` and ``path``. Where experiments
-differ in more than these it also has ``key``, the experiment's, and ``varied``: the hyperparameters in which the
-command's experiments differ, by name, as text.
-"""
-
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from experiments.report.lines import Line, full_network_once, summarize, varied_names
 from experiments.report.lottery_figure import accuracy
 from experiments.report.tables import Row, Table, percent
 from experiments.report.writing import write_files
-from foundations.averages import average, standard_deviation
 from foundations.reporting import Reporter
 from foundations.store import Store
 
-FULL = "(full network)"
 COLUMNS = ("level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path")
-HAVE_A_COLUMN = {"pruning_strategy", "k", "levels", "density", "pruning_fraction", "replicate"}
-"""Hyperparameters that every table shows already."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """The replicates of one subnetwork."""
-
-    strategy: str
-    k: str
-    level: int
-    density: float
-    values: tuple[float, ...]
-    paths: tuple[Path, ...]
-    varied: Mapping[str, str] = field(default_factory=dict)
-    """What tells the experiment from others of its strategy, k and density."""
-
-    @property
-    def mean(self) -> float:
-        """Over the replicates."""
-        return average(self.values) or 0.0
-
-    @property
-    def standard_deviation(self) -> float:
-        """Over the replicates (with n - 1); 0 for a single one."""
-        return standard_deviation(self.values) or 0.0
-
-    @property
-    def place(self) -> Path:
-        """The innermost directory that holds them all."""
-        return Path(os.path.commonpath(self.paths))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is the full network."""
-        return self.strategy == FULL
-
-
-def summarize(rows: Iterable[Row], value: str = "test_accuracy") -> list[Line]:
-    """One line for each experiment, level and density, in the order of their first rows."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        what = row.get("key"), row["strategy"], row["k"], row["level"], row["density"]
-        groups.setdefault(what, []).append(row)
-    return [
-        Line(
-            strategy=group[0]["strategy"],
-            k=group[0]["k"],
-            level=group[0]["level"],
-            density=group[0]["density"],
-            values=tuple(row[value] for row in group),
-            paths=tuple(Path(row["path"]) for row in group),
-            varied=dict(group[0].get("varied", {})),
-        )
-        for group in groups.values()
-    ]
-
-
-def full_network_once(rows: Iterable[Row]) -> list[Row]:
-    """The rows with the full networks first and once for each trunk and replicate: all strategies share their trunk.
-
-    A full network has of ``varied`` what all the experiments over its trunk agree in.
-    """
-    levels = list(rows)
-    shared: dict[tuple[str, int], list[Row]] = {}
-    for row in levels:
-        if row["level"] == 0:
-            shared.setdefault((trunk_of(row), row["replicate"]), []).append(row)
-    full = [
-        {**group[-1], "strategy": FULL, "k": "", "key": trunk, "varied": agreed(group)}
-        for (trunk, _), group in shared.items()
-    ]
-    return [*full, *(row for row in levels if row["level"])]
-
-
-def trunk_of(row: Row) -> str:
-    """The key of the trunk that a level 0 is; from its ``model``, a file in the trunk's directory."""
-    return Path(row.get("model", "")).parent.parent.name
-
-
-def agreed(rows: Sequence[Row]) -> dict[str, str]:
-    """The entries of ``varied`` that are the same in all rows."""
-    all_varied = [row.get("varied", {}) for row in rows]
-    return {
-        name: value for name, value in all_varied[0].items() if all(other.get(name) == value for other in all_varied)
-    }
-
-
-def varied_names(rows: Iterable[Row]) -> list[str]:
-    """The hyperparameters that need a column of their own: those that are not the same in all rows."""
-    all_varied = [row.get("varied", {}) for row in rows]
-    names = dict.fromkeys(name for varied in all_varied for name in varied if name not in HAVE_A_COLUMN)
-    return [name for name in names if len({varied.get(name, "") for varied in all_varied}) > 1]
 
 
 # For the terminal ----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from experiments.report.drawing import density_axis, legend_below
+from experiments.report.lines import Line
 from experiments.report.naming import said
 from experiments.report.palette import COLOURS, MARKERS, cycle, new_figure
 
@@ -11,13 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.report.lottery import Line
 
-Series = Mapping[str, Sequence["Line"]]
+Series = Mapping[str, Sequence[Line]]
 FULL_DASHES = ("--", ":", "-.")
 
 
-def accuracy(lines: Sequence["Line"], varied: Sequence[str]) -> "Figure":
+def accuracy(lines: Sequence[Line], varied: Sequence[str]) -> "Figure":
     """Accuracy against density where a strategy has several densities, else strategy by strategy.
 
     Args:
@@ -45,12 +45,12 @@ def accuracy(lines: Sequence["Line"], varied: Sequence[str]) -> "Figure":
     return figure
 
 
-def varied_of(line: "Line", varied: Sequence[str]) -> list[str]:
+def varied_of(line: Line, varied: Sequence[str]) -> list[str]:
     """What a name says of the hyperparameters that differ."""
     return [said(name, line.varied[name]) for name in varied if name in line.varied]
 
 
-def full_network(axes: "Axes", line: "Line", label: str, dashes: str) -> None:
+def full_network(axes: "Axes", line: Line, label: str, dashes: str) -> None:
     """A level line with a band of its standard deviation."""
     axes.axhline(100 * line.mean, color="black", linestyle=dashes, linewidth=1.2, label=label)
     low, high = (100 * (line.mean + sign * line.standard_deviation) for sign in (-1, 1))

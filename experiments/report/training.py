@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.report.lottery import varied_names
+from experiments.report.lines import varied_names
 from experiments.report.tables import Row, Table, percent
 from foundations.steps import Step
 

@@ -1,16 +1,14 @@
 """The tasks of an instability analysis: mask, children, comparison."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.tasks.base import Task, task_kinds
 from experiments.tasks.trunk import TrunkTask, trunk_end
+from experiments.workspace import Workspace
 from foundations.hparams import hp
 from foundations.steps import Step
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class _OfAnalysis(Task):
         names = ("desc", "replicate", "k", "settings", "checkpoint")
         return {name: getattr(self, name) for name in names}
 
-    def _runner(self, session: "Session") -> StabilityRunner:
+    def _runner(self, session: Workspace) -> StabilityRunner:
         return session.stability_runner(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
 
 
@@ -66,13 +64,13 @@ class FullNetworkTask(_OfAnalysis):
     def part(self) -> str:
         return "full network"
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         return self._runner(session).full_network_done
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         self._runner(session).full_network()
 
-    def steps(self, session: "Session", reached: int = 0) -> int:
+    def steps(self, session: Workspace, reached: int = 0) -> int:
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.k)
 
@@ -90,10 +88,10 @@ class AnalysisMaskTask(_OfAnalysis):
         assert self.desc.pruning is not None, "there is a strategy"
         return (self.full_network(),) if self.desc.pruning.score_at == "end" else self.start()
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         return self._runner(session).has_mask
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         self._runner(session).mask()
 
 
@@ -111,13 +109,13 @@ class ChildTask(_OfAnalysis):
     def needs(self) -> tuple[Task, ...]:
         return (*self.start(), *self.mask())
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         return self._runner(session).child_done(self.number)
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         self._runner(session).train_child(self.number)
 
-    def steps(self, session: "Session", reached: int = 0) -> int:
+    def steps(self, session: Workspace, reached: int = 0) -> int:
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.k)
 
@@ -135,8 +133,8 @@ class ComparisonTask(_OfAnalysis):
         children = range(1, self.settings.children + 1)
         return self.full_network(), *(ChildTask(**self._shared(), number=number) for number in children)
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         return self._runner(session).done
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         self._runner(session).compare()

@@ -8,13 +8,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.methods import Method, MethodRegistry
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 Place = tuple[str, int]
 """A track, and how far along it."""
@@ -43,19 +41,19 @@ class Task(Method, ABC):
         """The tasks that must be done before."""
         return ()
 
-    def place(self, session: "Session") -> Place | None:
+    def place(self, session: Workspace) -> Place | None:
         """Tasks on one track are done one after the other, each from where the one before has ended."""
         return None
 
     @abstractmethod
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         """Whether its result lies on disk."""
 
     @abstractmethod
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         """Computes what is not there yet."""
 
-    def steps(self, session: "Session", reached: int = 0) -> int:
+    def steps(self, session: Workspace, reached: int = 0) -> int:
         """The optimizer steps that it takes from its start to its end.
 
         Args:

@@ -1,17 +1,14 @@
 """The tasks of a lottery run: its levels, their masks and their branches."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from experiments.tasks.base import Task, task_kinds
 from experiments.tasks.trunk import TrunkTask, trunk_end
+from experiments.workspace import Workspace
 from foundations.hparams import tagged
 from foundations.steps import Step
 from lottery import LotteryDesc, LotteryRunner
 from lottery.branch import Branch, BranchRunner, branches
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +33,7 @@ class _OfLevel(Task):
             desc=self.desc, replicate=self.replicate, level=level, allow_collapse=self.allow_collapse
         )
 
-    def _runner(self, session: "Session") -> LotteryRunner:
+    def _runner(self, session: Workspace) -> LotteryRunner:
         return session.lottery_runner(self.desc, self.replicate, self.allow_collapse)
 
 
@@ -56,10 +53,10 @@ class LevelMaskTask(_OfLevel):
             return (self.trunk_to(self.desc.k),)
         return (trunk_end(self.desc.train, self.replicate), *(self.below(level) for level in range(self.level)))
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         return self._runner(session).has_mask(self.level)
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         self._runner(session).find_mask(self.level)
 
 
@@ -78,13 +75,13 @@ class LevelTask(_OfLevel):
         )
         return mask, self.trunk_to(self.desc.k if self.level else self.desc.train.training.training_steps)
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         return self._runner(session).done(self.level)
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         self._runner(session).train(self.level)
 
-    def steps(self, session: "Session", reached: int = 0) -> int:
+    def steps(self, session: Workspace, reached: int = 0) -> int:
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.desc.k) if self.level else 0
 
@@ -103,16 +100,16 @@ class BranchTask(_OfLevel):
     def needs(self) -> tuple[Task, ...]:
         return self.below(self.level), *map(self.trunk_to, (self.desc.k, *self.branch.trunk_steps(self.desc)))
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         return self._branch(session).done(self.level)
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         self._branch(session).train(self.level)
 
-    def steps(self, session: "Session", reached: int = 0) -> int:
+    def steps(self, session: Workspace, reached: int = 0) -> int:
         """As many as the level's; a branch may train longer, or several networks."""
         trunk = self._runner(session).trunk
         return trunk.end - trunk.iteration(self.desc.k)
 
-    def _branch(self, session: "Session") -> BranchRunner:
+    def _branch(self, session: Workspace) -> BranchRunner:
         return BranchRunner(self._runner(session), self.branch)

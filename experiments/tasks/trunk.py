@@ -1,15 +1,12 @@
 """The task of a trunk."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from experiments.tasks.base import Place, Task, task_kinds
+from experiments.workspace import Workspace
 from foundations.steps import Step
 from training.desc import TrainDesc
 from training.trunk import Trunk
-
-if TYPE_CHECKING:
-    from experiments.session import Session
 
 
 @task_kinds.register("trunk")
@@ -29,28 +26,28 @@ class TrunkTask(Task):
     def part(self) -> str:
         return f"to {self.to.short}"
 
-    def place(self, session: "Session") -> Place:
+    def place(self, session: Workspace) -> Place:
         trunk = self._trunk(session)
         return str(trunk.store.path), trunk.iteration(self.to)
 
-    def done(self, session: "Session") -> bool:
+    def done(self, session: Workspace) -> bool:
         trunk = self._trunk(session)
         return trunk.has(self.to) and (trunk.iteration(self.to) < trunk.end or trunk.store.done)
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: Workspace) -> None:
         trunk = self._trunk(session)
         if trunk.iteration(self.to) < trunk.end:
             trunk.reach(self.to)
         else:
             trunk.finish()
 
-    def steps(self, session: "Session", reached: int = 0) -> int:
+    def steps(self, session: Workspace, reached: int = 0) -> int:
         """Counted from the last step before it that is saved, or that another task has reached."""
         trunk = self._trunk(session)
         to = trunk.iteration(self.to)
         return to - max([reached, *(saved for saved in trunk.saved_steps() if saved <= to)])
 
-    def _trunk(self, session: "Session") -> Trunk:
+    def _trunk(self, session: Workspace) -> Trunk:
         return session.trunk(self.desc, self.replicate)
 
 

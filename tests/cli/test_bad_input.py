@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.steps import Steps
+
 HOME = Path(__file__).parent.parent.parent
 
 
@@ -174,12 +176,12 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_defect_shows_its_traceback_and_says_that_the_command_resumes(
-    command: Callable[..., Any], place: Any, monkeypatch: pytest.MonkeyPatch
+    command: Callable[..., Any], place: Any, steps: Steps
 ) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(state: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("training.loop.step", broken)
+    steps.before.append(broken)
     outcome = command("train", "--dataset=digits", "--model=mnist_lenet_4", "--threads=1", *place.flags)
     assert outcome.code == 1
     assert "ZeroDivisionError: a defect" in outcome.err

@@ -148,22 +148,12 @@ def test_a_run_goes_on_with_the_threads_it_began_with(command: Command, finished
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(
-    command: Command, finished: Any, tmp_path: Path, small: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    command: Command, finished: Any, tmp_path: Path, small: tuple[str, ...], interrupt_at: Callable[..., None]
 ) -> None:
-    from training import loop
-
-    real = loop.step
-
-    def interrupted(state: Any, *rest: Any) -> None:
-        if state.iteration == 2 * STEPS + 5 and state.mask is not None:
-            raise KeyboardInterrupt
-        real(state, *rest)
-
     root = tmp_path / "other"
     argv = ("lottery", *small, "--k=1", "--levels=0-1", f"--root={root}")
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "step", interrupted)
-        outcome = command(*argv)
+    interrupt_at(2 * STEPS + 5, masked=True)
+    outcome = command(*argv)
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1] == "Interrupted. The same command goes on from the last checkpoint."
     assert "level_1: going on from 2ep" in command(*argv).err

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from adsynflow import Reporter, Session, Step, open_run
-from experiments import session as session_module
+from experiments import workspace
 
 SMALL = {"dataset": "digits", "model": "mnist_lenet_16", "training_steps": "1ep"}
 
@@ -20,7 +20,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError("a data set was read")
 
-    monkeypatch.setattr(session_module, "load", refuse)
+    monkeypatch.setattr(workspace, "load", refuse)
 
 
 def test_a_session_shows_where(session: Session) -> None:
@@ -40,6 +40,7 @@ def test_what_is_only_defined_is_shown_without_reading_data(session: Session) ->
 def test_a_k_that_is_to_be_found_is_shown_as_such(session: Session) -> None:
     grid = session.lottery(**SMALL, k=["auto", 0], pruning_strategy=["snip", "synflow"])
     assert repr(grid) == "<Grid of 4 lottery experiments, k to be found for 2>"
+    assert repr(grid.searches[0]) == "<Search: k=auto, still to be run>"
     assert len(grid) == 4
 
 

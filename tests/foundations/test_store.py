@@ -127,3 +127,22 @@ def test_a_second_process_waits_and_says_so(tmp_path: Path) -> None:
         pass
     other.join()
     assert "Waiting for another process" in listener.heard[0]
+
+
+def test_a_directory_put_aside_keeps_all_and_frees_its_name(tmp_path: Path) -> None:
+    store = Store(tmp_path / "replicate_1")
+    for number in (1, 2):
+        store.write_bytes("result", b"%d" % number)
+        assert store.put_aside() == tmp_path / f"replicate_1.aside_{number}"
+        assert not store.path.exists()
+    assert [(tmp_path / f"replicate_1.aside_{number}" / "result").read_bytes() for number in (1, 2)] == [b"1", b"2"]
+    store.write_bytes("result", b"3")
+    with store.lock(Reporter()):
+        pass  # the name's lock is free
+
+
+def test_a_directory_in_which_another_process_works_is_not_put_aside(tmp_path: Path) -> None:
+    store = Store(tmp_path / "replicate_1")
+    with store.lock(Reporter()), pytest.raises(UsageError, match="another process works in it"):
+        store.put_aside()
+    assert store.path.is_dir()

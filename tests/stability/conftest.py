@@ -78,19 +78,3 @@ def contents() -> Callable[[Path], dict[str, tuple[int, bytes]]]:
         }
 
     return read
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by the iteration of each optimizer step."""
-    from training import loop
-
-    taken: list[int] = []
-    real = loop.step
-
-    def step(state, *rest) -> None:
-        taken.append(state.iteration)
-        real(state, *rest)
-
-    monkeypatch.setattr(loop, "step", step)
-    return taken

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from foundations.steps import Step
-from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from pruning import Mask, strategies
 from stability import StabilityDesc, StabilityRunner
@@ -120,10 +119,9 @@ def test_the_mask_is_that_of_a_lottery_run_with_the_same_k(
 ) -> None:
     runner = make_runner(shared_root)
     lottery = LotteryDesc(train=pruned.train, strategy=pruned.strategy, pruning=pruned.pruning, k=Step("1ep"))
-    level = LotteryRunner(lottery, 1, [1], runner.data, runner.context)
-    store = Store(shared_root / lottery.key / "replicate_1")
-    level.run(store)
-    assert runner.mask() == Mask.load(store / "level_1" / "mask.safetensors")
+    levels = LotteryRunner(lottery, 1, runner.data, runner.context)
+    levels.find_mask(1)
+    assert runner.mask() == Mask.load(levels.store / "level_1" / "mask.safetensors")
 
 
 def test_a_strategy_that_scores_at_the_end_prunes_the_trained_trunk(
@@ -184,10 +182,10 @@ def test_replicates_share_nothing(shared_root: Path, make_runner: MakeRunner) ->
 
 
 def test_the_trunk_is_trained_once_for_full_and_pruned_networks(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], full: StabilityDesc, pruned: StabilityDesc
+    tmp_path: Path, make_runner: MakeRunner, steps_taken: list[int], full: StabilityDesc, pruned: StabilityDesc
 ) -> None:
     make_runner(tmp_path, pruned, k="1ep").run()
-    assert len(counted) == 20 + 2 * 15
-    counted.clear()
+    assert len(steps_taken) == 20 + 2 * 15
+    steps_taken.clear()
     make_runner(tmp_path, full, k="1ep").run()
-    assert len(counted) == 2 * 15
+    assert len(steps_taken) == 2 * 15

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stability.collect import collect
 
 from experiments.report.collect import collect
 from foundations.errors import UsageError
@@ -21,27 +20,27 @@ Contents = Callable[[Path], dict[str, tuple[int, bytes]]]
 
 
 def test_again_it_computes_nothing_changes_no_file_and_says_so(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], listener, contents: Contents
+    tmp_path: Path, make_runner: MakeRunner, steps_taken: list[int], listener, contents: Contents
 ) -> None:
     make_runner(tmp_path).run()
     before = contents(tmp_path)
-    counted.clear()
+    steps_taken.clear()
     make_runner(tmp_path).run()
-    assert counted == []
+    assert steps_taken == []
     assert contents(tmp_path) == before
     assert "Nothing was computed" in listener.said[-1]
 
 
 def test_more_children_and_alphas_only_add(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], contents: Contents
+    tmp_path: Path, make_runner: MakeRunner, steps_taken: list[int], contents: Contents
 ) -> None:
     make_runner(tmp_path).run()
     before = contents(tmp_path)
     rows = (tmp_path / make_runner(tmp_path).here.path / "interpolation.csv").read_text().splitlines()
-    counted.clear()
+    steps_taken.clear()
     runner = make_runner(tmp_path, children=3, alphas=9)
     runner.run()
-    assert counted == list(range(5, 20))  # the third child, from k = 1 epoch to 4
+    assert steps_taken == list(range(5, 20))  # the third child, from k = 1 epoch to 4
     after = contents(tmp_path)
     changed = {name for name in before if after[name] != before[name] and not name.endswith(".lock")}
     assert {Path(name).name for name in changed} == {"interpolation.csv", "instability.json"}
@@ -49,13 +48,13 @@ def test_more_children_and_alphas_only_add(
 
 
 def test_another_threshold_changes_the_verdict_alone(
-    tmp_path: Path, make_runner: MakeRunner, counted: list[int], full: StabilityDesc
+    tmp_path: Path, make_runner: MakeRunner, steps_taken: list[int], full: StabilityDesc
 ) -> None:
     make_runner(tmp_path, full, k="3ep").run()
-    counted.clear()
+    steps_taken.clear()
     runner = make_runner(tmp_path, full, k="3ep", threshold=1e-9)
     runner.run()
-    assert counted == []
+    assert steps_taken == []
     assert runner.result().threshold == 1e-9
 
 
@@ -111,7 +110,7 @@ def test_one_child_alone_is_the_same_child(tmp_path: Path, make_runner: MakeRunn
     assert all(equal(tensors(whole, child), tensors(parts, child)) for child in (1, 2))
 
 
-def test_the_parts_one_by_one_are_the_whole(tmp_path: Path, make_runner: MakeRunner, counted: list[int]) -> None:
+def test_the_parts_one_by_one_are_the_whole(tmp_path: Path, make_runner: MakeRunner, steps_taken: list[int]) -> None:
     whole, parts = make_runner(tmp_path / "whole"), make_runner(tmp_path / "parts")
     whole.run()
     assert not parts.has_mask
@@ -123,9 +122,9 @@ def test_the_parts_one_by_one_are_the_whole(tmp_path: Path, make_runner: MakeRun
         parts.train_child(number)
         assert parts.child_done(number)
     assert not parts.done
-    counted.clear()
+    steps_taken.clear()
     assert parts.compare() == parts.result() == whole.result()
-    assert counted == []
+    assert steps_taken == []
     assert parts.done
 
 

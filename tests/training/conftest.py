@@ -59,19 +59,3 @@ def describe_training() -> Callable[..., TrainDesc]:
 @pytest.fixture
 def context(tmp_path: Path, listener: Reporter) -> Context:
     return Context(root=tmp_path / "runs", data_dir=tmp_path / "data", reporter=listener)
-
-
-@pytest.fixture
-def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that grows by the iteration of each optimizer step taken."""
-    from training import loop
-
-    taken: list[int] = []
-    real = loop.step
-
-    def counted(state: TrainState, *rest: object) -> None:
-        taken.append(state.iteration)
-        real(state, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(loop, "step", counted)
-    return taken

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from foundations.steps import Step
-from pruning import Mask
+from pruning import Mask, prunable
 from training.capture import WARM_UP_STEPS, CapturedStep
 from training.data import DeviceData
 from training.hparams import TrainingHparams
@@ -98,6 +98,15 @@ def hyperparameters(optimizer: str = "momentum", **others: Any) -> TrainingHpara
     return TrainingHparams(**given)
 
 
+def random_masks(state: TrainState, count: int) -> list[Mask]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = {name: weight.shape for name, weight in prunable(state.model).items()}
+    return [
+        Mask({name: torch.rand(shape, generator=generator) < 0.3 for name, shape in shapes.items()})
+        for _ in range(count)
+    ]
+
+
 def assert_same(first: TrainState, second: TrainState) -> None:
     pairs = list(zip(tensors(first), tensors(second), strict=True))
     assert pairs
@@ -138,13 +147,31 @@ def test_a_replay_reads_a_rate_for_each_parameter_group(
 def test_batchnorm_masks_and_bf16_are_in_the_captured_step(start: Start, small_data: DeviceData) -> None:
     hparams = hyperparameters(precision="bf16")
     plain, fast = start(hparams, "cifar_resnet_8_4"), captured(start(hparams, "cifar_resnet_8_4"))
-    generator = torch.Generator().manual_seed(0)
-    mask = Mask({name: torch.rand(x.shape, generator=generator) < 0.3 for name, x in Mask.ones(plain.model).items()})
+    [mask] = random_masks(plain, 1)
     for state in (plain, fast):
         train(state, small_data, hparams, until=6)
         state.prune(mask)
         train(state, small_data, hparams, until=14)
-    assert times_captured(fast) == 2, "the mask's tensors are new, so the step is captured again"
+    assert times_captured(fast) == 2, "the first mask's tensors are new, so the step is captured again"
+    assert_same(plain, fast)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+def test_a_captured_step_goes_on_with_another_mask(start: Start, small_data: DeviceData, optimizer: str) -> None:
+    hparams = hyperparameters(optimizer, lr=2**-6)
+    plain, fast = start(hparams), captured(start(hparams))
+    masks = random_masks(plain, 3)
+    for state in (plain, fast):
+        state.prune(masks[0])
+        train(state, small_data, hparams, until=8)
+        for until, mask in zip((12, 17), masks[1:], strict=True):
+            state.set_mask(mask)
+            assert all(not weight[~mask[name]].any() for name, weight in prunable(state.model).items())
+            train(state, small_data, hparams, until=until)
+        for name, weight in prunable(state.model).items():
+            assert not weight[~mask[name]].any()
+            assert weight[mask[name] & ~masks[0][name]].any(), "what came back is trained"
+    assert times_captured(fast) == 1
     assert_same(plain, fast)
 
 

@@ -74,6 +74,7 @@ def test_what_is_captured_has_the_full_shapes(small_data: DeviceData) -> None:
         train(state, small_data, HPARAMS, until=END)
     full, expanded = masked.capture(), small.capture()
     assert shapes(expanded) == shapes(full)
+    assert Mask(expanded["mask"]) == masked.mask
     name = "layer3.0.bn1.weight"  # every one of which weight decay moves
     kept_as_they_were = expanded["model"][name] == before["model"][name]
     assert kept_as_they_were.sum() == width(masked) - width(small)

@@ -105,6 +105,43 @@ def test_a_full_mask_changes_nothing(start: Start, small_data: DeviceData) -> No
     assert_same_bits(plain, masked)
 
 
+def every_third(state: TrainState, first: int) -> Mask:
+    return Mask({n: torch.arange(w.numel()).view(w.shape) % 3 == first for n, w in prunable(state.model).items()})
+
+
+@pytest.mark.parametrize("pruned_before", [False, True], ids=["into a fresh state", "into one with the first mask"])
+def test_the_mask_is_part_of_the_state(
+    start: Start, small_data: DeviceData, tmp_path: Path, pruned_before: bool
+) -> None:
+    hparams, store = hyperparameters(), Store(tmp_path)
+    whole, first, second = (start(hparams) for _ in range(3))
+    for state, until in ((whole, 10), (first, 7)):
+        state.prune(every_third(state, 0))
+        train(state, small_data, hparams, until=4)
+        state.set_mask(every_third(state, 1))
+        train(state, small_data, hparams, until=until)
+    store.write_state("checkpoint.pt", first.checkpoint())
+    if pruned_before:
+        second.prune(every_third(second, 0))
+    second.restore(store.read_state("checkpoint.pt"))
+    assert second.mask == every_third(second, 1)
+    train(second, small_data, hparams, until=10)
+    assert_same_bits(second, whole)
+
+
+def test_a_checkpoint_has_the_mask_only_if_it_has_changed(start: Start) -> None:
+    """Otherwise it lies in the run's own file, and the checkpoint is that of earlier versions."""
+    plain, state = start(hyperparameters()), start(hyperparameters())
+    state.prune(every_third(state, 0))
+    assert state.checkpoint().keys() == plain.checkpoint().keys() == plain.capture().keys()
+    assert Mask(state.capture()["mask"]) == every_third(state, 0)
+    before = state.checkpoint()
+    state.set_mask(every_third(state, 1))
+    assert Mask(state.checkpoint()["mask"]) == every_third(state, 1)
+    state.restore(before)
+    assert state.mask == every_third(state, 1), "what has no mask leaves that of the state"
+
+
 def test_children_of_one_noise_end_equal_and_of_two_noises_apart(start: Start, small_data: DeviceData) -> None:
     hparams, seeds = hyperparameters(), Seeds(1)
     ends = []

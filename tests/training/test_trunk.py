@@ -1,6 +1,7 @@
 """The trunk: every dense step is trained once, whoever asks for it."""
 
 import multiprocessing
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +17,7 @@ from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
+from tests.steps import Steps, watched_steps
 from training import loop
 from training.data import DataHparams, DeviceData, load
 from training.desc import TrainDesc
@@ -41,21 +43,21 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_asking_twice_trains_once(trunk: Callable[..., Trunk], count_steps: list[int]) -> None:
+def test_asking_twice_trains_once(trunk: Callable[..., Trunk], steps_taken: list[int]) -> None:
     first = weights(trunk(), "1ep")
-    assert count_steps == [0, 1, 2, 3, 4]
+    assert steps_taken == [0, 1, 2, 3, 4]
     assert equal(first, weights(trunk(), "1ep"))
-    assert len(count_steps) == 5
+    assert len(steps_taken) == 5
 
 
 def test_a_later_step_goes_on_from_the_furthest(
-    trunk: Callable[..., Trunk], count_steps: list[int], listener: Any
+    trunk: Callable[..., Trunk], steps_taken: list[int], listener: Any
 ) -> None:
     weights(trunk(), "1ep2it")
     weights(trunk(), "2ep")
     trunk().finish()
     trunk().finish()
-    assert count_steps == list(range(END))
+    assert steps_taken == list(range(END))
     assert "going on from 1ep2it to 2ep; no earlier step is trained again" in " ".join(listener.said)
 
 
@@ -73,15 +75,15 @@ def test_the_way_in_which_a_trunk_is_asked_for_changes_no_bit(
 
 
 def test_a_step_between_two_saves_is_recomputed_from_the_one_before_and_that_is_said(
-    trunk: Callable[..., Trunk], count_steps: list[int], listener: Any, tmp_path: Path
+    trunk: Callable[..., Trunk], steps_taken: list[int], listener: Any, tmp_path: Path
 ) -> None:
     trunk().finish()
-    count_steps.clear()
+    steps_taken.clear()
     recomputed = weights(trunk(), "1ep3it")
-    assert count_steps == [5, 6, 7]
+    assert steps_taken == [5, 6, 7]
     assert "1ep3it was not saved; recomputing it from 1ep" in listener.said[-1]
     weights(trunk(), "1ep3it")
-    assert len(count_steps) == 3  # it is saved now
+    assert len(steps_taken) == 3  # it is saved now
     direct = trunk()
     direct.store = Store(tmp_path / "other")
     assert equal(recomputed, weights(direct, "1ep3it"))
@@ -126,17 +128,12 @@ def test_metrics_have_the_initial_network_and_every_epoch_once(trunk: Callable[.
 
 def count_in_a_process(desc: TrainDesc, root: Path, log: Path) -> None:
     torch.set_num_threads(1)
-    real = loop.step
-
-    def counted(state: object, *rest: object) -> None:
-        with log.open("a") as file:
-            file.write(f"{state.iteration}\n")  # type: ignore[attr-defined]
-        real(state, *rest)  # type: ignore[arg-type]
-
-    loop.step = counted  # type: ignore[assignment]
     data_hparams: DataHparams = desc.data
     data = DeviceData(load(data_hparams, root, Reporter()), data_hparams, torch.device("cpu"))
-    Trunk(desc, 1, data, Context(root=root, data_dir=root)).finish()
+    with watched_steps() as steps:
+        Trunk(desc, 1, data, Context(root=root, data_dir=root)).finish()
+    with log.open("a") as file:
+        file.writelines(f"{iteration}\n" for iteration in steps.taken)
 
 
 def test_two_processes_at_once_train_no_step_twice(describe_training: Describe, tmp_path: Path) -> None:
@@ -148,7 +145,55 @@ def test_two_processes_at_once_train_no_step_twice(describe_training: Describe, 
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
-    assert [int(line) for line in log.read_text().split()] == list(range(END))
+    assert sorted(int(line) for line in log.read_text().split()) == list(range(END))
+
+
+def test_a_step_that_is_saved_meanwhile_is_not_waited_for_any_longer(
+    trunk: Callable[..., Trunk], steps_taken: list[int], listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the trunk, saves the step that is needed, and trains on and on."""
+    saved, needed, over = trunk(), Step("1ep"), threading.Event()
+    saved.reach(needed)
+    path, aside = saved.model_path(needed), saved.store / "aside"
+    path.rename(aside)
+    steps_taken.clear()
+    held = threading.Event()
+
+    def other_process() -> None:
+        with Store(saved.store.path).lock(Reporter()):
+            held.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=other_process)
+    thread.start()
+    try:
+        assert held.wait(60)
+        waiting, say = trunk(), listener.say
+
+        def save_meanwhile(text: str) -> None:
+            say(text)
+            if text.startswith("Waiting"):
+                aside.rename(path)
+
+        monkeypatch.setattr(listener, "say", save_meanwhile)
+        assert not waiting.has(needed)
+        waiting.reach(needed)
+        assert waiting.has(needed)
+        assert thread.is_alive(), "the other process is still at work"
+    finally:
+        over.set()
+        thread.join()
+    assert steps_taken == []
+    assert [text.split(" ")[0] for text in listener.said[-2:]] == ["Waiting", "Trunk"]
+
+
+def test_reach_saves_a_step_and_has_sees_it(trunk: Callable[..., Trunk], steps_taken: list[int]) -> None:
+    assert not trunk().has(Step("1ep2it"))
+    trunk().reach(Step("1ep2it"))
+    assert trunk().has(Step("1ep2it"))
+    assert not trunk().has(Step("1ep3it"))
+    trunk().reach(Step("1ep2it"))
+    assert steps_taken == list(range(7))
 
 
 @pytest.mark.parametrize(
@@ -161,28 +206,28 @@ def test_two_processes_at_once_train_no_step_twice(describe_training: Describe, 
     ],
 )
 def test_a_damaged_file_is_named_and_deleting_it_mends_the_trunk(
-    trunk: Callable[..., Trunk], count_steps: list[int], name: str, step: str, trained_again: list[int]
+    trunk: Callable[..., Trunk], steps_taken: list[int], name: str, step: str, trained_again: list[int]
 ) -> None:
     before = weights(trunk(), "2ep")
-    assert count_steps == list(range(10))
-    count_steps.clear()
+    assert steps_taken == list(range(10))
+    steps_taken.clear()
     path = trunk().store / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + b"\xff")
     with pytest.raises(UsageError, match=rf"{name} is damaged .*\nDelete this file and run the same command again"):
         trunk().state_at(Step(step))
     path.unlink()
     trunk().state_at(Step(step))
-    assert count_steps == trained_again
+    assert steps_taken == trained_again
     assert equal(before, weights(trunk(), "2ep"))
 
 
 def test_without_its_checkpoint_a_trunk_goes_on_from_its_furthest_save(
-    trunk: Callable[..., Trunk], count_steps: list[int], tmp_path: Path
+    trunk: Callable[..., Trunk], steps_taken: list[int], tmp_path: Path
 ) -> None:
     weights(trunk(), "2ep")
     (trunk().store / "checkpoint.pt").unlink()
     trunk().finish()
-    assert count_steps == list(range(END))
+    assert steps_taken == list(range(END))
     whole = trunk()
     whole.store = Store(tmp_path / "other")
     whole.finish()
@@ -219,12 +264,12 @@ def test_other_data_under_the_same_name_are_refused(
 
 
 def test_a_trunk_goes_on_with_the_threads_it_began_with_and_puts_the_callers_back(
-    trunk: Callable[..., Trunk], monkeypatch: pytest.MonkeyPatch, listener: Any
+    trunk: Callable[..., Trunk], steps: Steps, listener: Any
 ) -> None:
     weights(trunk(), "1ep")
     assert trunk().store.read_json("environment.json")["threads"] == 1
-    seen, real = set(), loop.step
-    monkeypatch.setattr(loop, "step", lambda *rest: (seen.add(torch.get_num_threads()), real(*rest)))
+    seen: set[int] = set()
+    steps.before.append(lambda state: seen.add(torch.get_num_threads()))
     torch.set_num_threads(2)
     trunk().finish()
     assert seen == {1}

@@ -6,17 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lottery.report import FULL, Line, directory_for, full_network_once, summarize, write_report
 
-from experiments.report.lottery import (
-    FULL,
-    Line,
-    branch_table,
-    full_network_once,
-    lottery_table,
-    summarize,
-    write_report,
-)
+from experiments.report.lines import FULL, Line, full_network_once, summarize
+from experiments.report.lottery import branch_table, lottery_table, write_report
 from experiments.report.lottery_figure import accuracy
 from foundations.reporting import Reporter
 

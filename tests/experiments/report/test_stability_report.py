@@ -7,8 +7,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from stability.collect import collect, collect_levels, distinct
-from stability.report import directory_for, write_report
 
 from experiments.report import writing
 from experiments.report.branches import branch_reports, report_branch
@@ -18,7 +16,6 @@ from experiments.report.palette import new_figure
 from experiments.report.stability import figures, write_report
 from foundations.context import Context
 from foundations.reporting import Reporter
-from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
@@ -143,9 +140,11 @@ def lottery(tmp_path: Path, digits: DeviceData, listener: Reporter, train: Train
         train=train, strategy=strategies.get("magnitude")(), pruning=PruningHparams(pruning_fraction=0.5), k=Step("1ep")
     )
     context = Context(root=tmp_path, data_dir=Path("unused"), reporter=listener)
-    branch, store = Stability(alphas=3), store_of(desc, 1, context)
-    BranchRunner(LotteryRunner(desc, 1, range(3), digits, context), branch).run(store)
-    return branch, store
+    branch, levels = Stability(alphas=3), LotteryRunner(desc, 1, digits, context)
+    for number in range(3):
+        levels.train(number)
+        BranchRunner(levels, branch).train(number)
+    return branch, levels.store
 
 
 @pytest.mark.usefixtures("undrawn")

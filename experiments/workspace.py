@@ -1,0 +1,165 @@
+"""Where and how tasks are computed, and what they share while they are: data sets, trunks, checkpoints."""
+
+import contextlib
+import os
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from experiments.options import SessionOptions
+from foundations.context import Context
+from foundations.desc import Desc
+from foundations.environment import verify
+from foundations.errors import UsageError
+from foundations.memory import keep_freed_memory
+from foundations.reporting import Reporter
+from foundations.steps import Step
+from foundations.store import Store
+from lottery import LotteryDesc, LotteryRunner
+from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from stability.start import read_checkpoint
+from training.data import DataHparams, DeviceData, TrainingData, load
+from training.desc import TrainDesc
+from training.trunk import Trunk
+
+T = TypeVar("T")
+
+
+class Workspace:
+    """What a task needs to be done: directories, a device, threads, and what was read or built for other tasks.
+
+    Args:
+        options: where and how.
+        reporter: hears how it goes.
+        command: what was called, for ``environment.json``.
+
+    Raises:
+        UsageError: a device that is not there.
+    """
+
+    def __init__(self, options: SessionOptions, reporter: Reporter, command: Sequence[str] = ()) -> None:
+        self.options = options
+        self.context = Context(
+            root=Path(options.root),
+            data_dir=Path(options.data_dir),
+            device=find_device(options.device),
+            deterministic=options.deterministic,
+            reporter=reporter,
+            command=tuple(command),
+        )
+        self._data, self._runners = Once(), Once()
+        self.workers: list[Any] = []
+        """Processes that an engine has started; they live on from plan to plan until they are released."""
+
+    def release(self) -> None:
+        """Ends the processes that wait for work."""
+        for worker in self.workers:
+            worker.stop()
+        for worker in self.workers:
+            worker.wait()
+        self.workers.clear()
+
+    @property
+    def jobs(self) -> int:
+        """The number of tasks that are done at once."""
+        return self.options.jobs
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Inside, PyTorch has this session's number of threads and determinism; afterwards what it had before."""
+        threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        keep_freed_memory()
+        torch.set_num_threads(self.options.threads or threads)
+        if self.context.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(deterministic)
+
+    def has_data(self, hparams: DataHparams) -> bool:
+        """Whether the data set has been read."""
+        return ("data", str(hparams)) in self._data.entries
+
+    def data(self, hparams: DataHparams) -> TrainingData:
+        """The data set on the session's device, read once."""
+        context = self.context
+        return self._data.once(
+            ("data", str(hparams)),
+            lambda: DeviceData(load(hparams, context.data_dir, context.reporter), hparams, context.device),
+        )
+
+    def trunk(self, desc: TrainDesc, replicate: int) -> Trunk:
+        """The dense training of a replicate."""
+        return self._runners.once((desc, replicate), lambda: Trunk(desc, replicate, self.data(desc.data), self.context))
+
+    def lottery_runner(self, desc: LotteryDesc, replicate: int, allow_collapse: bool) -> LotteryRunner:
+        """What finds masks and trains levels of a replicate."""
+        return self._runners.once(
+            (desc, replicate, allow_collapse),
+            lambda: LotteryRunner(desc, replicate, self.data(desc.train.data), self.context, allow_collapse),
+        )
+
+    def stability_runner(
+        self, desc: StabilityDesc, replicate: int, k: Step, settings: AnalysisHparams, checkpoint: str | None
+    ) -> StabilityRunner:
+        """What trains and compares the children from ``k`` on."""
+        tensors = None if checkpoint is None else self.checkpoint(checkpoint)[0]
+        return self._runners.once(
+            (desc, replicate, k, settings, checkpoint),
+            lambda: StabilityRunner(desc, replicate, k, self.data(desc.train.data), self.context, settings, tensors),
+        )
+
+    def checkpoint(self, file: str) -> tuple[Mapping[str, Tensor], str]:
+        """Weights of a file and the first digits of its digest, read once."""
+        return self._data.once(("checkpoint", file), lambda: read_checkpoint(Path(file)))
+
+    def check(self, store: Store, desc: Desc) -> None:
+        """Raises ``UsageError`` if a run was computed on other data, or with other versions of its plug-ins."""
+        train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
+        verify(store, desc.code(), self.context, self.data(train.data).fingerprint)
+
+    def entries(self) -> dict[str, Any]:
+        """What a worker on the same files needs to know; it has a share of this machine's threads."""
+        threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
+        names = ("root", "data_dir", "device", "deterministic")
+        return {
+            **{name: getattr(self.options, name) for name in names},
+            "threads": threads,
+            "plugin": list(self.options.plugin),
+            "command": list(self.context.command),
+        }
+
+
+@dataclass
+class Once:
+    """What is made once and then used again."""
+
+    entries: dict[Hashable, Any] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The entry, made at the first call."""
+        if key not in self.entries:
+            self.entries[key] = make()
+        entry: T = self.entries[key]
+        return entry
+
+
+def find_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is CUDA where there is one, then Apple's, then the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device={name}: not available here; valid: auto, cpu, cuda, cuda:<n>, mps") from error
+    return device

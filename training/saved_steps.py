@@ -1,0 +1,65 @@
+"""Which whole states of a trunk lie on disk, and how they are written and read."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundations import files
+from foundations.steps import Step
+from foundations.store import Store
+from training.state import TrainState
+
+STEP = Step("7ep7it")
+STATE_FILE = re.compile(re.escape(files.optimizer(STEP)).replace(STEP, r"(?P<step>\d+ep\d+it)"))
+
+
+@dataclass(frozen=True)
+class SavedSteps:
+    """A trunk's saved states: each is a file of the network and one of the optimizer.
+
+    Args:
+        store: the trunk's directory.
+        per_epoch: iterations of an epoch, by which the files are named.
+    """
+
+    store: Store
+    per_epoch: int
+
+    def has(self, iteration: int) -> bool:
+        """Whether the whole state lies on disk."""
+        return all(self.store.has(name) for name in self._files(iteration))
+
+    def iterations(self) -> list[int]:
+        """All iterations whose whole state lies on disk, in order."""
+        names = (STATE_FILE.fullmatch(path.name) for path in self.store.path.glob("*"))
+        steps = sorted(Step(name["step"]).iteration(self.per_epoch) for name in names if name)
+        return [step for step in steps if self.has(step)]
+
+    def save(self, state: TrainState) -> None:
+        """Writes the state at its iteration."""
+        model, optimizer = self._files(state.iteration)
+        self.store.write_tensors(model, state.model.state_dict())
+        self.store.write_state(optimizer, state.training_state())
+
+    def load(self, iteration: int, into: TrainState) -> TrainState:
+        """``into``, become the state at ``iteration``; ``UsageError`` with a file's name if one is missing."""
+        model, optimizer = self._files(iteration)
+        into.restore({**self.store.read_state(optimizer), "model": self.store.read_tensors(model)})
+        return into
+
+    def model_path(self, iteration: int) -> Path:
+        """Where the network lies."""
+        return self.store / self._files(iteration)[0]
+
+    def _files(self, iteration: int) -> tuple[str, str]:
+        step = Step.at(iteration, self.per_epoch)
+        return files.model(step), files.optimizer(step)
+
+
+def grid(end: int, per_epoch: int) -> list[int]:
+    """The iterations saved unasked: each of the first five epochs, then ever sparser, about 25 in 160 epochs."""
+    epochs, epoch = [], 0
+    while epoch * per_epoch < end:
+        epochs.append(epoch)
+        epoch = max(epoch + 1, round(epoch * 1.2)) if epoch >= 5 else epoch + 1
+    return [epoch * per_epoch for epoch in epochs] + [end]
