@@ -15,6 +15,8 @@ TEXT = (HOME / "docs" / "extending.md").read_text()
 EXAMPLES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.*?)\n", TEXT, flags=re.DOTALL)
 SMALL = {"--dataset": "digits", "--model": "mnist_lenet_16", "--training_steps": "1ep", "--k": "0", "--threads": "1"}
 
+SAID = {"flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk"}
+
 
 def command(text: str, tmp_path: Path) -> list[str]:
     """The document's command, on small things where it does not say on what."""
@@ -30,7 +32,8 @@ def command(text: str, tmp_path: Path) -> list[str]:
 
 def test_the_document_has_an_example_of_each_kind() -> None:
     assert [name for name, _, _ in EXAMPLES] == [
-        "grad_norm.py", "tiny_net.py", "stripes.py", "short.py", "flip_signs.py",
+        "grad_norm.py", "tiny_net.py", "stripes.py", "short.py", "slow_biases.py", "halfway.py", "flip_signs.py",
+        "announced.py",
     ]  # fmt: skip
 
 
@@ -42,8 +45,9 @@ def test_an_example_runs(
     (tmp_path / name).write_text(code)
     monkeypatch.chdir(tmp_path)
     assert main(command(text, tmp_path)) == 0, capsys.readouterr().err
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert "test accuracy" in out
+    assert SAID.get(name, "") in err
     assert list((tmp_path / "runs").rglob("done.json"))
 
 
