@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from experiments.options import RunOptions
 from foundations.errors import UsageError, near_misses
-from foundations.hparams import Hparams
+from foundations.hparams import Hparams, coerce
 from foundations.methods import Method
 from foundations.steps import Step
 from lottery.branch import Branch, branches
@@ -83,6 +83,8 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     Raises:
         UsageError: an unknown model, data set, strategy, branch or recipe, or a recipe with an unknown key.
     """
+    for name in given.keys() & {"model", "dataset", "pruning_strategy"}:
+        coerce(name, given[name], str)  # before it is looked up
     model = given.get("model", ModelHparams.model)
     parse_model(model)
     dataset = given.get("dataset") or default_dataset(model)

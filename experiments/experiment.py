@@ -72,6 +72,10 @@ class Experiment(ABC):
         """Equal for two experiments that are the same."""
         return self.desc.key, self.replicate
 
+    def joined(self, other: "Experiment") -> "Experiment":
+        """This experiment with the parts that ``other``, which is the same, was asked for beside."""
+        return self
+
     @property
     def store(self) -> Store:
         """The directory of the run."""

@@ -4,12 +4,14 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any, overload
 
 from experiments.defaults import NONE, Section, Selection, Values, flags_of, inapplicable, refuse_unknown, select
 from experiments.engines import Failed, run_plan
 from experiments.experiment import Experiment, Row, experiments, plain
 from experiments.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
+from experiments.options import SessionOptions
 from experiments.plan import Plan, make_plan
 from experiments.search import Search, Searchable
 from experiments.stable_k import criteria
@@ -50,7 +52,9 @@ class Grid(Sequence[Experiment]):
             item = choice.make(session)
             if isinstance(item, Experiment):
                 item = replace(item, varied={name: text(choice.given[name]) for name in varied if name in choice.flags})
-            found.setdefault(item.identity, item)
+                if isinstance(same := found.get(item.identity), Experiment):
+                    item = same.joined(item)
+            found[item.identity] = item
         return cls(session, command, found.values())
 
     # A sequence of experiments -------------------------------------------------------------------------------
@@ -59,7 +63,10 @@ class Grid(Sequence[Experiment]):
     def experiments(self) -> list[Experiment]:
         """All of them, each once; one whose k is still to be found is refused until it is run."""
         flat = [one for item in self.items for one in (item.experiments if isinstance(item, Search) else [item])]
-        return list({one.identity: one for one in flat}.values())
+        found: dict[Any, Experiment] = {}
+        for one in flat:
+            found[one.identity] = found[one.identity].joined(one) if one.identity in found else one
+        return list(found.values())
 
     @property
     def searches(self) -> list[Search]:
@@ -178,6 +185,8 @@ class Choice:
 
     def refuse(self, name: str) -> None:
         """Raises ``UsageError`` for a flag that applies to none of the experiments."""
+        if name in flags_of([Section("session", SessionOptions)]):
+            raise UsageError(f"--{name}: belongs to the session: Session({name}=...)")
         if name in all_flags() and self.kind.prunes and self.selection.strategy is None:
             what = f"--{name}={text(self.given[name])}"
             raise UsageError(f"{what}: does not apply to --pruning_strategy={NONE}, which is the full network")
@@ -188,7 +197,7 @@ def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One mapping of single values for each combination of the lists among ``flags``."""
     known = all_flags()
     choices = {
-        name: alternatives(name, value, name in known and holds_several(known[name][1]))
+        name: alternatives(name, native(value), name in known and holds_several(known[name][1]))
         for name, value in flags.items()
     }
     for name, values in choices.items():
@@ -208,7 +217,10 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     """
     several = isinstance(value, Iterable) and not isinstance(value, (str, Mapping))
     if not is_list:
-        found = list(dict.fromkeys(value)) if several else [value]
+        found = list(value) if several else [value]
+        if any(isinstance(element, (list, tuple, dict, set)) for element in found):
+            raise UsageError(f"--{name}={text(value)}: expected single values")
+        found = list(dict.fromkeys(found))
     elif not several:
         found = [(value,)]
     else:
@@ -218,6 +230,15 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     if not found:
         raise UsageError(f"--{name}=: a value is missing")
     return found
+
+
+def native(value: Any) -> Any:
+    """A value, or a list of them, in Python's own types: numpy's numbers and arrays, and paths, become such."""
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [native(element) for element in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from experiments.defaults import Section, Selection, Values
-from experiments.experiment import Row, after_end, experiments
+from experiments.experiment import Experiment, Row, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
 from experiments.search import Search, Searchable
 from experiments.stability import search_for, stability_desc
@@ -73,6 +73,10 @@ class Lottery(Searchable):
         asked = replace(looked_at, reset_optimizer=options.reset_optimizer)
         desc = stability_desc(session, values, asked, replace(pruning, pruning_fraction=fraction))
         return search_for(session, values, asked, desc, lambda k: cls.define(session, values.at(k)))
+
+    def joined(self, other: Experiment) -> "Lottery":
+        assert isinstance(other, Lottery), "the same experiment"
+        return replace(self, levels=tuple(sorted({*self.levels, *other.levels})))
 
     @property
     def label(self) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 
 from adsynflow import Grid, Mask, open_run
 from cli import main
+from experiments.lottery import Lottery
 
 HOME = Path(__file__).parent.parent.parent
 TEXT = (HOME / "docs" / "python.md").read_text()
@@ -161,3 +163,15 @@ def test_a_method_typed_at_a_prompt(tmp_path: Path) -> None:
 def test_no_example_is_left_out() -> None:
     words = [text for name, text in re.findall(r"(run|example)\(\"(.*?)\"\)", Path(__file__).read_text())]
     assert {example(text) for text in words} == set(EXAMPLES)
+
+
+def test_the_example_of_the_readme_says_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes minutes, so here it is defined and not run."""
+    readme = (HOME / "README.md").read_text()
+    [code] = re.findall(r"\n(    from adsynflow import Session\n.*?)\n\n\S", readme, flags=re.DOTALL)
+    grids: list[Grid] = []
+    monkeypatch.setattr(Grid, "run", lambda grid: grids.append(grid))
+    monkeypatch.setattr(Lottery, "ticket", lambda self, level: (None, None))
+    monkeypatch.chdir(tmp_path)
+    exec(textwrap.dedent(code), {})
+    assert [len(grid) for grid in grids] == [6, 6]
