@@ -68,6 +68,10 @@ class Experiment(ABC):
         """Equal for two experiments that are the same."""
         return self.desc.key, self.replicate
 
+    def joined(self, other: "Experiment") -> "Experiment":
+        """One experiment for two of the same identity, of which different parts may be wanted."""
+        return self
+
     @property
     def store(self) -> Store:
         """The directory of the run."""

@@ -52,7 +52,9 @@ class Grid(Sequence[Experiment]):
             item = choice.make(session)
             if isinstance(item, Experiment):
                 item = replace(item, varied={name: text(choice.given[name]) for name in varied if name in choice.flags})
-            found.setdefault(item.identity, item)
+            there = found.setdefault(item.identity, item)
+            if isinstance(there, Experiment) and isinstance(item, Experiment):
+                found[item.identity] = there.joined(item)
         return cls(session, command, found.values())
 
     # A sequence of experiments -------------------------------------------------------------------------------

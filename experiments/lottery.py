@@ -76,6 +76,11 @@ class Lottery(Experiment):
         desc = stability_desc(session, values, asked, replace(pruning, pruning_fraction=fraction))
         return search_for(session, values, asked, desc, lambda k: cls.define(session, values.at(k)))
 
+    def joined(self, other: Experiment) -> "Lottery":
+        """With the levels of both."""
+        assert isinstance(other, Lottery), "they are of one command"
+        return replace(self, levels=tuple(sorted({*self.levels, *other.levels})))
+
     @property
     def label(self) -> str:
         return f"{self.desc.strategy.name}, k={self.desc.k.short}, replicate {self.replicate}"

@@ -155,5 +155,5 @@ def search_for(
 
     return Search(
         session=session, criterion=criterion, analysis=analysis, experiment=experiment, max_k=options.max_k,
-        identity=(criterion, desc.key, values.replicate),
+        identity=(criterion, desc.key, values.replicate, None if experiment is None else experiment(Step(0)).identity),
     )  # fmt: skip
