@@ -57,7 +57,7 @@ def stubs(tmp_path: Path, make_session: Callable[..., Session]) -> Callable[...,
 
 @pytest.fixture(scope="session")
 def finished_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs that are done: level 1 of a lottery run with k = 1 epoch of 2, its shuffle, an analysis. Not to be changed."""
+    """Level 1 of a lottery run with k = 1 epoch of 2, its shuffle, and an analysis, all done. Not to be changed."""
     root = tmp_path_factory.mktemp("experiments") / "runs"
     before = torch.get_num_threads()
     session = Session(root, threads=1, quiet=True)
