@@ -94,8 +94,8 @@ def test_the_data_set_is_the_model_s_own_unless_it_is_given() -> None:
 
 def test_a_recipe_with_an_unknown_key_is_refused_with_near_misses(session: Session) -> None:
     register("typo", "mnist_lenet", "digits")(lambda: {"momentun": 0.9})
-    message = r"The recipe 'typo' of mnist_lenet_4 on digits has a value for 'momentun', which is no hyperparameter \(did"
-    with pytest.raises(UsageError, match=message + r" you mean 'momentum'\?\)"):
+    message = "The recipe 'typo' of mnist_lenet_4 on digits has a value for 'momentun', which is no hyperparameter"
+    with pytest.raises(UsageError, match=message + r" \(did you mean 'momentum'\?\)"):
         session.train(**ON, recipe="typo")
 
 
@@ -144,7 +144,7 @@ def test_a_section_shows_the_defaults_that_count() -> None:
 def test_a_flag_that_does_not_apply_is_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match="--steam belongs to --oven=new"):
         refuse_unknown("steam", ["heat"], {"steam": "belongs to --oven=new"})
-    with pytest.raises(UsageError, match=r"--hea: unknown flag \(did you mean '--heat'\?\); --help lists the valid ones"):
+    with pytest.raises(UsageError, match=r"--hea: unknown flag \(did you mean '--heat'\?\); --help lists"):
         refuse_unknown("hea", ["heat"], {})
 
 
