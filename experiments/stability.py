@@ -152,5 +152,5 @@ def search_for(
 
     return Search(
         session=session, criterion=criterion, analysis=analysis, experiment=experiment, max_k=options.max_k,
-        identity=(criterion, desc.key, values.replicate, values.given.get("levels")),
+        identity=(criterion, desc.key, values.replicate, str(sorted(values.given.items()))),
     )  # fmt: skip

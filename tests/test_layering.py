@@ -18,6 +18,23 @@ BELOW = {
     "cli": {"foundations", "models", "pruning", "training", "lottery", "stability", "experiments"},
 }
 SLOW = {"torchvision", "matplotlib"}
+WITHIN_EXPERIMENTS = [
+    {"options", "stable_k", "report"},
+    {"tasks"},
+    {"plan"},
+    {"engines.registry", "engines.in_process", "engines.local", "engines"},
+    {"defaults", "search"},
+    {"experiment"},
+    {"stability"},
+    {"lottery"},
+    {"kinds"},
+    {"grid", "plugins", "progress", "stored"},
+    {"session"},
+    {"engines.worker"},
+]
+"""Its modules from the bottom up: each imports those of its own line and of lines above in this list."""
+ASKED_FOR_LATER = {("stored", "lottery"), ("stored", "session")}
+"""Imports of a line below, within functions."""
 
 
 def sources() -> list[Path]:
@@ -43,6 +60,32 @@ def at_import_time(tree: ast.AST) -> Iterator[ast.AST]:
             yield from at_import_time(node)
 
 
+def modules_of_experiments(nodes: Iterator[ast.AST]) -> Iterator[str]:
+    """The modules within ``experiments`` that import statements among ``nodes`` name."""
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == "experiments":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("experiments."):
+            yield str(node.module).removeprefix("experiments.")
+
+
+def line_of(module: str) -> int:
+    """The line of ``WITHIN_EXPERIMENTS`` that a module stands on, by itself or with its package."""
+    for name in (module, module.partition(".")[0]):
+        for place, line in enumerate(WITHIN_EXPERIMENTS):
+            if name in line:
+                return place
+    raise AssertionError(f"experiments.{module} has no line in WITHIN_EXPERIMENTS yet")
+
+
+def at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
+    """Everything in a module, bodies of functions included, but what only type checkers read."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from at_run_time(node)
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(HOME)))
 def test_imports_go_downward(path: Path) -> None:
     package = path.relative_to(HOME).parts[0]
@@ -53,6 +96,38 @@ def test_imports_go_downward(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(HOME)))
 def test_slow_libraries_are_imported_where_they_are_used(path: Path) -> None:
     assert not set(imported(at_import_time(ast.parse(path.read_text())))) & SLOW
+
+
+@pytest.mark.parametrize(
+    "path", sorted((HOME / "experiments").rglob("*.py")), ids=lambda path: str(path.relative_to(HOME / "experiments"))
+)
+def test_imports_within_experiments_go_downward(path: Path) -> None:
+    """At run time; type checkers see the session from everywhere."""
+    own = ".".join(path.relative_to(HOME / "experiments").with_suffix("").parts).removesuffix(".__init__")
+    for module in modules_of_experiments(at_run_time(ast.parse(path.read_text()))):
+        assert line_of(module) <= line_of(own) or (own, module) in ASKED_FOR_LATER, f"{own} imports {module}"
+
+
+def test_tasks_plans_and_engines_know_no_session_and_reports_no_engine() -> None:
+    """What the lines of the list come to, as the architecture has it."""
+    for module in ("tasks.trunk", "plan", "engines.local", "search", "experiment", "lottery"):
+        assert line_of(module) < line_of("session")
+    assert line_of("report.lottery") < line_of("engines.registry")
+
+
+def test_the_public_face_re_exports_and_does_nothing_else() -> None:
+    import adsynflow
+
+    _, *imports, exported = ast.parse((HOME / "adsynflow.py").read_text()).body
+    assert all(isinstance(node, ast.ImportFrom) for node in imports)
+    assert isinstance(exported, ast.Assign)
+    names = ast.literal_eval(exported.value)
+    assert ast.unparse(exported.targets[0]) == "__all__"
+    assert names == sorted(names)
+    assert set(names) == {
+        alias.asname or alias.name for node in imports if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert all(hasattr(adsynflow, name) for name in names)
 
 
 def test_every_package_is_there() -> None:

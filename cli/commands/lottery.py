@@ -7,6 +7,7 @@ from cli import FAILED
 from cli.command_line import read_command
 from cli.results import show_lottery, show_stability
 from cli.running import run_experiments
+from experiments.experiment import Experiment
 from experiments.grid import Grid
 
 
@@ -16,16 +17,18 @@ def run(argv: Sequence[str]) -> int:
     if line is None:
         return 0
     without_k: list[bool] = []
+    pruned: list[Experiment] = []
 
     def show(grid: Grid) -> None:
         for search in grid.searches:
             show_stability(search.analyses, grid.session.context, report=bool(line.flags.get("report", True)))
             without_k.append(not search.found)
-        show_lottery(grid.experiments, grid.session.context)
+        pruned.extend(grid.experiments)
+        show_lottery(pruned, grid.session.context)
 
     code = run_experiments(line, show)
     if not any(without_k):
         return code
-    what = "Nothing was pruned" if all(without_k) else "Not everything was pruned"
+    what = "Not everything was pruned" if pruned else "Nothing was pruned"
     print(f"{what}: no stable k was found.", file=sys.stderr)
     return FAILED

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
+from queue import LifoQueue
 from typing import Any
 
 import experiments
@@ -43,7 +43,7 @@ class Pool:
         self.started: set[Task] = set()
         self.tried_again: set[Task] = set()
         self.failures: list[Failure] = []
-        self.idle: SimpleQueue[Worker] = SimpleQueue()
+        self.idle: LifoQueue[Worker] = LifoQueue()  # the last one to have worked first: its process runs already
         for worker in workers_of(session, self.jobs):
             self.idle.put(worker)
 

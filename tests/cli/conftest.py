@@ -1,14 +1,23 @@
 """Command lines run for real, in directories of their own."""
 
+import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from cli import main
+from experiments.engines import local
+from experiments.engines.worker import LineReporter, serve
+from experiments.session import Session
 
 SMALL = ("--dataset=digits", "--model=mnist_lenet_16", "--training_steps=3ep", "--threads=1")
 
@@ -95,3 +104,78 @@ def finished(finished_root: Path, place: Place) -> Place:
 def small() -> tuple[str, ...]:
     """Flags of a training of a second."""
     return SMALL
+
+
+@dataclass
+class Workers:
+    """Stands in for ``subprocess.Popen``: a worker's lines are answered here, where everything is imported already."""
+
+    processes: "list[WorkerHere]" = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    """What came in, in this order."""
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def start(self, argv: list[str], **pipes: object) -> "WorkerHere":
+        self.processes.append(WorkerHere(self))
+        return self.processes[-1]
+
+
+class Answers:
+    """What a worker has written and nobody has read yet."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque()
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+    def flush(self) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[str]:
+        while self.lines:
+            yield self.lines.popleft()
+
+
+class WorkerHere:
+    """One of them, and its own standard input."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers, self.stdin, self.stdout = workers, self, Answers()
+        self.session: Session | None = None
+
+    def write(self, line: str) -> None:
+        message = json.loads(line)
+        with self.workers.lock:  # PyTorch's settings belong to the whole process
+            self.workers.tasks.append(message["task"])
+            if "session" in message:
+                self.workers.sessions.append(message["session"])
+                self.session = Session.from_entries(message.pop("session"), LineReporter(self.stdout))
+            serve([json.dumps(message)], self.stdout, self.session)
+
+    def flush(self) -> None:
+        pass
+
+    def poll(self) -> None:
+        """It runs."""
+
+    def terminate(self) -> None:
+        pass
+
+    def wait(self) -> int:
+        return 0
+
+    def __enter__(self) -> "WorkerHere":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    """Has the workers of ``--jobs`` do their tasks in this process."""
+    workers = Workers()
+    monkeypatch.setattr(local, "subprocess", SimpleNamespace(Popen=workers.start, PIPE=subprocess.PIPE))
+    return workers

@@ -3,19 +3,19 @@
 import contextlib
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
 
 import pytest
-from cli.lists import expand
-from cli.selection import select
 
 import cli
-import cli.running
-from cli.flags import Parser, Section, expand_range, make_parser, parse, parse_value, show
+import cli.command_line
+from cli.command_line import read_command, refuse, split, typed
+from cli.flags import Parser, expand_range, make_parser, parse_flag, parse_value
+from experiments.defaults import Section
+from experiments.grid import text as show
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, field_docs, hp
-from foundations.reporting import Reporter
 from foundations.steps import Step
 from lottery.branch import branches
 from pruning import strategies
@@ -33,9 +33,14 @@ class Oven(Hparams):
     """When to stop."""
 
 
-def values(*argv: str, **defaults: Any) -> dict[str, Any]:
-    sections = [Section("oven", Oven, defaults)]
-    return parse(make_parser("bake", "", sections), sections, argv, {"steam": "belongs to --oven=new"})
+def values(*argv: str) -> dict[str, Any]:
+    """The typed values that a command line of ``Oven``'s flags gives."""
+    hints = get_type_hints(Oven)
+    known = {item.name: (item, hints[item.name]) for item in fields(Oven)}
+    texts, unknown = split(argv, known)
+    for token in unknown:
+        refuse(token, [Section("oven", Oven)])
+    return {name: typed(name, given, *known[name]) for name, given in texts.items()}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,11 @@ def values(*argv: str, **defaults: Any) -> dict[str, Any]:
         (["--fan=False"], {"fan": False}),  # type=bool would make this true
         (["--fan=1", "--minutes=1,3-5"], {"fan": True, "minutes": (1, 3, 4, 5)}),
         (["--until=3ep"], {"until": Step("3ep")}),
+        (["--heat=1,2.5"], {"heat": [1.0, 2.5]}),  # a list of alternatives
+        (["--heat=1e-05,0.1"], {"heat": [1e-05, 0.1]}),  # a dash in a number is no range
+        (["--fan=true,false"], {"fan": [True, False]}),
+        (["--until=1-3,20it"], {"until": [Step("1ep"), Step("2ep"), Step("3ep"), Step("20it")]}),
+        (["--minutes=1;2-3"], {"minutes": [(1,), (2, 3)]}),  # of a flag that is a list itself
         ([], {}),
     ],
 )
@@ -63,7 +73,11 @@ def test_flags_become_values_of_their_fields_type(argv: list[str], expected: dic
         (["--heat=hot"], "--heat=hot: expected a number"),
         (["--until=soon"], "--until=soon: 'soon' is not a step"),
         (["--minutes=5-1"], "--minutes=5-1: the range 5-1 is empty"),
-        (["--steam"], "--steam belongs to --oven=new"),
+        (["--heat"], "--heat: a value is missing"),
+        (["--until="], "--until=: a value is missing"),
+        (["--until=1-2000"], "--until=1-2000: the range 1-2000 has more than 1000 numbers"),
+        (["--heat=1,hot"], "--heat=hot: expected a number"),
+        (["--fan=perhaps"], "--fan=perhaps: expected true or false"),
         (["hot"], "hot: not a flag"),
     ],
 )
@@ -93,36 +107,32 @@ def test_ranges(text: str, parts: list[str]) -> None:
     assert expand_range(text) == parts
 
 
-def test_lists_give_every_combination_the_replicate_fastest() -> None:
-    assert expand(["--replicate=1-2", "--lr=0.1", "--k", "0,5ep"]) == [
-        ["--lr=0.1", "--k=0", "--replicate=1"],
-        ["--lr=0.1", "--k=0", "--replicate=2"],
-        ["--lr=0.1", "--k=5ep", "--replicate=1"],
-        ["--lr=0.1", "--k=5ep", "--replicate=2"],
-    ]
+def test_a_word_is_a_value_beside_those_of_the_type() -> None:
+    assert parse_flag("until", "auto,3", Step | None, ["auto"]) == ["auto", Step("3ep")]
+    with pytest.raises(UsageError, match="--until=auto: 'auto' is not a step"):
+        parse_flag("until", "auto,3", Step | None)
 
 
-def test_a_list_given_twice_has_the_last_value_and_no_value_twice() -> None:
-    assert expand(["--k=1,2", "--k=3,3"]) == [["--k=3"]]
+@pytest.mark.parametrize("flag", ["--jobs=1,2", "--dry_run=true,false", "--threads=1-2"])
+def test_options_of_the_session_and_the_command_take_one_value(flag: str) -> None:
+    with pytest.raises(UsageError, match=f"{flag}: expected "):
+        read_command("train", [flag])
 
 
-def test_a_list_that_a_command_does_not_have_stays_as_it_is() -> None:
-    assert expand(["--k=1,2"], ["replicate"]) == [["--k=1,2"]]
+def test_a_directory_may_have_a_comma_in_its_name() -> None:
+    line = read_command("train", ["--root=a,b"])
+    assert line is not None
+    assert line.session == {"root": "a,b"}
 
 
-def test_defaults_of_the_selection_go_before_the_dataclasses() -> None:
-    argv = ["--model=cifar_resnet_20", "--pruning_strategy=sparse_global"]
-    defaults = select(argv, prunes=True, reporter=Reporter()).defaults
-    assert (defaults["lr"], defaults["k"], defaults["score_at"]) == (0.01, "0ep", "end")
-    assert select(argv[:1], prunes=True, reporter=Reporter()).defaults["k"] == Step("30ep")  # the recipe's
-
-
-def test_the_environment_names_the_directories(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ADSYNFLOW_ROOT", "/somewhere")
-    monkeypatch.setenv("ADSYNFLOW_DATA", "")
-    defaults = select([], prunes=False, reporter=Reporter()).defaults
-    assert defaults["root"] == "/somewhere"
-    assert "data_dir" not in defaults
+def test_a_command_line_is_parsed_once_into_typed_values() -> None:
+    argv = ["--k=auto,5", "--lr=0.1", "--levels=0-1;2", "--threads=2", "--dry_run", "--lr=0.2"]
+    line = read_command("lottery", argv)
+    assert line is not None
+    assert line.flags == {"k": ["auto", Step("5ep")], "lr": 0.2, "levels": [(0, 1), (2,)]}
+    assert line.session == {"threads": 2}
+    assert line.options.dry_run
+    assert line.command == ["lottery", *argv]
 
 
 # Help ----------------------------------------------------------------------------------------------------------------
@@ -138,13 +148,14 @@ def help_of(*argv: str) -> tuple[str, list[Section]]:
 
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(cli.running, "make_parser", spy)
+        patch.setattr(cli.command_line, "make_parser", spy)
         assert cli.main([*argv, "--help"]) == 0
     return printed.getvalue(), seen
 
 
 COMMAND_LINES = [
     ["train"],
+    ["lottery", "--k=auto"],
     *(["lottery", f"--pruning_strategy={name}"] for name in strategies),
     *(["lottery_branch", name] for name in branches),
     ["stability"],
@@ -186,3 +197,8 @@ def test_the_help_of_a_strategy_shows_its_own_flags_only() -> None:
 
 def test_percent_signs_in_a_help_text_survive() -> None:
     assert "Degrees, 100% of them." in make_parser("bake", "", [Section("oven", Oven)]).format_help()
+
+
+def test_a_criterion_for_k_brings_the_flags_of_its_analyses() -> None:
+    assert "--threshold X" in help_of("lottery", "--k=auto")[0]
+    assert "--threshold X" not in help_of("lottery", "--k=5")[0]

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.commands import lottery
-from cli.running import parse_run
+from cli.command_line import read_command
 
 KEYS = {
     "--model=cifar_resnet_20": ("train_bdd42929ea04", "lottery_9ef855b699c5"),
@@ -28,8 +27,10 @@ KEYS = {
 
 
 def keys(flags: str) -> tuple[str, str]:
-    parsed: Any = parse_run("lottery", "", flags.split(), lottery.sections, prunes=True)
-    desc, _ = lottery.describe(parsed)
+    """The keys of trunk and lottery run; nothing is read or written."""
+    line = read_command("lottery", flags.split())
+    assert line is not None
+    desc: Any = line.grid()[0].desc
     return desc.train.key, desc.key
 
 

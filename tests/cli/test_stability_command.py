@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.lists import without_flags
 
 Command = Callable[..., Any]
 SHORT = (
@@ -58,25 +57,6 @@ def test_again_it_computes_nothing_and_changes_no_file(command: Command, place: 
     assert steps_taken == []
     assert place.files() == before
     assert "Nothing was computed" in again.err
-
-
-def test_several_processes_give_the_same_bits(command: Command, place: Any, tmp_path: Path) -> None:
-    flags = (*SHORT, "--k=1", "--report=false")
-    assert command("stability", *flags, *place.flags).code == 0
-    outcome = command("stability", *flags, "--jobs=2", f"--root={tmp_path / 'jobs'}")
-    assert outcome.code == 0
-    assert "2 children in 2 processes at once" in outcome.err
-    assert networks(tmp_path / "jobs") == networks(place.root)
-
-
-def test_a_process_that_fails_is_reported_in_its_own_words(command: Command, place: Any) -> None:
-    from cli.jobs import run_all
-
-    from foundations.errors import UsageError
-    from foundations.reporting import Reporter
-
-    with pytest.raises(UsageError, match=r"exit code 2:\n--k=9ep: beyond"):
-        run_all([["stability", *SHORT, "--k=9", *place.flags]], 2, "children", Reporter())
 
 
 def test_auto_finds_a_k_and_without_one_exits_with_1(command: Command, place: Any) -> None:
@@ -166,9 +146,3 @@ def test_bad_input_is_one_clear_line(command: Command, place: Any, flags: list[s
     assert complaint in outcome.err
     assert len(outcome.err.splitlines()) == 1
     assert not place.root.exists()
-
-
-def test_a_command_line_without_some_flags() -> None:
-    argv = ["--k=1", "--lr", "0.1", "--quiet", "--density", "0.3", "--report"]
-    assert without_flags(argv, {"k", "density", "report"}) == ["--lr", "0.1", "--quiet"]
-    assert without_flags(argv, {"quiet"}) == ["--k=1", "--lr", "0.1", "--density", "0.3", "--report"]

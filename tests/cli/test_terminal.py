@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli.terminal import PlainReporter, QuietReporter, RichReporter, make_reporter, print_table
+from cli.terminal import print_table
+from experiments.progress import PlainReporter, QuietReporter, RichReporter, make_reporter
 
 
 class Terminal(io.StringIO):

@@ -1,0 +1,39 @@
+"""A plug-in with a kind of task that does what a test says; see ``stub_work``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.session import Session
+from experiments.tasks import Task, task_kinds
+from foundations.errors import UsageError
+from tests.experiments.stub_work import Refused, graph_of, perform
+
+
+@task_kinds.register("stub")
+@dataclass(frozen=True, kw_only=True)
+class Stub(Task):
+    """A node of a graph."""
+
+    folder: str
+    node: str
+
+    @property
+    def experiment(self) -> str:
+        return "stubs"
+
+    @property
+    def part(self) -> str:
+        return self.node
+
+    def needs(self) -> tuple[Task, ...]:
+        waits_for = graph_of(Path(self.folder))[self.node]["waits_for"]
+        return tuple(Stub(folder=self.folder, node=node) for node in waits_for)
+
+    def done(self, session: Session) -> bool:
+        return (Path(self.folder) / f"{self.node}.done").exists()
+
+    def run(self, session: Session) -> None:
+        try:
+            perform(Path(self.folder), self.node, session.context.reporter.warn)
+        except Refused as error:
+            raise UsageError(str(error)) from error

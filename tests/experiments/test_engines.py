@@ -1,0 +1,320 @@
+"""The one rule for failure that every engine keeps, on tasks that do what a test says."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from cli import main
+from cli.running import report_failures
+from experiments.engines import Failure, engines, in_process, local
+from experiments.plan import make_plan
+from experiments.session import Session
+from experiments.tasks import Task
+from foundations.errors import UsageError
+from tests.conftest import Listener
+from tests.experiments.stub_work import attempts
+
+HERE = Path(__file__).parent
+HOME = HERE.parents[1]
+Stubs = Callable[..., list[Task]]
+Run = Callable[[Sequence[Task]], list[Failure]]
+
+
+@pytest.fixture(autouse=True)
+def fast_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "MAIN", HERE / "fast_worker.py")
+
+
+@pytest.fixture(params=["in_process", "local"])
+def run(request: pytest.FixtureRequest, make_session: Callable[..., Session]) -> Run:
+    """Runs tasks by each of the engines."""
+
+    def run(tasks: Sequence[Task]) -> list[Failure]:
+        session = make_session(engine=request.param, jobs=2)
+        return session.run(make_plan(tasks, session))
+
+    return run
+
+
+def done(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("*.done")}
+
+
+def nodes(tasks: Sequence[Task]) -> list[str]:
+    return [task.part for task in tasks]
+
+
+# What every engine does ----------------------------------------------------------------------------------------------
+
+
+def test_each_task_is_done_once_and_after_those_that_it_waits_for(run: Run, stubs: Stubs, tmp_path: Path) -> None:
+    tasks = stubs(top="left right", left="root", right="root", alone="", root="")
+    assert run(tasks[:1] + tasks[3:4]) == []
+    order = attempts(tmp_path)
+    assert sorted(order) == ["alone", "left", "right", "root", "top"]
+    assert order.index("root") < min(order.index("left"), order.index("right"))
+    assert max(order.index("left"), order.index("right")) < order.index("top")
+
+
+def test_nothing_is_done_again(run: Run, stubs: Stubs, tmp_path: Path) -> None:
+    tasks = stubs(a="", b="a")
+    assert run(tasks) == run(tasks) == []
+    assert attempts(tmp_path) == ["a", "b"]
+
+
+def test_one_that_fails_is_tried_once_more(run: Run, stubs: Stubs, tmp_path: Path, listener: Listener) -> None:
+    assert run(stubs(a=": raise once", b="a")) == []
+    assert attempts(tmp_path) == ["a", "a", "b"]
+    assert listener.warned == ["stubs, a: ZeroDivisionError: a defect; trying once more"]
+
+
+def test_what_stands_on_a_failure_is_skipped_and_listed_and_the_rest_is_done(
+    run: Run, stubs: Stubs, tmp_path: Path
+) -> None:
+    tasks = stubs(bad=": raise", above="bad", top="above other", other="", more="other")
+    [failure] = run(tasks)
+    assert (failure.task, failure.refused) == (tasks[0], False)
+    assert failure.reason == "ZeroDivisionError: a defect"
+    assert "Traceback" in failure.details
+    assert set(nodes(failure.skipped)) == {"above", "top"}
+    assert done(tmp_path) == {"other", "more"}
+    assert attempts(tmp_path).count("bad") == 2
+
+
+def test_what_stands_on_two_failures_is_listed_once(run: Run, stubs: Stubs) -> None:
+    failures = run(stubs(a=": raise", b=": refuse", top="a b"))
+    assert sorted(nodes([failure.task for failure in failures])) == ["a", "b"]
+    assert nodes([task for failure in failures for task in failure.skipped]) == ["top"]
+
+
+def test_what_is_for_the_user_to_mend_is_not_tried_again(run: Run, stubs: Stubs, tmp_path: Path) -> None:
+    [failure] = run(stubs(a=": refuse", b=""))
+    assert (failure.refused, failure.reason) == (True, "--lr=1: unsuitable")
+    assert sorted(attempts(tmp_path)) == ["a", "b"]
+
+
+def test_warnings_are_passed_on(run: Run, stubs: Stubs, listener: Listener) -> None:
+    assert run(stubs(a=": warn", b="")) == []
+    assert [text.removeprefix("stubs: ") for text in listener.warned] == ["a layer is empty"]
+
+
+# In this process -----------------------------------------------------------------------------------------------------
+
+
+def test_in_this_process_an_interruption_ends_everything(
+    make_session: Callable[..., Session], stubs: Stubs, tmp_path: Path
+) -> None:
+    session = make_session()
+    with pytest.raises(KeyboardInterrupt):
+        session.run(make_plan(stubs(a="", b="a: interrupt", c=""), session))
+    assert attempts(tmp_path) == ["a", "b"]
+
+
+def test_a_full_disk_is_for_the_user_to_mend(
+    make_session: Callable[..., Session], stubs: Stubs, tmp_path: Path
+) -> None:
+    session = make_session()
+    [failure] = session.run(make_plan(stubs(a=": no space"), session))
+    assert failure.refused
+    assert "No space left on device" in failure.reason
+    assert failure.reason.endswith("the same command goes on from the last checkpoint.")
+    assert attempts(tmp_path) == ["a"]
+
+
+def test_a_task_alone_needs_no_worker(
+    make_session: Callable[..., Session], stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "MAIN", tmp_path / "nowhere.py")
+    session = make_session(jobs=2)
+    assert session.run(make_plan(stubs(a=""), session)) == []
+    assert done(tmp_path) == {"a"}
+
+
+def test_an_empty_plan_needs_no_engine(make_session: Callable[..., Session]) -> None:
+    session = make_session()
+    session.engine = lambda plan, session: pytest.fail("it was called")
+    assert session.run(make_plan([], session)) == []
+
+
+def test_engines_are_chosen_by_name(make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_entries", dict(engines._entries))
+    engines.register("own")(in_process.run)
+    assert make_session(engine="own").engine is in_process.run
+    with pytest.raises(UsageError, match=r"--engine=onw: unknown engine \(did you mean 'own'\?\)"):
+        make_session(engine="onw")
+
+
+# Workers -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[str]]:
+    """The workers that are started."""
+    started: list[subprocess.Popen[str]] = []
+    real = subprocess.Popen
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        started.append(real(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", recorded)
+    return started
+
+
+@pytest.fixture
+def pool(make_session: Callable[..., Session]) -> Run:
+    """Runs tasks by two workers."""
+
+    def pool(tasks: Sequence[Task]) -> list[Failure]:
+        session = make_session(jobs=2)
+        return session.run(make_plan(tasks, session))
+
+    return pool
+
+
+def test_a_chain_needs_one_process_and_none_is_left(
+    pool: Run, stubs: Stubs, processes: list[subprocess.Popen[str]]
+) -> None:
+    assert pool(stubs(a="", b="a", c="b")) == []
+    assert len(processes) == 1
+    assert processes[0].poll() is not None
+
+
+def test_it_says_how_far_it_has_come(pool: Run, stubs: Stubs, listener: Listener) -> None:
+    pool(stubs(a="", bad="a: refuse", top="bad"))
+    assert listener.said == ["3 tasks in 2 processes at once", "1 of 3, stubs, a: done", "3 of 3, stubs, bad: failed"]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_task_tried_again(
+    pool: Run, stubs: Stubs, tmp_path: Path, listener: Listener, processes: list[subprocess.Popen[str]]
+) -> None:
+    assert pool(stubs(a=": be killed once", b="a")) == []
+    assert attempts(tmp_path) == ["a", "a", "b"]
+    assert listener.warned == ["stubs, a: its process ended with exit code -9; trying once more"]
+    assert len(processes) == 2
+
+
+def test_a_process_that_ends_leaves_its_last_words(pool: Run, stubs: Stubs, tmp_path: Path) -> None:
+    [failure] = pool(stubs(a=": exit", b=""))
+    assert failure.reason == "its process ended with exit code 3: last words and why"
+    assert failure.details.splitlines() == ["last words", "and why"]
+    assert not failure.refused
+    assert attempts(tmp_path).count("a") == 2
+    assert done(tmp_path) == {"b"}
+
+
+def test_ctrl_c_ends_the_workers(
+    pool: Run, stubs: Stubs, tmp_path: Path, processes: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        wait_for(tmp_path / "a.waits", tmp_path / "b.waits")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool(stubs(a=": wait", b=": wait"))
+    assert [process.poll() for process in processes] == [-signal.SIGTERM] * 2
+
+
+def wait_for(*files: Path) -> None:
+    """Until processes have written them."""
+    end = time.monotonic() + 60
+    while not all(file.exists() for file in files):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+LAUNCHER = """
+import sys
+from pathlib import Path
+from experiments.engines import local
+from experiments.plan import make_plan
+from experiments.session import Session
+from experiments.tasks import task_kinds
+here, plugin, worker = sys.argv[1:]
+local.MAIN = Path(worker)
+session = Session(here, jobs=2, plugin=(plugin,), quiet=True)
+session.run(make_plan([task_kinds.get("stub")(folder=here, node=node) for node in "ab"], session))
+"""
+
+
+def test_no_worker_outlives_the_process_that_started_it_however_that_ends(stubs: Stubs, tmp_path: Path) -> None:
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+    stubs(a=": wait", b=": wait")
+    parents = {}
+    for number in numbers:
+        here = tmp_path / number.name
+        here.mkdir()
+        (here / "graph.json").write_bytes((tmp_path / "graph.json").read_bytes())
+        command = [sys.executable, "-c", LAUNCHER, str(here), str(HERE / "stub_tasks.py"), str(HERE / "fast_worker.py")]
+        parents[here] = number, subprocess.Popen(command, cwd=HOME, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(*(here / f"{node}.waits" for here in parents for node in "ab"))
+    finally:
+        for number, parent in parents.values():
+            parent.send_signal(number)
+    assert [parent.wait(10) for _, parent in parents.values()] == [-number for number in numbers]
+    for here in parents:
+        for node in "ab":
+            FileLock(here / f"{node}.lock").acquire(timeout=10)  # it is free once the worker is gone
+
+
+# On the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "words"),
+    [
+        ("", 0, ""),
+        ("raise once", 0, "trying once more"),
+        ("raise", 1, "ZeroDivisionError: a defect"),
+        ("refuse", 2, "--lr=1: unsuitable"),
+    ],
+)
+def test_exit_codes(
+    does: str, code: int, words: str, stubs: Stubs, stub_plugin: str, tmp_path: Path, capsys: Any
+) -> None:
+    """By ``task``; experiments end by the same rule."""
+    [task] = stubs(a=f": {does}")
+    (tmp_path / "task.json").write_text(json.dumps({"task": task.entries()}))
+    assert main(["task", str(tmp_path / "task.json"), f"--root={tmp_path}", f"--plugin={stub_plugin}"]) == code
+    said = capsys.readouterr()
+    assert json.loads(said.out.splitlines()[-1])["ended"] == ("failed" if code else "done")
+    assert words in said.out + said.err
+
+
+def test_what_failed_decides_the_exit_code_of_a_command(stubs: Stubs, capsys: Any) -> None:
+    defect, refused, skipped = stubs(a="", b="", c="a")
+    failures = [
+        Failure(defect, "ZeroDivisionError: a defect", False, "Traceback\n", (skipped,)),
+        Failure(refused, "--lr=1: unsuitable", True),
+    ]
+    assert report_failures(failures) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "Traceback", "stubs, a: ZeroDivisionError: a defect", "  skipped, since it stands on that: stubs, c",
+        "stubs: --lr=1: unsuitable", "", "A defect of the program or a plug-in. The same command resumes.",
+    ]  # fmt: skip
+    assert report_failures(failures[1:]) == 2
+    assert capsys.readouterr().err.splitlines() == ["stubs: --lr=1: unsuitable"]
+
+
+def test_a_plugin_that_prints_does_not_disturb_the_protocol(
+    stubs: Stubs, make_session: Callable[..., Session], tmp_path: Path, capsys: Any
+) -> None:
+    task, other = stubs(a=": print", b="a")
+    session = make_session()
+    (tmp_path / "tasks").write_text(f"{session.task_line(task)}\n\n{session.task_line(other)}\n")
+    assert main(["task", str(tmp_path / "tasks")]) == 0
+    said = capsys.readouterr()
+    assert [json.loads(line) for line in said.out.splitlines()] == [
+        {"ended": "done", "task": "stubs, a"}, {"ended": "done", "task": "stubs, b"},
+    ]  # fmt: skip
+    assert "is what a plug-in prints" in said.err
