@@ -14,10 +14,11 @@ from filelock import FileLock
 
 from cli import main
 from cli.running import report_failures
-from experiments.engines import Failure, engines, in_process, local
-from experiments.plan import make_plan
+from experiments.engines import Failure, engines, local, run_plan
+from experiments.plan import Plan, make_plan
 from experiments.session import Session
 from experiments.tasks import Task
+from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from tests.conftest import Listener
 from tests.experiments.stub_work import attempts
@@ -38,10 +39,17 @@ def run(request: pytest.FixtureRequest, make_session: Callable[..., Session]) ->
     """Runs tasks by each of the engines."""
 
     def run(tasks: Sequence[Task]) -> list[Failure]:
-        session = make_session(engine=request.param, jobs=2)
-        return session.run(make_plan(tasks, session))
+        return run_and_release(tasks, make_session(engine=request.param, jobs=2))
 
     return run
+
+
+def run_and_release(tasks: Sequence[Task], session: Session) -> list[Failure]:
+    """As a grid does it."""
+    try:
+        return run_plan(make_plan(tasks, session), session)
+    finally:
+        session.release()
 
 
 def done(folder: Path) -> set[str]:
@@ -114,7 +122,7 @@ def test_in_this_process_an_interruption_ends_everything(
 ) -> None:
     session = make_session()
     with pytest.raises(KeyboardInterrupt):
-        session.run(make_plan(stubs(a="", b="a: interrupt", c=""), session))
+        run_plan(make_plan(stubs(a="", b="a: interrupt", c=""), session), session)
     assert attempts(tmp_path) == ["a", "b"]
 
 
@@ -122,7 +130,7 @@ def test_a_full_disk_is_for_the_user_to_mend(
     make_session: Callable[..., Session], stubs: Stubs, tmp_path: Path
 ) -> None:
     session = make_session()
-    [failure] = session.run(make_plan(stubs(a=": no space"), session))
+    [failure] = run_plan(make_plan(stubs(a=": no space"), session), session)
     assert failure.refused
     assert "No space left on device" in failure.reason
     assert failure.reason.endswith("the same command goes on from the last checkpoint.")
@@ -134,20 +142,24 @@ def test_a_task_alone_needs_no_worker(
 ) -> None:
     monkeypatch.setattr(local, "MAIN", tmp_path / "nowhere.py")
     session = make_session(jobs=2)
-    assert session.run(make_plan(stubs(a=""), session)) == []
+    assert run_plan(make_plan(stubs(a=""), session), session) == []
     assert done(tmp_path) == {"a"}
 
 
-def test_an_empty_plan_needs_no_engine(make_session: Callable[..., Session]) -> None:
-    session = make_session()
-    session.engine = lambda plan, session: pytest.fail("it was called")
-    assert session.run(make_plan([], session)) == []
-
-
-def test_engines_are_chosen_by_name(make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engines_are_chosen_by_name_and_not_called_for_nothing(
+    make_session: Callable[..., Session], stubs: Stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[int] = []
     monkeypatch.setattr(engines, "_entries", dict(engines._entries))
-    engines.register("own")(in_process.run)
-    assert make_session(engine="own").engine is in_process.run
+
+    @engines.register("own")
+    def own(plan: Plan, session: Workspace) -> list[Failure]:
+        called.append(len(plan))
+        return []
+
+    session = make_session(engine="own")
+    assert run_plan(make_plan([], session), session) == run_plan(make_plan(stubs(a="", b=""), session), session) == []
+    assert called == [2]
     with pytest.raises(UsageError, match=r"--engine=onw: unknown engine \(did you mean 'own'\?\)"):
         make_session(engine="onw")
 
@@ -174,8 +186,7 @@ def pool(make_session: Callable[..., Session]) -> Run:
     """Runs tasks by two workers."""
 
     def pool(tasks: Sequence[Task]) -> list[Failure]:
-        session = make_session(jobs=2)
-        return session.run(make_plan(tasks, session))
+        return run_and_release(tasks, make_session(jobs=2))
 
     return pool
 
@@ -186,6 +197,17 @@ def test_a_chain_needs_one_process_and_none_is_left(
     assert pool(stubs(a="", b="a", c="b")) == []
     assert len(processes) == 1
     assert processes[0].poll() is not None
+
+
+def test_workers_live_on_from_plan_to_plan_until_they_are_released(
+    make_session: Callable[..., Session], stubs: Stubs, processes: list[subprocess.Popen[str]]
+) -> None:
+    session, tasks = make_session(jobs=2), stubs(a="", b="a", c="", d="c")
+    run_plan(make_plan(tasks[:2], session), session)
+    run_plan(make_plan(tasks[2:], session), session)
+    assert [process.poll() for process in processes] == [None]
+    session.release()
+    assert [process.poll() for process in processes] == [-signal.SIGTERM]
 
 
 def test_it_says_how_far_it_has_come(pool: Run, stubs: Stubs, listener: Listener) -> None:
@@ -235,14 +257,14 @@ def wait_for(*files: Path) -> None:
 LAUNCHER = """
 import sys
 from pathlib import Path
-from experiments.engines import local
+from experiments.engines import local, run_plan
 from experiments.plan import make_plan
 from experiments.session import Session
 from experiments.tasks import task_kinds
 here, plugin, worker = sys.argv[1:]
 local.MAIN = Path(worker)
 session = Session(here, jobs=2, plugin=(plugin,), quiet=True)
-session.run(make_plan([task_kinds.get("stub")(folder=here, node=node) for node in "ab"], session))
+run_plan(make_plan([task_kinds.get("stub")(folder=here, node=node) for node in "ab"], session), session)
 """
 
 

@@ -24,7 +24,7 @@ from foundations.steps import Step
 @criteria.register("my_criterion")
 def my_criterion(question: Question) -> Answer:
     k = Step("5it")
-    if question.max_k is not None and question.at(k).runner.trunk.iteration(question.max_k) < 5:
+    if question.max_k is not None and question.at(k).trunk.iteration(question.max_k) < 5:
         question.reporter.warn("5it is too late")
         return Answer(None)
     return Answer(k)
