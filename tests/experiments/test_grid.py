@@ -172,7 +172,7 @@ def test_what_is_in_no_key_takes_one_value(name: str, session: Session) -> None:
 
 
 def test_options_of_the_session_are_no_keywords_of_an_experiment(session: Session) -> None:
-    with pytest.raises(UsageError, match="--jobs is no flag of this command"):
+    with pytest.raises(UsageError, match=r"--jobs: belongs to the session: Session\(jobs=...\)"):
         session.train(**TINY, jobs=2)
     with pytest.raises(UsageError, match=r"Session: unknown option 'job' \(did you mean 'jobs'\?\)"):
         Session(job=2)
