@@ -12,7 +12,8 @@ from experiments.grid import Grid
 from experiments.plan import Plan, make_plan
 from experiments.session import Session
 from experiments.stable_k import Answer, Question, criteria
-from experiments.stored import StoredRun, open_run
+from experiments.stored import StoredRun
+from experiments.stored import open as open_run
 from experiments.tasks import Task
 from foundations.errors import UsageError
 from foundations.hparams import hp

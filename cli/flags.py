@@ -6,10 +6,9 @@ from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from experiments.defaults import Section
-from experiments.grid import text
 from experiments.kinds import holds_several
 from foundations.errors import UsageError
-from foundations.hparams import TYPE_NAMES, field_docs
+from foundations.hparams import TYPE_NAMES, as_text, field_docs
 from foundations.steps import Step
 
 LONGEST_RANGE = 1000  # more is a mistyped number
@@ -66,7 +65,7 @@ def metavar(item: Any, hint: Any) -> str:
 def help_text(doc: str, default: Any, metadata: Mapping[str, Any]) -> str:
     """The docstring, then the valid interval and the default in brackets."""
     facts = [f"in {metadata['within']}"] if metadata.get("within") else []
-    shown = "" if default is None else text(default)
+    shown = "" if default is None else as_text(default)
     facts += [f"default {shown}"] if shown else []
     return f"{doc} [{'; '.join(facts)}]" if facts else doc
 

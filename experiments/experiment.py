@@ -1,7 +1,7 @@
 """Experiments: each is defined by values, and known by what it computes (tasks) and what comes of it (rows)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from experiments.workspace import Workspace
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
+from foundations.hparams import as_text
 from foundations.registry import Registry
 from foundations.runner import store_of
 from foundations.steps import Step
@@ -32,7 +33,7 @@ class Experiment(ABC):
         session: where and how it is computed.
         replicate: the number that all its random numbers depend on.
         desc: what its result depends on.
-        varied: the values, as text, in which it differs from the others of its grid, beside those that every table
+        varied: the values in which it differs from the others of its grid, beside those that every table
             shows.
     """
 
@@ -43,7 +44,7 @@ class Experiment(ABC):
     session: Workspace
     replicate: int
     desc: Desc
-    varied: Mapping[str, str] = field(default_factory=dict)
+    varied: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     @abstractmethod
@@ -75,6 +76,11 @@ class Experiment(ABC):
     def joined(self, other: "Experiment") -> "Experiment":
         """This experiment with the parts that ``other``, which is the same, was asked for beside."""
         return self
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """The varied values as tables and figures show them."""
+        return {name: as_text(value) for name, value in self.varied.items()}
 
     @property
     def store(self) -> Store:
@@ -175,7 +181,7 @@ class Training(Experiment):
 
     def rows(self) -> list[Row]:
         """One row with the losses and accuracies at the end; before it, the last epoch's."""
-        about = {"replicate": self.replicate, "key": self.desc.key, "path": self.store.path, "varied": self.varied}
+        about = {"replicate": self.replicate, "key": self.desc.key, "path": self.store.path, "varied": self.shown}
         if self.store.done:
             return [{**self.store.result(), **about}]
         reached = self.store.read_rows(files.METRICS)
@@ -193,10 +199,10 @@ def after_end(flag: str, step: Step, desc: TrainDesc, hint: str = "") -> UsageEr
     return UsageError(f"--{flag}={step.short}: beyond --training_steps={desc.training.training_steps.short}{hint}")
 
 
-def plain(rows: Iterable[Row]) -> list[Row]:
-    """Rows with paths as text and varied values as columns of their own."""
-    return [
-        {name: str(value) if isinstance(value, Path) else value for name, value in row.items() if name != "varied"}
-        | dict(row.get("varied", {}))
-        for row in rows
-    ]
+def plain(row: Row, varied: Mapping[str, Any]) -> Row:
+    """A row with what varies as columns of their own; paths, steps and lists as text."""
+    own = {name: value for name, value in row.items() if name != "varied"}
+    return {
+        name: as_text(value) if isinstance(value, (Path, Step, tuple)) else value
+        for name, value in (own | dict(varied)).items()
+    }

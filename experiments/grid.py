@@ -18,7 +18,7 @@ from experiments.stable_k import criteria
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
-from foundations.steps import Step
+from foundations.hparams import as_text
 
 LAST = ("pruning_strategy", "density", "k", "replicate")  # these vary fastest, the last of them fastest of all
 SHOWN = {*LAST, "levels"}  # every table has columns for these
@@ -51,7 +51,7 @@ class Grid(Sequence[Experiment]):
         for choice in chosen:
             item = choice.make(session)
             if isinstance(item, Experiment):
-                item = replace(item, varied={name: text(choice.given[name]) for name in varied if name in choice.flags})
+                item = replace(item, varied={name: choice.given[name] for name in varied if name in choice.flags})
                 if isinstance(same := found.get(item.identity), Experiment):
                     item = same.joined(item)
             found[item.identity] = item
@@ -154,7 +154,7 @@ class Grid(Sequence[Experiment]):
 
     def rows(self) -> list[Row]:
         """The results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
-        return plain(row for one in self.experiments for row in one.rows())
+        return [plain(row, one.varied) for one in self.experiments for row in one.rows()]
 
 
 def put_aside(experiments: Sequence[Experiment]) -> None:
@@ -188,7 +188,7 @@ class Choice:
         if name in flags_of([Section("session", SessionOptions)]):
             raise UsageError(f"--{name}: belongs to the session: Session({name}=...)")
         if name in all_flags() and self.kind.prunes and self.selection.strategy is None:
-            what = f"--{name}={text(self.given[name])}"
+            what = f"--{name}={as_text(self.given[name])}"
             raise UsageError(f"{what}: does not apply to --pruning_strategy={NONE}, which is the full network")
         refuse_unknown(name, self.flags, inapplicable([self.selection], FRAMEWORK))
 
@@ -202,7 +202,7 @@ def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     }
     for name, values in choices.items():
         if name in IN_NO_KEY and len(values) > 1:
-            raise UsageError(f"--{name}={text(values)}: expected one value, since it is in no run's key")
+            raise UsageError(f"--{name}={as_text(values)}: expected one value, since it is in no run's key")
     order = [*(name for name in choices if name not in LAST), *(name for name in LAST if name in choices)]
     return [
         dict(zip(order, combination, strict=True))
@@ -219,7 +219,7 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     if not is_list:
         found = list(value) if several else [value]
         if any(isinstance(element, (list, tuple, dict, set)) for element in found):
-            raise UsageError(f"--{name}={text(value)}: expected single values")
+            raise UsageError(f"--{name}={as_text(value)}: expected single values")
         found = list(dict.fromkeys(found))
     elif not several:
         found = [(value,)]
@@ -239,12 +239,3 @@ def native(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [native(element) for element in value]
     return value.tolist() if hasattr(value, "tolist") else value
-
-
-def text(value: Any) -> str:
-    """A value as one would write it on the command line."""
-    if isinstance(value, Step):
-        return value.short
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(map(text, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -115,7 +115,7 @@ class Lottery(Searchable):
         """The results of a level or branch, with what the experiment is."""
         return {
             **result, "strategy": self.desc.strategy.name, "k": self.desc.k.short, "replicate": self.replicate,
-            "key": self.desc.key, "path": here.path, "varied": self.varied,
+            "key": self.desc.key, "path": here.path, "varied": self.shown,
         }  # fmt: skip
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:

@@ -99,7 +99,7 @@ class Stability(Analysis, Searchable):
             return []
         about = {
             "replicate": self.replicate, "k": self.runner.k.short, "key": self.desc.key,
-            "path": self.runner.here.path, "varied": self.varied,
+            "path": self.runner.here.path, "varied": self.shown,
         }  # fmt: skip
         return [{**about, **self.runner.result().summary()}]
 

@@ -176,14 +176,20 @@ class StoredRun:
 
     @property
     def state(self) -> str:
-        """``done``, ``running``, ``interrupted at 3ep``, or ``begun`` before its first step."""
+        """``done``, ``running``, ``interrupted at 3ep``, ``begun`` before its first step.
+
+        A trunk whose whole state is saved where it has come to is ``trained to 3ep``: no more was asked for, maybe.
+        """
         if self.running:
             return "running"
         left = [part for part in self.parts if not part.done]
         if self.parts and not left:
             return "done"
-        reached = [step for part in left if (step := part.reached) is not None]
-        return f"interrupted at {reached[0].short}" if reached else "begun"
+        reached = [(step, part) for part in left if (step := part.reached) is not None]
+        if not reached:
+            return "begun"
+        step, part = reached[0]
+        return f"{'trained to' if part.store.has(files.optimizer(step)) else 'interrupted at'} {step.short}"
 
     @property
     def result(self) -> Row:
@@ -224,7 +230,7 @@ def options_for(root: Path) -> SessionOptions:
     return SessionOptions(root=str(root), data_dir=directories_from_environment().get("data_dir", default))
 
 
-def open_run(path: Path | str) -> StoredRun:
+def open(path: Path | str) -> StoredRun:
     """The run in a directory ``<root>/<kind>_<hash>/replicate_<n>``; ``UsageError`` if it is none."""
     path = Path(path)
     kind, number = path.parent.name.rpartition("_")[0], path.name.removeprefix(files.REPLICATE)
@@ -237,5 +243,5 @@ def runs(root: Path | str) -> list[StoredRun]:
     """All runs below a root, by kind, hash and replicate."""
     found = []
     for experiment in sorted(path for path in Path(root).glob("*_*") if path.name.rpartition("_")[0] in kinds):
-        found += [open_run(run.path) for run in numbered(Store(experiment), files.REPLICATE) if run.has(files.DESC)]
+        found += [open(run.path) for run in numbered(Store(experiment), files.REPLICATE) if run.has(files.DESC)]
     return found

@@ -176,6 +176,15 @@ def inside(value: float, interval: str) -> bool:
     return above and below
 
 
+def as_text(value: Any) -> str:
+    """A value as one would write it on the command line."""
+    if isinstance(value, Step):
+        return value.short
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(as_text, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def canonical(value: Any) -> Any:
     """Plain JSON values that are equal exactly when the hyperparameters mean the same.
 

@@ -5,8 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from foundations.desc import Desc
-from foundations.hparams import Hparams
-from foundations.steps import Step
+from foundations.hparams import Hparams, as_text
 
 SPEAKING = ("model", "dataset", "optimizer")
 """Hyperparameters whose values need no name beside them."""
@@ -73,13 +72,9 @@ def text(value: Any) -> str:
     match value:
         case None:
             return "none"
-        case bool():
-            return str(value).lower()
         case float():
             return f"{value:.6g}"
-        case Step():
-            return value.short
         case tuple():
             return ",".join(map(text, value))
         case _:
-            return str(value)
+            return as_text(value)

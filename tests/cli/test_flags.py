@@ -13,9 +13,9 @@ import cli.command_line
 from cli.command_line import read_command, refuse, split, typed
 from cli.flags import Parser, expand_range, make_parser, parse_flag, parse_value
 from experiments.defaults import Section
-from experiments.grid import text as show
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, field_docs, hp
+from foundations.hparams import as_text as show
 from foundations.steps import Step
 from lottery.branch import branches
 from pruning import strategies

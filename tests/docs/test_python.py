@@ -68,7 +68,7 @@ def test_rows_make_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", pandas)
     run("import pandas")
     [rows] = pandas.DataFrame.call_args.args
-    assert [(row["lr"], row["replicate"]) for row in rows] == [("0.05", 1), ("0.05", 2), ("0.1", 1), ("0.1", 2)]
+    assert [(row["lr"], row["replicate"]) for row in rows] == [(0.05, 1), (0.05, 2), (0.1, 1), (0.1, 2)]
     assert len({tuple(row) for row in rows}) == 1, "the same columns in every row"
     assert all(plain(value) for row in rows for value in row.values())
 

@@ -14,9 +14,10 @@ from adsynflow import Grid, Session, Step, UsageError, branches, strategies
 from cli import main
 from cli.command_line import read_session
 from experiments.experiment import experiments
-from experiments.grid import Choice, text
+from experiments.grid import Choice
 from experiments.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.options import SessionOptions
+from foundations.hparams import as_text
 from foundations.registry import Registry
 
 SMALL: dict[str, Any] = {"dataset": "digits", "model": "mnist_lenet_16", "training_steps": Step("3ep")}
@@ -92,7 +93,7 @@ def test_both_ways_lead_to_one_directory(
     command: str, branch: str | None, strategy: str | None, by_command_line: Places, by_python: Places
 ) -> None:
     given = {**small(command, strategy), "replicate": [2, 3]}
-    written = {name: text(value) for name, value in given.items()}
+    written = {name: as_text(value) for name, value in given.items()}
     [first, second] = by_python(command, branch, given)
     assert by_command_line(command, branch, written) == [first, second]
     assert "replicate_2" in first
@@ -187,8 +188,8 @@ def test_a_flag_is_a_keyword_with_a_typed_value(
         first, second = (first,), (first, second)
 
     one = by_python(command, branch, {**base, name: first})
-    written = {key: text(value) for key, value in base.items()}
-    assert by_command_line(command, branch, {**written, name: text(first)}) == one
+    written = {key: as_text(value) for key, value in base.items()}
+    assert by_command_line(command, branch, {**written, name: as_text(first)}) == one
 
     places = by_python(command, branch, base)
     moved = name not in IN_NO_DIRECTORY and (name, command) != ("k", "stability") and first != defaults[name]
@@ -199,7 +200,7 @@ def test_a_flag_is_a_keyword_with_a_typed_value(
     if name not in IN_NO_KEY:
         both = by_python(command, branch, {**base, name: [first, second]})
         listed = ";" if holds_several(hint) else ","
-        assert by_command_line(command, branch, {**written, name: f"{text(first)}{listed}{text(second)}"}) == both
+        assert by_command_line(command, branch, {**written, name: f"{as_text(first)}{listed}{as_text(second)}"}) == both
         assert set(one) <= set(both)
 
 
@@ -209,7 +210,7 @@ def test_a_checkpoint_counts_by_its_content(tmp_path: Path, by_command_line: Pla
         file = str(tmp_path / f"weights_{number}.safetensors")
         save_file({"fc.weight": torch.full((2, 2), float(number))}, file)
         places += by_python("stability", None, {**base, "checkpoint": file})
-        written = {name: text(value) for name, value in base.items()}
+        written = {name: as_text(value) for name, value in base.items()}
         assert by_command_line("stability", None, {**written, "checkpoint": file}) == places[-1:]
     assert len({*places, *by_python("stability", None, base)}) == 3
 

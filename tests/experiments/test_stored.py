@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from experiments import stored
 from experiments.session import Session
-from experiments.stored import StoredRun, open_run
+from experiments.stored import StoredRun
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -103,7 +103,7 @@ def test_what_has_no_ticket_says_so(root: Path) -> None:
 def test_what_is_no_run_is_refused(path: str, root: Path) -> None:
     here = root / path.format(run_of("lottery", root).path.parent.name.partition("_")[2])
     with pytest.raises(UsageError, match="no run; expected <root>/<kind>_<hash>/replicate_<n> with kind lottery, "):
-        open_run(here)
+        stored.open(here)
 
 
 # Not done ------------------------------------------------------------------------------------------------------------
@@ -125,8 +125,10 @@ def test_an_interrupted_one_says_where(root: Path) -> None:
     rows.write_text(rows.read_text().splitlines()[0] + "\n")
     (stability.path / "k_1ep0it" / "instability.json").unlink()
     assert (train.state, lottery.state, stability.state) == (
-        "interrupted at 2ep", "interrupted at 1ep", "interrupted at 2ep",
+        "trained to 2ep", "interrupted at 1ep", "interrupted at 2ep",
     )  # fmt: skip
+    (train.path / "optimizer_2ep0it.pt").unlink()
+    assert train.state == "interrupted at 2ep"
     assert [part.done for part in lottery.parts] == [False, True]
     assert (train.rows(), train.result) == ([], {})
 
@@ -140,7 +142,7 @@ def test_one_is_begun_before_its_first_step(root: Path) -> None:
 def test_a_trunk_that_was_trained_only_to_k_is_not_done(tmp_path: Path) -> None:
     session = Session(tmp_path, threads=1, reporter=Reporter())
     session.train(**TINY, to=1).run()
-    assert run_of("train", tmp_path).state == "interrupted at 1ep"
+    assert run_of("train", tmp_path).state == "trained to 1ep"
 
 
 def test_what_is_put_aside_is_not_listed(root: Path) -> None:
@@ -152,7 +154,7 @@ def test_what_is_put_aside_is_not_listed(root: Path) -> None:
     assert len(stored.runs(root)) == before
     assert names(run) == ["level_1", "level_1/shuffle"]
     with pytest.raises(UsageError, match="no run"):
-        open_run(run.path.with_name("replicate_1.aside_1"))
+        stored.open(run.path.with_name("replicate_1.aside_1"))
 
 
 # Plug-ins ------------------------------------------------------------------------------------------------------------
@@ -177,12 +179,13 @@ def test_without_its_plugin_it_can_be_read_but_for_its_descriptor(
     (tmp_path / "own_strategy.py").write_text(STRATEGY)
     known = dict(strategies._entries)
     session = Session(root, plugin=(str(tmp_path / "own_strategy.py"),), threads=1, reporter=Reporter())
-    [run] = [open_run(one.store.path) for one in session.lottery(**TINY, k=1, pruning_strategy="own_magnitude").run()]
+    [ticket] = session.lottery(**TINY, k=1, pruning_strategy="own_magnitude").run()
+    run = stored.open(ticket.store.path)
     assert run.readable
     monkeypatch.setattr(strategies, "_entries", known)
     sys.modules.pop("adsynflow_plugin_own_strategy")
 
-    run = open_run(run.path)
+    run = stored.open(run.path)
     assert (run.readable, run.state, names(run)) == (False, "done", ["level_1"])
     assert run.hyperparameters["strategy"] == {"kind": "own_magnitude", "temper": 1.0}
     assert run.rows()[0]["level"] == 1
