@@ -16,7 +16,7 @@ from training.compilation import compiled
 from training.data import EpochNoise
 from training.hparams import TrainingHparams
 from training.memory_format import find_memory_format
-from training.optimizers import make_optimizer, parameter_names
+from training.optimizers import load_state, make_optimizer, parameter_names
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class TrainState:
         self.model, self.memory_format = _in_its_format(compacted.model)
         self.forward = compiled(self.model, hparams)
         self.optimizer = make_optimizer(hparams, self.model)
-        self.optimizer.load_state_dict(compacted.shrink_optimizer(optimizer_state, names))
+        load_state(self.optimizer, compacted.shrink_optimizer(optimizer_state, names))
         self.prune(compacted.mask)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -151,7 +151,7 @@ class TrainState:
             tensors = self.compaction.places.shrink(tensors)
             optimizer = self.compaction.places.shrink_optimizer(optimizer, self.compaction.parameter_names)
         self.model.load_state_dict(tensors)
-        self.optimizer.load_state_dict(optimizer)
+        load_state(self.optimizer, optimizer)
         self.running_metrics.copy_(captured["tally"])
         self.iteration = captured["iteration"]
         if "mask" in captured:
