@@ -50,11 +50,10 @@ class Compaction:
             group["params"] += [self.removed[self.numbers[number]] for number in numbers if number in self.numbers]
         if not self.removed:
             return
-        zeros = torch.cat([torch.zeros_like(vector, requires_grad=False) for vector in self.removed.values()])
-        gradients = zeros.split([len(vector) for vector in self.removed.values()])
+        gradients = [torch.zeros_like(vector, requires_grad=False) for vector in self.removed.values()]
 
         def set_gradients(*_: object) -> None:
-            zeros.zero_()  # some optimizers write to gradients
+            torch._foreach_zero_(gradients)  # some optimizers write to gradients
             for vector, gradient in zip(self.removed.values(), gradients, strict=True):
                 vector.grad = gradient
 

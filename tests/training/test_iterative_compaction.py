@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, optim
 
 from foundations.seeds import Seeds
 from models import ModelHparams, build
@@ -12,6 +12,7 @@ from pruning import Mask, PruningHparams, prune, strategies
 from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import train
+from training.optimizers import optimizers
 from training.state import Noise, TrainState
 
 K, END = 5, 40
@@ -68,6 +69,11 @@ def differing(first: Mask, second: Mask) -> int:
     return sum(int((first[name] != second[name]).sum()) for name in first)
 
 
+def writes_to_gradients(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
+    """Nesterov's momentum, not fused: PyTorch adds it to the gradients in place."""
+    return optim.SGD(model.parameters(), lr=hparams.lr, momentum=0.9, nesterov=True, foreach=True)
+
+
 @pytest.mark.parametrize("training", TRAININGS)
 def test_the_masks_are_those_of_masked_training(training: str, small_data: DeviceData) -> None:
     """With a learning rate that changes: each step of what was taken out has the rate of the step."""
@@ -75,4 +81,11 @@ def test_the_masks_are_those_of_masked_training(training: str, small_data: Devic
     hparams = TrainingHparams.from_dict({"lr": 0.1, **schedule, **TRAININGS[training]})
     masked = levels(small_data, hparams, compact=False)
     compact = levels(small_data, hparams, compact=True)
+    assert [differing(*pair) for pair in zip(masked, compact, strict=True)] == [0, 0, 0]
+
+
+def test_an_optimizer_may_write_to_gradients(small_data: DeviceData) -> None:
+    optimizers.register("writes_to_gradients")(writes_to_gradients)
+    hparams = TrainingHparams(optimizer="writes_to_gradients", lr=0.1, training_steps="8ep")
+    masked, compact = (levels(small_data, hparams, compact=compact) for compact in (False, True))
     assert [differing(*pair) for pair in zip(masked, compact, strict=True)] == [0, 0, 0]
