@@ -18,12 +18,17 @@ Code = Iterable[object]
 
 
 def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, Any]:
-    """Versions, device, threads, command line, commit, plug-ins and the fingerprint of the decoded data."""
+    """Versions, device, threads, command line, commit, plug-ins and the fingerprint of the decoded data.
+
+    Those of CUDA and cuDNN are the ones that PyTorch runs with, null in a PyTorch for CPUs.
+    """
     device = context.device
     return {
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "numpy", "safetensors")},
         "platform": platform.platform(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
         "deterministic": context.deterministic,

@@ -9,6 +9,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery.sparsity import sparsity_report, training_cost
 from pruning import Mask, PruningHparams, Strategy, ignored_layers, prune
+from training.loop import arithmetic
 from training.trunk import Trunk
 
 
@@ -31,6 +32,8 @@ def find_mask(
 ) -> Mask:
     """Prunes ``model`` to ``density`` with the replicate's own batches and random numbers.
 
+    Scores are computed in the arithmetic of the training (TF32 only if it was asked for), though never in bf16.
+
     The same trunk, network, strategy and density give the same mask, whoever asks.
 
     Args:
@@ -51,7 +54,8 @@ def find_mask(
     generator = trunk.seeds.generator("pruning", level)
     reporter = trunk.context.reporter
     reporter.say(f"Pruning with {strategy.name} to {density:.4%} of the weights")
-    return prune(strategy, model, batches, pruning, density, generator, before, reporter)
+    with arithmetic(trunk.desc.training, trunk.data.device):
+        return prune(strategy, model, batches, pruning, density, generator, before, reporter)
 
 
 def record_mask(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
+from foundations.seeds import seed_global
 from pruning.batches import Batches
 from pruning.prunable import prunable
 from pruning.strategy import Strategy
@@ -91,8 +92,5 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Within it the global random numbers, from which dropout draws, come from ``seed``; afterwards as if
     untouched."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        seed_global(seed, device)
         yield

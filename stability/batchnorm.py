@@ -27,13 +27,29 @@ def recalculate(model: nn.Module, batches: Batches) -> None:
     before = [(layer.momentum, layer.training) for layer in layers]
     was_training = model.training
     model.eval()
+    averages = [layer.register_forward_pre_hook(CumulativeAverage()) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # a cumulative average
         layer.train()
     for inputs, _ in batches:
         model(inputs)
+    for average in averages:
+        average.remove()
     model.train(was_training)
     for layer, (momentum, training) in zip(layers, before, strict=True):
         layer.momentum = momentum
         layer.train(training)
+
+
+class CumulativeAverage:
+    """Before each forward pass of a layer: gives the n-th the weight 1 / n.
+
+    BatchNorm does the same with the momentum None, but reads n from the device, for which it waits.
+    """
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def __call__(self, layer: _BatchNorm, inputs: object) -> None:
+        self.passes += 1
+        layer.momentum = 1 / self.passes

@@ -15,6 +15,7 @@ from stability.distances import disagreement, layer_distances, predictions, weig
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.rows import Row, read_rows, write_rows
 from stability.verdict import Child, Distances, build, read_verdict
+from training.loop import arithmetic
 
 Trained = Mapping[int, Mapping[str, Tensor]]
 
@@ -60,7 +61,8 @@ class Comparison:
         def predict(number: int) -> Tensor:
             if number not in predicted:
                 state.model.load_state_dict(dict(trained[number]))
-                predicted[number] = predictions(state.model, data.evaluation_batches("test"))
+                with arithmetic(self.children.hparams, data.device):
+                    predicted[number] = predictions(state.model, data.evaluation_batches("test"))
             return predicted[number]
 
         for number in set(trained) - set(children):

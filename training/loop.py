@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foundations.seeds import seed_global
 from training.compilation import room_for_programs
 from training.data import TrainingData
 from training.hparams import TrainingHparams
@@ -51,7 +52,7 @@ def train(
 
 def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: TrainingData) -> None:
     """One optimizer step. Whole batches may be replayed; the last of an epoch, if it is smaller, is not."""
-    torch.manual_seed(state.noise.step(state.iteration))
+    seed_global(state.noise.step(state.iteration), data.device)
     set_learning_rate(state.optimizer, learning_rate(hparams, state.iteration, data.iterations_per_epoch))
     work = partial(compute, state, hparams)
     if state.captured_step is not None and len(labels) == data.batch_size:

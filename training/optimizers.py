@@ -9,10 +9,11 @@ def slow_biases(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
     return optim.SGD(groups, lr=hparams.lr, weight_decay=hparams.weight_decay)
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from torch import nn, optim
+import torch
+from torch import Tensor, nn, optim
 
 from foundations.errors import UsageError
 from foundations.registry import Registry
@@ -81,8 +82,21 @@ def make_optimizer(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimi
 def with_hparams(optimizer: optim.Optimizer, hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
     """The optimizer that ``hparams`` name, with the state of ``optimizer``, which is one of the same name."""
     other = make_optimizer(hparams, model)
-    other.load_state_dict({**optimizer.state_dict(), "param_groups": other.state_dict()["param_groups"]})
+    load_state(other, {**optimizer.state_dict(), "param_groups": other.state_dict()["param_groups"]})
     return other
+
+
+def load_state(optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """``optimizer.load_state_dict(state)``, in the memory format of the parameters.
+
+    Fused optimizers go through weights and state as they lie in memory. With other strides they would pair a weight
+    with the state of another one on a CPU, without a word, and fail on CUDA.
+    """
+    optimizer.load_state_dict(dict(state))
+    for parameter, entries in optimizer.state.items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                entries[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:

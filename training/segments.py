@@ -105,6 +105,8 @@ def train_branch(
     if store.has(files.CHECKPOINT):
         state.restore(store.read_state(files.CHECKPOINT))
         reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
+    else:
+        state.running_metrics.zero_()  # those of the trunk's batches, which are another network's
     advance_to(end, store, state, data, hparams, reporter)
     store.write_tensors(model_file(state, data), state.tensors())
     result = {**about, **final_result(state, data, hparams), "model": model_file(state, data)}

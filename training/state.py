@@ -9,14 +9,14 @@ from torch import Tensor, nn, optim
 
 from foundations.seeds import Seeds
 from pruning import Mask
-from pruning.compaction import Compacted, compact
 from pruning.mask import Applier
 from training.capture import CapturedStep, CudaGraphs
+from training.compaction import Compaction
 from training.compilation import compiled
 from training.data import EpochNoise
 from training.hparams import TrainingHparams
 from training.memory_format import find_memory_format
-from training.optimizers import make_optimizer, parameter_names
+from training.optimizers import load_state, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TrainState:
     running_metrics: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     applier: Applier | None = None
     memory_format: torch.memory_format = torch.channels_last
-    compaction: "Compaction | None" = None
+    compaction: Compaction | None = None
     captured_step: CapturedStep | None = None
 
     @classmethod
@@ -103,28 +103,27 @@ class TrainState:
     def compact(self, hparams: TrainingHparams) -> None:
         """From here on ``model`` is the masked network without the channels that cannot matter.
 
-        Whatever is captured has the shapes of the full network; what was taken out keeps its values of now.
+        Whatever is captured has the shapes of the full network; what becomes of that which was taken out says
+        :class:`Compaction`.
         """
         assert self.mask is not None, "compaction follows a mask"
-        compacted, optimizer_state = compact(self.model, self.mask), self.optimizer.state_dict()
-        names = parameter_names(self.optimizer, self.model)
-        self.compaction = Compaction(compacted, self.mask, optimizer_state, names)
-        self.model, self.memory_format = _in_its_format(compacted.model)
+        self.compaction = made = Compaction(self.model, self.mask, self.optimizer)
+        self.model, self.memory_format = _in_its_format(made.places.model)
         self.forward = compiled(self.model, hparams)
         self.optimizer = make_optimizer(hparams, self.model)
-        self.optimizer.load_state_dict(compacted.shrink_optimizer(optimizer_state, names))
-        self.prune(compacted.mask)
+        made.join(self.optimizer)
+        load_state(self.optimizer, made.shrink_optimizer(made.optimizer_state))
+        self.prune(made.places.mask)
 
     def tensors(self) -> dict[str, Tensor]:
         """The parameters and buffers of the full network."""
         tensors = self.model.state_dict()
-        return tensors if self.compaction is None else self.compaction.places.expand(tensors)
+        return tensors if self.compaction is None else self.compaction.expand(tensors)
 
     def training_state(self) -> dict[str, Any]:
         """All but the model's tensors: what the next step needs beside them."""
-        optimizer = self.optimizer.state_dict()
-        if (made := self.compaction) is not None:
-            optimizer = made.places.expand_optimizer(optimizer, made.optimizer_state, made.parameter_names)
+        made = self.compaction
+        optimizer = self.optimizer.state_dict() if made is None else made.expand_optimizer(self.optimizer)
         # Files that older versions of the program wrote and read call the running metrics "tally".
         return {"iteration": self.iteration, "optimizer": optimizer, "tally": self.running_metrics}
 
@@ -147,11 +146,10 @@ class TrainState:
     def restore(self, captured: dict[str, Any]) -> None:
         """The inverse of :meth:`capture` and :meth:`checkpoint`, on this state's device."""
         tensors, optimizer = captured["model"], captured["optimizer"]
-        if self.compaction is not None:
-            tensors = self.compaction.places.shrink(tensors)
-            optimizer = self.compaction.places.shrink_optimizer(optimizer, self.compaction.parameter_names)
+        if (made := self.compaction) is not None:
+            tensors, optimizer = made.shrink(tensors), made.shrink_optimizer(optimizer)
         self.model.load_state_dict(tensors)
-        self.optimizer.load_state_dict(optimizer)
+        load_state(self.optimizer, optimizer)
         self.running_metrics.copy_(captured["tally"])
         self.iteration = captured["iteration"]
         if "mask" in captured:
@@ -168,23 +166,6 @@ class TrainState:
         """Tensors that a step uses have been replaced."""
         if self.captured_step is not None:
             self.captured_step.forget()
-
-
-@dataclass(frozen=True, eq=False)
-class Compaction:
-    """The way back to the full network.
-
-    Args:
-        places: where the small network's tensors lie in the full one's.
-        mask: of the full network.
-        optimizer_state: that of the full network when it was compacted.
-        parameter_names: in the order in which the optimizer numbers them.
-    """
-
-    places: Compacted
-    mask: Mask
-    optimizer_state: dict[str, Any]
-    parameter_names: list[str]
 
 
 def _in_its_format(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:

@@ -1,12 +1,13 @@
 """From a masked network to one without the channels that cannot matter."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from pruning.compaction.channels import Kept, kept_channels
-from pruning.compaction.compacted import Compacted, Place, take
+from pruning.compaction.compacted import Compacted, Place, put, take
 from pruning.graph import BATCHNORMS, CONVOLUTIONS, ChannelGraph, channel_graph
 from pruning.mask import Mask
 
@@ -45,7 +46,21 @@ def compact(model: nn.Module, mask: Mask, round_to: int = 8) -> Compacted:
         setattr(module, attribute, nn.Parameter(part, tensor.requires_grad) if is_parameter else part)
         correct_width(module)
     small_mask = Mask({name: take(entry, places.get(name, ())) for name, entry in mask.items()})
-    return Compacted(small, small_mask, places, snapshot)
+    return Compacted(small, small_mask, places, snapshot, find_removed(small, mask, places, snapshot))
+
+
+def find_removed(
+    small: nn.Module, mask: Mask, places: Mapping[str, Place], full: Mapping[str, Tensor]
+) -> dict[str, tuple[Tensor, ...]]:
+    """``Compacted.removed``, of the parameters that have any."""
+    removed = {}
+    for name, parameter in small.named_parameters():
+        if name in places:
+            kept = mask[name].to(parameter.device) if name in mask else torch.ones_like(full[name], dtype=torch.bool)
+            outside = put(torch.zeros_like(parameter, dtype=torch.bool), places[name], kept)
+            if outside.any():
+                removed[name] = outside.cpu().nonzero(as_tuple=True)
+    return removed
 
 
 def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, Place]:

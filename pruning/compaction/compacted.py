@@ -21,14 +21,17 @@ class Compacted:
         model: the small network.
         mask: the mask of its weights.
         places: where its parameters and buffers lie in those of the full network, by name; whole ones are left out.
-        snapshot: parameters and buffers of the full network when it was compacted. What was taken out keeps these
-            values.
+        snapshot: parameters and buffers of the full network when it was compacted.
+        removed: where in the full network's parameters the weights lie that were taken out though the mask keeps
+            them (those that lead into a channel taken out), and the channels' biases and parameters of BatchNorm;
+            indices along all axes, by name. No gradient gets to them: in masked training, too, it is zero.
     """
 
     model: nn.Module
     mask: Mask
     places: Mapping[str, Place]
     snapshot: Mapping[str, Tensor]
+    removed: Mapping[str, tuple[Tensor, ...]]
 
     def shrink(self, full: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The small network's part of a full network's tensors (parameters, buffers or anything shaped like them)."""
@@ -120,11 +123,11 @@ def put(part: Tensor, place: Place, full: Tensor) -> Tensor:
         return part
     result = full.to(part.device, copy=True)
     axes = [
-        torch.arange(size) if indices is None else indices
-        for size, indices in zip(full.shape, [*place, *[None] * (full.dim() - len(place))], strict=True)
+        (torch.arange(size) if indices is None else indices).to(part.device)
+        for size, indices in zip(full.shape, place, strict=False)
     ]
-    grid = torch.meshgrid(*axes, indexing="ij")
-    result[tuple(index.to(part.device) for index in grid)] = part
+    # Each axis' indices along a dimension of their own, so that together they stand for all their combinations.
+    result[tuple(axis.reshape(-1, *[1] * (len(axes) - number)) for number, axis in enumerate(axes, 1))] = part
     return result
 
 

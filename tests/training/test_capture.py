@@ -72,7 +72,8 @@ class TapeGraphs:
 def tensors(state: TrainState) -> list[Tensor]:
     """The memory that a step changes."""
     slots = [value for slot in state.optimizer.state.values() for value in slot.values() if isinstance(value, Tensor)]
-    return [state.running_metrics, *state.model.state_dict().values(), *slots]
+    removed = [] if state.compaction is None else [vector.detach() for vector in state.compaction.removed.values()]
+    return [state.running_metrics, *state.model.state_dict().values(), *slots, *removed]
 
 
 def captured(state: TrainState) -> TrainState:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foundations.seeds import Seeds
 from foundations.store import Store
 from pruning import Mask, prunable
+from training import loop
 from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import evaluate, train
@@ -178,6 +179,17 @@ def with_dropout() -> WithDropout:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return WithDropout(64, 10)
+
+
+def test_dropout_draws_what_it_draws_after_manual_seed(
+    start: Start, small_data: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hparams, states = hyperparameters(), []
+    for seed in (loop.seed_global, lambda seed, device: torch.manual_seed(seed)):
+        monkeypatch.setattr(loop, "seed_global", seed)
+        states.append(start(hparams, with_dropout()))
+        train(states[-1], small_data, hparams, until=7)
+    assert_same_bits(*states)
 
 
 def test_dropout_resumes_bit_for_bit_and_leaves_the_global_generator_alone(

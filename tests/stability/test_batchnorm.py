@@ -1,0 +1,72 @@
+"""Recalculated statistics are BatchNorm's own cumulative average, without its waiting for the device."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import ImageShape, ModelHparams, build
+from stability.batchnorm import Batches, batchnorms, recalculate
+
+SHAPE = ImageShape(1, 8, 8, 10)
+
+
+class Twice(nn.Module):
+    """One layer that sees two passes for each batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.as_tensor(self.norm(self.norm(images) * 3 + 1))
+
+
+def resnet() -> nn.Module:
+    return build(ModelHparams(model="cifar_resnet_8_4"), SHAPE, torch.Generator().manual_seed(0))
+
+
+def batches(device: str = "cpu") -> Batches:
+    generator = torch.Generator().manual_seed(1)
+    return [(torch.randn(size, 1, 8, 8, generator=generator).to(device), torch.zeros(size)) for size in (20, 20, 20, 7)]
+
+
+@torch.no_grad()
+def by_pytorch(model: nn.Module) -> None:
+    """What PyTorch does with the momentum None."""
+    model.eval()
+    for layer in batchnorms(model):
+        layer.reset_running_stats()
+        layer.momentum = None
+        layer.train()
+    for images, _ in batches():
+        model(images)
+
+
+@pytest.mark.parametrize("model", [resnet(), Twice()], ids=["ResNet", "a layer used twice"])
+def test_the_statistics_have_the_bits_of_pytorchs_cumulative_average(model: nn.Module) -> None:
+    expected = copy.deepcopy(model)
+    by_pytorch(expected)
+    for _ in range(2):  # the second time it starts anew
+        recalculate(model, batches())
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, expected.state_dict()[name]), name
+
+
+def test_modes_and_momenta_are_put_back() -> None:
+    model = resnet().train()
+    first, *others = batchnorms(model)
+    first.momentum = 0.5
+    first.eval()
+    recalculate(model, batches())
+    assert [layer.momentum for layer in (first, *others)] == [0.5, *[0.1] * len(others)]
+    assert [layer.training for layer in (first, *others)] == [False, *[True] * len(others)]
+    assert model.training
+    model(torch.randn(4, 1, 8, 8))
+    assert first.momentum == 0.5
+
+
+def test_the_device_is_not_asked_for_a_value() -> None:
+    """The meta device has none to give."""
+    recalculate(resnet().to("meta"), batches("meta"))
