@@ -27,6 +27,7 @@ class Failure:
         refused: whether it is for the user to mend, rather than a defect or an accident.
         details: a traceback, or the last words of a process.
         skipped: the tasks that were skipped since they stand on it.
+        exit_code: the command line's, if the task was refused.
     """
 
     task: Task
@@ -34,6 +35,7 @@ class Failure:
     refused: bool
     details: str = ""
     skipped: tuple[Task, ...] = ()
+    exit_code: int = UsageError.exit_code
 
 
 class Failed(Exception):
@@ -61,7 +63,7 @@ def attempt(task: Task, session: Workspace) -> Failure | None:
         with session.computing():
             task.run(session)
     except UsageError as error:
-        return Failure(task, str(error), refused=True)
+        return Failure(task, str(error), refused=True, exit_code=error.exit_code)
     except BrokenPipeError:  # whoever reads our output has gone
         raise
     except OSError as error:
