@@ -12,6 +12,7 @@ from experiments.plan import Plan
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
+from foundations.interruption import Interrupted
 from foundations.registry import Registry
 
 AFTER_AN_OS_ERROR = "Once this is mended, the same command goes on from the last checkpoint."
@@ -69,5 +70,7 @@ def attempt(task: Task, session: Workspace) -> Failure | None:
     except OSError as error:
         return Failure(task, f"{error}\n{AFTER_AN_OS_ERROR}", refused=True)
     except Exception as error:
+        if session.context.interruption.asked():  # which a library has made an error of its own of
+            raise Interrupted from error
         return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
     return None
