@@ -112,10 +112,11 @@ def rows(path: Path, root: Path) -> Any:
 
 
 def load_state(path: Path) -> Any:
-    """A checkpoint or the state of an optimizer."""
+    """A checkpoint or the state of an optimizer; the metrics in it are those of ``metrics.jsonl``."""
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: value for name, value in state.items() if name != "metrics"}
 
 
 def plain(value: Any) -> Any:

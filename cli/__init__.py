@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from foundations.errors import UsageError, near_misses
+from foundations.interruption import Interruption
 from foundations.watchdog import end_with_parent
 
 COMMANDS: Mapping[str, str] = {
@@ -18,14 +19,23 @@ COMMANDS: Mapping[str, str] = {
     "task": "one part of an experiment, described by JSON; what engines start",
 }
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT = 1, 2
 PACKAGES = ("foundations", "models", "pruning", "training", "lottery", "stability", "experiments")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code: 0, 1 for a defect, 2 for bad input, 130 when interrupted."""
-    end_with_parent()
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Runs a command.
+
+    Returns:
+        The exit code: 0; 1 for a defect or a training that has diverged; 2 for bad input; when interrupted 130
+        (SIGINT), 143 (SIGTERM) or 129 (SIGHUP).
+    """
+    with Interruption(has_parent=end_with_parent()).install() as interruption:
+        return run(list(sys.argv[1:] if argv is None else argv), interruption)
+
+
+def run(arguments: Sequence[str], interruption: Interruption) -> int:
+    """The same, with what hears signals."""
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(overview())
@@ -36,15 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{command}: unknown command{near_misses(command, COMMANDS)}; valid: {', '.join(COMMANDS)}"
             )
         refuse_shadows()
-        code: int = importlib.import_module(f"cli.commands.{command}").run(flags)
+        commands = importlib.import_module(f"cli.commands.{command}")
+        interruption.ready()
+        code: int = commands.run(flags)
         sys.stdout.flush()
         return code
     except UsageError as error:
         print(error, file=sys.stderr)
-        return BAD_INPUT
+        return error.exit_code
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return INTERRUPTED
+        return interrupted(interruption)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
         return FAILED
@@ -52,9 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{error}\nOnce this is mended, the same command goes on from the last checkpoint.", file=sys.stderr)
         return BAD_INPUT
     except Exception:
+        if interruption.asked():  # which a library has made an error of its own of
+            return interrupted(interruption)
         traceback.print_exc()
         print("\nA defect of the program or a plug-in. The same command resumes.", file=sys.stderr)
         return FAILED
+
+
+def interrupted(interruption: Interruption) -> int:
+    """Says how to go on; the exit code."""
+    print(f"\n{interruption.text}", file=sys.stderr)
+    return interruption.exit_code
 
 
 def refuse_shadows() -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from cli import BAD_INPUT, FAILED
+from cli import FAILED
 from cli.command_line import CommandLine
 from cli.terminal import print_table
 from experiments.engines import Failed, Failure
@@ -16,7 +16,7 @@ def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str
     """Runs all experiments that a command line asks for, and shows what came of them, whatever failed.
 
     Returns:
-        The exit code: 0; 1 if a task failed, 2 if all that failed is for the user to mend.
+        The exit code: 0; 1 if a task failed or diverged, 2 if all that failed is for the user to mend.
     """
     grid = line.grid(branch)
     if line.options.display_output_location:
@@ -46,7 +46,7 @@ def report_failures(failures: Sequence[Failure]) -> int:
         for task in failure.skipped:
             print(f"  skipped, since it stands on that: {task.label}", file=sys.stderr)
     if all(failure.refused for failure in failures):
-        return BAD_INPUT
+        return min(failure.exit_code for failure in failures)
     print(f"\n{RESUMES}", file=sys.stderr)
     return FAILED
 

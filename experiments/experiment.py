@@ -17,10 +17,11 @@ from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.hparams import as_text
 from foundations.registry import Registry
-from foundations.runner import store_of
+from foundations.runner import entries, restore_desc, store_of
 from foundations.steps import Step
 from foundations.store import Store
 from training.desc import TrainDesc
+from training.metrics import restore as restore_metrics
 
 Row = dict[str, Any]
 
@@ -121,9 +122,22 @@ class Experiment(ABC):
         """Raises ``UsageError`` if it cannot be computed, before anything is: its data are read here."""
         self.session.check(self.store, self.desc)
 
+    def restore(self) -> None:
+        """Writes anew what is lost of its run and its trunk and lies elsewhere as well, and says so.
+
+        Descriptors follow from the values; the metrics of what is done are in its checkpoint, too.
+        """
+        context = self.session.context
+        for desc in (self.desc, train_of(self.desc)):
+            store = store_of(desc, self.replicate, context)
+            restore_desc(store, entries(desc), context)
+            for done in store.path.rglob(files.DONE):
+                if not any(map(files.is_aside, done.parts)):
+                    restore_metrics(Store(done.parent), context.reporter)
+
     def to_put_aside(self) -> list[Store]:
         """The directories to rename before everything is computed anew: its own, and its trunk's if it is unusable."""
-        train: TrainDesc = self.desc if isinstance(self.desc, TrainDesc) else self.desc.train  # type: ignore[attr-defined]
+        train = train_of(self.desc)
         trunk = store_of(train, self.replicate, self.session.context)
         try:
             self.session.check(trunk, train)
@@ -186,6 +200,12 @@ class Training(Experiment):
             return [{**self.store.result(), **about}]
         reached = self.store.read_rows(files.METRICS)
         return [{**reached[-1], **about}] if reached else []
+
+
+def train_of(desc: Desc) -> TrainDesc:
+    """What the trunk depends on."""
+    train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
+    return train
 
 
 def refuse_after_end(flag: str, step: Step, desc: TrainDesc) -> None:

@@ -17,6 +17,7 @@ from experiments.tasks import BranchTask, LevelTask, Task
 from experiments.workspace import Workspace
 from foundations import files
 from foundations.errors import UsageError
+from foundations.runner import restore_desc
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner, with_needed
@@ -190,6 +191,12 @@ class LotteryBranch(Lottery):
         branches = BranchRunner(self.runner, self.branch)
         for level in self.levels:
             branches.verify(level)
+
+    def restore(self) -> None:
+        super().restore()
+        branches = BranchRunner(self.runner, self.branch)
+        for level in self.levels:
+            restore_desc(branches.here(level), branches.entries, self.session.context)
 
     def tasks(self) -> Sequence[Task]:
         return [

@@ -23,6 +23,7 @@ from lottery import LotteryDesc
 from pruning import Mask
 from stability import StabilityDesc
 from training.desc import TrainDesc
+from training.metrics import DIVERGED
 
 Row = dict[str, Any]
 
@@ -54,9 +55,23 @@ class Part:
     @property
     def reached(self) -> Step | None:
         """The step of the last row of metrics, here or in one of its children; None before the first."""
+        return furthest(self._last_rows)
+
+    @property
+    def diverged(self) -> Step | None:
+        """The step at which a training, here or of one of its children, was given up; None if none was."""
+        return furthest([row for row in self._last_rows if row.get(DIVERGED)])
+
+    @property
+    def _last_rows(self) -> list[Row]:
+        """The last row of metrics of each training, here and in its children."""
         paths = [self.store.path, *sorted(self.store.path.glob(f"{files.CHILD}*")), self.store / files.FULL_NETWORK]
-        steps = [rows[-1] for path in paths if (rows := Store(path).read_rows(files.METRICS))]
-        return Step(max(steps, key=lambda row: row["iteration"])["step"]) if steps else None
+        return [rows[-1] for path in paths if (rows := Store(path).read_rows(files.METRICS))]
+
+
+def furthest(rows: list[Row]) -> Step | None:
+    """The latest step of rows of metrics; None if there are none."""
+    return Step(max(rows, key=lambda row: row["iteration"])["step"]) if rows else None
 
 
 @dataclass(frozen=True)
@@ -176,7 +191,7 @@ class StoredRun:
 
     @property
     def state(self) -> str:
-        """``done``, ``running``, ``interrupted at 3ep``, ``begun`` before its first step.
+        """``done``, ``running``, ``interrupted at 3ep``, ``diverged at 3ep``, ``begun`` before its first step.
 
         A trunk whose whole state is saved where it has come to is ``trained to 3ep``: no more was asked for, maybe.
         """
@@ -185,6 +200,9 @@ class StoredRun:
         left = [part for part in self.parts if not part.done]
         if self.parts and not left:
             return "done"
+        diverged = [step for part in left if (step := part.diverged) is not None]
+        if diverged:
+            return f"diverged at {diverged[0].short}"
         reached = [(step, part) for part in left if (step := part.reached) is not None]
         if not reached:
             return "begun"

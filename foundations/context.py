@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from foundations.interruption import Interruption, installed
 from foundations.reporting import Reporter
 
 
@@ -20,7 +21,11 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     deterministic: bool = False
     """Whether CUDA must give the same bits each time."""
+    allow_divergence: bool = False
+    """Whether a training goes on once its loss is no longer finite."""
     reporter: Reporter = field(default_factory=Reporter)
+    interruption: Interruption = field(default_factory=installed, compare=False, repr=False)
+    """Asked between steps whether to stop."""
     command: tuple[str, ...] = ()
     """The command line, for ``environment.json``."""
     reported: set[Hashable] = field(default_factory=set, compare=False, repr=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from foundations import files
+from foundations import files, formats
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.provenance import Plugin, commit, plugins_of
@@ -48,9 +48,9 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
         UsageError: it was computed on other data of the same name, or with another version of a plug-in that
             defines something in ``code``.
     """
-    if not store.has(files.ENVIRONMENT):
+    recorded = recall(store, context)
+    if recorded is None:
         return
-    recorded = store.read_json(files.ENVIRONMENT)
     if (before := recorded["data_fingerprint"]) != data_fingerprint:
         raise UsageError(
             f"{store.path} was computed on other data: its fingerprint is {before[:12]}, that of the data found now "
@@ -65,6 +65,49 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
             f"{store.path} was computed by commit {brief(then)} of this program, which is now {brief(now)}; "
             "+ stands for changes that are not committed. It is used all the same, and so are others of that commit."
         )
+
+
+def recall(store: Store, context: Context) -> dict[str, Any] | None:
+    """What ``environment.json`` says, or its copy where that is lost or damaged; None where there is neither.
+
+    Raises:
+        UsageError: neither can be read.
+    """
+    source = intact(store)
+    if source == files.ENVIRONMENT_COPY and store.path not in context.reported:
+        context.reporter.warn(f"{store / files.ENVIRONMENT} is lost or damaged; its copy takes its place")
+        context.reported.add(store.path)
+    return None if source is None else store.read_json(source)
+
+
+def intact(store: Store) -> str | None:
+    """The name of ``environment.json`` or of its copy, whichever can be read; raises like :func:`recall`."""
+    damage = ""
+    for name in filter(store.has, (files.ENVIRONMENT, files.ENVIRONMENT_COPY)):
+        try:
+            store.read_json(name)
+            return name
+        except formats.NewerFormat:
+            raise
+        except UsageError as error:
+            damage = str(error).splitlines()[0]
+    if damage:
+        raise lost(store, damage)
+    return None
+
+
+def lost(store: Store, damage: str) -> UsageError:
+    """The refusal to go on with a run whose environment is not known."""
+    return UsageError(
+        f"{damage}\nIt said with how many threads the run was begun, and on which data; nothing else does. Rename the "
+        f"directory {store.path} and run the same command again: it is computed anew."
+    )
+
+
+def write_twice(store: Store, content: bytes) -> None:
+    """Writes ``environment.json`` and its copy, where they are not there already."""
+    for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
+        store.write_bytes(name, content)
 
 
 def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) -> None:
@@ -99,11 +142,13 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     Raises:
         UsageError: like :func:`verify`.
     """
-    if not store.has(files.ENVIRONMENT):
-        store.write_json(files.ENVIRONMENT, describe(code, context, data_fingerprint))
+    recorded = recall(store, context)
+    if recorded is None:
+        write_twice(store, formats.encode_json(files.ENVIRONMENT, describe(code, context, data_fingerprint)))
         return
     verify(store, code, context, data_fingerprint)
-    threads = store.read_json(files.ENVIRONMENT)["threads"]
+    write_twice(store, store.read_bytes(intact(store) or files.ENVIRONMENT))
+    threads = recorded["threads"]
     if threads != torch.get_num_threads():
         context.reporter.say(f"Going on with {threads} threads, as this run began.")
         torch.set_num_threads(threads)

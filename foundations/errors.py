@@ -7,6 +7,9 @@ from collections.abc import Iterable
 class UsageError(Exception):
     """Something the user can correct: its text is the one or two lines that the command line prints."""
 
+    exit_code = 2
+    """The command line's."""
+
 
 def near_misses(name: str, choices: Iterable[str], prefix: str = "") -> str:
     """``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string.

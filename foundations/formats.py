@@ -21,6 +21,7 @@ FORMAT = "format"
 NEWEST: Mapping[str, int] = {
     files.DESC: 1,
     files.ENVIRONMENT: 1,
+    files.ENVIRONMENT_COPY: 1,
     files.DONE: 1,
     files.METRICS: 1,
     files.SPARSITY_REPORT: 1,
@@ -28,6 +29,10 @@ NEWEST: Mapping[str, int] = {
     files.INSTABILITY: 1,
 }
 """The newest format of each file: the one that is written. What is not listed (the tables of reports) has 1."""
+
+
+class NewerFormat(UsageError):
+    """A newer program has written the file: there is nothing wrong with it."""
 
 
 def newest(name: str) -> int:
@@ -111,7 +116,7 @@ def _without_number(path: Path, entries: Any) -> dict[str, Any]:
     if not isinstance(number, int) or number < 0:
         raise UsageError(f"{path} has the unknown format {number!r}; this program reads up to {newest(path.name)}")
     if number > newest(path.name):
-        raise UsageError(
+        raise NewerFormat(
             f"{path} was written by a newer version of this program (format {number}; this one reads up to "
             f"{newest(path.name)})"
         )

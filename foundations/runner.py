@@ -1,11 +1,14 @@
 """What every kind of run has in common: a descriptor, a directory, a beginning."""
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from foundations import files
 from foundations.context import Context
 from foundations.desc import Desc
-from foundations.environment import settle
+from foundations.environment import lost, settle
+from foundations.errors import UsageError
+from foundations.formats import NewerFormat
 from foundations.store import Store
 
 D = TypeVar("D", bound=Desc)
@@ -23,7 +26,38 @@ def read_desc(store: Store, kind: type[D]) -> D:
 
 
 def begin(store: Store, desc: Desc, context: Context, data_fingerprint: str) -> None:
-    """Writes ``desc.json`` and ``environment.json`` into a new run, or goes on with those of one begun earlier."""
+    """Writes ``desc.json`` and ``environment.json`` into a new run, or goes on with those of one begun earlier.
+
+    Raises:
+        UsageError: the run was begun, but its environment is lost or does not answer what is asked now.
+    """
+    if store.has(files.DESC) and not (store.has(files.ENVIRONMENT) or store.has(files.ENVIRONMENT_COPY)):
+        raise lost(store, f"{store / files.ENVIRONMENT} is missing from a run that was begun.")
     settle(store, desc.code(), context, data_fingerprint)
     if not store.has(files.DESC):
-        store.write_json(files.DESC, {"kind": desc.kind, **desc.to_dict()})
+        store.write_json(files.DESC, entries(desc))
+    restore_desc(store, entries(desc), context)
+
+
+def entries(desc: Desc) -> dict[str, Any]:
+    """The content of ``desc.json``."""
+    return {"kind": desc.kind, **desc.to_dict()}
+
+
+def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> None:
+    """Writes ``desc.json`` anew, and says so, if it is damaged, or lost from a run that was begun.
+
+    One that can be read stays: an older program may have written it with fewer fields.
+    """
+    if not store.has(files.ENVIRONMENT):
+        return
+    try:
+        if store.has(files.DESC):
+            store.read_json(files.DESC)
+            return
+    except NewerFormat:
+        raise
+    except UsageError:
+        pass
+    context.reporter.warn(f"{store / files.DESC} is lost or damaged; it is written anew")
+    store.write_json(files.DESC, entries)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -22,9 +23,10 @@ from foundations import files, formats
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
-# What the readers of JSON, CSV, safetensors and PyTorch's files raise at bytes that they did not write.
+# What the readers of JSON, CSV, safetensors and PyTorch's files raise at bytes that they did not write. No OSError is
+# among them: no permission or a network disk that is away says nothing about what the file holds.
 UNREADABLE = (
-    ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, OSError, SafetensorError,
+    ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError,
     pickle.UnpicklingError, csv.Error,
 )  # fmt: skip
 
@@ -33,19 +35,31 @@ UNREADABLE = (
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; what was written there takes its place only if nothing failed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    with named(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner may read
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """An ``OSError`` inside names ``path``: those of a read or a write carry no name, or that of a temporary file."""
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner may read
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename == str(path):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class Store:
@@ -86,8 +100,9 @@ class Store:
         return True
 
     def read_bytes(self, name: str) -> bytes:
-        """The content of a file as it is; ``OSError`` if it cannot be read."""
-        return (self / name).read_bytes()
+        """The content of a file as it is; ``OSError`` with its name if it cannot be read."""
+        with named(self / name):
+            return (self / name).read_bytes()
 
     # JSON and CSV --------------------------------------------------------------------------------------------
 
@@ -152,13 +167,15 @@ class Store:
 
     def write_state(self, name: str, value: Any) -> None:
         """Writes nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
+        content = io.BytesIO()  # torch.save reports a full disk as if it were a defect of its own
+        torch.save(value, content)
         with atomic_write(self / name) as path:
-            torch.save(value, path)
+            path.write_bytes(content.getbuffer())
 
     def read_state(self, name: str) -> Any:
         """What ``write_state`` wrote, on the CPU. Runs no code that the file may hold."""
         with self._intact(name):
-            return torch.load(self / name, map_location="cpu", weights_only=True)
+            return torch.load(io.BytesIO(self.read_bytes(name)), map_location="cpu", weights_only=True)
 
     # The whole run -------------------------------------------------------------------------------------------
 

@@ -56,12 +56,22 @@ class Level:
 
     # The subnetwork ------------------------------------------------------------------------------------------
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether its mask lies on disk, with its report."""
+        return self.here.has(files.MASK) and self.here.has(files.SPARSITY_REPORT)
+
     def mask(self) -> Mask:
         """The level's mask, from disk or found and written down."""
-        if not (self.here.has(files.MASK) and self.here.has(files.SPARSITY_REPORT)):
+        if not self.has_mask:
             mask = self.find_mask(self.desc.strategy)
             self.record(self.here, mask, self.desc.k, self.desc.train.training, found_by=self._trainings_before())
         return Mask.load(self.here / files.MASK)
+
+    def sparsity_report(self) -> dict[str, Any]:
+        """The report of its mask, from disk or found and written down."""
+        self.mask()
+        return self.here.read_json(files.SPARSITY_REPORT)
 
     def find_mask(self, strategy: Strategy) -> Mask:
         """What ``strategy`` would keep in the place of the level's own strategy."""
@@ -93,7 +103,7 @@ class Level:
         self.mask()
         result = self.trunk.finish()
         # It is trained in the trunk's directory; only its metrics are repeated here.
-        self.here.write_rows(files.METRICS, self.trunk.store.read_rows(files.METRICS))
+        self.here.write_rows(files.METRICS, self.trunk.metrics())
         # A relative path, so that a root can be moved.
         model = os.path.relpath(self.trunk.model_path(self.desc.train.training.training_steps), self.here.path)
         self.here.finish({**self._about(self.here), **result, "model": model})
@@ -106,15 +116,15 @@ class Level:
             ticket: what is trained.
             method: what has pruned it, for messages.
         """
-        data, reporter = self.trunk.data, self.trunk.context.reporter
+        data, context = self.trunk.data, self.trunk.context
         if not (here.has(files.MASK) and here.has(files.SPARSITY_REPORT)):
             start = Step.at(ticket.state.iteration, data.iterations_per_epoch)
             self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
-        look_for_collapse(here, method, reporter, allow=self.allow_collapse)
+        look_for_collapse(here, method, context.reporter, allow=self.allow_collapse)
         ticket.state.prune(Mask.load(here / files.MASK))
         if self.desc.compact:
             ticket.state.compact(ticket.training)
-        train_branch(here, ticket.state, data, ticket.training, reporter, self._about(here))
+        train_branch(here, ticket.state, data, ticket.training, context, self._about(here))
 
     def record(self, here: Store, mask: Mask, start: Step, training: TrainingHparams, found_by: int) -> None:
         """Writes a mask and its sparsity report."""
@@ -133,10 +143,11 @@ class Level:
         """The network that is scored, and the mask that the level's starts from."""
         if self.number == 1 or self.desc.pruning.score_at == "k":
             return trunk_network(self.trunk, self.desc.pruning, self.desc.k), None
-        before = self.below(self.number - 1).here
+        below = self.below(self.number - 1)
+        before = below.here
         model = self.trunk.fresh().model
         model.load_state_dict(before.read_tensors(Path(before.result()["model"]).name))
-        return model, Mask.load(before / files.MASK)
+        return model, below.mask()
 
     def below(self, number: int) -> "Level":
         """Another level of the same run."""
@@ -146,10 +157,7 @@ class Level:
         """Multiply-adds of the trainings that the level's mask was found by."""
         if not self.number or self.desc.pruning.score_at == "k":
             return 0
-        costs = [
-            self.below(lower).here.read_json(files.SPARSITY_REPORT)["training_multiply_adds"]
-            for lower in range(self.number)
-        ]
+        costs = [self.below(lower).sparsity_report()["training_multiply_adds"] for lower in range(self.number)]
         return int(costs[0]["pretraining"]) + sum(int(cost["subnetwork"]) for cost in costs)
 
 

@@ -9,6 +9,7 @@ from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.runner import begin, store_of
+from foundations.steps import Step
 from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.level import Level
@@ -42,8 +43,7 @@ class LotteryRunner:
 
     def has_mask(self, number: int) -> bool:
         """Whether a level's mask lies on disk."""
-        here = self.level(number).here
-        return here.has(files.MASK) and here.has(files.SPARSITY_REPORT)
+        return self.level(number).has_mask
 
     def find_mask(self, number: int) -> None:
         """Finds a level's mask if it is not there yet."""
@@ -51,8 +51,9 @@ class LotteryRunner:
             self.level(number).mask()
 
     def done(self, number: int) -> bool:
-        """Whether a level is trained."""
-        return self.level(number).here.done
+        """Whether a level is trained and its network is there; that of level 0 is the trunk's."""
+        here, end = self.level(number).here, Step.at(self.trunk.end, self.trunk.per_epoch)
+        return here.done and (number == 0 or here.has(files.model(end)))
 
     def train(self, number: int) -> None:
         """Trains a level that is not trained yet, from its mask on."""

@@ -49,8 +49,8 @@ class Children:
         """Trains a child that is not done, from the start or from where it was interrupted."""
         if self.done(number):
             return
-        reporter = self.trunk.context.reporter
-        with self.store(number).lock(reporter):
+        context = self.trunk.context
+        with self.store(number).lock(context.reporter):
             if self.done(number):  # by another process, meanwhile
                 return
             state = self.start()
@@ -58,7 +58,7 @@ class Children:
             own = self.hyperparameters(number)
             hparams = replace(self.hparams, lr=own["lr"], weight_decay=own["weight_decay"])
             state.optimizer = with_hparams(state.optimizer, hparams, state.model)  # a weight decay of its own
-            train_branch(self.store(number), state, self.trunk.data, hparams, reporter)
+            train_branch(self.store(number), state, self.trunk.data, hparams, context)
 
     def noise(self, number: int) -> Noise:
         """A child's SGD noise."""

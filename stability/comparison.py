@@ -34,6 +34,10 @@ class Comparison:
     def run(self) -> tuple[list[Child], list[Distances], list[Row]]:
         """The children, the distances of every two of them, and the rows of the lines between them."""
         trained = {number: self.read(number) for number in range(1, self.settings.children + 1)}
+        for number, tensors in trained.items():
+            if not all(tensor.isfinite().all() for tensor in tensors.values()):
+                path = self.children.store(number).path
+                self.children.trunk.context.reporter.warn(f"{path} has diverged: not all of its weights are finite")
         return *self.distances(trained), self.rows(trained)
 
     def read(self, number: int) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ class StabilityRunner:
     @property
     def has_mask(self) -> bool:
         """Whether the mask at k is there, or none is needed."""
-        return self.desc.strategy is None or self.here.has(files.MASK)
+        return self.desc.strategy is None or (self.here.has(files.MASK) and self.here.has(files.SPARSITY_REPORT))
 
     def mask(self) -> Mask | None:
         """The mask at k, from disk or computed and written down with its sparsity report; None for the full network."""

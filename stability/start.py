@@ -84,10 +84,9 @@ class CheckpointStart:
         here = self._store(k)
         if not here.done:
             context, full = self.trunk.context, self._full_desc()
-            reporter = context.reporter
             begin(store_of(full, self.trunk.seeds.replicate, context), full, context, self.trunk.data.fingerprint)
-            with here.lock(reporter):
-                train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, reporter)
+            with here.lock(context.reporter):
+                train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, context)
         return here.result()
 
     def trained(self, k: Step) -> nn.Module:

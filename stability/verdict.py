@@ -223,8 +223,8 @@ def write_verdict(here: Store, verdict: Verdict) -> None:
 
 
 def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:
-    """The verdict that lies in ``here``, if there is one and it answers just these settings."""
-    if not here.has(files.INSTABILITY):
+    """The verdict that lies in ``here`` beside its measurements, if there is one and it answers just these settings."""
+    if not (here.has(files.INSTABILITY) and here.has(files.INTERPOLATION)):
         return None
     verdict = read_verdict(here)
     return verdict if verdict.analysis == settings else None

@@ -27,8 +27,9 @@ def train(
     *,
     until: int,
     advance: Callable[[int], None] = lambda steps: None,
+    asked: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Trains ``state`` from its iteration to iteration ``until``.
+    """Trains ``state`` from its iteration to iteration ``until``, or to the step after which ``asked`` to stop.
 
     Training 0 -> b equals training 0 -> a, stopping, saving, restoring, and training a -> b, bit for bit on one
     device: everything random is drawn by epoch or step from the state's named generators. There is no host
@@ -45,9 +46,11 @@ def train(
             done = first
             for index, batch in enumerate(data.batches(state.noise.epoch(epoch), first, last), first + 1):
                 step(state, *batch, hparams, data)
-                if index % ADVANCE_EVERY == 0 or index == last:
+                if index % ADVANCE_EVERY == 0 or index == last or asked():
                     advance(index - done)
                     done = index
+                if asked():
+                    return
 
 
 def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: TrainingData) -> None:

@@ -3,15 +3,18 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from foundations import files
-from foundations.reporting import Reporter
+from foundations.context import Context
+from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import arithmetic, evaluate, train
+from training.metrics import DIVERGED, Row, history, is_finite, keep, measure
+from training.schedules import learning_rate
 from training.state import TrainState
 
 
@@ -21,55 +24,81 @@ def advance_to(
     state: TrainState,
     data: TrainingData,
     hparams: TrainingHparams,
-    reporter: Reporter,
+    context: Context,
     *,
+    start: int = 0,
     save_at: Collection[int] = (),
     save: Callable[[TrainState], None] = lambda state: None,
 ) -> None:
     """Trains ``state`` to iteration ``until`` in segments that end with each epoch and at each step of ``save_at``.
 
-    These lie between the state's iteration and ``until``.
+    These lie between the state's iteration and ``until``; ``start`` is the iteration at which the training began.
 
     At the end of an epoch a row is added to ``metrics.jsonl`` and the whole state goes to ``checkpoint.pt``; a run
-    that was killed goes on from there. A row holds ``step``, ``iteration``, the loss and accuracy of the epoch's
-    own batches (``batch_*``, as trained on, augmented) and of the test set (``test_*``).
+    that was killed goes on from there. One that is asked to stop writes its checkpoint after the step it is in. A row
+    holds ``step``, ``iteration``, the loss and accuracy of the epoch's own batches (``batch_*``, as trained on,
+    augmented) and of the test set (``test_*``).
+
+    Raises:
+        Diverged: the loss is no longer finite, and the context does not allow that.
+        Interrupted: the process was asked to stop; the checkpoint is written.
+        UsageError: rows of metrics are missing.
     """
     per_epoch, end = data.iterations_per_epoch, hparams.training_steps.iteration(data.iterations_per_epoch)
-    rows = [row for row in store.read_rows(files.METRICS) if row["iteration"] <= state.iteration]
-    if not rows:
-        rows.append(measure(state, data, hparams))
-        store.write_rows(files.METRICS, rows)
-    ends = {stop for stop in (*range(per_epoch, until, per_epoch), until) if stop > state.iteration}
-    with reporter.progress(f"{store.path.parent.name}/{store.path.name}", until - state.iteration, "it") as advance:
-        for stop in sorted(ends | set(save_at)):
-            train(state, data, hparams, until=stop, advance=advance)
-            if (stop % per_epoch == 0 or stop == end) and stop > rows[-1]["iteration"]:
-                rows.append(measure(state, data, hparams))
-                store.write_rows(files.METRICS, rows)
-                reporter.say(describe(store, rows[-1], hparams))
-                if diverged(rows):
-                    reporter.warn(f"{Step(rows[-1]['step']).short}: the loss is no longer finite; try a smaller --lr")
-            if stop in save_at:  # after the metrics, so that what is saved has them
-                save(state)
-            if stop % per_epoch == 0 or stop == until:
-                store.write_state(files.CHECKPOINT, state.checkpoint())
+    reporter, asked = context.reporter, context.interruption.asked
+    with context.interruption.deferred():
+        rows = history(store, start, state.iteration, end, per_epoch, reporter)
+        if not rows:
+            rows.append(measure(state, data, hparams))
+            store.write_rows(files.METRICS, rows)
+        good = state.iteration
+        ends = {stop for stop in (*range(per_epoch, until, per_epoch), until) if stop > state.iteration}
+        with reporter.progress(name_of(store), until - state.iteration, "it") as advance:
+            for stop in sorted(ends | set(save_at)):
+                train(state, data, hparams, until=stop, advance=advance, asked=asked)
+                there = state.iteration == stop
+                if not context.allow_divergence and not state.running_metrics[0].isfinite():
+                    give_up(store, rows, measure(state, data, hparams), good, hparams, data)
+                if there and (stop % per_epoch == 0 or stop == end) and stop > rows[-1]["iteration"]:
+                    row = measure(state, data, hparams)
+                    if not is_finite(row) and not context.allow_divergence:
+                        give_up(store, rows, row, good, hparams, data)
+                    rows.append(row)
+                    store.write_rows(files.METRICS, rows)
+                    reporter.say(describe(store, row, hparams))
+                    if first_not_finite(rows):
+                        reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
+                if there and stop in save_at:  # after the metrics, so that what is saved has them
+                    save(state)
+                if stop % per_epoch == 0 or stop == until or asked():
+                    store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
+                    good = state.iteration
+                if asked():
+                    reporter.say(f"{name_of(store)}: stopped at {Step.at(state.iteration, per_epoch).short}")
+                    break
 
 
-def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> dict[str, Any]:
-    """A row of metrics at the state's step."""
-    row: dict[str, Any] = {
-        "step": Step.at(state.iteration, data.iterations_per_epoch),
-        "iteration": state.iteration,
-    }
-    loss_sum, correct, size = state.running_metrics.tolist()
-    if size:
-        row |= {"batch_loss": loss_sum / size, "batch_accuracy": correct / size}
-    with arithmetic(hparams, data.device):
-        test = evaluate(state.model, data.evaluation_batches("test"))
-    return row | {f"test_{name}": value for name, value in test.items()}
+class Diverged(UsageError):
+    """A training whose loss is no longer finite."""
+
+    exit_code = 1
 
 
-def diverged(rows: list[dict[str, Any]]) -> bool:
+def give_up(
+    store: Store, rows: list[Row], row: Row, good: int, hparams: TrainingHparams, data: TrainingData
+) -> NoReturn:
+    """Writes down that the training has diverged and raises :class:`Diverged`; the checkpoint stays as it is."""
+    per_epoch = data.iterations_per_epoch
+    store.write_rows(files.METRICS, [*rows, {**row, DIVERGED: True}])
+    rate = learning_rate(hparams, row["iteration"] - 1, per_epoch)
+    raise Diverged(
+        f"{store.path} has diverged: at {Step(row['step']).short} its loss is not finite (learning rate {rate:g}; last "
+        f"good checkpoint: {Step.at(good, per_epoch).short}).\n"
+        "Try a smaller --lr, or go on all the same with --allow_divergence."
+    )
+
+
+def first_not_finite(rows: list[Row]) -> bool:
     """Whether the last row is the first whose test loss is not finite (null, once it has been in a file)."""
     before, now = (row["test_loss"] for row in rows[-2:])
     return not math.isfinite(now) and before is not None and math.isfinite(before)
@@ -93,21 +122,21 @@ def train_branch(
     state: TrainState,
     data: TrainingData,
     hparams: TrainingHparams,
-    reporter: Reporter,
+    context: Context,
     about: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Trains a branch of the trunk from ``state``, or from where it was interrupted, to the end, and finishes it.
 
     Returns what it writes to ``done.json``: ``about``, the final losses and accuracies, and the name of the final
-    network's file, ``model_<end>.safetensors``.
+    network's file, ``model_<end>.safetensors``. Raises like :func:`advance_to`.
     """
-    end = hparams.training_steps.iteration(data.iterations_per_epoch)
+    start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
     if store.has(files.CHECKPOINT):
         state.restore(store.read_state(files.CHECKPOINT))
-        reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
+        context.reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     else:
         state.running_metrics.zero_()  # those of the trunk's batches, which are another network's
-    advance_to(end, store, state, data, hparams, reporter)
+    advance_to(end, store, state, data, hparams, context, start=start)
     store.write_tensors(model_file(state, data), state.tensors())
     result = {**about, **final_result(state, data, hparams), "model": model_file(state, data)}
     store.finish(result)
@@ -119,10 +148,14 @@ def model_file(state: TrainState, data: TrainingData) -> str:
     return files.model(Step.at(state.iteration, data.iterations_per_epoch))
 
 
-def describe(store: Store, row: dict[str, Any], hparams: TrainingHparams) -> str:
+def name_of(store: Store) -> str:
+    """What a training is called in progress bars and the log."""
+    return f"{store.path.parent.name}/{store.path.name}"
+
+
+def describe(store: Store, row: Row, hparams: TrainingHparams) -> str:
     """A line of the log."""
-    where = f"{store.path.parent.name}/{store.path.name}"
     return (
-        f"{where}: {Step(row['step']).short} of {hparams.training_steps.short}, "
+        f"{name_of(store)}: {Step(row['step']).short} of {hparams.training_steps.short}, "
         f"test accuracy {row['test_accuracy']:.2%}, loss {row['test_loss']:.4f}"
     )

@@ -19,6 +19,7 @@ from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
 from training.loop import slow_bf16, train
+from training.metrics import Row, history
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result
 from training.state import Noise, TrainState
@@ -91,6 +92,10 @@ class Trunk:
                     self.store.finish(final_result(state, self.data, self.desc.training))
         return self.store.result()
 
+    def metrics(self) -> list[Row]:
+        """The rows of its metrics, once it is finished; restored if the file lacks some."""
+        return history(self.store, 0, self.end, self.end, self.per_epoch, self.context.reporter)
+
     def iteration(self, step: Step) -> int:
         """The number of iterations up to ``step``."""
         return step.iteration(self.per_epoch)
@@ -160,7 +165,7 @@ class Trunk:
                 say(f"Trunk {self.desc.key}: training to {target}")
             save_at = {step for step in self.grid() if state.iteration <= step <= iteration} | {iteration}
             advance_to(
-                iteration, self.store, state, self.data, self.desc.training, self.context.reporter,
+                iteration, self.store, state, self.data, self.desc.training, self.context,
                 save_at=save_at - set(self.saved_steps()), save=self.saved.save,
             )  # fmt: skip
             return

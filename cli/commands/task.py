@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli import BAD_INPUT, FAILED
+from cli import FAILED
 from cli.command_line import read_session
 from experiments.engines.worker import serve
 from foundations.errors import UsageError
@@ -39,4 +39,6 @@ def run(argv: Sequence[str]) -> int:
         sys.stdout = out
     if not failures:
         return 0
-    return BAD_INPUT if all(failure.refused for failure in failures) else FAILED
+    if all(failure.refused for failure in failures):
+        return min(failure.exit_code for failure in failures)
+    return FAILED

@@ -18,10 +18,12 @@ from experiments.engines.registry import Failure, engines
 from experiments.plan import Plan
 from experiments.tasks import Task
 from experiments.workspace import Workspace
+from foundations.errors import UsageError
 from foundations.watchdog import child_environment
 
 MAIN = Path(experiments.__file__).parents[1] / "main.py"
 LINES_SHOWN = 2
+PATIENCE = 20  # seconds for a step and a checkpoint
 
 
 @engines.register("local")
@@ -76,9 +78,11 @@ class Pool:
     def do(self, task: Task) -> Failure | None:
         """Has a worker do a task; runs in a thread that waits for it."""
         worker = self.idle.get()
+        worker.busy = True
         try:
             return worker.do(task)
         finally:
+            worker.busy = False
             self.idle.put(worker)
 
     def note(self, task: Task, failure: Failure | None) -> None:
@@ -111,6 +115,7 @@ class Worker:
         self.session = session
         self.process: subprocess.Popen[str] | None = None
         self.stopped = False
+        self.busy = False
         self.lock = threading.Lock()
 
     def do(self, task: Task) -> Failure | None:
@@ -153,19 +158,27 @@ class Worker:
         return Failure(task, f"its process ended with exit code {code}{why}", refused=False, details="\n".join(lines))
 
     def stop(self) -> None:
-        """Ends the process and starts no other."""
+        """Ends the process and starts no other; in the middle of a training it writes a checkpoint first."""
         with self.lock:
             self.stopped = True
             if self.process is not None and self.process.poll() is None:
-                self.process.terminate()
+                if self.busy:
+                    self.process.terminate()
+                else:
+                    self.process.kill()
 
     def wait(self) -> None:
-        """Waits until the process is gone."""
+        """Waits until the process is gone; one that does not go is killed."""
         if self.process is not None:
-            self.process.wait()
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
             self.errors.close()
 
 
 def failure(task: Task, answer: Mapping[str, Any]) -> Failure:
     """What a worker says of a task that failed."""
-    return Failure(task, answer["reason"], answer["refused"], answer.get("details", ""))
+    exit_code = answer.get("exit_code", UsageError.exit_code)
+    return Failure(task, answer["reason"], answer["refused"], answer.get("details", ""), exit_code=exit_code)

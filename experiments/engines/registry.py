@@ -12,6 +12,7 @@ from experiments.plan import Plan
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
+from foundations.interruption import Interrupted
 from foundations.registry import Registry
 
 AFTER_AN_OS_ERROR = "Once this is mended, the same command goes on from the last checkpoint."
@@ -27,6 +28,7 @@ class Failure:
         refused: whether it is for the user to mend, rather than a defect or an accident.
         details: a traceback, or the last words of a process.
         skipped: the tasks that were skipped since they stand on it.
+        exit_code: the command line's, if the task was refused.
     """
 
     task: Task
@@ -34,6 +36,7 @@ class Failure:
     refused: bool
     details: str = ""
     skipped: tuple[Task, ...] = ()
+    exit_code: int = UsageError.exit_code
 
 
 class Failed(Exception):
@@ -61,11 +64,13 @@ def attempt(task: Task, session: Workspace) -> Failure | None:
         with session.computing():
             task.run(session)
     except UsageError as error:
-        return Failure(task, str(error), refused=True)
+        return Failure(task, str(error), refused=True, exit_code=error.exit_code)
     except BrokenPipeError:  # whoever reads our output has gone
         raise
     except OSError as error:
         return Failure(task, f"{error}\n{AFTER_AN_OS_ERROR}", refused=True)
     except Exception as error:
+        if session.context.interruption.asked():  # which a library has made an error of its own of
+            raise Interrupted from error
         return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
     return None

@@ -2,7 +2,7 @@
 
 A line that comes in is a JSON object with the entry ``task`` (``Task.entries``) and, the first time, ``session``
 (``Session.entries``). Lines that go out are JSON objects: ``{"warning": text}`` while a task is done, and at its end
-``{"ended": "done"}`` or ``{"ended": "failed", "reason": ..., "refused": ..., "details": ...}``.
+``{"ended": "done"}`` or ``{"ended": "failed", "reason": ..., "refused": ..., "details": ..., "exit_code": ...}``.
 """
 
 import json
@@ -59,7 +59,7 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
         send(
             out,
             {"ended": "failed", "task": task.label, "reason": reason, "refused": first.refused,
-             "details": first.details},
+             "details": first.details, "exit_code": first.exit_code},
         )  # fmt: skip
     return failed
 

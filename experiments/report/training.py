@@ -5,6 +5,13 @@ from collections.abc import Sequence
 from experiments.report.lines import varied_names
 from experiments.report.tables import Row, Table, percent
 from foundations.steps import Step
+from training.metrics import DIVERGED
+
+
+def reached(row: Row) -> str:
+    """How far a training has come, and that it was given up there, if it was."""
+    step = Step(row["step"]).short
+    return f"{step} (diverged)" if row.get(DIVERGED) else step
 
 
 def training_table(rows: Sequence[Row]) -> Table:
@@ -16,7 +23,7 @@ def training_table(rows: Sequence[Row]) -> Table:
             str(row["replicate"]),
             *(row["varied"].get(name, "") for name in varied),
             percent([row["test_accuracy"]]),
-            percent([row["train_accuracy"]]) if ended else Step(row["step"]).short,
+            percent([row["train_accuracy"]]) if ended else reached(row),
             str(row["path"]),
         ]
         for row in rows

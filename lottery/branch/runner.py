@@ -1,5 +1,7 @@
 """Runs a branch of the levels of a lottery run."""
 
+from typing import Any
+
 from foundations import files
 from foundations.environment import settle, verify
 from foundations.store import Store
@@ -23,6 +25,11 @@ class BranchRunner:
         """What the branch's own result depends on, beside the level."""
         return (type(self.branch),)
 
+    @property
+    def entries(self) -> dict[str, Any]:
+        """The content of the branch's ``desc.json``."""
+        return {"kind": self.branch.name, **self.branch.to_dict()}
+
     def verify(self, number: int) -> None:
         """Raises ``UsageError`` if a level's branch was computed with another version of its plug-in."""
         lottery = self.lottery
@@ -40,5 +47,5 @@ class BranchRunner:
             here, lottery = self.here(number), self.lottery
             settle(here, self.code, lottery.context, lottery.data.fingerprint)
             ticket = self.branch.start(lottery.level(number).ticket())
-            here.write_json(files.DESC, {"kind": self.branch.name, **self.branch.to_dict()})
+            here.write_json(files.DESC, self.entries)
             self.branch.run(here, ticket)

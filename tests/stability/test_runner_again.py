@@ -172,6 +172,7 @@ def test_children_that_have_diverged_are_unstable_and_have_a_table(
     """Their pruned weights are 0 * inf, no trace of another mask."""
     training = replace(pruned.train.training, lr=1e30)
     runner = make_runner(tmp_path, replace(pruned, train=replace(pruned.train, training=training)), k="0ep")
+    runner.context = runner.trunk.context = replace(runner.context, allow_divergence=True)
     runner.run()
     result = runner.result()
     assert (result.learned, result.stable) == (False, False)

@@ -10,7 +10,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from stability import AnalysisHparams
 from stability.judge import Subject, judge
-from stability.rows import Row
+from stability.rows import Row, write_rows
 from stability.verdict import Child, Distances, read_verdict, stored, write_verdict
 from tests.stability.verdicts import make_verdict
 
@@ -50,6 +50,7 @@ def test_a_setting_that_an_older_file_lacks_is_as_it_was_before(tmp_path: Path) 
     entries = make_verdict().to_dict()
     del entries["analysis"]["batchnorm_examples"]  # as if it had been added since
     Store(tmp_path).write_json("instability.json", entries)
+    write_rows(Store(tmp_path), [])
     assert stored(Store(tmp_path), AnalysisHparams()) == make_verdict()
     assert stored(Store(tmp_path), AnalysisHparams(batchnorm_examples=3)) is None
 
@@ -57,6 +58,8 @@ def test_a_setting_that_an_older_file_lacks_is_as_it_was_before(tmp_path: Path) 
 def test_only_a_verdict_at_just_these_settings_is_an_answer(tmp_path: Path) -> None:
     assert stored(Store(tmp_path), AnalysisHparams()) is None
     write_verdict(Store(tmp_path), make_verdict())
+    assert stored(Store(tmp_path), AnalysisHparams()) is None  # what it was judged from is lost
+    write_rows(Store(tmp_path), [])
     assert stored(Store(tmp_path), AnalysisHparams()) == make_verdict()
     assert stored(Store(tmp_path), AnalysisHparams(threshold=0.5)) is None
 

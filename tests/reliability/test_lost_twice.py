@@ -1,0 +1,125 @@
+"""What is kept twice and lost twice, and errors that are none of the file's."""
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundations.store import Store
+from tests.reliability.conftest import TINY, computed
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def begun(command: Command, tmp_path: Path) -> Path:
+    """The directory of a training that was stopped after two of three epochs."""
+    assert command("train", *TINY, "--to=2", f"--root={tmp_path / 'runs'}").code == 0
+    (run,) = (tmp_path / "runs").glob("train_*/replicate_1")
+    return run
+
+
+def undisturbed(command: Command, tmp_path: Path) -> dict[str, bytes]:
+    assert command("train", *TINY, f"--root={tmp_path / 'other'}").code == 0
+    return computed(tmp_path / "other")
+
+
+def rename(directory: Path) -> None:
+    directory.rename(directory.with_name(f"{directory.name}.aside_1"))
+
+
+def test_metrics_that_are_in_no_checkpoint_are_not_gone_on_without(
+    begun: Path, command: Command, tmp_path: Path
+) -> None:
+    (begun / "metrics.jsonl").write_bytes(b"")
+    (begun / "checkpoint.pt").unlink()
+    argv = ("train", *TINY, f"--root={tmp_path / 'runs'}")
+    outcome = command(*argv)
+    assert outcome.code == 2
+    assert f"{begun / 'metrics.jsonl'} lacks epochs that were trained" in outcome.err
+    assert f"Rename the directory {begun}" in outcome.err
+    rename(begun)
+    assert command(*argv).code == 0
+    assert computed(tmp_path / "runs") == undisturbed(command, tmp_path)
+
+
+def test_a_lost_line_of_metrics_is_restored_from_the_checkpoint(begun: Path, command: Command, tmp_path: Path) -> None:
+    lines = (begun / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (begun / "metrics.jsonl").write_bytes(lines[0] + lines[2])
+    outcome = command("train", *TINY, f"--root={tmp_path / 'runs'}")
+    assert "restored from the checkpoint" in outcome.err
+    assert computed(tmp_path / "runs") == undisturbed(command, tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"threads": '])
+def test_a_run_whose_environment_is_lost_keeps_its_threads_and_its_data(
+    content: bytes | None, begun: Path, command: Command, tmp_path: Path
+) -> None:
+    before = (begun / "environment.json").read_bytes()
+    (begun / "environment.json").unlink() if content is None else (begun / "environment.json").write_bytes(content)
+    outcome = command("train", *TINY[:-1], "--threads=2", f"--root={tmp_path / 'runs'}")
+    assert outcome.code == 0
+    assert outcome.err.count(f"{begun / 'environment.json'} is lost or damaged; its copy takes its place") == 1
+    assert "Going on with 1 threads" in outcome.err
+    assert (begun / "environment.json").read_bytes() == before
+    assert json.loads(before)["threads"] == 1
+    assert computed(tmp_path / "runs") == undisturbed(command, tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_run_whose_environment_is_lost_twice_is_refused(
+    content: bytes | None, begun: Path, command: Command, tmp_path: Path
+) -> None:
+    for path in begun.glob("environment.*"):
+        path.unlink() if content is None else path.write_bytes(content)
+    argv = ("train", *TINY, f"--root={tmp_path / 'runs'}")
+    outcome = command(*argv)
+    assert outcome.code == 2
+    assert "with how many threads the run was begun" in outcome.err
+    assert f"Rename the directory {begun}" in outcome.err
+    assert "elete" not in outcome.err
+    rename(begun)
+    assert command(*argv).code == 0
+    assert computed(tmp_path / "runs") == undisturbed(command, tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
+@pytest.mark.parametrize("name", ["environment.json", "metrics.jsonl", "checkpoint.pt", "optimizer_2ep0it.pt"])
+def test_a_disk_that_does_not_answer_is_no_damage(
+    name: str, number: int, begun: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, read_bytes = computed(tmp_path), Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == begun / name:
+            raise OSError(number, os.strerror(number))  # as read(2) does it, without a name
+        return read_bytes(path)
+
+    if name.startswith("optimizer"):
+        (begun / "checkpoint.pt").unlink()
+        before.pop(str((begun / "checkpoint.pt").relative_to(tmp_path)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing)
+        outcome = command("train", *TINY, f"--root={tmp_path / 'runs'}")
+    assert outcome.code == 2
+    assert os.strerror(number) in outcome.err
+    assert str(begun / name) in outcome.err
+    assert "damaged" not in outcome.err
+    assert "elete" not in outcome.err
+    assert computed(tmp_path) == before
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for write in (Store.write_state, Store.write_json):
+        with pytest.raises(OSError, match=r"No space left on device.*checkpoint") as caught:
+            write(Store(tmp_path), "checkpoint.pt", {"a": 1})
+        assert caught.value.filename == str(tmp_path / "checkpoint.pt")
+    assert list(tmp_path.iterdir()) == []
