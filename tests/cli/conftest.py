@@ -163,7 +163,9 @@ class WorkerHere:
     def terminate(self) -> None:
         pass
 
-    def wait(self) -> int:
+    kill = terminate
+
+    def wait(self, timeout: float | None = None) -> int:
         return 0
 
     def __enter__(self) -> "WorkerHere":
@@ -177,5 +179,5 @@ class WorkerHere:
 def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     """Has the workers of ``--jobs`` do their tasks in this process."""
     workers = Workers()
-    monkeypatch.setattr(local, "subprocess", SimpleNamespace(Popen=workers.start, PIPE=subprocess.PIPE))
+    monkeypatch.setattr(local, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": workers.start}))
     return workers

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foundations.reporting import Reporter
+from foundations.context import Context
 from foundations.store import Store
 from training.data import DeviceData
 from training.hparams import TrainingHparams
@@ -22,10 +22,12 @@ Branched = Callable[..., tuple[list[dict[str, Any]], TrainState]]
 def branched(start: Callable[..., TrainState], small_data: DeviceData, tmp_path: Path) -> Branched:
     """``branched(k)``: metrics and final state of a branch that leaves the trunk at step k of 15; 5 are an epoch."""
 
+    context = Context(root=tmp_path, data_dir=tmp_path)
+
     def branched(k: int) -> tuple[list[dict[str, Any]], TrainState]:
         state, store = start(HPARAMS), Store(tmp_path / f"from {k}")
         train(state, small_data, HPARAMS, until=k)
-        train_branch(store, state, small_data, HPARAMS, Reporter())
+        train_branch(store, state, small_data, HPARAMS, context)
         return store.read_rows("metrics.jsonl"), state
 
     return branched
