@@ -113,7 +113,8 @@ def wait_for(*files: Path) -> None:
 
 
 LAUNCHER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of a job in the background has it ignored
 from pathlib import Path
 from experiments.engines import local, run_plan
 from experiments.plan import make_plan
