@@ -15,6 +15,7 @@ from training.data import DataHparams, DeviceData, load
 from training.desc import TrainDesc
 from training.hparams import TrainingHparams
 from training.state import Noise, TrainState
+from training.trunk import Trunk
 
 CPU = torch.device("cpu")
 DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
@@ -59,3 +60,13 @@ def describe_training() -> Callable[..., TrainDesc]:
 @pytest.fixture
 def context(tmp_path: Path, listener: Reporter) -> Context:
     return Context(root=tmp_path / "runs", data_dir=tmp_path / "data", reporter=listener)
+
+
+@pytest.fixture
+def trunk(
+    describe_training: Callable[..., TrainDesc], small_data: DeviceData, context: Context
+) -> Callable[..., Trunk]:
+    """``trunk()`` is what a new command would make of the same flags."""
+    return lambda model="mnist_lenet_16", **training: Trunk(
+        describe_training(model, **training), 1, small_data, context
+    )
