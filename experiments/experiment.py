@@ -11,7 +11,7 @@ from experiments.engines import Failure, run_plan
 from experiments.options import TrainOptions
 from experiments.plan import make_plan
 from experiments.tasks import Task, TrunkTask
-from experiments.workspace import Workspace
+from experiments.workspace import Workspace, train_of
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
@@ -63,9 +63,8 @@ class Experiment(ABC):
     @property
     def known_done(self) -> bool:
         """Whether it is seen to be done without reading a data set for it, as something that is shown must not."""
-        train: TrainDesc = self.desc if isinstance(self.desc, TrainDesc) else self.desc.train  # type: ignore[attr-defined]
         try:
-            return self.session.has_data(train.data) and self.done
+            return self.session.has_data(train_of(self.desc).data) and self.done
         except UsageError:  # it cannot be computed, which `run` says
             return False
 
@@ -200,12 +199,6 @@ class Training(Experiment):
             return [{**self.store.result(), **about}]
         reached = self.store.read_rows(files.METRICS)
         return [{**reached[-1], **about}] if reached else []
-
-
-def train_of(desc: Desc) -> TrainDesc:
-    """What the trunk depends on."""
-    train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
-    return train
 
 
 def refuse_after_end(flag: str, step: Step, desc: TrainDesc) -> None:

@@ -123,8 +123,7 @@ class Workspace:
 
     def check(self, store: Store, desc: Desc) -> None:
         """Raises ``UsageError`` if a run was computed on other data, or with other versions of its plug-ins."""
-        train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
-        verify(store, desc.code(), self.context, self.data(train.data).fingerprint)
+        verify(store, desc.code(), self.context, self.data(train_of(desc).data).fingerprint)
 
     def entries(self) -> dict[str, Any]:
         """What a worker on the same files needs to know; it has a share of this machine's threads."""
@@ -150,6 +149,12 @@ class Once:
             self.entries[key] = make()
         entry: T = self.entries[key]
         return entry
+
+
+def train_of(desc: Desc) -> TrainDesc:
+    """What the trunk of an experiment depends on; that of a training is itself."""
+    train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
+    return train
 
 
 def find_device(name: str) -> torch.device:

@@ -108,17 +108,6 @@ def with_absent(cls: type, entries: Mapping[str, Any]) -> dict[str, Any]:
     return filled
 
 
-def same_hparams(cls: type[H], stored: Mapping[str, Any], wanted: H) -> bool:
-    """Whether ``stored``, the JSON of a ``cls`` that an older program may have written, means the same as ``wanted``.
-
-    One that does not fit ``cls`` means something else.
-    """
-    try:
-        return bool(canonical(cls.from_dict(stored)) == canonical(wanted))
-    except UsageError:
-        return False
-
-
 def coerce(name: str, value: Any, hint: Any) -> Any:
     """``value`` as the field's type where that loses nothing (1 as 1.0, a list as a tuple, text as a Step)."""
     if get_origin(hint) is UnionType:  # X | None

@@ -83,6 +83,6 @@ def summary(verdict: Verdict) -> dict[str, Any]:
     names = ("level", "density", "stable", "learned", "threshold", "child_accuracy", "accuracy_gap")
     return {
         **{name: getattr(verdict, name) for name in names},
-        "test_error_barrier": verdict.error_barrier.test.raw,
+        "test_error_barrier": verdict.test_barrier,
         "test_error_barrier_recalculated": verdict.error_barrier.test.recalculated,
     }

@@ -1,12 +1,14 @@
 """What all tests share."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from cli import main
 from experiments.engines import engines
 from experiments.report.branches import branch_reports
 from experiments.stable_k import criteria
@@ -103,3 +105,25 @@ def interrupt_at(steps: Steps) -> Callable[..., None]:
         steps.before.append(interrupt)
 
     return interrupt_at
+
+
+@dataclass
+class Outcome:
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """``command("train", "--lr=0.1")`` runs the command line in this process."""
+
+    def run(*argv: str) -> Outcome:
+        capsys.readouterr()
+        code = main(argv)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run

@@ -98,7 +98,7 @@ def line(name: str, group: Sequence[Verdict]) -> list[str]:
     return [
         name,
         group[0].k.short,
-        percent([one.error_barrier.test.raw for one in group]),
+        percent([one.test_barrier for one in group]),
         percent([one.error_barrier.test.recalculated for one in group]),
         percent([one.error_barrier.train.raw for one in group]),
         percent([one.child_accuracy for one in group]),

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from cli import main
 from experiments.engines import local
@@ -20,15 +19,6 @@ from experiments.engines.worker import LineReporter, serve
 from experiments.session import Session
 
 SMALL = ("--dataset=digits", "--model=mnist_lenet_16", "--training_steps=3ep", "--threads=1")
-
-
-@dataclass
-class Outcome:
-    """What a command line came to."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass
@@ -60,29 +50,9 @@ class Place:
         return path
 
 
-@pytest.fixture(autouse=True)
-def restored_threads() -> object:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "runs", tmp_path / "data")
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """``command("train", "--lr=0.1")`` runs the command line in this process."""
-
-    def run(*argv: str) -> Outcome:
-        capsys.readouterr()
-        code = main(argv)
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 
 from foundations.desc import Desc
 from foundations.errors import UsageError
-from foundations.hparams import Hparams, canonical, field_docs, hp, same_hparams, tagged
+from foundations.hparams import Hparams, canonical, field_docs, hp, tagged
 from foundations.registry import Registry
 from foundations.steps import Step
 
@@ -167,11 +167,3 @@ def test_unknown_keys_are_refused_in_bundles_within() -> None:
         Board.from_dict({"inner": {"height": 1}})
     with pytest.raises(UsageError, match="height"):
         Board.from_dict({"inner": {}, "cursor": {"kind": "dot", "height": 1}})
-
-
-def test_a_record_from_before_a_field_means_the_same_as_its_absent_value() -> None:
-    assert same_hparams(Inner, {"size": 1}, Inner(rounded=False))
-    assert same_hparams(Inner, {"size": 1, "rounded": False}, Inner(rounded=False))
-    assert not same_hparams(Inner, {"size": 1}, Inner(rounded=True))
-    assert not same_hparams(Inner, {"size": 2}, Inner(rounded=False))
-    assert not same_hparams(Inner, {"size": 1, "of_a_newer_program": 1}, Inner(rounded=False))
