@@ -17,7 +17,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.measuring import CHECKOUT, Row, Settings, in_child
-from benchmarks.open_lth import load_open_lth, repaired
+from benchmarks.open_lth.checkout import load_open_lth, repaired
 
 EPOCHS, RUNS = 8, 3
 

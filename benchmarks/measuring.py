@@ -112,8 +112,8 @@ def synthetic_data(images: int, batch_size: int = 128, device: Any = "cpu") -> A
     return DeviceData(dataset, DataHparams(dataset="synthetic", batch_size=batch_size), torch.device(device))
 
 
-def make_state(model: str, data: Any, **training: Any) -> tuple[Any, Any]:
-    """A fresh training state of a shipped model, and its hyperparameters: the thesis's recipe for ResNet-20."""
+def make_state(model: str, data: Any, recipe: str | None = None, **training: Any) -> tuple[Any, Any]:
+    """A fresh training state of a shipped model, and its hyperparameters: by default its recipe on CIFAR-10."""
     from foundations.seeds import Seeds
     from models import ModelHparams, build
     from training.hparams import TrainingHparams
@@ -121,8 +121,8 @@ def make_state(model: str, data: Any, **training: Any) -> tuple[Any, Any]:
     from training.state import Noise, TrainState
 
     known = TrainingHparams()
-    recipe = {name: value for name, value in find_recipe(model, "cifar10", None).items() if hasattr(known, name)}
-    hparams = replace(known, **{**recipe, **training})
+    values = {name: value for name, value in find_recipe(model, "cifar10", recipe).items() if hasattr(known, name)}
+    hparams = replace(known, **{**values, **training})
     network = build(ModelHparams(model=model, batchnorm_init="ones"), data.shape, Seeds(1).generator("initialization"))
     return TrainState.fresh(network, hparams, Noise(Seeds(1)), data.device), hparams
 
