@@ -1,6 +1,6 @@
 """The names of everything that lies in a run's directory, each written down here and nowhere else.
 
-    <root>/<kind>_<hash>/replicate_1/               desc, environment, lock; of a trunk also what a training leaves
+    <root>/<kind>_<hash>/replicate_1/               desc, environment, network, lock; of a trunk also a training's
     .../level_1/                                    a level of a lottery run: a mask and what a training leaves
     .../level_1/<branch>_<hash>/                    a branch of a level: likewise
     .../k_30ep0it/                                  an instability analysis: a mask, children, comparison and verdict
@@ -16,6 +16,8 @@ ENVIRONMENT = "environment.json"
 """What it was computed with."""
 ENVIRONMENT_COPY = "environment.json.copy"
 """The same again, since it cannot be recomputed."""
+NETWORK = "network.json"
+"""What its networks are: architecture, shape of the images, names of the classes, normalization."""
 DONE = "done.json"
 """Its result; the marker that it has ended."""
 METRICS = "metrics.jsonl"

@@ -22,6 +22,7 @@ NEWEST: Mapping[str, int] = {
     files.DESC: 1,
     files.ENVIRONMENT: 1,
     files.ENVIRONMENT_COPY: 1,
+    files.NETWORK: 1,
     files.DONE: 1,
     files.METRICS: 1,
     files.SPARSITY_REPORT: 1,

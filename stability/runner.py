@@ -9,7 +9,7 @@ from foundations import files
 from foundations.context import Context
 from foundations.environment import verify
 from foundations.errors import UsageError
-from foundations.runner import begin, store_of
+from foundations.runner import store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
@@ -119,7 +119,7 @@ class StabilityRunner:
     # How ---------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        begin(self.store, self.desc, self.context, self.data.fingerprint)
+        self.trunk.begin(self.store, self.desc)
 
     def _children(self) -> Children:
         return Children(

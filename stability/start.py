@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from foundations import files
 from foundations.errors import UsageError
-from foundations.runner import begin, store_of
+from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
 from stability.desc import StabilityDesc
@@ -84,7 +84,7 @@ class CheckpointStart:
         here = self._store(k)
         if not here.done:
             context, full = self.trunk.context, self._full_desc()
-            begin(store_of(full, self.trunk.seeds.replicate, context), full, context, self.trunk.data.fingerprint)
+            self.trunk.begin(store_of(full, self.trunk.seeds.replicate, context), full)
             with here.lock(context.reporter):
                 train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, context)
         return here.result()

@@ -9,17 +9,20 @@ import torch
 
 from foundations import files
 from foundations.context import Context
+from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
+from foundations.store import Store
 from models import build
 from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
 from training.loop import slow_bf16, train
 from training.metrics import Row, history
+from training.network import describe_network
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result
 from training.state import Noise, TrainState
@@ -114,6 +117,11 @@ class Trunk:
         """The iterations saved unasked."""
         return grid(self.end, self.per_epoch)
 
+    def begin(self, store: Store, desc: Desc) -> None:
+        """Begins a run that stands on this training (or is it), or goes on with it; raises like ``runner.begin``."""
+        network = describe_network(self.desc.model, self.data)
+        begin(store, desc, self.context, self.data.fingerprint, network)
+
     def saved_steps(self) -> list[int]:
         """The iterations whose whole state lies on disk."""
         return self.saved.iterations()
@@ -144,7 +152,7 @@ class Trunk:
         with self.store.lock(self.context.reporter, unless) as held:
             try:
                 if held:
-                    begin(self.store, self.desc, self.context, self.data.fingerprint)
+                    self.begin(self.store, self.desc)
                 yield held
             finally:
                 torch.set_num_threads(threads)

@@ -1,6 +1,6 @@
 """A data set that lives on the device as bytes and is augmented there, batch by batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +69,16 @@ class DeviceData:
     def fingerprint(self) -> str:
         """The sha256 of the decoded data set, before any transformation."""
         return self.dataset.fingerprint
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """By label."""
+        return self.dataset.class_names
+
+    @property
+    def normalization(self) -> Mapping[str, Sequence[float]]:
+        """``mean`` and ``std`` of each channel."""
+        return {"mean": self.dataset.mean, "std": self.dataset.std}
 
     @property
     def iterations_per_epoch(self) -> int:

@@ -1,6 +1,6 @@
 """What training, pruning and analysis ask of data, wherever it is kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -53,6 +53,14 @@ class TrainingData(Protocol):
     @property
     def fingerprint(self) -> str:
         """The sha256 of the data before any transformation, in hex."""
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """By label."""
+
+    @property
+    def normalization(self) -> Mapping[str, Sequence[float]]:
+        """``mean`` and ``std`` of each channel: inputs are (pixel - mean) / std, of pixels in [0, 1]."""
 
     def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Pair]:
         """Training batches ``first`` to ``last - 1`` of an epoch, augmented.
