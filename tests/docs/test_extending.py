@@ -12,7 +12,8 @@ from pruning import strategies
 
 HOME = Path(__file__).parent.parent.parent
 TEXT = (HOME / "docs" / "extending.md").read_text()
-EXAMPLES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.*?)\n", TEXT, flags=re.DOTALL)
+FILES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.*?)\n", TEXT, flags=re.DOTALL)
+EXAMPLES = [example for example in FILES if not example[2].startswith("export ")]
 SMALL = {"--dataset": "digits", "--model": "mnist_lenet_16", "--training_steps": "1ep", "--k": "0", "--threads": "1"}
 
 SAID = {"flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk"}
@@ -49,6 +50,17 @@ def test_an_example_runs(
     assert "test accuracy" in out
     assert SAID.get(name, "") in err
     assert list((tmp_path / "runs").rglob("done.json"))
+
+
+def test_a_format_is_exported_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(name, code, text)] = [example for example in FILES if example not in EXAMPLES]
+    (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    assert main(["lottery", *(f"{flag}={value}" for flag, value in SMALL.items()), "--pruning_strategy=random"]) == 0
+    [run] = Path("runs").glob("lottery_*/replicate_1")
+    assert main([str(run) if token.startswith("runs/") else token for token in text.split()]) == 0
+    assert (tmp_path / "ticket/network.npz").is_file()
+    assert "numpy.load" in (tmp_path / "ticket/README.md").read_text()
 
 
 def test_the_strategy_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
