@@ -111,7 +111,8 @@ class Grid(Sequence[Experiment]):
             failures = [failure for search in self.searches for failure in search.run()]
             looked_at = {one.identity for search in self.searches for one in search.analyses}
             for experiment in self.experiments:
-                experiment.check()
+                experiment.check()  # all of them before anything is said of one
+            for experiment in self.experiments:
                 experiment.restore()
                 if experiment.identity not in looked_at and (opening := experiment.opening()):
                     self.session.context.reporter.say(opening)

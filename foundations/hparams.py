@@ -123,6 +123,8 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
         raise UsageError(f"--{name}={value}: {error}") from error
     if hint in (bool, int, float, str) and type(value) is not hint:
         raise UsageError(f"--{name}={value}: expected {TYPE_NAMES[hint]}")
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"--{name}={value}: expected a text without null characters, which no path can hold")
     return value
 
 
