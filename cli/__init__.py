@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from foundations.errors import UsageError, near_misses
+from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
 from foundations.watchdog import end_with_parent
 
@@ -57,11 +57,15 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return interrupted(interruption)
+    except SystemExit as error:
+        print(f"A plug-in or a library has called sys.exit({error.code!r}).", file=sys.stderr)
+        return FAILED
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
         return FAILED
     except OSError as error:  # no permission, no space
-        print(f"{error}\nOnce this is mended, the same command goes on from the last checkpoint.", file=sys.stderr)
+        advice = "Once this is put right, the same command goes on from the last checkpoint."
+        print(f"{shorten(str(error))}\n{advice}", file=sys.stderr)
         return BAD_INPUT
     except Exception:
         if interruption.asked():  # which a library has made an error of its own of

@@ -9,6 +9,9 @@ from experiments.stable_k import criteria
 from foundations.hparams import Hparams, hp
 from foundations.steps import Step
 
+MOST_THREADS = 1024
+"""More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
+
 
 def repeatable() -> Any:
     """A field whose flag may be given several times."""
@@ -88,9 +91,9 @@ class SessionOptions(Hparams):
     """Directory of the data sets; also $ADSYNFLOW_DATA."""
     device: str = hp("auto")
     """auto, cpu, cuda, cuda:1, mps."""
-    threads: int | None = hp(None, within="[1, inf)")
+    threads: int | None = hp(None, within=f"[1, {MOST_THREADS}]")
     """Threads on a CPU; a run that goes on keeps the number it began with. Default: PyTorch's."""
-    jobs: int = hp(1, within="[1, inf)")
+    jobs: int = hp(1, within=f"[1, {MOST_THREADS}]")
     """Processes that compute at once, each with --threads threads (default: this machine's, shared out): trunks,
     levels, branches and children of all that the command asks for."""
     engine: str = hp("local")

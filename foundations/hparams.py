@@ -121,8 +121,12 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
             return tuple(coerce(name, element, get_args(hint)[0]) for element in value)
     except UsageError as error:
         raise UsageError(f"--{name}={value}: {error}") from error
-    if hint in (bool, int, float, str) and type(value) is not hint:
+    if get_origin(hint) is tuple:
+        raise UsageError(f"--{name}={value}: expected a list, each element {TYPE_NAMES[get_args(hint)[0]]}")
+    if hint in TYPE_NAMES and type(value) is not hint:
         raise UsageError(f"--{name}={value}: expected {TYPE_NAMES[hint]}")
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"--{name}={value}: expected a text without null characters, which no path can hold")
     return value
 
 

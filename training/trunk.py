@@ -12,11 +12,12 @@ from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
+from foundations.provenance import plugins_of
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from models import build
+from models import build, parse, try_out
 from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
@@ -43,6 +44,8 @@ class Trunk:
         self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
         self.end = desc.training.training_steps.iteration(self.per_epoch)
         check_compiler(desc.training)
+        if plugins_of([parse(desc.model.model)[1]]):
+            try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
         if (data.sizes["train"] - 1) % data.batch_size == 0:
             self._try_single_image()
 
@@ -131,15 +134,19 @@ class Trunk:
 
         BatchNorm has no variance to divide by where its feature maps are single pixels.
         """
-        image, _ = next(self.data.evaluation_batches("train", batch_size=1))
         try:
             with torch.random.fork_rng([]):
-                self.fresh().model.train()(image)
+                self.fresh().model.train()(self._images(1))
         except ValueError as error:
             raise UsageError(
                 f"--batch_size={self.data.batch_size}: the last batch of an epoch is a single image, and BatchNorm "
                 f"cannot be trained on one in {self.desc.model.model}; choose another --batch_size"
             ) from error
+
+    def _images(self, number: int) -> torch.Tensor:
+        """The first training images, on the device."""
+        images, _ = next(self.data.evaluation_batches("train", batch_size=number))
+        return images
 
     @contextlib.contextmanager
     def _at_work(self, unless: Callable[[], bool]) -> Iterator[bool]:

@@ -15,7 +15,7 @@ from foundations.errors import UsageError
 from foundations.interruption import Interrupted
 from foundations.registry import Registry
 
-AFTER_AN_OS_ERROR = "Once this is mended, the same command goes on from the last checkpoint."
+AFTER_AN_OS_ERROR = "Once this is put right, the same command goes on from the last checkpoint."
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Task(Method, ABC):
         return {"task": self.name, **self.to_dict()}
 
 
-task_kinds: MethodRegistry[Task] = MethodRegistry("task")
+task_kinds: MethodRegistry[Task] = MethodRegistry("task", are_flags=False)
 
 
 def from_json(text: str | Mapping[str, Any]) -> Task:

@@ -114,7 +114,7 @@ def test_interrupted_it_goes_on_from_its_checkpoint(
         ('{"session": {}}', "A task is a line of JSON: "),
         ('{"task": {"task": "trunk"}}', 'The first task comes with an entry "session"'),
         ('{"session": {"thread": 1}, "task": {}}', "Session: unknown option 'thread' (did you mean 'threads'?)"),
-        ('{"session": {"threads": 0}, "task": {}}', "--threads=0: expected a number in [1, inf)"),
+        ('{"session": {"threads": 0}, "task": {}}', "--threads=0: expected a number in [1, 1024]"),
         ('{"session": {}, "task": {"task": "levle"}}', "Unknown task 'levle' (did you mean 'level'"),
         ('{"session": 1, "task": {}}', "A task is a line of JSON: "),
     ],
