@@ -119,7 +119,8 @@ class StabilityRunner:
     # How ---------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        begin(self.store, self.desc, self.context, self.data.fingerprint)
+        with self.store.lock(self.context.reporter):  # else two that begin at once may record different threads
+            begin(self.store, self.desc, self.context, self.data.fingerprint)
 
     def _children(self) -> Children:
         return Children(
