@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from foundations import files
 
@@ -38,17 +39,28 @@ def atomic_write(path: Path) -> Iterator[Path]:
         sync_directory(path.parent)
 
 
-def append(path: Path, content: bytes) -> None:
-    """Adds to the end of a file. Stopped on the way, or on a full disk, it leaves a beginning of ``content`` there."""
+def append_lines(path: Path, content: bytes) -> None:
+    """Adds lines to a file. Stopped on the way, or on a full disk, it leaves a beginning of ``content`` there.
+
+    A torn last line, which another one was stopped in, is cut off first.
+    """
     make_directory(path.parent)
     new = not path.exists()
     with named(path):
-        with path.open("ab") as file:
+        with path.open("ab+") as file:
+            if file.seek(0, os.SEEK_END) and _ends_torn(file):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if new:
             sync_directory(path.parent)
+
+
+def _ends_torn(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read() != b"\n"
 
 
 def make_directory(path: Path) -> None:

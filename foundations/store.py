@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from foundations import files, formats, locks
-from foundations.disk import append, atomic_write, named, sync_directory
+from foundations.disk import append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
@@ -93,7 +93,7 @@ class Store:
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Adds ``rows`` to JSON lines. Stopped on the way, it may leave a torn last line, which readers drop."""
-        append(self / name, formats.encode_rows(name, rows))
+        append_lines(self / name, formats.encode_rows(name, rows))
 
     def read_rows(self, name: str) -> list[dict[str, Any]]:
         """The JSON lines of a file; an absent file has none, and a last line that is torn is none."""

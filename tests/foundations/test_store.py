@@ -109,6 +109,8 @@ def test_a_torn_last_line_is_dropped_and_a_torn_line_before_is_not(tmp_path: Pat
     for length in range(len(whole) // 2, len(whole)):
         (tmp_path / "a.jsonl").write_bytes(whole[:length])
         assert store.read_rows("a.jsonl") == [{"step": 1}]
+        store.append_rows("a.jsonl", [{"step": 2}])
+        assert store.read_bytes("a.jsonl") == whole
     (tmp_path / "a.jsonl").write_bytes(whole[:5] + b"\n" + whole)
     with pytest.raises(UsageError, match=r"a.jsonl is damaged .*\n.*run the same command again"):
         store.read_rows("a.jsonl")
