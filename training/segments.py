@@ -79,12 +79,12 @@ def advance_to(
                     reporter.say(describe(store, row, hparams))
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
-                if there and stop in save_at:  # after the metrics, so that what is saved has them
-                    save(state)
                 if finite and (state.iteration == until or asked() or pace.due()):
                     with pace.writing():
                         store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
                     good = state.iteration
+                if there and stop in save_at:  # after the metrics, so that what is saved has them
+                    save(state)
                 if asked():
                     reporter.say(f"{name_of(store)}: stopped at {Step.at(state.iteration, per_epoch).short}")
                     break
