@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.stable_k import criteria
+from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp
 from foundations.steps import Step
 
@@ -102,12 +103,20 @@ class SessionOptions(Hparams):
     """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
     allow_divergence: bool = hp(False)
     """Train on even once the loss is no longer finite."""
+    evaluate_every: Step = hp(Step("1ep"))
+    """Evaluate the test set during training each so many steps, and at its end; on small sets it takes a fifth of the
+    time. It changes no weight."""
     recompute: bool = hp(False)
     """Put the directories of what is asked for aside, if there are any, and compute it anew."""
     quiet: bool = hp(False)
     """Print nothing but warnings and the result."""
     plugin: tuple[str, ...] = repeatable()
     """A file or module that registers strategies, models, data sets, branches or recipes; may be repeated."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.evaluate_every == Step(0):
+            raise UsageError("--evaluate_every=0ep: expected at least one step, such as 1ep or 100it")
 
 
 ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}

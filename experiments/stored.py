@@ -24,6 +24,7 @@ from pruning import Mask
 from stability import StabilityDesc
 from training.desc import TrainDesc
 from training.metrics import DIVERGED
+from training.saved_steps import steps_in
 
 Row = dict[str, Any]
 
@@ -54,13 +55,13 @@ class Part:
 
     @property
     def reached(self) -> Step | None:
-        """The step of the last row of metrics, here or in one of its children; None before the first."""
-        return furthest(self._last_rows)
+        """The last step with a row of metrics, here or in one of its children, or with a saved state; None before."""
+        return furthest([*(Step(row["step"]) for row in self._last_rows), *steps_in(self.store)])
 
     @property
     def diverged(self) -> Step | None:
         """The step at which a training, here or of one of its children, was given up; None if none was."""
-        return furthest([row for row in self._last_rows if row.get(DIVERGED)])
+        return furthest([Step(row["step"]) for row in self._last_rows if row.get(DIVERGED)])
 
     @property
     def _last_rows(self) -> list[Row]:
@@ -69,9 +70,9 @@ class Part:
         return [rows[-1] for path in paths if (rows := Store(path).read_rows(files.METRICS))]
 
 
-def furthest(rows: list[Row]) -> Step | None:
-    """The latest step of rows of metrics; None if there are none."""
-    return Step(max(rows, key=lambda row: row["iteration"])["step"]) if rows else None
+def furthest(steps: list[Step]) -> Step | None:
+    """The latest of some steps of a training; None if there are none."""
+    return max(steps, key=lambda step: step.order, default=None)
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ class StoredRun:
     @property
     def files(self) -> list[Path]:
         """Every file of the run, locks left out."""
-        return sorted(path for path in self.path.rglob("*") if path.is_file() and path.name != files.LOCK)
+        return sorted(path for path in self.path.rglob("*") if path.is_file() and not path.name.startswith(files.LOCK))
 
     def rows(self) -> list[Row]:
         """The results, a plain dictionary for each part that is done, with what the run is."""

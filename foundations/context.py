@@ -1,6 +1,7 @@
 """Where and how a run is computed: everything that is no part of its key."""
 
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from foundations.interruption import Interruption, installed
 from foundations.reporting import Reporter
+from foundations.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,10 @@ class Context:
     """Whether CUDA must give the same bits each time."""
     allow_divergence: bool = False
     """Whether a training goes on once its loss is no longer finite."""
+    evaluate_every: Step = Step("1ep")
+    """How often a training evaluates the test set."""
+    clock: Callable[[], float] = field(default=time.monotonic, compare=False, repr=False)
+    """Seconds that never go back; it says when a checkpoint is due."""
     reporter: Reporter = field(default_factory=Reporter)
     interruption: Interruption = field(default_factory=installed, compare=False, repr=False)
     """Asked between steps whether to stop."""

@@ -34,6 +34,8 @@ INSTABILITY = "instability.json"
 """The verdict on them."""
 LOCK = ".lock"
 """Held by the process that works in the directory."""
+LOCK_HOLDER = ".lock.held_by"
+"""Who that is, for people."""
 REPORT = "report"
 """The directory of tables and figures."""
 

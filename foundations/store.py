@@ -2,24 +2,23 @@
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import itertools
 import json
-import os
 import pickle
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from foundations import files, formats
+from foundations import files, formats, locks
+from foundations.disk import append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
@@ -30,36 +29,7 @@ UNREADABLE = (
     pickle.UnpicklingError, csv.Error,
 )  # fmt: skip
 
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path``; what was written there takes its place only if nothing failed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with named(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner may read
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
-    """An ``OSError`` inside names ``path``: those of a read or a write carry no name, or that of a temporary file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename == str(path):
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Store:
@@ -121,8 +91,12 @@ class Store:
         with atomic_write(self / name) as path:
             path.write_bytes(formats.encode_rows(name, rows))
 
+    def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Adds ``rows`` to JSON lines. Stopped on the way, it may leave a torn last line, which readers drop."""
+        append_lines(self / name, formats.encode_rows(name, rows))
+
     def read_rows(self, name: str) -> list[dict[str, Any]]:
-        """The JSON lines of a file; an absent file has none."""
+        """The JSON lines of a file; an absent file has none, and a last line that is torn is none."""
         if not self.has(name):
             return []
         with self._intact(name):
@@ -196,21 +170,11 @@ class Store:
     def lock(self, reporter: Reporter, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
         """Holds the directory for this process; waits, and says so, while another process holds it.
 
-        Yields whether it is held: not where ``unless``, asked every half second while waiting, came true.
+        Yields whether it is held: not where ``unless``, asked every half second while waiting, came true. Temporary
+        files that killed writers have left in the directory are deleted.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self / files.LOCK)
-        try:
-            lock.acquire(timeout=0.1)
-        except Timeout:
-            reporter.say(f"Waiting for another process that works in {self.path}")
-        while not (lock.is_locked or unless()):
-            with contextlib.suppress(Timeout):
-                lock.acquire(timeout=0.5)
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
+        with locks.hold(self.path, reporter, unless) as held:
+            yield held
 
     @property
     def locked(self) -> bool:
@@ -218,10 +182,12 @@ class Store:
         if not self.has(files.LOCK):
             return False
         try:
-            with FileLock(self / files.LOCK, timeout=0):
+            with locks.hold_if_free(self.path) as free:
+                return not free
+        except OSError as error:
+            if error.errno in NOT_WRITABLE:  # where this process could not work either
                 return False
-        except Timeout:
-            return True
+            raise
 
     def put_aside(self) -> Path:
         """Renames the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.
@@ -231,11 +197,12 @@ class Store:
         """
         taken = (self.path.with_name(files.aside(self.path.name, number)) for number in itertools.count(1))
         place = next(path for path in taken if not path.exists())
-        try:
-            with FileLock(self / files.LOCK, timeout=0):
-                return self.path.rename(place)
-        except Timeout as error:
-            raise UsageError(f"{self.path} cannot be put aside: another process works in it") from error
+        with locks.hold_if_free(self.path) as free:
+            if not free:
+                raise UsageError(f"{self.path} cannot be put aside: another process works in it")
+            moved = self.path.rename(place)
+            sync_directory(place.parent)
+        return moved
 
     @contextlib.contextmanager
     def _intact(self, name: str) -> Iterator[None]:

@@ -119,7 +119,8 @@ class StabilityRunner:
     # How ---------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self.trunk.begin(self.store, self.desc)
+        with self.store.lock(self.context.reporter):  # else two that begin at once may record different threads
+            self.trunk.begin(self.store, self.desc)
 
     def _children(self) -> Children:
         return Children(

@@ -84,7 +84,9 @@ class CheckpointStart:
         here = self._store(k)
         if not here.done:
             context, full = self.trunk.context, self._full_desc()
-            self.trunk.begin(store_of(full, self.trunk.seeds.replicate, context), full)
+            run = store_of(full, self.trunk.seeds.replicate, context)
+            with run.lock(context.reporter):
+                self.trunk.begin(run, full)
             with here.lock(context.reporter):
                 train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, context)
         return here.result()

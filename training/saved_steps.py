@@ -31,8 +31,7 @@ class SavedSteps:
 
     def iterations(self) -> list[int]:
         """All iterations whose whole state lies on disk, in order."""
-        names = (STATE_FILE.fullmatch(path.name) for path in self.store.path.glob("*"))
-        steps = sorted(Step(name["step"]).iteration(self.per_epoch) for name in names if name)
+        steps = sorted(step.iteration(self.per_epoch) for step in steps_in(self.store))
         return [step for step in steps if self.has(step)]
 
     def save(self, state: TrainState) -> None:
@@ -54,6 +53,12 @@ class SavedSteps:
     def _files(self, iteration: int) -> tuple[str, str]:
         step = Step.at(iteration, self.per_epoch)
         return files.model(step), files.optimizer(step)
+
+
+def steps_in(store: Store) -> list[Step]:
+    """The steps of which there are optimizer states in a directory."""
+    names = (STATE_FILE.fullmatch(path.name) for path in store.path.glob("*"))
+    return [Step(name["step"]) for name in names if name]
 
 
 def grid(end: int, per_epoch: int) -> list[int]:

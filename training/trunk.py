@@ -22,7 +22,7 @@ from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
 from training.loop import slow_bf16, train
-from training.metrics import Row, history
+from training.metrics import Evaluations, Row, history, known
 from training.network import describe_network
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result
@@ -100,7 +100,7 @@ class Trunk:
 
     def metrics(self) -> list[Row]:
         """The rows of its metrics, once it is finished; restored if the file lacks some."""
-        return history(self.store, 0, self.end, self.end, self.per_epoch, self.context.reporter)
+        return history(self.store, self._evaluations, self.end, self.context.reporter)
 
     def iteration(self, step: Step) -> int:
         """The number of iterations up to ``step``."""
@@ -191,12 +191,27 @@ class Trunk:
         self.saved.save(state)
 
     def _furthest(self) -> TrainState:
-        """The state of the checkpoint or of the last save, whichever is further; a fresh one without both."""
+        """The furthest state, checkpoint or save, whose metrics are known; a fresh one where there is none.
+
+        A save may be further than the checkpoint, which is written only every few seconds.
+        """
         state = self.fresh()
         if self.store.has(files.CHECKPOINT):
             state.restore(self.store.read_state(files.CHECKPOINT))
-        last = max(self.saved_steps(), default=0)
-        return self.saved.load(last, into=self.fresh()) if last > state.iteration else state
+        for saved in reversed(self.saved_steps()):
+            if saved <= state.iteration:
+                break
+            if known(self.store, self._evaluations, saved) is not None:
+                return self.saved.load(saved, into=self.fresh())
+            self.context.reporter.warn(
+                f"{self.store / files.METRICS} lacks epochs before {self._name(saved)}, which are in no checkpoint; "
+                "they are trained again"
+            )
+        return state
+
+    @property
+    def _evaluations(self) -> Evaluations:
+        return Evaluations(0, self.end, self.context.evaluate_every.iteration(self.per_epoch))
 
     def _name(self, iteration: int) -> str:
         return Step.at(iteration, self.per_epoch).short

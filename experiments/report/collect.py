@@ -9,6 +9,7 @@ from experiments.report.naming import distinct
 from foundations import files
 from foundations.desc import Desc
 from foundations.runner import read_desc
+from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from stability import StabilityDesc
@@ -56,7 +57,7 @@ class Rows:
     lines: list[TableRow] = field(default_factory=list)
     """One for each alpha, split and BatchNorm treatment of a pair."""
     training: list[TableRow] = field(default_factory=list)
-    """One for each epoch of each child, and of the full network (the child 0)."""
+    """One for each evaluation of each child, and of the full network (the child 0)."""
 
 
 def collect(stores: Iterable[Store]) -> Rows:
@@ -84,7 +85,7 @@ def gather(
         replicate = int(store.path.name.removeprefix(files.REPLICATE))
         who = {"network": names[desc.key], "trunk": desc.train.key, "replicate": replicate}
         trunk = Store(store.path.parent.parent / desc.train.key / store.path.name)
-        per_epoch = iterations_per_epoch(trunk)
+        per_epoch = iterations_per_epoch(trunk, *(Store(child.parent) for child in store.path.rglob(files.METRICS)))
         for path in paths:
             _add_analysis(rows, Store(path.parent), who, per_epoch)
         if trunk.path not in trunks:
@@ -145,10 +146,16 @@ def curves(store: Store, per_epoch: int) -> list[TableRow]:
     ]
 
 
-def iterations_per_epoch(trunk: Store) -> int:
-    """Read off the trunk's metrics, whose second row is that of the first epoch."""
-    rows = trunk.read_rows(files.METRICS)
-    return int(rows[1]["iteration"]) if len(rows) > 1 else 1
+def iterations_per_epoch(*trainings: Store) -> int:
+    """Read off their metrics; of trainings that end within an epoch the iterations that they have."""
+    longest = 1
+    for training in trainings:
+        for row in training.read_rows(files.METRICS):
+            epochs, iterations = Step(row["step"]).order
+            if epochs:
+                return int((row["iteration"] - iterations) // epochs)
+            longest = max(longest, row["iteration"])
+    return longest
 
 
 def name_of_stability(desc: StabilityDesc) -> str:

@@ -141,7 +141,7 @@ def test_a_damaged_file_is_named_and_deleting_it_mends_the_trunk(
     assert steps_taken == list(range(10))
     steps_taken.clear()
     path = trunk().store / name
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + b"\xff")
+    path.write_bytes(b"\xff" + path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UsageError, match=rf"{name} is damaged .*\nDelete this file and run the same command again"):
         trunk().state_at(Step(step))
     path.unlink()
