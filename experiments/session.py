@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments import stored
+from experiments.directory import directories_from_environment
 from experiments.engines import engines
 from experiments.grid import Grid
-from experiments.options import SessionOptions, directories_from_environment
+from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.tasks import Task

@@ -19,7 +19,8 @@ BELOW = {
 }
 SLOW = {"torchvision", "matplotlib"}
 WITHIN_EXPERIMENTS = [
-    {"options", "stable_k", "report", "progress"},
+    {"status", "directory", "listing", "conditions", "plan_files", "progress"},
+    {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},
     {"plan"},

@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.formats import DIVERGED
 from foundations.steps import Step
 from foundations.store import Store
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import arithmetic, evaluate, train
-from training.metrics import DIVERGED, Row, history, is_finite, keep, measure
+from training.metrics import Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
 
