@@ -50,7 +50,8 @@ def read_flags(command: str, summary: str, cls: type[H], argv: Sequence[str], de
     known = [item.name for item in fields(cls)]
     for token in unknown:
         name = token.removeprefix("--").partition("=")[0]
-        raise UsageError(f"{token}: no flag of {command}{near_misses(name, known, '--')}; valid: --{', --'.join(known)}")
+        hint = near_misses(name, known, "--")
+        raise UsageError(f"{token}: no flag of {command}{hint}; valid: --{', --'.join(known)}")
     hints = get_type_hints(cls)
     values = {
         name: tuple(text) if isinstance(text, list) else parse_value(name, text, hints[name])

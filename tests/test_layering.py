@@ -31,7 +31,7 @@ WITHIN_EXPERIMENTS = [
     {"stability"},
     {"lottery"},
     {"kinds"},
-    {"grid", "plugins", "stored"},
+    {"grid", "plugins", "stored", "cleaning"},
     {"session"},
     {"engines.worker"},
 ]

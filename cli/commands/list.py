@@ -101,7 +101,9 @@ def watch(options: ListOptions) -> int:
             else:
                 now = changes(rows) | {text.partition(":")[0]: text.partition(": ")[2] for text in plans}
                 stamp = time.strftime("%H:%M:%S")
-                print(*(f"{stamp} {n}: {text}" for n, text in now.items() if before.get(n) != text), sep="\n", flush=True)
+                for name in now:
+                    if before.get(name) != now[name]:
+                        print(f"{stamp} {name}: {now[name]}", flush=True)
                 before = now
             time.sleep(PAUSE)
     except KeyboardInterrupt:
