@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from experiments.meters import duration
 from foundations import files
 from foundations.errors import UsageError
 from foundations.store import Store
@@ -62,10 +63,3 @@ def running_plans(root: Path | str) -> Iterator[PlanFile]:
                 yield PlanFile(**store.read_json(files.PLAN))
         except (UsageError, TypeError, OSError):
             continue
-
-
-def duration(seconds: float) -> str:
-    """``0:03:12``; ``2 d 5 h`` from two days on."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours // 24} d {hours % 24} h" if hours >= 48 else f"{hours}:{minutes:02}:{rest:02}"

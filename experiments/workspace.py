@@ -16,7 +16,7 @@ from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.memory import keep_freed_memory
-from foundations.reporting import Reporter
+from foundations.reporting import Reporter, Several
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
@@ -43,13 +43,14 @@ class Workspace:
 
     def __init__(self, options: SessionOptions, reporter: Reporter, command: Sequence[str] = ()) -> None:
         self.options = options
+        self.reporters = Several(reporter)
         self.context = Context(
             root=Path(options.root),
             data_dir=Path(options.data_dir),
             device=find_device(options.device),
             deterministic=options.deterministic,
             allow_divergence=options.allow_divergence,
-            reporter=reporter,
+            reporter=self.reporters,
             command=tuple(command),
         )
         self._data, self._runners = Once(), Once()

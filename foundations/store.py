@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pickle
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -103,6 +104,12 @@ class Store:
         """The content of a file as it is; ``OSError`` with its name if it cannot be read."""
         with named(self / name):
             return (self / name).read_bytes()
+
+    def append_line(self, name: str, line: str) -> None:
+        """Adds a line to a log. A process that is killed may leave half of it, which no result depends on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with named(self / name), (self / name).open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
 
     # JSON and CSV --------------------------------------------------------------------------------------------
 
@@ -230,6 +237,10 @@ class Store:
                 return False
         except Timeout:
             return True
+
+    def remove(self) -> None:
+        """Removes the directory with all that it holds."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def put_aside(self) -> Path:
         """Renames the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.

@@ -19,11 +19,11 @@ BELOW = {
 }
 SLOW = {"torchvision", "matplotlib"}
 WITHIN_EXPERIMENTS = [
-    {"status", "directory", "listing", "conditions", "plan_files", "progress"},
+    {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording"},
     {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},
-    {"plan"},
+    {"plan", "plan_progress"},
     {"engines.registry", "engines.in_process", "engines.local", "engines"},
     {"defaults"},
     {"experiment"},

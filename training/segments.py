@@ -9,6 +9,7 @@ from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.formats import DIVERGED
+from foundations.reporting import Training
 from foundations.steps import Step
 from foundations.store import Store
 from training.data import TrainingData
@@ -54,7 +55,11 @@ def advance_to(
             store.write_rows(files.METRICS, rows)
         good = state.iteration
         ends = {stop for stop in (*range(per_epoch, until, per_epoch), until) if stop > state.iteration}
-        with reporter.progress(name_of(store), until - state.iteration, "it") as advance:
+        shown = Training(
+            path=store.path, first=state.iteration, until=until, iterations_per_epoch=per_epoch,
+            batch_size=data.batch_size, last=rows[-1],
+        )  # fmt: skip
+        with reporter.training(shown) as advance:
             for stop in sorted(ends | set(save_at)):
                 train(state, data, hparams, until=stop, advance=advance, asked=asked)
                 there = state.iteration == stop
@@ -66,7 +71,7 @@ def advance_to(
                         give_up(store, rows, row, good, hparams, data)
                     rows.append(row)
                     store.write_rows(files.METRICS, rows)
-                    reporter.say(describe(store, row, hparams))
+                    reporter.row(store.path, row)
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
                 if there and stop in save_at:  # after the metrics, so that what is saved has them
@@ -150,13 +155,5 @@ def model_file(state: TrainState, data: TrainingData) -> str:
 
 
 def name_of(store: Store) -> str:
-    """What a training is called in progress bars and the log."""
+    """What a training is called in the log."""
     return f"{store.path.parent.name}/{store.path.name}"
-
-
-def describe(store: Store, row: Row, hparams: TrainingHparams) -> str:
-    """A line of the log."""
-    return (
-        f"{name_of(store)}: {Step(row['step']).short} of {hparams.training_steps.short}, "
-        f"test accuracy {row['test_accuracy']:.2%}, loss {row['test_loss']:.4f}"
-    )

@@ -31,7 +31,7 @@ def test_the_list_has_a_line_for_each_part_and_a_sum(command: Command, old_root:
     outcome = command("list", f"--root={old_root}", "--where=kind=lottery", "--sort=-accuracy")
     header, *lines, total = outcome.out.splitlines()
     assert outcome.code == 0
-    assert header.split() == "run rep model data strategy density k level state acc barrier size".split()
+    assert " ".join(header.split()) == "run rep model data strategy density k level state acc barrier size"
     assert [line.split()[-3:-1] for line in lines[:1]] == [["20.56%", "2.1"]]
     assert "lottery_2966a787fcf8" in lines[-1]
     assert "interrupted at 1ep" in lines[-1]

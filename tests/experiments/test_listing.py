@@ -166,7 +166,7 @@ def test_rows_are_sorted_by_any_column_and_those_without_come_last(root: Path) -
     accuracies = [row["accuracy"] for row in in_order(rows, "-accuracy", known)]
     assert accuracies == sorted(accuracies, reverse=True)
     assert [row["barrier"] for row in in_order(rows, "-barrier", known)][3:] == [None] * 5
-    with pytest.raises(UsageError, match="--sort=acuracy: .*did you mean 'accuracy'"):
+    with pytest.raises(UsageError, match=r"--sort=acuracy: .*did you mean 'accuracy'"):
         in_order(rows, "acuracy", known)
 
 
