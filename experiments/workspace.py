@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from experiments.options import SessionOptions
+from experiments.trackers import TrackingReporter
 from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import verify
@@ -44,6 +45,8 @@ class Workspace:
     def __init__(self, options: SessionOptions, reporter: Reporter, command: Sequence[str] = ()) -> None:
         self.options = options
         self.reporters = Several(reporter)
+        if options.track:
+            self.reporters.reporters.append(TrackingReporter(options.track, Path(options.root), reporter.warn))
         self.context = Context(
             root=Path(options.root),
             data_dir=Path(options.data_dir),
@@ -134,6 +137,7 @@ class Workspace:
             **{name: getattr(self.options, name) for name in names},
             "threads": threads,
             "plugin": list(self.options.plugin),
+            "track": list(self.options.track),
             "command": list(self.context.command),
         }
 

@@ -13,6 +13,7 @@ from experiments.engines import engines
 from experiments.report.branches import branch_reports
 from experiments.stable_k import criteria
 from experiments.tasks import task_kinds
+from experiments.trackers import trackers
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from lottery.branch import branches
@@ -54,7 +55,7 @@ def own_registrations() -> Iterator[None]:
     """What a test or its plug-ins register is gone after it."""
     registries: tuple[Registry[Any], ...] = (
         strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
-        task_kinds,
+        task_kinds, trackers,
     )  # fmt: skip
     before = [dict(registry._entries) for registry in registries]
     yield

@@ -19,7 +19,7 @@ BELOW = {
 }
 SLOW = {"torchvision", "matplotlib"}
 WITHIN_EXPERIMENTS = [
-    {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording"},
+    {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording", "trackers"},
     {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},
