@@ -16,6 +16,8 @@ COMMANDS: Mapping[str, str] = {
     "lottery": "train to k, prune, train the subnetwork on; level by level",
     "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
     "stability": "from which step on is a network stable to SGD noise?",
+    "list": "all runs: what they are, how far, what came of them",
+    "clean": "find what no run needs any more, and remove it",
     "export": "a trained subnetwork as files for other programs, with a model card",
     "task": "one part of an experiment, described by JSON; what engines start",
 }

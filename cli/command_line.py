@@ -7,10 +7,11 @@ from typing import Any
 from cli.flags import add_flag, make_parser, parse_flag, parse_value
 from cli.options import CommandOptions
 from experiments.defaults import Section, refuse_unknown
+from experiments.directory import directories_from_environment
 from experiments.experiment import experiments
 from experiments.grid import Choice, Grid, combinations
 from experiments.kinds import all_flags
-from experiments.options import SessionOptions, directories_from_environment
+from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.session import Session

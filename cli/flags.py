@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Container, Iterable, Mapping
 from types import UnionType
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
-from experiments.defaults import Section
-from experiments.kinds import holds_several
 from foundations.errors import UsageError
 from foundations.hparams import TYPE_NAMES, as_text, field_docs
 from foundations.steps import Step
+
+if TYPE_CHECKING:  # it needs PyTorch, which the commands that only read do without
+    from experiments.defaults import Section
 
 LONGEST_RANGE = 1000  # more is a mistyped number
 
@@ -27,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message.removeprefix("argument ").replace("expected one argument", "a value is missing"))
 
 
-def make_parser(prog: str, summary: str, sections: Iterable[Section]) -> Parser:
+def make_parser(prog: str, summary: str, sections: "Iterable[Section]") -> Parser:
     """A parser with one group for each section. Values stay text: :func:`parse_flag` gives them their types."""
     parser = Parser(prog, summary)
     parser.add_argument("-h", "--help", action="store_true", default=argparse.SUPPRESS, help="show this list")
@@ -88,6 +89,8 @@ def parse_flag(name: str, given: str, hint: Any, words: Container[str] = ()) -> 
     Raises:
         UsageError: a text does not fit the type.
     """
+    from experiments.kinds import holds_several
+
     if holds_several(hint):
         return [parse_value(name, part, hint) for part in given.split(";")]
     try:

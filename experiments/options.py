@@ -1,22 +1,14 @@
 """The values that an experiment is asked for by, beside hyperparameters, and those that say how it is computed."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from experiments.stable_k import criteria
 from foundations.errors import UsageError
-from foundations.hparams import Hparams, hp
+from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
 
 MOST_THREADS = 1024
 """More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
-
-
-def repeatable() -> Any:
-    """A field whose flag may be given several times."""
-    return field(default=(), metadata={"repeatable": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +102,9 @@ class SessionOptions(Hparams):
     """Put the directories of what is asked for aside, if there are any, and compute it anew."""
     quiet: bool = hp(False)
     """Print nothing but warnings and the result."""
+    track: tuple[str, ...] = repeatable()
+    """Also write metrics, hyperparameters and results for a tracker: tensorboard, wandb, or one that a plug-in brings;
+    may be repeated."""
     plugin: tuple[str, ...] = repeatable()
     """A file or module that registers strategies, models, data sets, branches or recipes; may be repeated."""
 
@@ -117,11 +112,3 @@ class SessionOptions(Hparams):
         super().__post_init__()
         if self.evaluate_every == Step(0):
             raise UsageError("--evaluate_every=0ep: expected at least one step, such as 1ep or 100it")
-
-
-ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
-
-
-def directories_from_environment() -> dict[str, str]:
-    """The directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
-    return {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments import stored
+from experiments.directory import directories_from_environment
 from experiments.engines import engines
 from experiments.grid import Grid
-from experiments.options import SessionOptions, directories_from_environment
+from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.tasks import Task
+from experiments.trackers import check_trackers
 from experiments.workspace import Once, Workspace
 from foundations.errors import UsageError, near_misses
 from foundations.reporting import Reporter
@@ -38,7 +40,7 @@ class Session(Workspace):
         reporter: hears how it goes; by default lines or progress bars on standard error.
         command: what was called, for ``environment.json``; by default the call of the method.
         options: the other fields of ``SessionOptions``: device, threads, jobs, engine, deterministic, recompute, quiet,
-            plugin.
+            track, plugin.
 
     Raises:
         UsageError: an unknown option, an unsuitable value, a device that is not there, a plug-in that fails.
@@ -55,12 +57,14 @@ class Session(Workspace):
     ) -> None:
         directories = {name: str(path) for name, path in (("root", root), ("data_dir", data_dir)) if path is not None}
         refuse_unknown_options(options)
-        if isinstance(options.get("plugin"), str):
-            options["plugin"] = (options["plugin"],)
+        for name in ("plugin", "track"):
+            if isinstance(options.get(name), str):
+                options[name] = (options[name],)
         chosen = SessionOptions(**{**directories_from_environment(), **directories, **options})
         reporter = make_reporter(chosen.quiet) if reporter is None else reporter
         load_plugins(chosen.plugin, reporter)
         engines.get(chosen.engine)  # refuses an unknown one by name
+        check_trackers(chosen.track)
         super().__init__(chosen, reporter, command or ())
 
     def __repr__(self) -> str:
@@ -127,7 +131,8 @@ class Session(Workspace):
     @staticmethod
     def from_entries(entries: Mapping[str, Any], reporter: Reporter) -> "Session":
         """The session that :meth:`entries` has described."""
-        return Session(**{**entries, "plugin": tuple(entries.get("plugin", ()))}, reporter=reporter)
+        repeated = {name: tuple(entries.get(name, ())) for name in ("plugin", "track")}
+        return Session(**{**entries, **repeated}, reporter=reporter)
 
 
 def refuse_unknown_options(options: Mapping[str, Any]) -> None:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from experiments.options import SessionOptions
+from experiments.trackers import TrackingReporter
 from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.memory import keep_freed_memory
-from foundations.reporting import Reporter
+from foundations.reporting import Reporter, Several
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
@@ -43,6 +44,9 @@ class Workspace:
 
     def __init__(self, options: SessionOptions, reporter: Reporter, command: Sequence[str] = ()) -> None:
         self.options = options
+        self.reporters = Several(reporter)
+        if options.track:
+            self.reporters.reporters.append(TrackingReporter(options.track, Path(options.root), reporter.warn))
         self.context = Context(
             root=Path(options.root),
             data_dir=Path(options.data_dir),
@@ -50,7 +54,7 @@ class Workspace:
             deterministic=options.deterministic,
             allow_divergence=options.allow_divergence,
             evaluate_every=options.evaluate_every,
-            reporter=reporter,
+            reporter=self.reporters,
             command=tuple(command),
         )
         self._data, self._runners = Once(), Once()
@@ -134,6 +138,7 @@ class Workspace:
             **{name: getattr(self.options, name) for name in names},
             "threads": threads,
             "plugin": list(self.options.plugin),
+            "track": list(self.options.track),
             "command": list(self.context.command),
         }
 

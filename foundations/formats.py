@@ -17,6 +17,8 @@ from foundations import files
 from foundations.errors import UsageError
 
 FORMAT = "format"
+DIVERGED = "diverged"
+"""The entry of a last row of metrics at which a training was given up."""
 
 NEWEST: Mapping[str, int] = {
     files.DESC: 1,

@@ -42,6 +42,11 @@ def hp(
     return field(default=default, metadata={"choices": choices, "within": within, "absent": absent, "words": words})
 
 
+def repeatable() -> Any:
+    """A field whose flag may be given several times."""
+    return field(default=(), metadata={"repeatable": True})
+
+
 def tagged(registry: "Registry[Any]", *, default: Any = MISSING, absent: Any = MISSING) -> Any:
     """A dataclass field that holds an instance of one of the registered ``Hparams`` classes, or None.
 

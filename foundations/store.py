@@ -8,19 +8,20 @@ import io
 import itertools
 import json
 import pickle
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from foundations import files, formats, locks
 from foundations.disk import append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import, which who reads JSON only need not wait for
+    from torch import Tensor
 
 # What the readers of JSON, CSV, safetensors and PyTorch's files raise at bytes that they did not write. No OSError is
 # among them: no permission or a network disk that is away says nothing about what the file holds.
@@ -74,6 +75,12 @@ class Store:
         with named(self / name):
             return (self / name).read_bytes()
 
+    def append_line(self, name: str, line: str) -> None:
+        """Adds a line to a log. A process that is killed may leave half of it, which no result depends on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with named(self / name), (self / name).open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
     # JSON and CSV --------------------------------------------------------------------------------------------
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
@@ -119,7 +126,7 @@ class Store:
     # Tensors -------------------------------------------------------------------------------------------------
 
     def write_tensors(
-        self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+        self, name: str, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str] | None = None
     ) -> None:
         """Writes tensors by name as safetensors, in plain memory order.
 
@@ -130,17 +137,23 @@ class Store:
         """
         if metadata is not None and len(metadata) > 1:
             raise ValueError(f"{name}: more than one metadata entry ({', '.join(metadata)})")
+        from safetensors.torch import save
+
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         with atomic_write(self / name) as path:
             path.write_bytes(save(plain, dict(metadata) if metadata else None))
 
-    def read_tensors(self, name: str) -> dict[str, Tensor]:
+    def read_tensors(self, name: str) -> "dict[str, Tensor]":
         """What ``write_tensors`` wrote, on the CPU."""
+        from safetensors.torch import load
+
         with self._intact(name):
             return load(self.read_bytes(name))
 
     def write_state(self, name: str, value: Any) -> None:
         """Writes nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
+        import torch
+
         content = io.BytesIO()  # torch.save reports a full disk as if it were a defect of its own
         torch.save(value, content)
         with atomic_write(self / name) as path:
@@ -148,6 +161,8 @@ class Store:
 
     def read_state(self, name: str) -> Any:
         """What ``write_state`` wrote, on the CPU. Runs no code that the file may hold."""
+        import torch
+
         with self._intact(name):
             return torch.load(io.BytesIO(self.read_bytes(name)), map_location="cpu", weights_only=True)
 
@@ -189,6 +204,10 @@ class Store:
                 return False
             raise
 
+    def remove(self) -> None:
+        """Removes the directory with all that it holds."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def put_aside(self) -> Path:
         """Renames the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.
 
@@ -229,12 +248,14 @@ def digest(*parts: bytes | memoryview) -> str:
     return summed.hexdigest()
 
 
-def decode_tensors(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+def decode_tensors(content: bytes) -> "tuple[dict[str, Tensor], dict[str, str]]":
     """The tensors of a safetensors file, and its metadata: the entry ``__metadata__`` of the JSON that it begins with.
 
     Raises:
         SafetensorError: the content is damaged.
     """
+    from safetensors.torch import load
+
     tensors = load(content)
     length = int.from_bytes(content[:8], "little")
     return tensors, json.loads(content[8 : 8 + length]).get("__metadata__") or {}

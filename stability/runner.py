@@ -94,6 +94,15 @@ class StabilityRunner:
         """Losses and accuracies of the full network, trained to the end; trains it if need be."""
         return self.start.full_network(self.k)
 
+    @property
+    def full_network_store(self) -> Store:
+        """The directory of the full network."""
+        return self.start.full_network_store(self.k)
+
+    def child_store(self, number: int) -> Store:
+        """The directory of a child."""
+        return self._children().store(number)
+
     def child_done(self, number: int) -> bool:
         """Whether a child is trained."""
         return self._children().done(number)

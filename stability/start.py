@@ -29,6 +29,9 @@ class Start(Protocol):
     def state_at(self, k: Step) -> TrainState:
         """The full network's state at ``k``."""
 
+    def full_network_store(self, k: Step) -> Store:
+        """Where the full network is trained."""
+
     def full_network_done(self, k: Step) -> bool:
         """Whether the full network is trained to the end."""
 
@@ -47,6 +50,9 @@ class TrunkStart:
 
     def state_at(self, k: Step) -> TrainState:
         return self.trunk.state_at(k)
+
+    def full_network_store(self, k: Step) -> Store:
+        return self.trunk.store
 
     def full_network_done(self, k: Step) -> bool:
         return self.trunk.store.done
@@ -78,10 +84,10 @@ class CheckpointStart:
         return state
 
     def full_network_done(self, k: Step) -> bool:
-        return self._store(k).done
+        return self.full_network_store(k).done
 
     def full_network(self, k: Step) -> dict[str, Any]:
-        here = self._store(k)
+        here = self.full_network_store(k)
         if not here.done:
             context, full = self.trunk.context, self._full_desc()
             run = store_of(full, self.trunk.seeds.replicate, context)
@@ -95,10 +101,10 @@ class CheckpointStart:
         self.full_network(k)
         state = self.trunk.fresh()
         state.iteration = self.trunk.end
-        state.model.load_state_dict(self._store(k).read_tensors(model_file(state, self.trunk.data)))
+        state.model.load_state_dict(self.full_network_store(k).read_tensors(model_file(state, self.trunk.data)))
         return state.model
 
-    def _store(self, k: Step) -> Store:
+    def full_network_store(self, k: Step) -> Store:
         run = store_of(self._full_desc(), self.trunk.seeds.replicate, self.trunk.context)
         return run.sub(files.analysis(k)).sub(files.FULL_NETWORK)
 

@@ -18,8 +18,6 @@ Row = dict[str, Any]
 
 IN_CHECKPOINT = "metrics"
 """The entry of a checkpoint that holds the rows, as the text of their file."""
-DIVERGED = "diverged"
-"""The entry of a last row at which the training was given up."""
 
 
 def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> Row:

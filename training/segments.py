@@ -8,13 +8,15 @@ from typing import Any, NoReturn
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.formats import DIVERGED
+from foundations.reporting import Training
 from foundations.steps import Step
 from foundations.store import Store
 from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import arithmetic, evaluate, train
-from training.metrics import DIVERGED, Evaluations, Row, history, is_finite, keep, measure
+from training.metrics import Evaluations, Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
 
@@ -63,7 +65,11 @@ def advance_to(
         if state.iteration in save_at:
             save(state)
         good = state.iteration
-        with reporter.progress(name_of(store), until - state.iteration, "it") as advance:
+        shown = Training(
+            path=store.path, first=state.iteration, until=until, iterations_per_epoch=per_epoch,
+            batch_size=data.batch_size, last=rows[-1],
+        )  # fmt: skip
+        with reporter.training(shown) as advance:
             while state.iteration < until:
                 stop = next_stop(state.iteration, per_epoch, every, (until, *save_at))
                 train(state, data, hparams, until=stop, advance=advance, asked=lambda: asked() or pace.due())
@@ -76,7 +82,7 @@ def advance_to(
                     if not is_finite(row) and not context.allow_divergence:
                         give_up(store, row, good, hparams, data)
                     add(row)
-                    reporter.say(describe(store, row, hparams))
+                    reporter.row(store.path, row)
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
                 if finite and (state.iteration == until or asked() or pace.due()):
@@ -165,13 +171,5 @@ def model_file(state: TrainState, data: TrainingData) -> str:
 
 
 def name_of(store: Store) -> str:
-    """What a training is called in progress bars and the log."""
+    """What a training is called in the log."""
     return f"{store.path.parent.name}/{store.path.name}"
-
-
-def describe(store: Store, row: Row, hparams: TrainingHparams) -> str:
-    """A line of the log."""
-    return (
-        f"{name_of(store)}: {Step(row['step']).short} of {hparams.training_steps.short}, "
-        f"test accuracy {row['test_accuracy']:.2%}, loss {row['test_loss']:.4f}"
-    )

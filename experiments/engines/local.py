@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import experiments
 from experiments.engines import in_process
 from experiments.engines.registry import Failure, engines
 from experiments.plan import Plan
+from experiments.progress import fitted
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
@@ -53,16 +54,15 @@ class Pool:
         """Does all that can be done. Interrupted, it ends the workers."""
         self.reporter.say(f"{len(self.plan)} tasks in {self.jobs} processes at once")
         running: dict[Future[Failure | None], Task] = {}
-        with ThreadPoolExecutor(self.jobs) as threads, self.reporter.progress("tasks", len(self.plan)) as advance:
+        with ThreadPoolExecutor(self.jobs) as threads:
             try:
                 while len(self.ended) < len(self.plan):
                     for task in self.ready()[: self.jobs - len(running)]:
                         self.started.add(task)
+                        self.reporter.begun(task)
                         running[threads.submit(self.do, task)] = task
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        before = len(self.ended)
                         self.note(running.pop(future), future.result())
-                        advance(len(self.ended) - before)
             except BaseException:
                 self.session.release()  # the threads above wait for their workers
                 raise
@@ -94,11 +94,13 @@ class Pool:
             return
         self.ended.add(task)
         if failure is None:
+            self.reporter.ended(task, failed=False)
             self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: done")
             return
         skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
         self.ended.update(skipped)
         self.failures.append(replace(failure, skipped=skipped))
+        self.reporter.ended(task, failed=True, skipped=skipped)
         self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")
 
 
@@ -116,10 +118,11 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
         self.stopped = False
         self.busy = False
+        self.at = ""
         self.lock = threading.Lock()
 
     def do(self, task: Task) -> Failure | None:
-        """Has a task done, and passes warnings on; how it failed, if it did."""
+        """Has a task done, and passes on what is said of it; how it failed, if it did."""
         message: dict[str, Any] = {"task": task.entries()}
         with self.lock:
             if self.stopped:
@@ -138,15 +141,30 @@ class Worker:
             self.process.stdin.flush()
         except OSError:
             return self.died(task)
-        for line in self.process.stdout:
-            answer = json.loads(line)
-            if "warning" in answer:
-                self.session.context.reporter.warn(f"{task.experiment}: {answer['warning']}")
-            elif answer["ended"] == "done":
-                return None
-            else:
-                return failure(task, answer)
+        with self.session.context.reporter.line(self.line(task)):
+            for line in self.process.stdout:
+                answer = json.loads(line)
+                if "ended" in answer:
+                    return None if answer["ended"] == "done" else failure(task, answer)
+                self.pass_on(task, answer)
         return self.died(task)
+
+    def line(self, task: Task) -> Callable[[int], str]:
+        """How far the task is, by its own process."""
+        self.at = ""
+        return lambda width: fitted([task.label, task.part], self.at, width)
+
+    def pass_on(self, task: Task, answer: Mapping[str, Any]) -> None:
+        """What is said while a task is done; see ``experiments.engines.worker``."""
+        reporter = self.session.context.reporter
+        if "warning" in answer:
+            reporter.warn(f"{task.experiment}: {answer['warning']}")
+        if "line" in answer:
+            self.at = answer["line"]
+        if "epoch" in answer:
+            reporter.epoch(answer["epoch"], bool(answer.get("last")))
+        if "steps" in answer:
+            reporter.advanced(task, answer["steps"])
 
     def died(self, task: Task) -> Failure:
         """The process has ended in the middle of a task."""

@@ -90,7 +90,7 @@ def test_every_command_leaves_its_tasks_to_workers(
     assert len(workers.processes) == 2
     assert [session["threads"] for session in workers.sessions] == [1, 1]
     total = len(tasks)
-    assert [line.split(",")[0] for line in outcome.err.splitlines() if " of " in line] == [
+    assert [line.split(",")[0] for line in outcome.err.splitlines() if line.endswith(": done")] == [
         f"{ended + 1} of {total}" for ended in range(total)
     ]
     assert "before" not in outcome.err.replace("come before their branches", "")
