@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from experiments.report.collect import BY_LEVEL, Index, Rows
+from experiments.report.lines import Line
 from experiments.report.palette import DASHES, GREY
 from experiments.report.tables import Row, grouped
 from foundations.averages import average, standard_deviation
@@ -44,6 +45,22 @@ def band(axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: floa
         return
     axis.plot(epochs, [fmean(some) for some in values], color=colour, linewidth=width, label=label)
     axis.fill_between(epochs, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
+
+
+def values_band(
+    axis: "Axes", values: Sequence[tuple[float, float, float]], colour: str, label: str, marker: str
+) -> None:
+    """A curve of means with a lighter band of a standard deviation to both sides, from (x, mean, deviation)."""
+    at, means = [x for x, _, _ in values], [mean for _, mean, _ in values]
+    axis.plot(at, means, color=colour, marker=marker, markersize=5, label=label, zorder=3)
+    low, high = ([mean + sign * deviation for _, mean, deviation in values] for sign in (-1, 1))
+    axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def room_above(axis: "Axes") -> None:
+    """Ends an axis of percentages at 100 and a little, since bands reach beyond what there can be."""
+    low, high = axis.get_ylim()
+    axis.set_ylim(max(low, -1), min(high, 100 + 0.02 * (100 - low)))
 
 
 def threshold_line(axis: "Axes", rows: Rows) -> None:
@@ -105,6 +122,14 @@ def how_many(rows: Rows) -> str:
     replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
     what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
     return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
+
+
+def how_many_replicates(lines: Sequence[Line], spread: str) -> str:
+    """What a point stands for, and of which points not all replicates ended as they should."""
+    numbers = sorted({len(line.states or line.values) for line in lines})
+    n = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    text = f"means, n = {n}; {spread}: standard deviation" if numbers[-1] > 1 else "n = 1"
+    return text if all(line.whole for line in lines) else f"{text}\nhollow, cross: not all, none of them; see the table"
 
 
 def in_order(names: Iterable[str]) -> list[str]:
