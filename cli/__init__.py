@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "lottery": "train to k, prune, train the subnetwork on; level by level",
     "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
     "stability": "from which step on is a network stable to SGD noise?",
+    "report": "one HTML page of runs: tables, figures, how to compute them again",
     "task": "one part of an experiment, described by JSON; what engines start",
 }
 

@@ -38,6 +38,8 @@ class Line:
     """How each replicate ended, those without a result included."""
     effective_density: float | None = None
     """Mean over the replicates of the density that counts only weights on a path from input to output."""
+    training_cost: float | None = None
+    """Mean multiply-adds of the whole training, finding the mask included, relative to the dense training's."""
 
     @property
     def mean(self) -> float | None:
@@ -63,7 +65,12 @@ class Line:
     def text(self) -> str:
         """Mean and standard deviation in percent, with the number of replicates unless it is a single one, done."""
         number = f" ({self.counted})" if len(self.values) > 1 or not self.whole else ""
-        return f"{percent(self.values)}{number}"
+        return f"{self.plain}{number}"
+
+    @property
+    def plain(self) -> str:
+        """The same without the number."""
+        return percent(self.values)
 
     @property
     def place(self) -> Path:
@@ -98,6 +105,7 @@ def line_of(group: Sequence[Row], value: str) -> Line:
         varied=dict(first.get("varied", {})),
         states=tuple(row.get("state", DONE) for row in group),
         effective_density=average([row.get("effective_density") for row in group]),
+        training_cost=average([row.get("training_cost") for row in group]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.report.lines import Line, full_network_once, summarize, varied_names
 from experiments.report.lottery_figure import accuracy
@@ -13,6 +14,9 @@ from foundations.store import Store
 
 COLUMNS = ("level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path", "state")
 """Of ``runs.csv``. What has come to no result has its state and leaves the rest empty."""
+
+LINE_COLUMNS = ("level", "density", "mean_test_accuracy", "std_test_accuracy", "replicates", *STATES)
+"""Of ``table.csv``. ``replicates`` are those that the mean is over; the states count all."""
 
 
 # For the terminal ----------------------------------------------------------------------------------------------
@@ -51,8 +55,6 @@ def named(line: Line, names: Sequence[str]) -> list[str]:
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
     """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
-    ``replicates`` of the table are those that the mean is over; beside it stands how many ended in which state.
-
     Full networks alone make no figure.
     """
     levels = list(rows)
@@ -60,14 +62,18 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
     lines = summarize(once)
     runs = ([row["strategy"], row["k"], *(row.get("varied", {}).get(name, "") for name in names),
              *({"state": DONE, **row}.get(column) for column in COLUMNS)] for row in once)  # fmt: skip
-    table = ([line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density,
-              line.mean, line.standard_deviation, len(line.values), *map(line.states.count, STATES)]
-             for line in lines)  # fmt: skip
-    values = ("mean_test_accuracy", "std_test_accuracy", "replicates", *STATES)
     tables = {
         "runs": (("strategy", "k", *names, *COLUMNS), runs),
-        "table": (("strategy", "k", *names, "level", "density", *values), table),
+        "table": (("strategy", "k", *names, *LINE_COLUMNS), [line_cells(line, names) for line in lines]),
     }
     figures = {} if all(line.is_full for line in lines) else {"accuracy": lambda: accuracy(lines, names)}
     if not write_files(Store(directory), tables, figures):
         reporter.warn("No figure: matplotlib is not installed; pip install 'adsynflow[plot]'")
+
+
+def line_cells(line: Line, names: Sequence[str]) -> list[Any]:
+    """The row of a line under ``strategy``, ``k``, the names of hyperparameters and ``LINE_COLUMNS``."""
+    return [
+        line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density, line.mean,
+        line.standard_deviation, len(line.values), *map(line.states.count, STATES),
+    ]  # fmt: skip

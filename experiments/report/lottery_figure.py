@@ -84,9 +84,8 @@ def against_density(axes: "Axes", series: Series, *, effective: bool = False) ->
             color=colour, markerfacecolor="white", zorder=4,
         )  # fmt: skip
         lost = [x for x, line in at if line.mean is None]
-        axes.plot(
-            lost, [0.03] * len(lost), "x", color=colour, transform=axes.get_xaxis_transform(), clip_on=False, zorder=4
-        )
+        if lost:  # at the foot of the axis, whatever its limits
+            axes.plot(lost, [0.03] * len(lost), "x", color=colour, transform=axes.get_xaxis_transform(), zorder=4)
     density_axis(axes, {density_of(line, effective) for group in series.values() for line in group})
     if effective:
         axes.set_xlabel("prunable weights on a path from input to output (%)")
