@@ -55,7 +55,7 @@ def named(line: Line, names: Sequence[str]) -> list[str]:
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
     """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
-    Full networks alone make no figure.
+    Without the result of a pruned network there is no figure.
     """
     levels = list(rows)
     names, once = varied_names(levels), full_network_once(levels)
@@ -66,7 +66,7 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
         "runs": (("strategy", "k", *names, *COLUMNS), runs),
         "table": (("strategy", "k", *names, *LINE_COLUMNS), [line_cells(line, names) for line in lines]),
     }
-    figures = {} if all(line.is_full for line in lines) else {"accuracy": lambda: accuracy(lines, names)}
+    figures = {} if all(line.is_full or not line.values for line in lines) else {"accuracy": lambda: accuracy(lines, names)}
     if not write_files(Store(directory), tables, figures):
         reporter.warn("No figure: matplotlib is not installed; pip install 'adsynflow[plot]'")
 

@@ -23,7 +23,7 @@ def lottery_sections(found: Material) -> list[Section]:
     names, lines = varied_names(found.levels), summarize(full_network_once(found.levels))
     if not lines:
         return []
-    pruned = any(not line.is_full for line in lines)
+    pruned = any(line.values for line in pruned_lines(lines))
     return [
         Section("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names) if pruned else (),
                 tables=[PageTable("subnetworks", "Mean and standard deviation of the test accuracy over replicates.",
@@ -76,7 +76,7 @@ def training_section(found: Material, lines: Sequence[Line], names: Sequence[str
     caption = "Test accuracy over training, a panel for each density; lines: means, bands: lowest to highest replicate."
     make = partial(accuracy_over_training, lines, names, found.training)
     figure = PageFigure("training", caption, make, as_table([flat(row) for row in found.training]))
-    return Section("training", "Accuracy over training", figures=[figure] if pruned_lines(lines) else ())
+    return Section("training", "Accuracy over training", figures=[figure] if pruned_lines(lines) and found.training else ())
 
 
 def layers_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -> Section:

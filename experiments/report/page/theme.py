@@ -36,7 +36,7 @@ class Inliner:
         used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
         svg = re.sub(r'\sid="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
         svg = re.sub(r'(\bid="|url\(#|href="#)(?!DejaVu)', rf"\1{name}-", svg)
-        svg = re.sub(r"([1-9]\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", " ", svg)).replace("> <", "><")
+        svg = re.sub(r"\b([1-9]\d*\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", " ", svg)).replace("> <", "><")
         self.colours |= {found.lower() for found in COLOUR.findall(svg)}
         svg = COLOUR.sub(lambda found: f"var(--c-{found[1].lower()})", svg)
         width = float(re.findall(r'viewBox="0 0 ([\d.]+)', svg)[0])
