@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "stability": "from which step on is a network stable to SGD noise?",
     "list": "all runs: what they are, how far, what came of them",
     "clean": "find what no run needs any more, and remove it",
+    "report": "one HTML page of runs: tables, figures, how to compute them again",
     "export": "a trained subnetwork as files for other programs, with a model card",
     "task": "one part of an experiment, described by JSON; what engines start",
 }

@@ -21,8 +21,8 @@ def print_rows(table: Table) -> None:
 
 def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
     """One line for each subnetwork; of several experiments also table and figure as files."""
-    rows: list[dict[str, Any]] = [row for one in experiments for row in one.rows()]
-    if not rows:
+    rows: list[dict[str, Any]] = [row for one in experiments for row in (*one.rows(), *one.missing())]
+    if all("test_accuracy" not in row for row in rows):
         return
     print_rows(lottery_table(rows))
     if len(experiments) > 1:

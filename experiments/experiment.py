@@ -105,6 +105,10 @@ class Experiment(ABC):
         """Whether all of them are done."""
         return all(task.done(self.session) for task in self.tasks())
 
+    def missing(self) -> list[Row]:
+        """What was asked for and has come to no result: rows as those of :meth:`rows`, with a ``state`` instead."""
+        return []
+
     @abstractmethod
     def done_before(self) -> str:
         """What is said when nothing is left to do."""

@@ -31,8 +31,8 @@ def show(grid: Grid) -> None:
     """A line for each level, its own accuracy beside the branch's, and the branch's report."""
     runs = [one for one in grid if isinstance(one, LotteryBranch)]
     branch = runs[0].branch
-    rows = [row for one in runs for row in one.rows()]
-    if rows:
+    rows = [row for one in runs for row in (*one.rows(), *one.missing())]
+    if any("test_accuracy" in row for row in rows):
         print_rows(branch_table(rows, branch.name, branch.outcome))
         report_branch([one.store for one in runs], branch, grid.session.context)
 

@@ -50,4 +50,4 @@ def draw(here: Store, figures: Figures) -> bool:
 def as_table(rows: Sequence[Mapping[str, Any]]) -> CSV:
     """Rows under the names of all their entries."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return names, ([row.get(name) for name in names] for row in rows)
+    return names, [[row.get(name) for name in names] for row in rows]

@@ -72,7 +72,7 @@ def test_a_branch_stands_beside_its_level() -> None:
 def at_lr(lr: str, *rows: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows as those of an experiment with its own learning rate, and so its own trunk."""
     return [
-        {**entry, "key": f"lottery_{entry['strategy']}_{lr}", "varied": {"lr": lr},
+        {**entry, "key": f"lottery_{entry['strategy']}_{lr}_{entry['density']}", "varied": {"lr": lr},
          "model": f"../../../train_{lr}/replicate_{entry['replicate']}/model_8ep0it.safetensors"}
         for entry in rows
     ]  # fmt: skip

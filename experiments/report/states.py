@@ -1,0 +1,41 @@
+"""How the trainings behind a number ended, so that none is left out of a count."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from foundations import files
+from foundations.store import Store
+from training.metrics import DIVERGED as DIVERGED_ROW
+
+DONE, COLLAPSED, DIVERGED, UNFINISHED = "done", "collapsed", "diverged", "unfinished"
+STATES = (DONE, COLLAPSED, DIVERGED, UNFINISHED)
+"""``collapsed``: no path from input to output is left; it has a result only with --allow_collapse."""
+
+
+def state_of(here: Store, marker: str = files.DONE) -> str:
+    """How a training or an analysis with its own mask ended.
+
+    Args:
+        here: its directory.
+        marker: the file that is written last.
+    """
+    if here.has(files.SPARSITY_REPORT) and not here.read_json(files.SPARSITY_REPORT)["has_path"]:
+        return COLLAPSED
+    if here.has(marker):
+        return DONE
+    trainings = [here.path, *sorted(here.path.glob(f"{files.CHILD}*"))]
+    last_rows = [rows[-1] for path in trainings if (rows := Store(path).read_rows(files.METRICS))]
+    return DIVERGED if any(row.get(DIVERGED_ROW) for row in last_rows) else UNFINISHED
+
+
+def count(states: Sequence[str], results: int) -> str:
+    """``n=3``, or what became of the others: ``2 of 3; 1 collapsed``.
+
+    Args:
+        states: of all replicates.
+        results: how many of them have a result.
+    """
+    total = len(states)
+    numbers = Counter(state for state in states if state != DONE)
+    parts = [f"n={total}" if results == total else f"{results} of {total}"]
+    return "; ".join([*parts, *(f"{numbers[state]} {state}" for state in STATES if numbers[state])])
