@@ -48,6 +48,7 @@ class Workspace:
             data_dir=Path(options.data_dir),
             device=find_device(options.device),
             deterministic=options.deterministic,
+            cuda_graphs=options.cuda_graphs == "auto",
             allow_divergence=options.allow_divergence,
             reporter=reporter,
             command=tuple(command),
@@ -128,7 +129,7 @@ class Workspace:
     def entries(self) -> dict[str, Any]:
         """What a worker on the same files needs to know; it has a share of this machine's threads."""
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
-        names = ("root", "data_dir", "device", "deterministic", "allow_divergence")
+        names = ("root", "data_dir", "device", "deterministic", "cuda_graphs", "allow_divergence")
         return {
             **{name: getattr(self.options, name) for name in names},
             "threads": threads,

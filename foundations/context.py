@@ -21,6 +21,8 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     deterministic: bool = False
     """Whether CUDA must give the same bits each time."""
+    cuda_graphs: bool = True
+    """Whether training steps on CUDA may be captured and replayed."""
     allow_divergence: bool = False
     """Whether a training goes on once its loss is no longer finite."""
     reporter: Reporter = field(default_factory=Reporter)

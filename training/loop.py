@@ -1,8 +1,10 @@
 """The training loop. It trains a segment, so that rewinding, resuming and branching are all the same thing."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +12,15 @@ from torch import Tensor, nn
 
 from foundations.seeds import seed_global
 from training.compilation import room_for_programs
-from training.data import TrainingData
+from training.data import Batch, TrainingData
 from training.hparams import TrainingHparams
 from training.memory_format import convert
 from training.optimizers import set_learning_rate
 from training.schedules import learning_rate
 from training.state import TrainState
 
-ADVANCE_EVERY = 10  # steps between two calls of `advance`
+T = TypeVar("T")
+BLOCK = 10  # steps between two calls of `advance`; those that one CUDA graph holds
 
 
 def train(
@@ -43,33 +46,61 @@ def train(
             last = min(data.iterations_per_epoch, first + until - state.iteration)
             if first == 0:
                 state.running_metrics.zero_()
-            done = first
-            for index, batch in enumerate(data.batches(state.noise.epoch(epoch), first, last), first + 1):
-                step(state, *batch, hparams, data)
-                if index % ADVANCE_EVERY == 0 or index == last or asked():
-                    advance(index - done)
-                    done = index
+            for block in blocks(data.batches(state.noise.epoch(epoch), first, last), BLOCK):
+                before = state.iteration
+                for batches in together(state, block, data):
+                    step(state, batches, hparams, data)
+                    if asked():
+                        break
+                advance(state.iteration - before)
                 if asked():
                     return
 
 
-def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: TrainingData) -> None:
-    """One optimizer step. Whole batches may be replayed; the last of an epoch, if it is smaller, is not."""
-    seed_global(state.noise.step(state.iteration), data.device)
-    set_learning_rate(state.optimizer, learning_rate(hparams, state.iteration, data.iterations_per_epoch))
-    work = partial(compute, state, hparams)
-    if state.captured_step is not None and len(labels) == data.batch_size:
-        state.captured_step.run(work, inputs, labels, state.optimizer)
+def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items; the last may be shorter."""
+    iterator = iter(items)
+    while block := list(islice(iterator, size)):
+        yield block
+
+
+def together(state: TrainState, block: list[Batch], data: TrainingData) -> list[list[Batch]]:
+    """``block`` in the parts of which :func:`step` makes one call each: a whole block may be one replay."""
+    captured = state.captured_step
+    is_one = captured is not None and captured.several_at_once and len(block) == BLOCK and is_whole(block[-1], data)
+    return [block] if is_one else [[batch] for batch in block]
+
+
+def is_whole(batch: Batch, data: TrainingData) -> bool:
+    """Whether it has the size of most; only the last of an epoch may be smaller."""
+    return len(batch[0]) == data.batch_size
+
+
+def step(state: TrainState, batches: Sequence[Batch], hparams: TrainingHparams, data: TrainingData) -> None:
+    """An optimizer step on each of ``batches``: on one, or on several that are replayed at once.
+
+    Whole batches may be replayed; the last of an epoch, if it is smaller, is not.
+    """
+    seed_global(state.noise.step(state.iteration), data.device)  # several draw nothing
+    rates = []
+    for iteration in range(state.iteration, state.iteration + len(batches)):
+        set_learning_rate(state.optimizer, learning_rate(hparams, iteration, data.iterations_per_epoch))
+        rates.append([group["lr"] for group in state.optimizer.param_groups])
+    work = partial(compute, state, hparams, data)
+    if state.captured_step is not None and is_whole(batches[0], data):
+        state.captured_step.run(work, batches, rates, state.optimizer)
     else:
-        work(inputs, labels)
-    state.iteration += 1
+        [batch] = batches
+        work(batch)
+    state.iteration += len(batches)
 
 
-def compute(state: TrainState, hparams: TrainingHparams, inputs: Tensor, labels: Tensor) -> None:
+def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, batch: Batch) -> None:
     """What a step computes on the device. It may be captured there: nothing in it depends on a value.
 
     The mask is applied after the optimizer's step, since momentum and weight decay move pruned weights.
     """
+    inputs, labels = data.fetch(batch)
     outputs = state.forward(convert(inputs, state.memory_format))
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)

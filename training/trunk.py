@@ -46,7 +46,9 @@ class Trunk:
     def fresh(self) -> TrainState:
         """The state at initialization."""
         model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
-        return TrainState.fresh(model, self.desc.training, Noise(self.seeds), self.data.device)
+        return TrainState.fresh(
+            model, self.desc.training, Noise(self.seeds), self.data.device, capture=self.context.cuda_graphs
+        )
 
     @property
     def saved(self) -> SavedSteps:
