@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, optim
@@ -71,30 +71,25 @@ class CudaGraphs:
         return any("called a synchronizing CUDA operation" in str(warning.message) for warning in seen)
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        with torch.cuda.device(self.device), self._sane_after_failure() as pool:
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=pool, stream=self.stream):
-                work()
+        with torch.cuda.device(self.device):
+            here, graph, pool = torch.cuda.current_stream(), torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+            generator = global_generators(self.device)[-1]
+            spare = generator.clone_state()
+            try:
+                with torch.cuda.graph(graph, pool=pool, stream=self.stream):
+                    work()
+            except BaseException:
+                # PyTorch's clean-up ends with the first call that raises, that of cudaStreamEndCapture.
+                torch.cuda.set_stream(here)
+                with contextlib.suppress(RuntimeError):  # it was called after all
+                    torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+                graph.reset()
+                try:
+                    torch.rand(1, device=self.device)
+                except RuntimeError:  # the generator still counts what a graph draws
+                    generator.graphsafe_set_state(spare)
+                raise
         return graph.replay
-
-    @contextlib.contextmanager
-    def _sane_after_failure(self) -> Iterator[Any]:
-        """Yields a memory pool for a capture inside, and puts back what PyTorch leaves behind where that fails.
-
-        Its clean-up ends with the first call that raises, ``cudaStreamEndCapture``: the capture's stream stays the
-        current one, the generator refuses to draw, and the allocator holds freed memory back.
-        """
-        here, pool = torch.cuda.current_stream(self.device), torch.cuda.graph_pool_handle()
-        generator = global_generators(self.device)[-1]
-        spare = generator.clone_state()
-        try:
-            yield pool
-        except BaseException:
-            torch.cuda.set_stream(here)
-            generator.graphsafe_set_state(spare)
-            with contextlib.suppress(RuntimeError):  # it was ended after all
-                torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
-            raise
 
 
 @functools.cache
