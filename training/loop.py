@@ -1,6 +1,5 @@
 """The training loop. It trains a segment, so that rewinding, resuming and branching are all the same thing."""
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundations.seeds import seed_global
+from training.arithmetic import arithmetic, fastest_convolutions
 from training.compilation import room_for_programs
 from training.data import Batch, TrainingData
 from training.hparams import TrainingHparams
@@ -40,7 +40,10 @@ def train(
     """
     state.model.train()
     gpus = [data.device] if data.device.type == "cuda" else []
-    with torch.random.fork_rng(gpus), arithmetic(hparams, data.device), room_for_programs(hparams):
+    with (
+        torch.random.fork_rng(gpus), arithmetic(hparams, data.device), fastest_convolutions(),
+        room_for_programs(hparams),
+    ):  # fmt: skip
         while state.iteration < until:
             epoch, first = divmod(state.iteration, data.iterations_per_epoch)
             last = min(data.iterations_per_epoch, first + until - state.iteration)
@@ -128,27 +131,3 @@ def evaluate(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict
     model.train(was_training)
     loss_sum, correct = torch.stack(totals).cpu().double().sum(0).tolist()
     return {"loss": loss_sum / size, "accuracy": correct / size}
-
-
-def slow_bf16(hparams: TrainingHparams, device: torch.device) -> bool:
-    """Whether bfloat16 is asked for on a CPU that has to emulate it."""
-    return hparams.precision == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-@contextlib.contextmanager
-def arithmetic(hparams: TrainingHparams, device: torch.device) -> Iterator[None]:
-    """The precision of everything computed inside.
-
-    Autocast's cache of cast weights is off: it would keep those of the first step for all that follow.
-    """
-    tf32 = hparams.precision == "tf32"
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-    try:
-        if hparams.precision != "bf16":
-            yield
-            return
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

@@ -10,9 +10,10 @@ from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
+from training.arithmetic import arithmetic
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate, train
+from training.loop import evaluate, train
 from training.metrics import DIVERGED, Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState

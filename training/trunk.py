@@ -9,16 +9,17 @@ import torch
 
 from foundations import files
 from foundations.context import Context
-from foundations.environment import verify
+from foundations.environment import device_name, verify
 from foundations.errors import UsageError
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from models import build
+from training.arithmetic import emulates_bf16
 from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
-from training.loop import slow_bf16, train
+from training.loop import train
 from training.metrics import Row, history
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result
@@ -153,8 +154,9 @@ class Trunk:
 
     def _train_to(self, iteration: int) -> None:
         """Trains from the furthest state, or from the last save before ``iteration``."""
-        if slow_bf16(self.desc.training, self.data.device):
-            self.context.reporter.warn("--precision=bf16: this CPU has no such arithmetic; fp32 is many times faster")
+        if self.desc.training.precision == "bf16" and emulates_bf16(self.data.device):
+            name = device_name(self.data.device)
+            self.context.reporter.warn(f"--precision=bf16: this machine's {name} only emulates it; fp32 is faster")
         state, say = self._furthest(), self.context.reporter.say
         target = self._name(iteration)
         if state.iteration <= iteration:
