@@ -93,6 +93,8 @@ class SessionOptions(Hparams):
     """What runs the tasks: local (this process, or --jobs of them), or one that a plug-in brings."""
     deterministic: bool = hp(False)
     """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
+    cuda_graphs: str = hp("auto", choices=("auto", "off"))
+    """Training steps on CUDA as CUDA graphs where they can be (auto), or launched one by one (off): same bits."""
     allow_divergence: bool = hp(False)
     """Train on even once the loss is no longer finite."""
     evaluate_every: Step = hp(Step("1ep"))

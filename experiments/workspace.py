@@ -52,6 +52,7 @@ class Workspace:
             data_dir=Path(options.data_dir),
             device=find_device(options.device),
             deterministic=options.deterministic,
+            cuda_graphs=options.cuda_graphs == "auto",
             allow_divergence=options.allow_divergence,
             evaluate_every=options.evaluate_every,
             reporter=self.reporters,
@@ -76,18 +77,26 @@ class Workspace:
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
-        """Inside, PyTorch has this session's number of threads and determinism; afterwards what it had before."""
+        """Inside, PyTorch has this session's number of threads and determinism; afterwards what it had before.
+
+        Deterministic, it would also fill all memory that is not initialized, one more kernel for each tensor: nothing
+        here reads such memory.
+        """
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        settings: Any = torch.utils.deterministic
+        filled = settings.fill_uninitialized_memory
         keep_freed_memory()
         torch.set_num_threads(self.options.threads or threads)
         if self.context.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
+            settings.fill_uninitialized_memory = False
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
+            settings.fill_uninitialized_memory = filled
 
     def has_data(self, hparams: DataHparams) -> bool:
         """Whether the data set has been read."""
@@ -133,7 +142,9 @@ class Workspace:
     def entries(self) -> dict[str, Any]:
         """What a worker on the same files needs to know; it has a share of this machine's threads."""
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
-        names = ("root", "data_dir", "device", "deterministic", "allow_divergence", "evaluate_every")
+        names = (
+            "root", "data_dir", "device", "deterministic", "cuda_graphs", "allow_divergence", "evaluate_every",
+        )  # fmt: skip
         return {
             **{name: getattr(self.options, name) for name in names},
             "threads": threads,

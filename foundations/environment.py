@@ -22,14 +22,13 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
 
     Those of CUDA and cuDNN are the ones that PyTorch runs with, null in a PyTorch for CPUs.
     """
-    device = context.device
     return {
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "numpy", "safetensors")},
         "platform": platform.platform(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(context.device),
         "threads": torch.get_num_threads(),
         "deterministic": context.deterministic,
         "command": list(context.command),
@@ -37,6 +36,11 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
         "plugins": {plugin.name: plugin.record() for plugin in plugins_of(code)},
         "data_fingerprint": data_fingerprint,
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, or the type of another device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def verify(store: Store, code: Code, context: Context, data_fingerprint: str) -> None:
@@ -137,7 +141,7 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     """Records the environment of a new run, or of a new part of one; goes on with the recorded one otherwise.
 
     Convolutions give other bits with another number of threads, so a run that goes on takes the number it began
-    with.
+    with. They do so on another device, too, which is said.
 
     Raises:
         UsageError: like :func:`verify`.
@@ -148,6 +152,10 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
         return
     verify(store, code, context, data_fingerprint)
     write_twice(store, store.read_bytes(intact(store) or files.ENVIRONMENT))
+    now = device_name(context.device)
+    began = recorded.get("device", now)
+    if began != now:
+        context.reporter.warn(f"{store.path} began on {began} and goes on on {now}: its last bits will be others.")
     threads = recorded["threads"]
     if threads != torch.get_num_threads():
         context.reporter.say(f"Going on with {threads} threads, as this run began.")

@@ -9,9 +9,10 @@ from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
+from training.arithmetic import arithmetic
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate
+from training.loop import evaluate
 from training.state import TrainState
 
 Row = dict[str, Any]

@@ -12,10 +12,11 @@ from foundations.formats import DIVERGED
 from foundations.reporting import Training
 from foundations.steps import Step
 from foundations.store import Store
+from training.arithmetic import arithmetic
 from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate, train
+from training.loop import evaluate, train
 from training.metrics import Evaluations, Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState

@@ -10,7 +10,7 @@ import torch
 from foundations import files
 from foundations.context import Context
 from foundations.desc import Desc
-from foundations.environment import verify
+from foundations.environment import device_name, verify
 from foundations.errors import UsageError
 from foundations.provenance import plugins_of
 from foundations.runner import begin, store_of
@@ -18,10 +18,11 @@ from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
 from models import build, parse, try_out
+from training.arithmetic import emulates_bf16
 from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
-from training.loop import slow_bf16, train
+from training.loop import train
 from training.metrics import Evaluations, Row, history, known
 from training.network import describe_network
 from training.saved_steps import SavedSteps, grid
@@ -52,7 +53,9 @@ class Trunk:
     def fresh(self) -> TrainState:
         """The state at initialization."""
         model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
-        return TrainState.fresh(model, self.desc.training, Noise(self.seeds), self.data.device)
+        return TrainState.fresh(
+            model, self.desc.training, Noise(self.seeds), self.data.device, capture=self.context.cuda_graphs
+        )
 
     @property
     def saved(self) -> SavedSteps:
@@ -166,8 +169,9 @@ class Trunk:
 
     def _train_to(self, iteration: int) -> None:
         """Trains from the furthest state, or from the last save before ``iteration``."""
-        if slow_bf16(self.desc.training, self.data.device):
-            self.context.reporter.warn("--precision=bf16: this CPU has no such arithmetic; fp32 is many times faster")
+        if self.desc.training.precision == "bf16" and emulates_bf16(self.data.device):
+            name = device_name(self.data.device)
+            self.context.reporter.warn(f"--precision=bf16: this machine's {name} only emulates it; fp32 is faster")
         state, say = self._furthest(), self.context.reporter.say
         target = self._name(iteration)
         if state.iteration <= iteration:

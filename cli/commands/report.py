@@ -9,7 +9,8 @@ from cli.command_line import plugins_in
 from cli.flags import make_parser, parse_value
 from experiments import stored
 from experiments.defaults import Section, refuse_unknown
-from experiments.options import SessionOptions, directories_from_environment
+from experiments.directory import directories_from_environment
+from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.report.page.build import write_page

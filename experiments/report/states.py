@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from experiments.directory import Part
 from foundations import files
 from foundations.store import Store
-from training.metrics import DIVERGED as DIVERGED_ROW
 
 DONE, COLLAPSED, DIVERGED, UNFINISHED = "done", "collapsed", "diverged", "unfinished"
 STATES = (DONE, COLLAPSED, DIVERGED, UNFINISHED)
@@ -19,13 +19,11 @@ def state_of(here: Store, marker: str = files.DONE) -> str:
         here: its directory.
         marker: the file that is written last.
     """
-    if here.has(files.SPARSITY_REPORT) and not here.read_json(files.SPARSITY_REPORT)["has_path"]:
+    part = Part("", here, marker)
+    if not part.has_path:
         return COLLAPSED
-    if here.has(marker):
-        return DONE
-    trainings = [here.path, *sorted(here.path.glob(f"{files.CHILD}*"))]
-    last_rows = [rows[-1] for path in trainings if (rows := Store(path).read_rows(files.METRICS))]
-    return DIVERGED if any(row.get(DIVERGED_ROW) for row in last_rows) else UNFINISHED
+    word = part.state.word
+    return word if word in STATES else UNFINISHED
 
 
 def count(states: Sequence[str], results: int) -> str:

@@ -235,6 +235,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "engine": ("in_process", "in_process"),
     "deterministic": (True, "true"),
     "recompute": (True, "true"),
+    "cuda_graphs": ("off", "off"),
     "allow_divergence": (True, "true"),
     "quiet": (True, "true"),
     "plugin": ("json", "json"),

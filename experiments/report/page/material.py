@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from experiments.directory import Part
 from experiments.report.collect import Rows, collect, curves, iterations_per_epoch
 from experiments.report.lines import HAVE_A_COLUMN
 from experiments.report.naming import distinct, leaves, text
@@ -17,7 +18,7 @@ from stability.verdict import read_verdict
 from training.desc import TrainDesc
 
 if TYPE_CHECKING:
-    from experiments.stored import Part, StoredRun
+    from experiments.stored import StoredRun
 
 TableRow = dict[str, Any]
 
@@ -67,7 +68,7 @@ def endings(run: "StoredRun") -> list[TableRow]:
     ]
 
 
-def ending(part: "Part") -> TableRow:
+def ending(part: Part) -> TableRow:
     """State, result and, if it did not end as it should, what is known of why."""
     state = state_of(part.store, part.marker)
     if part.done:
@@ -77,7 +78,7 @@ def ending(part: "Part") -> TableRow:
         empty = ", ".join(part.store.read_json(files.SPARSITY_REPORT)["empty_layers"])
         why = f"no path from input to output is left (empty: {empty or 'no layer'})"
     else:
-        reached = part.diverged if state == DIVERGED else part.reached
+        reached = part.state.at
         why = f"at {reached.short}" if reached else "before its first step"
         why = f"the loss was not finite {why}" if state == DIVERGED else f"stopped {why}"
     return {"state": state, "accuracy": None, "why": why}
