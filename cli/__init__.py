@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cli.program import EXIT_CODES, program, version
 from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
 from foundations.watchdog import end_with_parent
@@ -16,6 +17,9 @@ COMMANDS: Mapping[str, str] = {
     "lottery": "train to k, prune, train the subnetwork on; level by level",
     "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
     "stability": "from which step on is a network stable to SGD noise?",
+    "diff": "compare two runs: hyperparameters, versions, results, weights",
+    "available": "list strategies, models, data sets, recipes and what else has a name",
+    "completion": "print a script that lets a shell complete flags at Tab",
     "task": "one part of an experiment, described by JSON; what engines start",
 }
 
@@ -39,6 +43,9 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(overview())
+            return 0
+        if arguments[0] == "--version":
+            print(version())
             return 0
         command, *flags = arguments
         if command not in COMMANDS:
@@ -98,10 +105,13 @@ def overview() -> str:
         [
             "AdSynFlow: lottery tickets, pruning early in training, and stability to SGD noise",
             "",
-            "usage: python main.py <command> --flag=value ...",
+            f"usage: {program()} <command> --flag=value ...",
             "",
             *lines,
             "",
-            "python main.py <command> --help lists the command's flags for the chosen model and strategy.",
+            f"{program()} <command> --help lists the command's common flags for the chosen model",
+            "and strategy, --help=all every one; --version prints the version.",
+            "",
+            EXIT_CODES,
         ]
     )

@@ -31,6 +31,7 @@ WITHIN_EXPERIMENTS = [
     {"lottery"},
     {"kinds"},
     {"grid", "plugins", "stored"},
+    {"comparison"},
     {"session"},
     {"engines.worker"},
 ]

@@ -33,7 +33,9 @@ words = st.one_of(
     st.sampled_from(NAMES), st.text(max_size=12), st.text(alphabet="0123456789epit,;-.=_ ", max_size=12),
     st.builds(lambda char, times: char * times, st.characters(), st.sampled_from([1, 300, 5000])),
 )  # fmt: skip
-steps = st.builds(lambda number, unit: f"{number}{unit}", st.integers(0, 30), st.sampled_from(["", "ep", "it", "ep1it"]))
+steps = st.builds(
+    lambda number, unit: f"{number}{unit}", st.integers(0, 30), st.sampled_from(["", "ep", "it", "ep1it"])
+)
 texts = st.one_of(
     words, steps, numbers.map(str),
     st.lists(st.one_of(words, steps, numbers.map(str)), max_size=3).flatmap(
