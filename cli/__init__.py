@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cli.program import EXIT_CODES, program, version
 from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
 from foundations.watchdog import end_with_parent
@@ -20,6 +21,9 @@ COMMANDS: Mapping[str, str] = {
     "clean": "find what no run needs any more, and remove it",
     "report": "one HTML page of runs: tables, figures, how to compute them again",
     "export": "a trained subnetwork as files for other programs, with a model card",
+    "diff": "compare two runs: hyperparameters, versions, results, weights",
+    "available": "list strategies, models, data sets, recipes and what else has a name",
+    "completion": "print a script that lets a shell complete flags at Tab",
     "task": "one part of an experiment, described by JSON; what engines start",
 }
 
@@ -43,6 +47,9 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(overview())
+            return 0
+        if arguments[0] == "--version":
+            print(version())
             return 0
         command, *flags = arguments
         if command not in COMMANDS:
@@ -102,10 +109,13 @@ def overview() -> str:
         [
             "AdSynFlow: lottery tickets, pruning early in training, and stability to SGD noise",
             "",
-            "usage: python main.py <command> --flag=value ...",
+            f"usage: {program()} <command> --flag=value ...",
             "",
             *lines,
             "",
-            "python main.py <command> --help lists the command's flags for the chosen model and strategy.",
+            f"{program()} <command> --help lists the command's common flags for the chosen model",
+            "and strategy, --help=all every one; --version prints the version.",
+            "",
+            EXIT_CODES,
         ]
     )

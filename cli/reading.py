@@ -34,27 +34,49 @@ class Flags:
         return {item.name: getattr(self.cls, item.name) for item in self.items()} | dict(self.defaults)
 
 
-def read_flags(command: str, summary: str, cls: type[H], argv: Sequence[str], defaults: Mapping[str, Any]) -> H | None:
-    """What ``argv`` says; None if it asks for help, which is printed.
+def read_operands(
+    command: str, arguments: str, summary: str, cls: type[H], argv: Sequence[str], defaults: Mapping[str, Any]
+) -> tuple[list[str], H] | None:
+    """The operands (run directories) and flags that ``argv`` has; None if it asks for help, which is printed.
+
+    Args:
+        command: its name.
+        arguments: what may stand behind its name, for the line of usage: ``[RUN_DIR ...] --flag=value ...``.
+        summary: what it does.
+        cls: its flags.
+        argv: what stands behind its name.
+        defaults: of flags, where they are not the class's own.
 
     Raises:
         UsageError: an unknown flag, or a value that does not fit its type.
     """
     section: Any = Flags("flags", cls, defaults)
-    parser = make_parser(f"python main.py {command}", summary, [section])
-    given, unknown = parser.parse_known_args(list(argv))
+    parser = make_parser(command, summary, [section])
+    parser.usage = f"{parser.prog} {arguments}"
+    given, rest = parser.parse_known_args(list(argv))
     texts = dict(vars(given))
     if texts.pop("help", False):
         print(parser.format_help())
         return None
     known = [item.name for item in fields(cls)]
-    for token in unknown:
-        name = token.removeprefix("--").partition("=")[0]
-        hint = near_misses(name, known, "--")
-        raise UsageError(f"{token}: no flag of {command}{hint}; valid: --{', --'.join(known)}")
+    for token in rest:
+        if token.startswith("-"):
+            hint = near_misses(token.removeprefix("--").partition("=")[0], known, "--")
+            raise UsageError(f"{token}: no flag of {command}{hint}; valid: --{', --'.join(known)}")
     hints = get_type_hints(cls)
     values = {
         name: tuple(text) if isinstance(text, list) else parse_value(name, text, hints[name])
         for name, text in texts.items()
     }
-    return cls(**{**defaults, **values})
+    return rest, cls(**{**defaults, **values})
+
+
+def read_flags(command: str, summary: str, cls: type[H], argv: Sequence[str], defaults: Mapping[str, Any]) -> H | None:
+    """The same for a command without operands; one that is there raises ``UsageError``."""
+    line = read_operands(command, "--flag=value ...", summary, cls, argv, defaults)
+    if line is None:
+        return None
+    operands, options = line
+    if operands:
+        raise UsageError(f"{operands[0]}: not a flag; flags are written --flag=value")
+    return options

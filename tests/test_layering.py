@@ -32,7 +32,7 @@ WITHIN_EXPERIMENTS = [
     {"lottery"},
     {"kinds"},
     {"grid", "plugins", "stored", "cleaning"},
-    {"export"},
+    {"export", "comparison"},
     {"session"},
     {"engines.worker"},
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cli.command_line import plugins_in, read_command
+from cli.program import program
 from cli.results import print_rows
 from cli.running import run_experiments
 from experiments.grid import Grid
@@ -12,8 +13,6 @@ from experiments.progress import make_reporter
 from experiments.report.branches import report_branch
 from experiments.report.lottery import branch_table
 from lottery.branch import branches
-
-USAGE = "python main.py lottery_branch <branch> --flag=value ..."
 
 
 def run(argv: Sequence[str]) -> int:
@@ -41,4 +40,5 @@ def overview() -> str:
     """The branches with a line each."""
     width = max(map(len, branches))
     lines = [f"  {name:<{width}}  {branches.get(name).summary()}" for name in branches]
-    return "\n".join([f"usage: {USAGE}", "", *lines, "", "lottery_branch <branch> --help lists its flags."])
+    usage = f"usage: {program()} lottery_branch <branch> --flag=value ..."
+    return "\n".join([usage, "", *lines, "", "lottery_branch <branch> --help lists its flags."])

@@ -137,6 +137,21 @@ def test_a_run_whose_data_have_changed_refuses_to_go_on(
             assert finished.files() == before
 
 
+def test_nothing_is_called_done_before_changed_data_are_refused(command: Command, place: Any) -> None:
+    """The analyses of a search are found done one by one."""
+    tiny = ("--dataset=digits", "--subsample_fraction=0.2", "--model=mnist_lenet_4", "--training_steps=2ep")
+    argv = ("stability", "--k=auto", *tiny, "--threads=1", "--alphas=3", "--report=false", *place.flags)
+    assert "Done before" not in command(*argv).err
+    assert "Done before" in command(*argv).err
+    for environment in place.root.rglob("environment.json*"):
+        text = environment.read_text()
+        environment.write_text(text.replace('"data_fingerprint": "', '"data_fingerprint": "0'))
+    outcome = command(*argv)
+    assert outcome.code == 2
+    assert "was computed on other data" in outcome.err
+    assert "Done before" not in outcome.err
+
+
 def test_a_run_goes_on_with_the_threads_it_began_with(command: Command, finished: Any, small: tuple[str, ...]) -> None:
     argv = ["lottery", *small, "--k=1", "--threads=2", *finished.flags]
     level = finished.one("lottery_*/replicate_1/level_1")
