@@ -140,11 +140,11 @@ class RichReporter(MeteringReporter):
 
 
 def fitted(names: list[str], text: str, width: int) -> str:
-    """A line with the first of the names that fits before the text; with the last, if need be."""
+    """A line with the first of the names that fits before the text; else the last, closer together."""
     for name in names:
         if len(name) + 2 + len(text) <= width:
-            return f"{name}  {text}"
-    return f"{names[-1]}  {text}"
+            return f"{name}  {text}".rstrip()
+    return f"{names[-1]} {text}".replace("  ", " ").rstrip()
 
 
 def make_reporter(quiet: bool) -> Reporter:
