@@ -15,7 +15,10 @@ TEXT = (HOME / "docs" / "extending.md").read_text()
 EXAMPLES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.*?)\n", TEXT, flags=re.DOTALL)
 SMALL = {"--dataset": "digits", "--model": "mnist_lenet_16", "--training_steps": "1ep", "--k": "0", "--threads": "1"}
 
-SAID = {"flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk", "by_message.py": "at 1ep0it: "}
+SAID = {
+    "flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk",
+    "by_message.py": "at 1ep0it: ",
+}  # fmt: skip
 
 
 def command(text: str, tmp_path: Path) -> list[str]:

@@ -237,6 +237,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "recompute": (True, "true"),
     "allow_divergence": (True, "true"),
     "quiet": (True, "true"),
+    "track": ("tensorboard", "tensorboard"),
     "plugin": ("json", "json"),
 }
 

@@ -62,7 +62,7 @@ def test_a_line_has_epoch_step_loss_accuracy_images_a_second_and_time_left(clock
     assert meter.text() == "ep 3/12  it 30/120  loss 2.500  acc 10.0%  640 img/s  0:00:18 left"
     line = meter.epoch({"iteration": 30, "test_loss": 1.25, "test_accuracy": 0.5})
     assert line == (
-        "lottery_0123/replicate_1/level_1: epoch 3 of 12, test accuracy 50.00%, loss 1.2500, 640 images/s, 0:00:18 left"
+        "lottery_0123/replicate_1/level_1: 3ep of 12ep, test accuracy 50.00%, loss 1.2500, 640 images/s, 0:00:18 left"
     )
     assert "loss 1.250  acc 50.0%" in meter.text()
 

@@ -74,5 +74,5 @@ def test_every_training_of_a_run_has_its_log_and_status(root: Path) -> None:
     assert len(trained) == 5  # trunk, level, branch, two children of one analysis
     for folder in trained:
         assert json.loads((folder / "status.json").read_text())["state"] == "done"
-        assert f"{folder.relative_to(root)}: epoch 2 of 2, test accuracy" in (folder / "log.txt").read_text()
+        assert f"{folder.relative_to(root)}: 2ep of 2ep, test accuracy" in (folder / "log.txt").read_text()
     assert TINY["training_steps"] == "2ep"
