@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.status import FAILED, Status, read_status
+from experiments.status import FAILED, RUNNING, Status, read_status
 from foundations import files
 from foundations.formats import DIVERGED
 from foundations.registry import Registry
@@ -65,7 +65,7 @@ class Part:
         name: the path of its directory within the run's; empty for the run itself.
         store: that directory.
         marker: the file that is written last.
-        held: the directories whose locks a process holds that works in it.
+        held: directories whose locks a process holds, too, that works in it.
     """
 
     name: str
@@ -92,7 +92,12 @@ class Part:
     @property
     def running(self) -> bool:
         """Whether a process works in it at this moment, and not on a branch of it."""
-        return not self.done and any(store.locked for store in (self.store, *self.held, *self.children))
+        if self.done:
+            return False
+        if any(store.locked for store in (self.store, *self.children)):
+            return True
+        status = self.status
+        return status is not None and status.state == RUNNING and any(store.locked for store in self.held)
 
     @property
     def has_path(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from foundations.reporting import Training
+from foundations.steps import Step
 
 WINDOW = 30.0  # seconds over which a speed is averaged
 
@@ -67,12 +68,16 @@ class TrainingMeter(Meter):
             parts.append(f"{brief(self.images_a_second)} img/s")
         return "  ".join([*parts, *left(self.seconds_left)])
 
+    def step(self, iteration: int) -> str:
+        """``3ep``."""
+        return Step.at(iteration, self.training.iterations_per_epoch).short
+
     def epoch(self, row: Mapping[str, Any]) -> str:
-        """A line of a log: ``<run>/level_1: epoch 3 of 160, test accuracy 91.20%, loss 0.3121, 12.3k images/s ...``."""
+        """A line of a log: ``<run>/level_1: 3ep of 160ep, test accuracy 91.20%, ... images/s``."""
         self.row = dict(row)
-        per_epoch, loss = self.training.iterations_per_epoch, row["test_loss"]
+        loss = row["test_loss"]
         parts = [
-            f"{name_of(self.training)}: epoch {row['iteration'] / per_epoch:g} of {self.total / per_epoch:g}",
+            f"{name_of(self.training)}: {self.step(row['iteration'])} of {self.step(self.total)}",
             f"test accuracy {row['test_accuracy']:.2%}", f"loss {loss:.4f}",
         ]  # fmt: skip
         if self.speed:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,8 +51,8 @@ class PlanFile:
 
 
 def store_of_plan(root: Path) -> Store:
-    """The directory of this process's plan."""
-    return Store(root / files.PLANS / f"{platform.node()}_{os.getpid()}")
+    """The directory of the plan that this thread runs."""
+    return Store(root / files.PLANS / f"{platform.node()}_{os.getpid()}_{threading.get_native_id()}")
 
 
 def running_plans(root: Path | str) -> Iterator[PlanFile]:

@@ -3,7 +3,7 @@
 import heapq
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from experiments.meters import Clock, Meter, left
 from experiments.plan import Plan
@@ -123,7 +123,8 @@ class PlanProgress(Reporter):
         """Writes ``plan.json``, at most every two seconds unless a task has begun or ended."""
         if self.store is not None and (now or self.clock() - self.written >= BETWEEN_WRITES):
             self.written = self.clock()
-            self.file().write(self.store)
+            with suppress(OSError):  # a full disk is what the task itself will say, with the file that matters
+                self.file().write(self.store)
 
 
 def makespan(

@@ -46,8 +46,8 @@ class PlainReporter(MeteringReporter):
     warn = say
 
     def epoch(self, text: str, last: bool) -> None:
-        of_all = "" if self.of_all is None else f" ({self.of_all()})"
-        self.say(f"{time.strftime('%H:%M:%S')} {text}{of_all}")
+        of_all = self.of_all() if self.of_all is not None else ""
+        self.say(f"{time.strftime('%H:%M:%S')} {text}" + (f" ({of_all})" if of_all else ""))
 
     @contextmanager
     def whole(self, text: Callable[[], str]) -> Iterator[None]:
@@ -135,16 +135,16 @@ class RichReporter(MeteringReporter):
         from rich.text import Text as RichText
 
         width = self.console.width
-        lines = list(self.lines)
-        return RichText("\n".join(line(width)[:width] for line in [*lines[1:], *lines[:1]]), no_wrap=True)
+        texts = [line(width)[:width] for line in list(self.lines)]
+        return RichText("\n".join(filter(None, [*texts[1:], *texts[:1]])), no_wrap=True)
 
 
 def fitted(names: list[str], text: str, width: int) -> str:
-    """A line with the first of the names that fits before the text; with the last, if need be."""
+    """A line with the first of the names that fits before the text; else the last, closer together."""
     for name in names:
         if len(name) + 2 + len(text) <= width:
-            return f"{name}  {text}"
-    return f"{names[-1]}  {text}"
+            return f"{name}  {text}".rstrip()
+    return f"{names[-1]} {text}".replace("  ", " ").rstrip()
 
 
 def make_reporter(quiet: bool) -> Reporter:

@@ -7,7 +7,7 @@
     .../k_30ep0it/child_1/                          a child: what a training leaves
     any of these but replicate_1/ of lottery and stability: status and log of the last task that worked in it
     .../report/                                     tables and figures of one run; <root>/report/ of several
-    <root>/plans/<host>_<process>/                  how far a command has come that is running
+    <root>/plans/<host>_<process>_<thread>/         how far a command has come that is running
 """
 
 import re

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -97,7 +98,7 @@ def watch(options: ListOptions) -> int:
             rows, plans = selected(options), [plan.text for plan in running_plans(options.root)]
             if on_terminal:
                 lines = [f"{time.strftime('%H:%M:%S')}  every {PAUSE} s; Ctrl-C ends", *plans, *shown(rows, options)]
-                print("\033[H\033[2J" + "\n".join(lines), flush=True)  # home, and all below it cleared
+                print("\033[H\033[2J" + "\n".join(cropped(lines)), flush=True)  # home, and all below it cleared
             else:
                 now = changes(rows) | {text.partition(":")[0]: text.partition(": ")[2] for text in plans}
                 stamp = time.strftime("%H:%M:%S")
@@ -108,6 +109,13 @@ def watch(options: ListOptions) -> int:
             time.sleep(PAUSE)
     except KeyboardInterrupt:
         return 0
+
+
+def cropped(lines: Sequence[str]) -> list[str]:
+    """As many lines as the terminal has room for."""
+    room = shutil.get_terminal_size().lines - 2
+    more = [f"... {len(lines) - room} lines more; --where chooses"] if len(lines) > room + 1 else []
+    return [*lines[:room], *(more or lines[room:])]
 
 
 def changes(rows: Sequence[Row]) -> dict[str, str]:

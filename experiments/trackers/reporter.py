@@ -1,7 +1,7 @@
 """From what stands in run directories to trackers."""
 
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ def check_trackers(names: Sequence[str]) -> None:
     """Raises ``UsageError`` for an unknown tracker, and for one whose package is not installed."""
     for name in names:
         tracker = trackers.get(name)
-        if tracker.package and importlib.util.find_spec(tracker.package) is None:
+        if tracker.package and find_spec(tracker.package) is None:
             what = f"adsynflow[{tracker.extra}]" if tracker.extra else tracker.package
             raise UsageError(f"--track={name}: {tracker.package} is not installed; pip install '{what}'")
 

@@ -238,6 +238,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "cuda_graphs": ("off", "off"),
     "allow_divergence": (True, "true"),
     "quiet": (True, "true"),
+    "track": ("tensorboard", "tensorboard"),
     "plugin": ("json", "json"),
 }
 
