@@ -205,8 +205,9 @@ class Store:
         except Timeout:
             reporter.say(f"Waiting for another process that works in {self.path}")
         while not (lock.is_locked or unless()):
+            reporter.sleep(0.5)
             with contextlib.suppress(Timeout):
-                lock.acquire(timeout=0.5)
+                lock.acquire(timeout=0)
         try:
             yield lock.is_locked
         finally:
