@@ -89,6 +89,9 @@ class SessionOptions(Hparams):
     jobs: int = hp(1, within=f"[1, {MOST_THREADS}]")
     """Processes that compute at once, each with --threads threads (default: this machine's, shared out): trunks,
     levels, branches and children of all that the command asks for."""
+    at_once: int = hp(1, within="[1, inf)")
+    """Tasks that are computed at once in this process, over one copy of the data, with the same results: fills a GPU
+    with small networks. On a CPU they take turns, and nothing is gained. Not together with --jobs."""
     engine: str = hp("local")
     """What runs the tasks: local (this process, or --jobs of them), or one that a plug-in brings."""
     deterministic: bool = hp(False)

@@ -1,9 +1,8 @@
 """Where and how experiments are computed; and from here they are defined: the Python API."""
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.tasks import Task
 from experiments.trackers import check_trackers
-from experiments.workspace import Once, Workspace
+from experiments.workspace import Workspace
 from foundations.errors import UsageError, near_misses
 from foundations.reporting import Reporter
 
@@ -39,8 +38,8 @@ class Session(Workspace):
         data_dir: directory of the data sets; default ``$ADSYNFLOW_DATA``, else ``data``.
         reporter: hears how it goes; by default lines or progress bars on standard error.
         command: what was called, for ``environment.json``; by default the call of the method.
-        options: the other fields of ``SessionOptions``: device, threads, jobs, engine, deterministic, recompute, quiet,
-            track, plugin.
+        options: the other fields of ``SessionOptions``: device, threads, jobs, at_once, engine, deterministic,
+            recompute, quiet, track, plugin.
 
     Raises:
         UsageError: an unknown option, an unsuitable value, a device that is not there, a plug-in that fails.
@@ -65,6 +64,8 @@ class Session(Workspace):
         load_plugins(chosen.plugin, reporter)
         engines.get(chosen.engine)  # refuses an unknown one by name
         check_trackers(chosen.track)
+        if min(chosen.at_once, chosen.jobs) > 1:
+            raise UsageError(f"--at_once={chosen.at_once}: not together with --jobs={chosen.jobs}; valid: one of them")
         super().__init__(chosen, reporter, command or ())
 
     def __repr__(self) -> str:
@@ -113,9 +114,7 @@ class Session(Workspace):
         if self.context.command:
             return Grid.of(self, command, flags, branch)
         arguments = [repr(branch)] * (branch is not None) + [f"{name}={value!r}" for name, value in flags.items()]
-        named = copy.copy(self)
-        named.context = replace(self.context, command=(f"session.{command}({', '.join(arguments)})",))
-        named._runners, named.workers = Once(), []
+        named = self.with_context(command=(f"session.{command}({', '.join(arguments)})",))
         return Grid.of(named, command, flags, branch)
 
     def runs(self) -> list[stored.StoredRun]:

@@ -1,11 +1,12 @@
 """Where and how tasks are computed, and what they share while they are: data sets, trunks, checkpoints."""
 
 import contextlib
+import copy
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -69,6 +70,19 @@ class Workspace:
         for worker in self.workers:
             worker.wait()
         self.workers.clear()
+
+    def with_context(self, **changes: Any) -> Self:
+        """The same with the same data, but for some of what its context says."""
+        other = copy.copy(self)
+        other.context = replace(self.context, **changes)
+        other._runners, other.workers = Once(), []
+        return other
+
+    def heard_by(self, reporters: Several) -> Self:
+        """The same, with others that hear how it goes."""
+        other = self.with_context(reporter=reporters)
+        other.reporters = reporters
+        return other
 
     @property
     def jobs(self) -> int:

@@ -1,5 +1,6 @@
 """How a long computation speaks: an argument, handed down from whoever started it."""
 
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ class Reporter:
     def progress(self, description: str, total: int, unit: str = "") -> Iterator[Advance]:
         """Yields ``advance(n)``, to be called as the work goes on (once per several batches, not once each)."""
         yield lambda n: None
+
+    def sleep(self, seconds: float) -> None:
+        """For what waits for another process; other computations of this one may go on meanwhile."""
+        time.sleep(seconds)
 
     # A training ------------------------------------------------------------------------------------------------
 

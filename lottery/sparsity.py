@@ -22,6 +22,7 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
     channels are taken out; None if the model's forward pass cannot be traced.
     """
     positions = output_positions(model, shape)
+    mask = mask.to("cpu")  # it is asked for many single numbers
     counted = mask.without(ignored)
     layers = [
         {

@@ -6,8 +6,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import experiments
 from experiments.engines import in_process
 from experiments.engines.registry import Failure, engines
+from experiments.engines.schedule import Schedule
 from experiments.plan import Plan
 from experiments.progress import fitted
 from experiments.tasks import Task
@@ -30,50 +29,22 @@ PATIENCE = 20  # seconds for a step and a checkpoint
 @engines.register("local")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
     """``session.jobs`` tasks at a time; one alone needs no process of its own."""
-    if min(session.jobs, len(plan)) < 2:
+    jobs = min(session.jobs, len(plan))
+    if jobs < 2:
         return in_process.run(plan, session)
-    return Pool(plan, session).run()
+    reporter = session.context.reporter
+    reporter.say(f"{len(plan)} tasks in {jobs} processes at once")
+    # The threads of the schedule wait for the workers, which `release` ends.
+    return Schedule(plan, jobs, Pool(session, jobs).do, session.release, reporter).run()
 
 
 class Pool:
-    """Workers, and the tasks that are left for them."""
+    """The workers, each of which does a task at a time."""
 
-    def __init__(self, plan: Plan, session: Workspace) -> None:
-        self.plan, self.session = plan, session
-        self.jobs = min(session.jobs, len(plan))
-        self.reporter = session.context.reporter
-        self.ended: set[Task] = set()  # done, failed or skipped
-        self.started: set[Task] = set()
-        self.tried_again: set[Task] = set()
-        self.failures: list[Failure] = []
+    def __init__(self, session: Workspace, jobs: int) -> None:
         self.idle: LifoQueue[Worker] = LifoQueue()  # the last one to have worked first: its process runs already
-        for worker in workers_of(session, self.jobs):
+        for worker in workers_of(session, jobs):
             self.idle.put(worker)
-
-    def run(self) -> list[Failure]:
-        """Does all that can be done. Interrupted, it ends the workers."""
-        self.reporter.say(f"{len(self.plan)} tasks in {self.jobs} processes at once")
-        running: dict[Future[Failure | None], Task] = {}
-        with ThreadPoolExecutor(self.jobs) as threads:
-            try:
-                while len(self.ended) < len(self.plan):
-                    for task in self.ready()[: self.jobs - len(running)]:
-                        self.started.add(task)
-                        self.reporter.begun(task)
-                        running[threads.submit(self.do, task)] = task
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        self.note(running.pop(future), future.result())
-            except BaseException:
-                self.session.release()  # the threads above wait for their workers
-                raise
-        return self.failures
-
-    def ready(self) -> list[Task]:
-        """The tasks that wait for nothing any more, in the order of the plan."""
-        return [
-            task for task in self.plan
-            if task not in self.started and task not in self.ended and self.ended.issuperset(self.plan.before[task])
-        ]  # fmt: skip
 
     def do(self, task: Task) -> Failure | None:
         """Has a worker do a task; runs in a thread that waits for it."""
@@ -84,24 +55,6 @@ class Pool:
         finally:
             worker.busy = False
             self.idle.put(worker)
-
-    def note(self, task: Task, failure: Failure | None) -> None:
-        """A task has ended."""
-        if failure is not None and not failure.refused and task not in self.tried_again:
-            self.tried_again.add(task)
-            self.started.discard(task)
-            self.reporter.warn(f"{task.label}: {failure.reason}; trying once more")
-            return
-        self.ended.add(task)
-        if failure is None:
-            self.reporter.ended(task, failed=False)
-            self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: done")
-            return
-        skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
-        self.ended.update(skipped)
-        self.failures.append(replace(failure, skipped=skipped))
-        self.reporter.ended(task, failed=True, skipped=skipped)
-        self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")
 
 
 def workers_of(session: Workspace, number: int) -> "list[Worker]":
