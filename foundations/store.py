@@ -36,10 +36,10 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 class Store:
     """One run's directory, and the only door to it.
 
-    Every file is written whole and then renamed into place. JSON, JSON lines and CSV carry the number of their
-    format (``foundations.formats``), which is added on writing and checked and taken out on reading. A file that
-    cannot be read, or that a newer program has written, raises ``UsageError`` with its name and what to do. The
-    directory is made by the first write.
+    Every file is written whole and then renamed into place; only JSON lines may be added to. JSON, JSON lines and CSV
+    carry the number of their format (``foundations.formats``), which is added on writing and checked and taken out on
+    reading. A file that cannot be read, or that a newer program has written, raises ``UsageError`` with its name and
+    what to do. The directory is made by the first write.
     """
 
     def __init__(self, path: Path) -> None:

@@ -94,6 +94,8 @@ class CheckpointStart:
             with run.lock(context.reporter):
                 self.trunk.begin(run, full)
             with here.lock(context.reporter):
+                if here.done:  # by another process, meanwhile
+                    return here.result()
                 train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, context)
         return here.result()
 

@@ -59,11 +59,17 @@ def advance_to(
         rows.append(row)
         store.append_rows(files.METRICS, [row])
 
+    def checkpoint() -> None:
+        with pace.writing():
+            store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
+
     with context.interruption.deferred():
         rows = history(store, Evaluations(start, end, every), state.iteration, reporter)
         if not rows:
             add(measure(state, data, hparams))
         if state.iteration in save_at:
+            if state.iteration == until:
+                checkpoint()
             save(state)
         good = state.iteration
         shown = Training(
@@ -87,8 +93,7 @@ def advance_to(
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
                 if finite and (state.iteration == until or asked() or pace.due()):
-                    with pace.writing():
-                        store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
+                    checkpoint()
                     good = state.iteration
                 if there and stop in save_at:  # after the metrics, so that what is saved has them
                     save(state)

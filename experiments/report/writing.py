@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.report.palette import FORMS, images
 from foundations import formats
+from foundations.reporting import Reporter
 from foundations.store import Store
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures) -> boo
     there = all(here.has(f"{name}.{form}") for name in figures for form in FORMS)
     if there and all(here.holds(name, content) for name, content in contents.items()):
         return True
-    drawn = draw(here, figures)
-    for name, content in contents.items():  # last, since they vouch for the figures
-        here.write_bytes(name, content)
+    with here.lock(Reporter()):
+        drawn = draw(here, figures)
+        for name, content in contents.items():  # last, since they vouch for the figures
+            here.write_bytes(name, content)
     return drawn
 
 
