@@ -99,7 +99,7 @@ def test_data_are_read_once(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"thread": 1}, r"Session: unknown option 'thread' \(did you mean 'threads'\?\); valid: root, "),
-        ({"jobs": 0}, r"--jobs=0: expected a number in \[1, inf\)"),
+        ({"jobs": 0}, r"--jobs=0: expected a number in \[1, 1024\]"),
         ({"device": "gpu"}, "--device=gpu: not available here; valid: auto, cpu, "),
         ({"engine": "lokal"}, r"--engine=lokal: unknown engine \(did you mean 'local'\?\)"),
         ({"plugin": "nowhere.py"}, "--plugin=nowhere.py: no such file"),
