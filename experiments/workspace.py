@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils import deterministic as deterministic_settings
 
 from experiments.options import SessionOptions
 from foundations.context import Context
@@ -79,19 +78,20 @@ class Workspace:
         here reads such memory.
         """
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-        filled = deterministic_settings.fill_uninitialized_memory
+        settings: Any = torch.utils.deterministic
+        filled = settings.fill_uninitialized_memory
         keep_freed_memory()
         torch.set_num_threads(self.options.threads or threads)
         if self.context.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-            deterministic_settings.fill_uninitialized_memory = False
+            settings.fill_uninitialized_memory = False
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
-            deterministic_settings.fill_uninitialized_memory = filled
+            settings.fill_uninitialized_memory = filled
 
     def has_data(self, hparams: DataHparams) -> bool:
         """Whether the data set has been read."""
