@@ -97,7 +97,7 @@ class SessionOptions(Hparams):
     deterministic: bool = hp(False)
     """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
     cuda_graphs: str = hp("auto", choices=("auto", "off"))
-    """Training steps on CUDA as CUDA graphs where they can be (auto), or launched one by one (off): same bits."""
+    """Training steps on CUDA as CUDA graphs where they can be (auto), or launched one by one (off): the same bits."""
     allow_divergence: bool = hp(False)
     """Train on even once the loss is no longer finite."""
     evaluate_every: Step = hp(Step("1ep"))

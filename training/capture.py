@@ -13,6 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, optim
 
@@ -137,15 +138,16 @@ class CapturedStep:
         if replay := self.replays.get(len(batches)):
             replay(batches, rates)
             return
-        for batch, those in zip(batches, rates, strict=True):
-            tensors = [torch.full((), rate, device=self.device) for rate in those]
-            with reading_rates(optimizer, tensors, captured=False):
-                self._warm_up(partial(work, batch))
+        for batch, given in zip(batches, rates, strict=True):
+            if self.possible:
+                tensors = [torch.full((), rate, device=self.device) for rate in given]
+                with reading_rates(optimizer, tensors, captured=False):
+                    self._warm_up(partial(work, batch))
+            else:  # the numbers that such tensors would hold: some optimizers wait to read a tensor
+                with reading_rates(optimizer, [float(np.float32(rate)) for rate in given], captured=False):
+                    work(batch)
 
     def _warm_up(self, work: Callable[[], None]) -> None:
-        if not self.possible:
-            work()
-            return
         self.warmed_up += 1
         if self.warmed_up < WARM_UP_STEPS:
             self.graphs.warm_up(work)
@@ -197,8 +199,8 @@ class Replay:
 
 
 @contextlib.contextmanager
-def reading_rates(optimizer: optim.Optimizer, rates: Sequence[Tensor], *, captured: bool) -> Iterator[None]:
-    """Inside, each parameter group reads its learning rate from its tensor: a number would be captured for good."""
+def reading_rates(optimizer: optim.Optimizer, rates: Sequence[Tensor | float], *, captured: bool) -> Iterator[None]:
+    """Inside, each parameter group has its learning rate from ``rates``; a number would be captured for good."""
     before = [dict(group) for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate

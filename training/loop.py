@@ -34,6 +34,8 @@ def train(
 ) -> None:
     """Trains ``state`` from its iteration to iteration ``until``, or to the step after which ``asked`` to stop.
 
+    Where a replay holds several steps, that is the last of them.
+
     Training 0 -> b equals training 0 -> a, stopping, saving, restoring, and training a -> b, bit for bit on one
     device: everything random is drawn by epoch or step from the state's named generators. There is no host
     synchronization in a step.

@@ -388,8 +388,11 @@ def test_what_could_not_be_captured_once_is_not_tried_again_in_the_process(start
         assert graphs.captured == tries
 
 
-def test_switched_off_nothing_is_captured_and_the_bits_are_the_same(start: Start, data: DeviceData) -> None:
-    hparams = hyperparameters()  # with a rate that float32 does not hold
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+def test_switched_off_nothing_is_captured_and_the_bits_are_the_same(
+    start: Start, data: DeviceData, optimizer: str
+) -> None:
+    hparams = hyperparameters(optimizer)  # with a rate that float32 does not hold
     fast, slow = captured(start(hparams)), start(hparams)
     slow.captured_step = CapturedStep(TapeGraphs(slow), torch.device("cpu"), possible=False)
     for state in (fast, slow):
