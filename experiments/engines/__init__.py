@@ -1,7 +1,7 @@
 """What runs a plan: one process, or several. A plug-in can bring another.
 
-@engines.register("my_cluster")
-def run(plan: Plan, session: Workspace) -> list[Failure]: ...
+    @engines.register("my_cluster")
+    def run(plan: Plan, session: Workspace) -> list[Failure]: ...
 """
 
 from experiments.engines import in_process, local  # noqa: F401  they register themselves
