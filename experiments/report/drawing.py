@@ -1,5 +1,6 @@
 """Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -163,7 +164,9 @@ def how_many(rows: Rows) -> str:
     """What a point of the curve stands for."""
     replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
     what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
-    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
+    text = f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
+    lost = Counter(row["state"] for row in rows.missing)
+    return "; ".join([text, *(f"without {number} {state}" for state, number in sorted(lost.items()))])
 
 
 def how_many_replicates(lines: Sequence[Line], spread: str) -> str:
