@@ -13,7 +13,6 @@ from experiments.plan import make_plan
 from experiments.tasks import Task, TrunkTask
 from experiments.workspace import Workspace, train_of
 from foundations import files
-from foundations.context import Context
 from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.hparams import as_text
@@ -22,7 +21,6 @@ from foundations.runner import entries, restore_desc, store_of
 from foundations.steps import Step
 from foundations.store import Store
 from training.desc import TrainDesc
-from training.hparams import TrainingHparams
 from training.metrics import restore as restore_metrics
 
 Row = dict[str, Any]
@@ -93,6 +91,19 @@ class Experiment(ABC):
         """The directories that its results lie in."""
         return [self.store.path]
 
+    def say_unreached_milestones(self) -> None:
+        """Says, once in a session, that the learning rate never falls at milestones which lie past the end."""
+        training, context = train_of(self.desc).training, self.session.context
+        end = training.training_steps
+        late = [step for step in training.milestone_steps if step == end or step.certainly_after(end)]
+        if training.lr_schedule != "step" or not late or (end, *late) in context.reported:
+            return
+        context.reported.add((end, *late))
+        missed = ", ".join(step.short for step in late)
+        context.reporter.say(
+            f"The learning rate never falls at {missed} (--milestone_steps): the training ends at {end.short}"
+        )
+
     @property
     @abstractmethod
     def label(self) -> str:
@@ -126,7 +137,6 @@ class Experiment(ABC):
     def check(self) -> None:
         """Raises ``UsageError`` if it cannot be computed, before anything is: its data are read here."""
         self.session.check(self.store, self.desc)
-        say_unreached_milestones(train_of(self.desc).training, self.session.context)
 
     def restore(self) -> None:
         """Writes anew what is lost of its run and its trunk and lies elsewhere as well, and says so.
@@ -212,19 +222,6 @@ def refuse_after_end(flag: str, step: Step, desc: TrainDesc) -> None:
     """Raises ``UsageError`` if a step is beyond the end of training, however many iterations an epoch has."""
     if step.certainly_after(desc.training.training_steps):
         raise after_end(flag, step, desc)
-
-
-def say_unreached_milestones(training: TrainingHparams, context: Context) -> None:
-    """Says, once in a session, that the learning rate never falls at milestones which lie past the end."""
-    end = training.training_steps
-    late = [step for step in training.milestone_steps if step == end or step.certainly_after(end)]
-    if training.lr_schedule != "step" or not late or (end, *late) in context.reported:
-        return
-    context.reported.add((end, *late))
-    missed = ", ".join(step.short for step in late)
-    context.reporter.say(
-        f"The learning rate never falls at {missed} (--milestone_steps): the training ends at {end.short}"
-    )
 
 
 def after_end(flag: str, step: Step, desc: TrainDesc, hint: str = "") -> UsageError:

@@ -112,6 +112,7 @@ class Grid(Sequence[Experiment]):
             looked_at = {one.identity for search in self.searches for one in search.analyses}
             for experiment in self.experiments:
                 experiment.check()
+                experiment.say_unreached_milestones()
                 experiment.restore()
                 if experiment.identity not in looked_at and (opening := experiment.opening()):
                     self.session.context.reporter.say(opening)

@@ -129,6 +129,15 @@ def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
     axis.set_xlabel("prunable weights kept (%)")
 
 
+def round_ticks(axis: "Axes") -> None:
+    """A logarithmic x axis with ticks at 1, 3, 10 and so on."""
+    axis.set_xscale("log")
+    low, high = sorted(axis.get_xlim())
+    ticks = [tick for power in range(-6, 6) for tick in (10.0**power, 3 * 10.0**power) if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axis.minorticks_off()
+
+
 def legend_below(figure: "Figure", axis: "Axes") -> int:
     """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
     handles, labels = axis.get_legend_handles_labels()

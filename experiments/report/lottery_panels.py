@@ -8,7 +8,7 @@ from experiments.report.drawing import band, room_above
 from experiments.report.lines import Line
 from experiments.report.lottery_figure import Series, in_series
 from experiments.report.palette import COLOURS, MARKERS, new_figure
-from experiments.report.tables import Row
+from experiments.report.tables import Row, grouped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,8 @@ def accuracy_over_training(lines: Sequence[Line], varied: Sequence[str], curves:
         band(axes, of_line(curves, line), colour, name, 1.3)
 
     def begin(axes: "Axes") -> None:
-        band(axes, full, "black", "full network", 1.3)
+        for rows in grouped(full, "trunk"):
+            band(axes, rows, "black", "full network", 1.3)
         axes.set_xlabel("training (epochs)")
 
     pruned = in_series([line for line in lines if not line.is_full], varied)

@@ -60,7 +60,7 @@ def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFi
         caption = (
             "The same against the effective density: a kept weight counts only if it lies on a path of kept weights "
             "from input to output (Vysogorets and Kempe 2021, arXiv 2107.02306). "
-            "What has no path left has no place here."
+            f"What has no path left has no place here.{exceptions(lines)}"
         )
         figures.append(PageFigure("accuracy_effective", caption, partial(accuracy, lines, names, effective=True), data))
     return figures
@@ -69,6 +69,7 @@ def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFi
 def training_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -> Section:
     """Accuracy over training."""
     caption = "Test accuracy over training, a panel for each density; lines: means, bands: lowest to highest replicate."
+    caption += exceptions(lines)
     make = partial(accuracy_over_training, lines, names, found.training)
     figure = PageFigure("training", caption, make, as_table([flat(row) for row in found.training]))
     return Section(
@@ -100,7 +101,7 @@ def cost_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -
         "the subnetwork's own, relative to one dense training. Bars: standard deviation over replicates."
     )
     data = lines_csv(lines, names)
-    figure = PageFigure("cost", caption, partial(accuracy_against_cost, lines, names), data)
+    figure = PageFigure("cost", caption + exceptions(lines), partial(accuracy_against_cost, lines, names), data)
     by_path = {row["path"]: row["report"] for row in found.levels if row["level"]}
     headers = ["strategy", "k", *names, "level", "density", "multiply-adds", "of dense", "compact", "training of dense"]
     cells = []
@@ -121,6 +122,12 @@ def cost_cells(report: dict[str, Any]) -> list[str]:
     cost, compact = report["multiply_adds"], report.get("compact")
     share = f"{cost['kept'] / cost['dense']:.2%}" if cost["dense"] else "-"
     return [f"{cost['kept']}", share, f"{compact['multiply_adds']}" if compact else "-"]
+
+
+def exceptions(lines: Sequence[Line]) -> str:
+    """A sentence on what did not end as it should, for captions of figures that cannot show it."""
+    lost = [f"{line.strategy} at {100 * line.density:.3g}% ({line.counted})" for line in lines if not line.whole]
+    return f" Not all replicates ended as they should: {', '.join(lost)}." if lost else ""
 
 
 def pruned_lines(lines: Sequence[Line]) -> list[Line]:

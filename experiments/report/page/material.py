@@ -125,6 +125,7 @@ def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) ->
         }  # fmt: skip
         found.levels.append(row)
         what = {name: row[name] for name in ("strategy", "k", "varied", "level", "density", "replicate", "path")}
+        what["trunk"] = desc.train.key
         found.training += [{**what, **curve} for curve in curves(here, per_epoch)]
 
 
@@ -140,7 +141,9 @@ def add_trunks(found: Material, runs: "Iterable[StoredRun]") -> None:
     for run, desc in described:
         about = {"strategy": names[desc.key], "k": "", "varied": {}, "level": 0, "density": 1.0}
         rows = curves(run.store, iterations_per_epoch(run.store))
-        found.training += [{**about, "replicate": run.replicate, "path": run.path, **curve} for curve in rows]
+        found.training += [
+            {**about, "replicate": run.replicate, "path": run.path, "trunk": desc.key, **curve} for curve in rows
+        ]
 
 
 # Stability ---------------------------------------------------------------------------------------------------------
