@@ -81,11 +81,13 @@ def test_in_a_residual_network_it_is_what_changes_the_number_of_paths() -> None:
 
 
 def test_a_maximum_hears_all_that_it_is_taken_over() -> None:
-    """With the first maximum alone, three of the four inputs would be on no path."""
-    model = nn.Sequential(nn.Conv2d(1, 1, 2, stride=2), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1))
-    assert effective_mask(model, Mask.ones(model), (1, 4, 4)) == Mask.ones(model)
-    wide = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(2, 1))
-    assert effective_mask(wide, Mask.ones(wide), (1, 4, 4)) == Mask.ones(wide)
+    """By the first maximum alone, three of the four hidden units would be on no path."""
+    model = nn.Sequential(
+        nn.Linear(1, 4), nn.Unflatten(1, (1, 4)), nn.MaxPool1d(4), nn.Flatten(), nn.Linear(1, 1)
+    )  # fmt: skip
+    assert effective_mask(model, Mask.ones(model), (1,)) == Mask.ones(model)
+    pooled = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(2, 1))
+    assert effective_mask(pooled, Mask.ones(pooled), (1, 4, 4)) == Mask.ones(pooled)
 
 
 def test_a_weight_that_meets_only_padding_does_nothing() -> None:
