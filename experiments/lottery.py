@@ -10,7 +10,7 @@ from torch import nn
 from experiments.defaults import Section, Selection, Values
 from experiments.experiment import Experiment, Row, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
-from experiments.report.states import state_of
+from experiments.report.states import effective_density, state_of
 from experiments.search import Search, Searchable
 from experiments.stability import search_for, stability_desc
 from experiments.stable_k import criteria
@@ -126,6 +126,7 @@ class Lottery(Searchable):
         return {
             **result, "strategy": self.desc.strategy.name, "k": self.desc.k.short, "replicate": self.replicate,
             "key": self.desc.key, "path": here.path, "varied": self.shown, "state": state_of(here),
+            "effective_density": effective_density(here),
         }  # fmt: skip
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:

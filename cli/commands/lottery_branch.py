@@ -31,7 +31,7 @@ def show(grid: Grid) -> None:
     runs = [one for one in grid if isinstance(one, LotteryBranch)]
     branch = runs[0].branch
     rows = [row for one in runs for row in (*one.rows(), *one.missing())]
-    if any("test_accuracy" in row for row in rows):
+    if any(branch.outcome in row for row in rows):
         print_rows(branch_table(rows, branch.name, branch.outcome))
         report_branch([one.store for one in runs], branch, grid.session.context)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.report.drawing import legend_below, room_above
+from experiments.report.drawing import legend_below, room_above, round_ticks
 from experiments.report.lines import Line
 from experiments.report.lottery_figure import full_network, in_series
 from experiments.report.palette import COLOURS, MARKERS, cycle, new_figure
@@ -34,17 +34,9 @@ def accuracy_against_cost(lines: Sequence[Line], varied: Sequence[str]) -> "Figu
             color=colour, marker=marker, markersize=5, capsize=2, elinewidth=0.9, label=name,
         )  # fmt: skip
     axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
-    axes.set_xscale("log")
-    ticks = [tick for tick in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10) if in_range(tick, axes.get_xlim())]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
+    round_ticks(axes)
     axes.set_xlabel("multiply-adds of training, mask included (dense training = 1)")
     axes.set_ylabel("test accuracy (%)")
     room_above(axes)
     figure.set_figheight(3.3 + 0.17 * legend_below(figure, axes))
     return figure
-
-
-def in_range(value: float, limits: tuple[float, float]) -> bool:
-    """Whether a value lies between the limits of an axis."""
-    return limits[0] <= value <= limits[1]

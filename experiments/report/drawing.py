@@ -1,5 +1,6 @@
 """Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,15 @@ def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
     axis.set_xlabel("prunable weights kept (%)")
 
 
+def round_ticks(axis: "Axes") -> None:
+    """A logarithmic x axis with ticks at 1, 3, 10 and so on."""
+    axis.set_xscale("log")
+    low, high = sorted(axis.get_xlim())
+    ticks = [tick for power in range(-6, 6) for tick in (10.0**power, 3 * 10.0**power) if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axis.minorticks_off()
+
+
 def legend_below(figure: "Figure", axis: "Axes") -> int:
     """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
     handles, labels = axis.get_legend_handles_labels()
@@ -163,7 +173,9 @@ def how_many(rows: Rows) -> str:
     """What a point of the curve stands for."""
     replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
     what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
-    return f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
+    text = f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
+    lost = Counter(row["state"] for row in rows.missing)
+    return "; ".join([text, *(f"without {number} {state}" for state, number in sorted(lost.items()))])
 
 
 def how_many_replicates(lines: Sequence[Line], spread: str) -> str:

@@ -120,8 +120,9 @@ def full_network_once(rows: Iterable[Row]) -> list[Row]:
         if row["level"] == 0:
             shared.setdefault((trunk_of(row), row["replicate"]), []).append(row)
     full = [
-        {**group[-1], "strategy": FULL, "k": "", "key": trunk, "varied": agreed(group)}
+        {**row, "strategy": FULL, "k": "", "key": trunk, "varied": agreed(group), "path": place_of_full(row)}
         for (trunk, _), group in shared.items()
+        for row in group[-1:]
     ]
     return [*full, *(row for row in levels if row["level"])]
 
@@ -129,6 +130,12 @@ def full_network_once(rows: Iterable[Row]) -> list[Row]:
 def trunk_of(row: Row) -> str:
     """The key of the trunk that a level 0 is; from its ``model``, a file in the trunk's directory."""
     return Path(row.get("model", "")).parent.parent.name
+
+
+def place_of_full(row: Row) -> Path:
+    """The directory of the trunk that a level 0 is, which is the same whatever run the level lies in."""
+    here = Path(row["path"])
+    return Path(os.path.normpath(here / row["model"])).parent if "model" in row else here
 
 
 def agreed(rows: Sequence[Row]) -> dict[str, str]:

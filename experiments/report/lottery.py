@@ -12,10 +12,15 @@ from experiments.report.writing import write_files
 from foundations.reporting import Reporter
 from foundations.store import Store
 
-COLUMNS = ("level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path", "state")
+COLUMNS = (
+    "level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path", "state",
+    "effective_density",
+)  # fmt: skip
 """Of ``runs.csv``. What has come to no result has its state and leaves the rest empty."""
 
-LINE_COLUMNS = ("level", "density", "mean_test_accuracy", "std_test_accuracy", "replicates", *STATES)
+LINE_COLUMNS = (
+    "level", "density", "mean_test_accuracy", "std_test_accuracy", "replicates", *STATES, "effective_density",
+)  # fmt: skip
 """Of ``table.csv``. ``replicates`` are those that the mean is over; the states count all."""
 
 
@@ -23,10 +28,27 @@ LINE_COLUMNS = ("level", "density", "mean_test_accuracy", "std_test_accuracy", "
 
 
 def lottery_table(rows: Sequence[Row]) -> Table:
-    """One line for each subnetwork, with mean and standard deviation over the replicates."""
+    """One line for each subnetwork, with mean and standard deviation over the replicates.
+
+    The effective density has a column if it is another than the density somewhere.
+    """
     names, lines = varied_names(rows), summarize(full_network_once(rows))
-    headers = ["strategy", "k", *names, "level", "density", "test accuracy", "where"]
-    return Table(headers, [[*named(line, names), line.text, str(line.place)] for line in lines])
+    more = ["effective"] if any(lies_idle(line) for line in lines) else []
+    headers = ["strategy", "k", *names, "level", "density", *more, "test accuracy", "where"]
+    cells = [
+        [*named(line, names), *(effective(line) for _ in more), line.text, str(line.place)] for line in lines
+    ]  # fmt: skip
+    return Table(headers, cells)
+
+
+def lies_idle(line: Line) -> bool:
+    """Whether a line keeps weights that lie on no path, as far as a table would show it."""
+    return line.effective_density is not None and effective(line) != f"{line.density:.2%}"
+
+
+def effective(line: Line) -> str:
+    """The effective density in percent; ``-`` where it is not known."""
+    return "-" if line.effective_density is None else f"{line.effective_density:.2%}"
 
 
 def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
@@ -55,6 +77,8 @@ def named(line: Line, names: Sequence[str]) -> list[str]:
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
     """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
+    Where weights lie on no path there is ``accuracy_effective``, too.
+
     Without the result of a pruned network there is no figure.
     """
     levels = list(rows)
@@ -66,7 +90,10 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
         "runs": (("strategy", "k", *names, *COLUMNS), runs),
         "table": (("strategy", "k", *names, *LINE_COLUMNS), [line_cells(line, names) for line in lines]),
     }
-    figures = {} if all(line.is_full or not line.values for line in lines) else {"accuracy": lambda: accuracy(lines, names)}
+    drawn = any(line.values and not line.is_full for line in lines)
+    figures = {"accuracy": lambda: accuracy(lines, names)} if drawn else {}
+    if drawn and any(map(lies_idle, lines)):
+        figures["accuracy_effective"] = lambda: accuracy(lines, names, effective=True)
     if not write_files(Store(directory), tables, figures):
         reporter.warn("No figure: matplotlib is not installed; pip install 'adsynflow[plot]'")
 
@@ -76,4 +103,5 @@ def line_cells(line: Line, names: Sequence[str]) -> list[Any]:
     return [
         line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density, line.mean,
         line.standard_deviation, len(line.values), *map(line.states.count, STATES),
+        line.effective_density,
     ]  # fmt: skip

@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.report.drawing import density_axis, how_many_replicates, legend_below, room_above, values_band
+from experiments.report.drawing import (
+    density_axis,
+    how_many_replicates,
+    legend_below,
+    room_above,
+    round_ticks,
+    values_band,
+)
 from experiments.report.lines import Line
 from experiments.report.naming import said
 from experiments.report.palette import COLOURS, GREY, MARKERS, cycle, new_figure
@@ -86,9 +93,12 @@ def against_density(axes: "Axes", series: Series, *, effective: bool = False) ->
         lost = [x for x, line in at if line.mean is None]
         if lost:  # at the foot of the axis, whatever its limits
             axes.plot(lost, [0.03] * len(lost), "x", color=colour, transform=axes.get_xaxis_transform(), zorder=4)
-    density_axis(axes, {density_of(line, effective) for group in series.values() for line in group})
     if effective:
+        round_ticks(axes)
+        axes.invert_xaxis()
         axes.set_xlabel("prunable weights on a path from input to output (%)")
+    else:
+        density_axis(axes, {line.density for group in series.values() for line in group})
 
 
 def density_of(line: Line, effective: bool) -> float:

@@ -8,7 +8,7 @@ from experiments.report.drawing import band, room_above
 from experiments.report.lines import Line
 from experiments.report.lottery_figure import Series, in_series
 from experiments.report.palette import COLOURS, MARKERS, new_figure
-from experiments.report.tables import Row
+from experiments.report.tables import Row, grouped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,13 +26,13 @@ def accuracy_over_training(lines: Sequence[Line], varied: Sequence[str], curves:
         band(axes, of_line(curves, line), colour, name, 1.3)
 
     def begin(axes: "Axes") -> None:
-        band(axes, full, "black", "full network", 1.3)
+        for rows in grouped(full, "trunk"):
+            band(axes, rows, "black", "full network", 1.3)
         axes.set_xlabel("training (epochs)")
 
-    figure, panels = in_panels(in_series([line for line in lines if not line.is_full], varied), begin, draw)
-    for axes in panels:
-        room_above(axes)
-        axes.set_ylabel("test accuracy (%)")
+    pruned = in_series([line for line in lines if not line.is_full], varied)
+    figure, panels = in_panels(pruned, "test accuracy (%)", begin, draw)
+    room_above(panels[0])  # they share the axis
     return figure
 
 
@@ -58,10 +58,8 @@ def kept_by_layer(lines: Sequence[Line], varied: Sequence[str], layers: Sequence
             axes.set_xlabel("layer, from input to output")
         axes.margins(x=0.08)
 
-    figure, panels = in_panels(in_series([line for line in lines if not line.is_full], varied), begin, draw)
-    for axes in panels:
-        axes.set_ylabel("weights kept (%)")
-    return figure
+    pruned = in_series([line for line in lines if not line.is_full], varied)
+    return in_panels(pruned, "weights kept (%)", begin, draw)[0]
 
 
 def of_line(rows: Sequence[Row], line: Line) -> list[Row]:
@@ -70,11 +68,12 @@ def of_line(rows: Sequence[Row], line: Line) -> list[Row]:
     return [row for row in rows if row["path"] in paths]
 
 
-def in_panels(series: Series, begin: Any, draw: Any) -> "tuple[Figure, list[Axes]]":
+def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figure, list[Axes]]":
     """A panel for each density, in which each strategy has its own colour.
 
     Args:
         series: the lines of each curve, by its name.
+        ylabel: of the panels on the left.
         begin: is called with an axis before anything is drawn.
         draw: is called with axis, line, name, colour, marker.
     """
@@ -90,6 +89,7 @@ def in_panels(series: Series, begin: Any, draw: Any) -> "tuple[Figure, list[Axes
         for name, line in members.items():
             draw(axes, line, name, *styles[name])
         axes.set_title(f"{density}% kept")
+        axes.set_ylabel(ylabel)
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     for axes in grid.flat[len(by_density):]:
         axes.set_visible(False)

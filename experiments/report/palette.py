@@ -82,9 +82,12 @@ def fit_paper(figure: "Figure") -> None:
     before = figure.get_figwidth()
     width = COLUMN_WIDTH if before <= 6.4 else TEXT_WIDTH
     height = figure.get_figheight() * (width / before) ** 0.6  # text does not shrink as the figure does
-    figure.set_size_inches(width, height)
     if figure.get_suptitle():
         figure.suptitle("").set_in_layout(False)
-    for legend in figure.legends:
-        longest = max(len(text.get_text()) for text in legend.get_texts())
-        legend.set_ncols(max(1, int(16 * width) // (5 + longest)))
+    for legend in list(figure.legends):  # anew, since its number of columns cannot be changed
+        labels = [text.get_text() for text in legend.get_texts()]
+        columns = min(len(labels), max(1, int(16 * width) // (6 + max(map(len, labels)))))
+        legend.remove()
+        figure.legend([*filter(None, legend.legend_handles)], labels, loc="outside lower center", ncols=columns)
+        height += 0.13 * (-(-len(labels) // columns) - 1)
+    figure.set_size_inches(width, height)

@@ -26,6 +26,13 @@ def state_of(here: Store, marker: str = files.DONE) -> str:
     return word if word in STATES else UNFINISHED
 
 
+def effective_density(here: Store) -> float | None:
+    """What a sparsity report says of weights on a path; None without a report, or in one of an older program."""
+    report = here.read_json(files.SPARSITY_REPORT) if here.has(files.SPARSITY_REPORT) else {}
+    density: float | None = report.get("effective_density")
+    return density
+
+
 def count(states: Sequence[str], results: int) -> str:
     """``n=3``, or what became of the others: ``2 of 3; 1 collapsed``.
 

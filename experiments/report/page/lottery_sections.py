@@ -7,7 +7,7 @@ from typing import Any
 from experiments.report.cost_figure import accuracy_against_cost
 from experiments.report.drawing import how_many_replicates
 from experiments.report.lines import Line, full_network_once, summarize, varied_names
-from experiments.report.lottery import LINE_COLUMNS, line_cells, named
+from experiments.report.lottery import LINE_COLUMNS, effective, lies_idle, line_cells, named
 from experiments.report.lottery_figure import accuracy
 from experiments.report.lottery_panels import accuracy_over_training, kept_by_layer
 from experiments.report.page.material import Material, TableRow
@@ -36,20 +36,14 @@ def lottery_sections(found: Material) -> list[Section]:
 def lottery_table(lines: Sequence[Line], names: Sequence[str]) -> Table:
     """A line for each subnetwork."""
     headers = ["strategy", "k", *names, "level", "density", "effective density", "test accuracy", "replicates"]
-    cells = [[*named(line, names), shown(line.effective_density), line.plain, line.counted] for line in lines]
+    cells = [[*named(line, names), effective(line), line.plain, line.counted] for line in lines]
     return Table(headers, cells)
-
-
-def shown(density: float | None) -> str:
-    """A density in percent; ``-`` where it is not known."""
-    return "-" if density is None else f"{density:.2%}"
 
 
 def lines_csv(lines: Sequence[Line], names: Sequence[str]) -> CSV:
     """The numbers of the figures over densities and costs."""
-    more = ("effective_density", "training_cost")
-    cells = [[*line_cells(line, names), *(getattr(line, name) for name in more)] for line in lines]
-    return ["strategy", "k", *names, *LINE_COLUMNS, *more], cells
+    cells = [[*line_cells(line, names), line.training_cost] for line in lines]
+    return ["strategy", "k", *names, *LINE_COLUMNS, "training_cost"], cells
 
 
 def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFigure]:
@@ -62,10 +56,11 @@ def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFi
             partial(accuracy, lines, names), data,
         )
     ]  # fmt: skip
-    if any(line.effective_density is not None and not line.is_full for line in lines):
+    if any(map(lies_idle, lines)):
         caption = (
             "The same against the effective density: a kept weight counts only if it lies on a path of kept weights "
-            "from input to output (Vysogorets and Kempe 2021, arXiv 2107.02306)."
+            "from input to output (Vysogorets and Kempe 2021, arXiv 2107.02306). "
+            f"What has no path left has no place here.{exceptions(lines)}"
         )
         figures.append(PageFigure("accuracy_effective", caption, partial(accuracy, lines, names, effective=True), data))
     return figures
@@ -74,9 +69,12 @@ def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFi
 def training_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -> Section:
     """Accuracy over training."""
     caption = "Test accuracy over training, a panel for each density; lines: means, bands: lowest to highest replicate."
+    caption += exceptions(lines)
     make = partial(accuracy_over_training, lines, names, found.training)
     figure = PageFigure("training", caption, make, as_table([flat(row) for row in found.training]))
-    return Section("training", "Accuracy over training", figures=[figure] if pruned_lines(lines) and found.training else ())
+    return Section(
+        "training", "Accuracy over training", figures=[figure] if pruned_lines(lines) and found.training else ()
+    )
 
 
 def layers_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -> Section:
@@ -103,14 +101,16 @@ def cost_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -
         "the subnetwork's own, relative to one dense training. Bars: standard deviation over replicates."
     )
     data = lines_csv(lines, names)
-    figure = PageFigure("cost", caption, partial(accuracy_against_cost, lines, names), data)
-    by_path = {row["path"]: row["report"] for row in found.levels}
+    figure = PageFigure("cost", caption + exceptions(lines), partial(accuracy_against_cost, lines, names), data)
+    by_path = {row["path"]: row["report"] for row in found.levels if row["level"]}
     headers = ["strategy", "k", *names, "level", "density", "multiply-adds", "of dense", "compact", "training of dense"]
     cells = []
     for line in lines:
         report = next((by_path[path] for path in line.paths if by_path.get(path)), None)
         if report:
-            cells.append([*named(line, names), *cost_cells(report), shown(line.training_cost)])
+            cells.append(
+                [*named(line, names), *cost_cells(report), f"{line.training_cost:.2%}" if line.training_cost else "-"]
+            )
     table = PageTable(
         "cost", "Multiply-adds of one image's forward pass (first replicate), and of training.", Table(headers, cells)
     )
@@ -122,6 +122,12 @@ def cost_cells(report: dict[str, Any]) -> list[str]:
     cost, compact = report["multiply_adds"], report.get("compact")
     share = f"{cost['kept'] / cost['dense']:.2%}" if cost["dense"] else "-"
     return [f"{cost['kept']}", share, f"{compact['multiply_adds']}" if compact else "-"]
+
+
+def exceptions(lines: Sequence[Line]) -> str:
+    """A sentence on what did not end as it should, for captions of figures that cannot show it."""
+    lost = [f"{line.strategy} at {100 * line.density:.3g}% ({line.counted})" for line in lines if not line.whole]
+    return f" Not all replicates ended as they should: {', '.join(lost)}." if lost else ""
 
 
 def pruned_lines(lines: Sequence[Line]) -> list[Line]:

@@ -9,8 +9,9 @@ from experiments.report.collect import Rows, collect, curves, iterations_per_epo
 from experiments.report.lines import HAVE_A_COLUMN
 from experiments.report.naming import distinct, leaves, text
 from experiments.report.stability import Analysed
-from experiments.report.states import COLLAPSED, DIVERGED, state_of
+from experiments.report.states import COLLAPSED, DIVERGED, effective_density, state_of
 from foundations import files
+from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from stability import StabilityDesc
@@ -120,11 +121,12 @@ def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) ->
             "level": number, "density": report.get("density", desc.density(number)),
             **(part.result() if part.done else {}), "strategy": desc.strategy.name, "k": desc.k.short,
             "replicate": run.replicate, "key": desc.key, "path": here.path, "varied": dict(varied),
-            "state": state_of(here), "effective_density": report.get("effective_density"), "report": report,
+            "state": state_of(here), "effective_density": effective_density(here), "report": report,
             "training_cost": cost["total"] / cost["dense_training"] if cost and cost["dense_training"] else None,
         }  # fmt: skip
         found.levels.append(row)
         what = {name: row[name] for name in ("strategy", "k", "varied", "level", "density", "replicate", "path")}
+        what["trunk"] = desc.train.key
         found.training += [{**what, **curve} for curve in curves(here, per_epoch)]
 
 
@@ -140,16 +142,23 @@ def add_trunks(found: Material, runs: "Iterable[StoredRun]") -> None:
     for run, desc in described:
         about = {"strategy": names[desc.key], "k": "", "varied": {}, "level": 0, "density": 1.0}
         rows = curves(run.store, iterations_per_epoch(run.store))
-        found.training += [{**about, "replicate": run.replicate, "path": run.path, **curve} for curve in rows]
+        found.training += [
+            {**about, "replicate": run.replicate, "path": run.path, "trunk": desc.key, **curve} for curve in rows
+        ]
 
 
 # Stability ---------------------------------------------------------------------------------------------------------
 
 
 def analysed(run: "StoredRun") -> list[Analysed]:
-    """The finished analyses of a run, as the table wants them."""
+    """The analyses of a run, as the table has them."""
     desc = run.desc
     assert isinstance(desc, StabilityDesc), "sorted out before"
     per_epoch = iterations_per_epoch(trunk_of(run, desc.train))
-    verdicts = [(part.store.path, read_verdict(part.store)) for part in run.parts if part.done]
-    return [Analysed(desc, verdict.k.iteration(per_epoch), path, verdict) for path, verdict in verdicts]
+    found = []
+    for part in run.parts:
+        k = Step(part.name.removeprefix(files.ANALYSIS))
+        verdict, state = read_verdict(part.store) if part.done else None, state_of(part.store, part.marker)
+        shown = verdict.k if verdict else k
+        found.append(Analysed(desc, shown, k.iteration(per_epoch), part.store.path, verdict, state))
+    return found

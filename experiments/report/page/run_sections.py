@@ -21,7 +21,8 @@ def summary(found: Material, verdicts: list[str]) -> Section:
     sentences = [f"{len(found.runs)} runs ({runs})."]
     lines = summarize(full_network_once(found.levels))
     sentences += [f"Full network: {line.text}." for line in lines if line.is_full]
-    sentences += at_densities([line for line in lines if not line.is_full and line.values])
+    if sum(line.is_full for line in lines) <= 1:  # else they are not to be compared
+        sentences += at_densities([line for line in lines if not line.is_full])
     sentences += [f"{verdict}." for verdict in verdicts]
     return Section("summary", "Summary", sentences=[*sentences, *ended_otherwise(found), *found.unread])
 
@@ -30,18 +31,19 @@ def at_densities(lines: Sequence[Line]) -> list[str]:
     """The best strategy at each density that several have; of a strategy without such a density its sparsest."""
     groups = grouped_by_density(lines)
     shared = {density: group for density, group in groups.items() if len({line.strategy for line in group}) > 1}
-    best = {density: max(group, key=lambda line: line.mean or 0) for density, group in shared.items()}
-    sentences = [
-        f"{density} kept: {line.strategy}, the best of {len(shared[density])}: {line.text}."
-        for density, line in best.items()
-    ]
+    sentences = [f"{density} kept: {best_of(group)}." for density, group in shared.items()]
     compared = {line.strategy for group in shared.values() for line in group}
-    sparsest = {line.strategy: line for line in sorted(lines, key=lambda line: -line.density)}  # the last one stays
+    sparsest = {line.strategy: line for group in groups.values() for line in group}  # the last one stays
     rest = [line for strategy, line in sparsest.items() if strategy not in compared]
-    return [
-        *sentences,
-        *(f"{100 * line.density:.3g}% kept: {line.strategy}, its sparsest: {line.text}." for line in rest),
-    ]
+    own = [f"{100 * line.density:.3g}% kept: {line.strategy}, its sparsest: {line.text}." for line in rest]
+    return [*sentences, *own]
+
+
+def best_of(group: Sequence[Line]) -> str:
+    """The line with the highest mean, of how many, and which of the others did not end as they should."""
+    best = max(group, key=lambda line: line.mean or 0)
+    lost = [f"; {line.strategy}: {line.counted}" for line in group if not line.whole and line is not best]
+    return f"{best.strategy}, the best of {len(group)}: {best.text}{''.join(lost)}"
 
 
 def grouped_by_density(lines: Sequence[Line]) -> dict[str, list[Line]]:

@@ -15,7 +15,7 @@ def stability_sections(found: Material) -> list[Section]:
         return []
     table, verdicts = stability_table(found.analysed)
     data = {
-        "barrier": as_table(rows.pairs), "barrier_against_gap": as_table(rows.analyses),
+        "barrier": as_table(rows.pairs), "barrier_against_gap": as_table([*rows.analyses, *rows.missing]),
         "interpolation": as_table(rows.lines), "accuracy": as_table(rows.training),
     }  # fmt: skip
     captions = {

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from experiments import stored
+from experiments.report.lines import Line
 from experiments.report.page.build import write_page
 from experiments.report.page.latex import tabular
 from experiments.report.page.material import gather
+from experiments.report.page.run_sections import at_densities
 from experiments.report.page.theme import Inliner, darkened
 from experiments.report.tables import Table
 from tests.test_stored_runs import INTERRUPTED, LOTTERY, STABILITY
@@ -85,6 +87,15 @@ def test_runs_without_their_plug_in_are_listed_all_the_same(root: Path, monkeypa
     found = gather(stored.runs(root))
     assert len(found.endings) >= 5
     assert all("--plugin" in line for line in found.unread)
+
+
+def test_the_best_is_named_beside_those_that_did_not_end(tmp_path: Path) -> None:
+    def line(strategy: str, values: tuple[float, ...], states: tuple[str, ...]) -> Line:
+        return Line(strategy, "0ep", 1, 0.1, values, (tmp_path,), states=states)
+
+    lines = [line("snip", (0.9,), ("done",)), line("random", (), ("collapsed",)), line("grasp", (0.5,), ("done",))]
+    assert at_densities(lines) == ["10% kept: snip, the best of 3: 90.00%; random: 0 of 1; 1 collapsed."]
+    assert at_densities(lines[:1]) == ["10% kept: snip, its sparsest: 90.00%."]
 
 
 # Its parts ---------------------------------------------------------------------------------------------------------
