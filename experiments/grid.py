@@ -240,7 +240,9 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     else:
         elements = list(value)
         nested = any(isinstance(element, (list, tuple, range)) for element in elements)
-        lists: list[Any] = [element if isinstance(element, (list, tuple, range)) else [[]] for element in elements if nested]
+        lists: list[Any] = [
+            element if isinstance(element, (list, tuple, range)) else [[]] for element in elements if nested
+        ]
         if any(isinstance(part, (list, tuple, dict, set)) for element in lists for part in element):
             raise UsageError(f"--{name}={as_text(value)}: expected a list of single values, or a list of such lists")
         found = list(dict.fromkeys(map(tuple, elements))) if nested else [tuple(elements)]
