@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "lottery": "train to k, prune, train the subnetwork on; level by level",
     "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
     "stability": "from which step on is a network stable to SGD noise?",
+    "verify": "is what lies on disk as it was written? --repair puts aside what can be computed anew",
     "task": "one part of an experiment, described by JSON; what engines start",
 }
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from foundations import files
 from foundations.context import Context
 from foundations.desc import Desc
-from foundations.environment import lost, settle
+from foundations.environment import lost, restore_environment, settle
 from foundations.errors import UsageError
 from foundations.formats import NewerFormat
 from foundations.store import Store
@@ -47,8 +47,10 @@ def entries(desc: Desc) -> dict[str, Any]:
 def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> None:
     """Writes ``desc.json`` anew, and says so, if it is damaged, or lost from a run that was begun.
 
-    One that can be read stays: an older program may have written it with fewer fields.
+    The environment is restored before, where one of its copies is left. A descriptor that can be read stays: an older
+    program may have written it with fewer fields.
     """
+    restore_environment(store)
     if not store.has(files.ENVIRONMENT):
         return
     try:

@@ -106,7 +106,8 @@ class Level:
         self.here.write_rows(files.METRICS, self.trunk.metrics())
         # A relative path, so that a root can be moved.
         model = os.path.relpath(self.trunk.model_path(self.desc.train.training.training_steps), self.here.path)
-        self.here.finish({**self._about(self.here), **result, "model": model})
+        result = {**self._about(self.here), **result, "model": model}
+        self.here.finish(result, model, files.METRICS, files.MASK, files.SPARSITY_REPORT)
 
     def train_ticket(self, here: Store, ticket: "Ticket", method: str) -> None:
         """Trains a subnetwork to the end, or goes on with that, and marks ``here`` as done.

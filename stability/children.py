@@ -60,6 +60,11 @@ class Children:
             state.optimizer = with_hparams(state.optimizer, hparams, state.model)  # a weight decay of its own
             train_branch(self.store(number), state, self.trunk.data, hparams, context)
 
+    def files(self, count: int) -> list[str]:
+        """What the first ``count`` children, all trained, consist of, by paths within the analysis."""
+        names = (files.DONE, files.METRICS, self._file)
+        return [f"{files.child(number)}/{name}" for number in range(1, count + 1) for name in names]
+
     def noise(self, number: int) -> Noise:
         """A child's SGD noise."""
         return Noise(self.trunk.seeds, child=(number,))

@@ -217,14 +217,14 @@ def read_verdict(here: Store) -> Verdict:
         ) from error
 
 
-def write_verdict(here: Store, verdict: Verdict) -> None:
-    """Writes ``instability.json``."""
-    here.write_json(files.INSTABILITY, verdict.to_dict())
+def write_verdict(here: Store, verdict: Verdict, *parts: str) -> None:
+    """Writes ``instability.json``, with the names of the files that it rests on beside the measurements."""
+    here.write_json(files.INSTABILITY, verdict.to_dict(), here.sums(*parts, growing=[files.INTERPOLATION]))
 
 
 def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:
-    """The verdict that lies in ``here`` beside its measurements, if there is one and it answers just these settings."""
-    if not (here.has(files.INSTABILITY) and here.has(files.INTERPOLATION)):
+    """The verdict that lies in ``here`` beside what it rests on, if there is one and it answers just these settings."""
+    if not (here.complete(files.INSTABILITY) and here.has(files.INTERPOLATION)):
         return None
     verdict = read_verdict(here)
     return verdict if verdict.analysis == settings else None

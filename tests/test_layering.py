@@ -30,7 +30,7 @@ WITHIN_EXPERIMENTS = [
     {"stability"},
     {"lottery"},
     {"kinds"},
-    {"grid", "plugins", "stored"},
+    {"grid", "plugins", "stored", "integrity"},
     {"session"},
     {"engines.worker"},
 ]

@@ -1,6 +1,7 @@
 """metrics.jsonl: a line for each epoch of a training, and a second copy of it in the checkpoint."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from foundations import files, formats
@@ -39,8 +40,8 @@ def is_finite(row: Row) -> bool:
 
 
 def keep(rows: list[Row]) -> dict[str, str]:
-    """The rows as an entry of a checkpoint."""
-    return {IN_CHECKPOINT: formats.encode_rows(files.METRICS, rows).decode()}
+    """The rows as an entry of a checkpoint, which says whose they are."""
+    return {IN_CHECKPOINT: formats.encode_rows(Path(files.METRICS), rows).decode()}
 
 
 def history(store: Store, start: int, reached: int, end: int, per_epoch: int, reporter: Reporter) -> list[Row]:
@@ -83,7 +84,7 @@ def restore(store: Store, reporter: Reporter) -> None:
     They are taken from the checkpoint in the directory where the network lies: level 0 of a lottery run is the trunk.
     """
     try:
-        result = store.result() if store.done else {}
+        result = store.result() if store.has(files.DONE) else {}
     except UsageError:  # whoever needs the result says so
         return
     rows = store.read_rows(files.METRICS)
@@ -98,7 +99,7 @@ def restore(store: Store, reporter: Reporter) -> None:
 
 def kept(store: Store) -> list[Row]:
     """The rows in the checkpoint, as far as there is one; older programs wrote none."""
-    if not store.has(files.CHECKPOINT):
+    if not store.has_state(files.CHECKPOINT):
         return []
     text = store.read_state(files.CHECKPOINT).get(IN_CHECKPOINT, "")
     return formats.decode_rows(store / files.METRICS, text.encode())

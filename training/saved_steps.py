@@ -1,6 +1,5 @@
 """Which whole states of a trunk lie on disk, and how they are written and read."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +7,6 @@ from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from training.state import TrainState
-
-STEP = Step("7ep7it")
-STATE_FILE = re.compile(re.escape(files.optimizer(STEP)).replace(STEP, r"(?P<step>\d+ep\d+it)"))
 
 
 @dataclass(frozen=True)
@@ -27,13 +23,18 @@ class SavedSteps:
 
     def has(self, iteration: int) -> bool:
         """Whether the whole state lies on disk."""
-        return all(self.store.has(name) for name in self._files(iteration))
+        model, optimizer = self._files(iteration)
+        return self.store.has(model) and self.store.has_state(optimizer)
 
     def iterations(self) -> list[int]:
         """All iterations whose whole state lies on disk, in order."""
-        names = (STATE_FILE.fullmatch(path.name) for path in self.store.path.glob("*"))
-        steps = sorted(Step(name["step"]).iteration(self.per_epoch) for name in names if name)
+        found = filter(None, (files.step_of_model(path.name) for path in self.store.path.glob("*")))
+        steps = sorted(step.iteration(self.per_epoch) for step in found)
         return [step for step in steps if self.has(step)]
+
+    def files(self, iteration: int) -> list[str]:
+        """The names of the files that the saved state at ``iteration`` lies in."""
+        return [name if self.store.has(name) else files.older(name) for name in self._files(iteration)]
 
     def save(self, state: TrainState) -> None:
         """Writes the state at its iteration."""

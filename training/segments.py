@@ -34,9 +34,9 @@ def advance_to(
 
     These lie between the state's iteration and ``until``; ``start`` is the iteration at which the training began.
 
-    At the end of an epoch a row is added to ``metrics.jsonl`` and the whole state goes to ``checkpoint.pt``; a run
-    that was killed goes on from there. One that is asked to stop writes its checkpoint after the step it is in. A row
-    holds ``step``, ``iteration``, the loss and accuracy of the epoch's own batches (``batch_*``, as trained on,
+    At the end of an epoch a row is added to ``metrics.jsonl`` and the whole state goes to ``checkpoint.safetensors``;
+    a run that was killed goes on from there. One that is asked to stop writes its checkpoint after the step it is in. A
+    row holds ``step``, ``iteration``, the loss and accuracy of the epoch's own batches (``batch_*``, as trained on,
     augmented) and of the test set (``test_*``).
 
     Raises:
@@ -131,7 +131,7 @@ def train_branch(
     network's file, ``model_<end>.safetensors``. Raises like :func:`advance_to`.
     """
     start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
-    if store.has(files.CHECKPOINT):
+    if store.has_state(files.CHECKPOINT):
         state.restore(store.read_state(files.CHECKPOINT))
         context.reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     else:
@@ -139,7 +139,8 @@ def train_branch(
     advance_to(end, store, state, data, hparams, context, start=start)
     store.write_tensors(model_file(state, data), state.tensors())
     result = {**about, **final_result(state, data, hparams), "model": model_file(state, data)}
-    store.finish(result)
+    beside = [name for name in (files.DESC, files.MASK, files.SPARSITY_REPORT) if store.has(name)]
+    store.finish(result, files.METRICS, model_file(state, data), *beside)
     return result
 
 

@@ -89,7 +89,9 @@ class Trunk:
             state = self.state_at(self.desc.training.training_steps)
             with self._at_work(unless=lambda: self.store.done):
                 if not self.store.done:
-                    self.store.finish(final_result(state, self.data, self.desc.training))
+                    self.metrics()  # lost, they are restored
+                    result = final_result(state, self.data, self.desc.training)
+                    self.store.finish(result, files.METRICS, *self.saved.files(self.end))
         return self.store.result()
 
     def metrics(self) -> list[Row]:
@@ -178,7 +180,7 @@ class Trunk:
     def _furthest(self) -> TrainState:
         """The state of the checkpoint or of the last save, whichever is further; a fresh one without both."""
         state = self.fresh()
-        if self.store.has(files.CHECKPOINT):
+        if self.store.has_state(files.CHECKPOINT):
             state.restore(self.store.read_state(files.CHECKPOINT))
         last = max(self.saved_steps(), default=0)
         return self.saved.load(last, into=self.fresh()) if last > state.iteration else state

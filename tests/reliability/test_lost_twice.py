@@ -36,7 +36,7 @@ def test_metrics_that_are_in_no_checkpoint_are_not_gone_on_without(
     begun: Path, command: Command, tmp_path: Path
 ) -> None:
     (begun / "metrics.jsonl").write_bytes(b"")
-    (begun / "checkpoint.pt").unlink()
+    (begun / "checkpoint.safetensors").unlink()
     argv = ("train", *TINY, f"--root={tmp_path / 'runs'}")
     outcome = command(*argv)
     assert outcome.code == 2
@@ -88,7 +88,9 @@ def test_a_run_whose_environment_is_lost_twice_is_refused(
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
-@pytest.mark.parametrize("name", ["environment.json", "metrics.jsonl", "checkpoint.pt", "optimizer_2ep0it.pt"])
+@pytest.mark.parametrize(
+    "name", ["environment.json", "metrics.jsonl", "checkpoint.safetensors", "optimizer_2ep0it.safetensors"]
+)
 def test_a_disk_that_does_not_answer_is_no_damage(
     name: str, number: int, begun: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,8 +102,8 @@ def test_a_disk_that_does_not_answer_is_no_damage(
         return read_bytes(path)
 
     if name.startswith("optimizer"):
-        (begun / "checkpoint.pt").unlink()
-        before.pop(str((begun / "checkpoint.pt").relative_to(tmp_path)))
+        (begun / "checkpoint.safetensors").unlink()
+        before.pop(str((begun / "checkpoint.safetensors").relative_to(tmp_path)))
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", failing)
         outcome = command("train", *TINY, f"--root={tmp_path / 'runs'}")
@@ -120,6 +122,6 @@ def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "write_bytes", full)
     for write in (Store.write_state, Store.write_json):
         with pytest.raises(OSError, match=r"No space left on device.*checkpoint") as caught:
-            write(Store(tmp_path), "checkpoint.pt", {"a": 1})
-        assert caught.value.filename == str(tmp_path / "checkpoint.pt")
+            write(Store(tmp_path), "checkpoint.safetensors", {"a": 1})
+        assert caught.value.filename == str(tmp_path / "checkpoint.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from foundations.errors import UsageError
+from foundations.formats import digest
 from foundations.reporting import Reporter
-from foundations.store import digest
 from training.data.dataset import Dataset
 from training.data.image_cache import read_cache, write_cache
 
