@@ -207,6 +207,8 @@ def missing_of_run(run: StoredRun) -> Iterator[Finding]:
     for store in map(Store, sorted({run.path, *begun})):
         if not store.has(files.DESC):
             yield Finding(store / files.DESC, "is missing", again(run))
+        elif store.path == run.path and run.readable and run.desc.key != run.path.parent.name:
+            yield with_advice(run, store / files.DESC, f"describes {run.desc.key}")
         there = [name for name in ENVIRONMENTS if store.has(name)]
         if not any(is_checked(store / name) for name in (*there, files.DESC) if store.has(name)):
             continue  # older programs made no copy, and did not say it of branches

@@ -73,6 +73,9 @@ def has(**tests: Test) -> Test:
 ACCURACIES: Mapping[str, Test] = {"test_loss": is_loss, "test_accuracy": is_share}
 LAYER = has(name=is_text, shape=is_list_of(is_count), total=is_count, kept=is_count, multiply_adds=is_count)
 
+BY_TREATMENT = has(raw=is_loss, recalculated=is_loss)
+BARRIERS = has(test=BY_TREATMENT, train=BY_TREATMENT)
+
 REQUIRED: Mapping[str, Mapping[str, Test]] = {
     files.DESC: {"kind": is_text},
     files.ENVIRONMENT: {"threads": lambda value: is_count(value) and value > 0, "data_fingerprint": is_text},
@@ -82,6 +85,18 @@ REQUIRED: Mapping[str, Mapping[str, Test]] = {
         "empty_layers": is_list_of(is_text), "layers": is_list_of(LAYER),
         "multiply_adds": has(dense=is_count, kept=is_count),
         "training_multiply_adds": has(pretraining=is_count, subnetwork=is_count),
+    },
+    files.INSTABILITY: {
+        "k": is_step, "strategy": is_text, "density": is_share, "threshold": is_number, "stable": is_flag,
+        "learned": is_flag, "child_error": has(test=is_list_of(is_share), train=is_list_of(is_share)),
+        "child_loss": has(test=is_list_of(is_loss), train=is_list_of(is_loss)),
+        "error_barrier": BARRIERS, "loss_barrier": BARRIERS, "error_barrier_spread": BARRIERS,
+        "loss_barrier_spread": BARRIERS, "full_network_accuracy": is_share, "child_accuracy": is_share,
+        "accuracy_gap": is_number, "analysis": has(),
+        "examples": has(test=is_count, train=is_count, batchnorm=is_count),
+        "children": is_list_of(has(child=is_count, lr=is_number, weight_decay=is_number)),
+        "pairs": is_list_of(has(children=is_list_of(is_count), l2=is_loss, angular=is_loss, disagreement=is_share,
+                                classification_difference=is_share, error_barrier=BARRIERS, loss_barrier=BARRIERS)),
     },
 }  # fmt: skip
 """By the file's name. Results are the business of whoever finishes: see :data:`KNOWN`."""

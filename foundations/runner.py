@@ -9,7 +9,7 @@ from foundations.desc import Desc
 from foundations.environment import lost, restore_environment, settle
 from foundations.errors import UsageError
 from foundations.formats import NewerFormat
-from foundations.store import Store
+from foundations.store import UNREADABLE, Store
 
 D = TypeVar("D", bound=Desc)
 
@@ -22,7 +22,10 @@ def store_of(desc: Desc, replicate: int, context: Context) -> Store:
 def read_desc(store: Store, kind: type[D]) -> D:
     """What a run depends on; ``UsageError`` if its file is damaged, or names what no loaded plug-in has registered."""
     entries = store.read_json(files.DESC)
-    return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
+    try:
+        return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
+    except UNREADABLE as error:
+        raise store.damaged(files.DESC, error) from error
 
 
 def begin(store: Store, desc: Desc, context: Context, data_fingerprint: str) -> None:

@@ -167,11 +167,15 @@ class Store:
 
     def has_state(self, name: str) -> bool:
         """Whether a state is there, or one that an older program wrote in its place."""
-        return self.has(name) or self.has(files.older(name))
+        return self.has(self.state_file(name))
+
+    def state_file(self, name: str) -> str:
+        """The name of the file that a state lies in: an older program's if there is no other."""
+        return files.older(name) if not self.has(name) and self.has(files.older(name)) else name
 
     def read_state(self, name: str) -> Any:
         """What ``write_state`` wrote, on the CPU; also of an older program."""
-        if not self.has(name) and self.has(files.older(name)):
+        if self.state_file(name) != name:
             return self.read_pickle(files.older(name))
         with self.intact(name):
             return decode_state(self / name, self.read_bytes(name))
@@ -263,7 +267,8 @@ class Store:
     def intact(self, name: str) -> Iterator[None]:
         """Inside, whatever bytes of a file lead to that the program did not write becomes ``UsageError`` with advice.
 
-        Of what is read, each entry that is relied on is checked in there.
+        Of what is read, each entry that is relied on is checked in there; a ``UsageError`` that does not say where
+        the file lies is about its content, too.
         """
         path = self / name
         try:
@@ -277,12 +282,21 @@ class Store:
                 f"{path} is a directory, where a file belongs. Rename it and run the same command again: what the file "
                 "held is computed anew."
             ) from error
+        except UsageError as error:
+            if str(self.path) in str(error):
+                raise
+            raise self.damaged(name, error) from error
         except UNREADABLE as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UsageError(
-                f"{path} is damaged ({reason[:200]}).\n"
-                "Delete this file and run the same command again: what it held is computed anew."
-            ) from error
+            raise self.damaged(name, error) from error
+
+    def damaged(self, name: str, error: Exception) -> UsageError:
+        """What is said of a file whose content led to an error."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = f"no {reason}" if isinstance(error, KeyError) else reason
+        return UsageError(
+            f"{self / name} is damaged ({reason[:200]}).\n"
+            "Delete this file and run the same command again: what it held is computed anew."
+        )
 
     def _write(self, name: str, content: bytes) -> None:
         with atomic_write(self / name) as path:

@@ -46,11 +46,9 @@ def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[
         UsageError: a newer program wrote the file.
         Exception: one of ``store.UNREADABLE``: the content is damaged, or another file's.
     """
-    length = int.from_bytes(content[:8], "little")
-    if length > HEADER_LIMIT:
-        raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
+    check_header(content)
     tensors = load(content)
-    metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    metadata = metadata_of(content)
     if metadata.keys() - {ABOUT, ORDER} or len(metadata) > 1:
         raise ValueError(f"unknown metadata {', '.join(sorted(metadata))[:50]}")
     if ORDER in metadata:
@@ -66,8 +64,23 @@ def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[
 
 def has_checksum(content: bytes) -> bool:
     """Whether a file that can be read has a checksum."""
-    length = int.from_bytes(content[:8], "little")
-    return ABOUT in json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return ABOUT in metadata_of(content)
+
+
+def check_header(content: bytes) -> None:
+    """Raises ``ValueError`` if a file's header is larger than any that makes sense."""
+    if (length := header_length(content)) > HEADER_LIMIT:
+        raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
+
+
+def header_length(content: bytes) -> int:
+    """The size of the JSON that a file begins with, behind these eight bytes."""
+    return int.from_bytes(content[:8], "little")
+
+
+def metadata_of(content: bytes) -> dict[str, str]:
+    """The metadata of a file that can be read."""
+    return json.loads(content[8 : 8 + header_length(content)]).get("__metadata__") or {}
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -103,8 +103,12 @@ class Mask(Mapping[str, Tensor]):
         Store(path.parent).write_tensors(path.name, self, {ORDER: list(self)})
 
     @staticmethod
-    def load(path: Path) -> "Mask":
-        """Reads a mask; a file that is missing or damaged raises ``UsageError``."""
+    def load(path: Path, model: nn.Module | None = None) -> "Mask":
+        """Reads a mask, of ``model`` if that is given.
+
+        Raises:
+            UsageError: the file is missing or damaged, or its mask does not fit the model.
+        """
         store = Store(path.parent)
         if not store.has(path.name):
             raise UsageError(f"{path}: there is no such mask file")
@@ -113,7 +117,10 @@ class Mask(Mapping[str, Tensor]):
             names = about.get(ORDER, list(tensors))
             if sorted(names) != sorted(tensors):
                 raise ValueError("its order names other tensors than it has")
-            return Mask({name: tensors[name] for name in names})
+            mask = Mask({name: tensors[name] for name in names})
+            if model is not None:
+                mask.check(model)
+            return mask
 
 
 class Applier:

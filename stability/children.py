@@ -70,8 +70,11 @@ class Children:
         return Noise(self.trunk.seeds, child=(number,))
 
     def weights(self, number: int) -> dict[str, Tensor]:
-        """A trained child's tensors; ``UsageError`` with the file's name if it is damaged."""
-        return self.store(number).read_tensors(self._file)
+        """A trained child's tensors; ``UsageError`` if their file is damaged or another network's."""
+        with self.store(number).intact(self._file):
+            tensors = self.store(number).read_tensors(self._file)
+            self.trunk.fresh().check(tensors)
+            return tensors
 
     def hyperparameters(self, number: int) -> dict[str, float]:
         """Learning rate and weight decay of a child.

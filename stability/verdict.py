@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from foundations import files
 from foundations.averages import average
-from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from stability.desc import AnalysisHparams
@@ -207,14 +206,8 @@ def read_verdict(here: Store) -> Verdict:
     Raises:
         UsageError: there is none, or its file is damaged.
     """
-    entries = here.read_json(files.INSTABILITY)
-    try:
-        return Verdict.from_dict(entries)
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
-        raise UsageError(
-            f"{here / files.INSTABILITY} is damaged ({type(error).__name__}: {error}).\n"
-            "Delete this file and run the same command again: what it held is computed anew."
-        ) from error
+    with here.intact(files.INSTABILITY):
+        return Verdict.from_dict(here.read_json(files.INSTABILITY))
 
 
 def write_verdict(here: Store, verdict: Verdict, *parts: str) -> None:

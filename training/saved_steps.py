@@ -34,7 +34,8 @@ class SavedSteps:
 
     def files(self, iteration: int) -> list[str]:
         """The names of the files that the saved state at ``iteration`` lies in."""
-        return [name if self.store.has(name) else files.older(name) for name in self._files(iteration)]
+        model, optimizer = self._files(iteration)
+        return [model, self.store.state_file(optimizer)]
 
     def save(self, state: TrainState) -> None:
         """Writes the state at its iteration."""
@@ -43,9 +44,19 @@ class SavedSteps:
         self.store.write_state(optimizer, state.training_state())
 
     def load(self, iteration: int, into: TrainState) -> TrainState:
-        """``into``, become the state at ``iteration``; ``UsageError`` with a file's name if one is missing."""
+        """``into``, become the state at ``iteration``.
+
+        Raises:
+            UsageError: a file, which it names, is missing or damaged, or its content is not that of this network.
+        """
         model, optimizer = self._files(iteration)
-        into.restore({**self.store.read_state(optimizer), "model": self.store.read_tensors(model)})
+        with self.store.intact(model):
+            tensors = self.store.read_tensors(model)
+            into.check(tensors)
+        with self.store.intact(self.store.state_file(optimizer)):
+            into.restore({**self.store.read_state(optimizer), "model": tensors})
+            if into.iteration != iteration:
+                raise ValueError(f"it is the state after {into.iteration} iterations")
         return into
 
     def model_path(self, iteration: int) -> Path:

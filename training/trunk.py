@@ -21,7 +21,7 @@ from training.desc import TrainDesc
 from training.loop import slow_bf16, train
 from training.metrics import Row, history
 from training.saved_steps import SavedSteps, grid
-from training.segments import advance_to, final_result
+from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
 
 
@@ -181,7 +181,7 @@ class Trunk:
         """The state of the checkpoint or of the last save, whichever is further; a fresh one without both."""
         state = self.fresh()
         if self.store.has_state(files.CHECKPOINT):
-            state.restore(self.store.read_state(files.CHECKPOINT))
+            resume(self.store, state, 0, self.end)
         last = max(self.saved_steps(), default=0)
         return self.saved.load(last, into=self.fresh()) if last > state.iteration else state
 
