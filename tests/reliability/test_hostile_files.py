@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from cli import main
@@ -20,6 +21,7 @@ from foundations.store import Store
 from pruning import Mask
 from stability.start import read_checkpoint
 from tests.reliability.conftest import TINY, computed
+from training.data.image_cache import read_cache
 
 Command = Callable[..., Any]
 
@@ -227,6 +229,37 @@ def test_well_formed_nonsense_in_a_checkpoint_is_damage(
     assert len(outcome.err.splitlines()) <= 3
     (run / "checkpoint.safetensors").unlink()
     assert command("train", *TINY, f"--root={tmp_path / 'runs'}").code == 0
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", "/etc", "a/b", "a\nb", "a\0b", "", "."])
+def test_a_data_set_s_name_leads_nowhere_else(name: str, tmp_path: Path, command: Command) -> None:
+    data = tmp_path / "some" / "where" / "data"
+    for folder in (tmp_path / "some" / "x", data / "a" / "b"):  # where such a name would lead
+        for split in ("train", "test"):
+            (folder / split / "cat").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    flags = (f"--data_dir={data}", f"--root={tmp_path / 'runs'}")
+    outcome = command("train", f"--dataset=image_folder:{name}", "--model=mnist_lenet_4", *flags)
+    assert outcome.code == 2
+    assert "expected image_folder:NAME" in outcome.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_image_that_claims_more_pixels_than_are_read_is_refused(tmp_path: Path, command: Command) -> None:
+    for split in ("train", "test"):
+        (tmp_path / "data" / "big" / split / "cat").mkdir(parents=True)
+        Image.new("1", (5000, 5000)).save(tmp_path / "data" / "big" / split / "cat" / "1.png")
+    flags = ("--dataset=image_folder:big", f"--data_dir={tmp_path / 'data'}", f"--root={tmp_path / 'runs'}")
+    outcome = command("train", *flags, "--model=mnist_lenet_4")
+    assert outcome.code == 2
+    assert "5000x5000 pixels; at most 16777216 are read" in outcome.err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("make", [blank_header, endless_tensor, unknown_type, saved], ids=lambda make: make.__name__)
+def test_a_hostile_cache_of_images_is_not_read(make: Callable[[Path], bytes], tmp_path: Path) -> None:
+    (tmp_path / "a.cache.safetensors").write_bytes(make(tmp_path / "target"))
+    assert read_cache(tmp_path / "a.cache.safetensors", "source") is None
 
 
 def test_no_pickle_is_written(trained: Path) -> None:

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foundations.reporting import Reporter
-from foundations.store import atomic_write
+from foundations.store import UNREADABLE, atomic_write
 
 SOURCE = "source"
 
@@ -22,7 +22,7 @@ def read_cache(path: Path, source: str) -> Tensor | None:
                 return None
             images: Tensor = file.get_tensor("images")
             return images
-    except (SafetensorError, OSError):
+    except (OSError, *UNREADABLE):
         return None
 
 
