@@ -11,6 +11,7 @@ import pytest
 from cli import main
 from experiments.integrity import check, checked_files, runs_at
 from foundations import files
+from foundations.reporting import Reporter
 from foundations.store import Store
 from tests.reliability.conftest import TINY, computed
 
@@ -151,6 +152,20 @@ def test_a_repaired_run_is_computed_anew_with_the_same_bits(
     assert command("verify", f"--root={root}").code == 0
 
 
+@pytest.mark.parametrize("name", ["mask", "checkpoint"])
+def test_another_replicate_s_file_is_not_taken(name: str, root: Path, runs: Path, command: Command) -> None:
+    (level,) = root.glob("lottery_*/replicate_1/level_2")
+    (level / "done.json").unlink()  # as if it had been killed at its end
+    swap(level / f"{name}.safetensors")
+    outcome = command(*LOTTERY, "--replicate=1", f"--root={root}")
+    assert outcome.code == 2
+    owner = f"{level.parent.parent.name}/replicate_2/level_2/{name}.safetensors"
+    assert f"{level / name}.safetensors is damaged (it is {owner})" in outcome.err
+    (level / f"{name}.safetensors").unlink()
+    assert command(*LOTTERY, "--replicate=1", f"--root={root}").code == 0
+    assert computed(root) == computed(runs)
+
+
 def test_nothing_is_deleted_by_a_repair(root: Path, command: Command) -> None:
     (mask,) = root.glob("lottery_*/replicate_1/level_1/mask.safetensors")
     flip(mask, -1)
@@ -177,17 +192,11 @@ def test_a_run_in_which_a_process_works_is_left_alone(root: Path, command: Comma
     (run,) = root.glob("train_*/replicate_1")
     flip(run / "done.json", -9)
     before = computed(root)
-    with Store(run).lock(reporter=silent()):
+    with Store(run).lock(Reporter()):
         outcome = command("verify", "--repair", f"--root={root}")
     assert outcome.code == 0
     assert f"{run} is left out: a process works in it" in outcome.out
     assert computed(root) == before
-
-
-def silent() -> Any:
-    from foundations.reporting import Reporter
-
-    return Reporter()
 
 
 def test_given_directories_are_verified_alone(root: Path, command: Command) -> None:
