@@ -4,6 +4,7 @@ Checked once, where a file is decoded: values that are readable but of another s
 are huge or none) are damage like any other. Entries that are not named here are the writer's own affair.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,12 +15,14 @@ from foundations.steps import Step
 Test = Callable[[Any], bool]
 
 HUGE = 2**63
-"""No count and no loss comes near it."""
+"""No whole number comes near it. A loss that diverges may."""
 
 
 def is_number(value: Any) -> bool:
-    """A number of a possible size."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -HUGE < value < HUGE
+    """A finite number; whole ones of a possible size."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and -HUGE < value < HUGE
 
 
 def is_loss(value: Any) -> bool:

@@ -105,6 +105,12 @@ def test_readable_nonsense_is_damage(wrong: str, tmp_path: Path) -> None:
         Store(tmp_path / RUN).result()
 
 
+def test_a_huge_loss_is_a_loss(tmp_path: Path) -> None:
+    store = Store(tmp_path / RUN)
+    store.write_json("done.json", {**TRAINED, "test_loss": 1e300, "train_loss": None})
+    assert store.result()["test_loss"] == 1e300
+
+
 @pytest.mark.parametrize(
     ("entry", "value"),
     [("test_accuracy", 1.5), ("test_accuracy", None), ("test_loss", 10**40), ("step", "last"), ("model", "../../x")],
