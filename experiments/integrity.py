@@ -1,7 +1,8 @@
 """Is everything below a root as it was written? What is not, and what to do about it."""
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments import stored
@@ -224,16 +225,18 @@ def unlike_markers(run: StoredRun) -> Iterator[Finding]:
         if not is_intact(store, marker.name):
             continue
         for name, sha256 in store.parts(marker.name).items():
-            path = Path(*(marker.parent / name).parts)
+            path = Path(os.path.normpath(marker.parent / name))
             if not store.has(name):
                 yield missing(run, store, name)
             elif path.is_file() and sha256 not in (None, formats.digest(store.read_bytes(name))):
-                yield with_advice(run, path, f"is not the one that {marker.name} was written with")
+                finding = with_advice(run, path, f"is not the one that {marker.name} was written with")
+                own = path.is_relative_to(run.path)  # level 0 lists a file of the trunk, which is another run
+                yield replace(finding, replaceable=finding.replaceable and own)
 
 
 def missing(run: StoredRun, store: Store, name: str) -> Finding:
     """A file that a marker lists and that is not there."""
-    path = store / name
+    path = Path(os.path.normpath(store / name))
     if path.name == files.METRICS and not kept_whole(store):
         return Finding(path, "is missing", anew(store.path))
     return Finding(path, "is missing", again(run))
