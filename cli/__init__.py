@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "diff": "compare two runs: hyperparameters, versions, results, weights",
     "available": "list strategies, models, data sets, recipes and what else has a name",
     "completion": "print a script that lets a shell complete flags at Tab",
+    "verify": "is what lies on disk as it was written? --repair puts aside what can be computed anew",
     "task": "one part of an experiment, described by JSON; what engines start",
 }
 

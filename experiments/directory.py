@@ -75,8 +75,8 @@ class Part:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended."""
-        return self.store.has(self.marker)
+        """Whether it has ended, and what its marker lists is there."""
+        return self.store.complete(self.marker)
 
     def result(self) -> Row:
         """What the marker says."""

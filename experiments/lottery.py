@@ -25,6 +25,7 @@ from lottery import LotteryDesc, LotteryRunner, with_needed
 from lottery.branch import Branch, BranchRunner
 from pruning import Mask, PruningHparams
 from stability import AnalysisHparams
+from training.segments import load_network
 
 
 @experiments.register("lottery")
@@ -136,8 +137,8 @@ class Lottery(Searchable):
             raise UsageError(f"{here.path}: level {level} is not done; call run() first")
         model = self.runner.trunk.fresh().model
         place = here / here.result()["model"]
-        model.load_state_dict(Store(place.parent).read_tensors(place.name))
-        return model.eval(), Mask.load(here / files.MASK)
+        load_network(Store(place.parent), place.name, model)
+        return model.eval(), Mask.load(here / files.MASK, model)
 
 
 def lottery_desc(values: Values, options: LotteryOptions) -> LotteryDesc:

@@ -122,6 +122,16 @@ def write_twice(store: Store, content: bytes) -> None:
         store.write_bytes(name, content)
 
 
+def restore_environment(store: Store) -> None:
+    """Writes ``environment.json`` or its copy anew where one is lost or damaged and the other is not.
+
+    What an older program wrote, without a copy, is left as it is.
+    """
+    source = intact(store)
+    if source is not None and formats.has_checksum(content := store.read_bytes(source)):
+        write_twice(store, content)
+
+
 def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) -> None:
     """Raises ``UsageError`` if plug-ins are recorded, but not this one as it is now."""
     known = {entry["sha256"] for entry in recorded.values()}
@@ -156,7 +166,7 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     """
     recorded = recall(store, context)
     if recorded is None:
-        write_twice(store, formats.encode_json(files.ENVIRONMENT, describe(code, context, data_fingerprint)))
+        write_twice(store, formats.encode_json(store / files.ENVIRONMENT, describe(code, context, data_fingerprint)))
         return
     verify(store, code, context, data_fingerprint)
     threads = recorded["threads"]
@@ -170,7 +180,7 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
         )
         later = {REACHED: reached(store), **{name: value for name, value in now.items() if name not in OF_THE_RUN}}
         recorded = {**recorded, LATER: [*recorded.get(LATER, []), later]}
-        write_twice(store, formats.encode_json(files.ENVIRONMENT, recorded))
+        write_twice(store, formats.encode_json(store / files.ENVIRONMENT, recorded))
     else:
         write_twice(store, store.read_bytes(intact(store) or files.ENVIRONMENT))
 

@@ -64,7 +64,7 @@ class Stability(Branch, AnalysisHparams):
             full_network=level.trunk.finish,
             settings=self.settings,
         ).run()
-        here.finish(summary(verdict))
+        here.finish(summary(verdict), files.DESC, files.MASK, growing=[files.INSTABILITY])
 
 
 def starter(ticket: Ticket) -> Callable[[], TrainState]:

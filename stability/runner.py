@@ -83,7 +83,7 @@ class StabilityRunner:
             with self.here.lock(self.context.reporter):
                 if not self.has_mask:
                     self._find_mask()
-        return Mask.load(self.here / files.MASK)
+        return Mask.load(self.here / files.MASK, self.trunk.fresh().model)
 
     @property
     def full_network_done(self) -> bool:

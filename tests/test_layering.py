@@ -31,7 +31,7 @@ WITHIN_EXPERIMENTS = [
     {"stability"},
     {"lottery"},
     {"kinds"},
-    {"grid", "plugins", "stored", "cleaning"},
+    {"grid", "plugins", "stored", "cleaning", "integrity"},
     {"export", "comparison"},
     {"session"},
     {"engines.worker"},

@@ -23,13 +23,19 @@ class SavedSteps:
 
     def has(self, iteration: int) -> bool:
         """Whether the whole state lies on disk."""
-        return all(self.store.has(name) for name in self._files(iteration))
+        model, optimizer = self._files(iteration)
+        return self.store.has(model) and self.store.has_state(optimizer)
 
     def iterations(self) -> list[int]:
         """All iterations whose whole state lies on disk, in order."""
-        named = (files.step_of_optimizer(path.name) for path in self.store.path.glob("*"))
-        found = sorted(step.iteration(self.per_epoch) for step in named if step is not None)
-        return [iteration for iteration in found if self.has(iteration)]
+        found = filter(None, (files.step_of_model(path.name) for path in self.store.path.glob("*")))
+        steps = sorted(step.iteration(self.per_epoch) for step in found)
+        return [step for step in steps if self.has(step)]
+
+    def files(self, iteration: int) -> list[str]:
+        """The names of the files that the saved state at ``iteration`` lies in."""
+        model, optimizer = self._files(iteration)
+        return [model, self.store.state_file(optimizer)]
 
     def save(self, state: TrainState) -> None:
         """Writes the state at its iteration."""
@@ -38,9 +44,19 @@ class SavedSteps:
         self.store.write_state(optimizer, state.training_state())
 
     def load(self, iteration: int, into: TrainState) -> TrainState:
-        """``into``, become the state at ``iteration``; ``UsageError`` with a file's name if one is missing."""
+        """``into``, become the state at ``iteration``.
+
+        Raises:
+            UsageError: a file, which it names, is missing or damaged, or its content is not that of this network.
+        """
         model, optimizer = self._files(iteration)
-        into.restore({**self.store.read_state(optimizer), "model": self.store.read_tensors(model)})
+        with self.store.intact(model):
+            tensors = self.store.read_tensors(model)
+            into.check(tensors)
+        with self.store.intact(self.store.state_file(optimizer)):
+            into.restore({**self.store.read_state(optimizer), "model": tensors})
+            if into.iteration != iteration:
+                raise ValueError(f"it is the state after {into.iteration} iterations")
         return into
 
     def model_path(self, iteration: int) -> Path:

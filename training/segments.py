@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from torch import nn
+
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
@@ -159,16 +161,35 @@ def train_branch(
     network's file, ``model_<end>.safetensors``. Raises like :func:`advance_to`.
     """
     start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
-    if store.has(files.CHECKPOINT):
-        state.restore(store.read_state(files.CHECKPOINT))
+    if store.has_state(files.CHECKPOINT):
+        resume(store, state, start, end)
         context.reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     else:
         state.running_metrics.zero_()  # those of the trunk's batches, which are another network's
     advance_to(end, store, state, data, hparams, context, start=start)
     store.write_tensors(model_file(state, data), state.tensors())
     result = {**about, **final_result(state, data, hparams), "model": model_file(state, data)}
-    store.finish(result)
+    beside = [name for name in (files.DESC, files.MASK, files.SPARSITY_REPORT) if store.has(name)]
+    store.finish(result, files.METRICS, model_file(state, data), *beside)
     return result
+
+
+def resume(store: Store, state: TrainState, first: int, last: int) -> None:
+    """``state`` becomes that of the checkpoint.
+
+    Raises:
+        UsageError: the checkpoint is damaged, another network's, or not between the iterations ``first`` and ``last``.
+    """
+    with store.intact(store.state_file(files.CHECKPOINT)):
+        state.restore(store.read_state(files.CHECKPOINT))
+        if not first <= state.iteration <= last:
+            raise ValueError(f"it is the state after {state.iteration} iterations, not {first} to {last}")
+
+
+def load_network(store: Store, name: str, model: nn.Module) -> None:
+    """Puts a stored network into ``model``; ``UsageError`` if its file is damaged or another network's."""
+    with store.intact(name):
+        model.load_state_dict(store.read_tensors(name))
 
 
 def model_file(state: TrainState, data: TrainingData) -> str:

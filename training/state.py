@@ -1,12 +1,13 @@
 """Everything that training changes, in one object that can be saved, restored and branched from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
 
+from foundations.contents import is_count
 from foundations.seeds import Seeds
 from pruning import Mask
 from pruning.mask import Applier
@@ -151,9 +152,25 @@ class TrainState:
             captured.pop("mask", None)
         return captured
 
+    def check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises ``ValueError`` unless the tensors are like those of :meth:`tensors`."""
+        own = self.tensors()
+        if unlike := sorted({*own} ^ {*tensors}):
+            raise ValueError(f"it or the network has no {', '.join(unlike)}")
+        for name, tensor in tensors.items():
+            if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+                raise ValueError(f"{name} is {described(tensor)} instead of {described(own[name])}")
+
     def restore(self, captured: dict[str, Any]) -> None:
-        """The inverse of :meth:`capture` and :meth:`checkpoint`, on this state's device."""
+        """The inverse of :meth:`capture` and :meth:`checkpoint`, on this state's device.
+
+        Raises:
+            UsageError or one of ``foundations.store.UNREADABLE``: it is not what these return for such a network.
+        """
         tensors, optimizer = captured["model"], captured["optimizer"]
+        self.check(tensors)
+        if not is_count(captured["iteration"]) or captured["tally"].shape != self.running_metrics.shape:
+            raise ValueError("its iteration or its running metrics are none")
         if (made := self.compaction) is not None:
             tensors, optimizer = made.shrink(tensors), made.shrink_optimizer(optimizer)
         self.model.load_state_dict(tensors)
@@ -174,6 +191,11 @@ class TrainState:
         """Tensors that a step uses have been replaced."""
         if self.captured_step is not None:
             self.captured_step.forget()
+
+
+def described(tensor: Tensor) -> str:
+    """Type and shape."""
+    return f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)}"
 
 
 def _in_its_format(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:

@@ -26,7 +26,7 @@ from training.loop import train
 from training.metrics import Evaluations, Row, history, known
 from training.network import describe_network
 from training.saved_steps import SavedSteps, grid
-from training.segments import advance_to, final_result
+from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
 
 
@@ -98,7 +98,9 @@ class Trunk:
             state = self.state_at(self.desc.training.training_steps)
             with self._at_work(unless=lambda: self.store.done):
                 if not self.store.done:
-                    self.store.finish(final_result(state, self.data, self.desc.training))
+                    self.metrics()  # lost, they are restored
+                    result = final_result(state, self.data, self.desc.training)
+                    self.store.finish(result, files.METRICS, *self.saved.files(self.end))
         return self.store.result()
 
     def metrics(self) -> list[Row]:
@@ -200,8 +202,8 @@ class Trunk:
         A save may be further than the checkpoint, which is written only every few seconds.
         """
         state = self.fresh()
-        if self.store.has(files.CHECKPOINT):
-            state.restore(self.store.read_state(files.CHECKPOINT))
+        if self.store.has_state(files.CHECKPOINT):
+            resume(self.store, state, 0, self.end)
         for saved in reversed(self.saved_steps()):
             if saved <= state.iteration:
                 break

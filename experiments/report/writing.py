@@ -25,7 +25,7 @@ def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures) -> boo
     Returns:
         Whether there are figures, or none were wanted: matplotlib may be missing.
     """
-    contents = {f"{name}.csv": formats.encode_table(f"{name}.csv", *table) for name, table in tables.items()}
+    contents = {f"{name}.csv": formats.encode_table(here / f"{name}.csv", *table) for name, table in tables.items()}
     there = all(here.has(f"{name}.{form}") for name in figures for form in FORMS)
     if there and all(here.holds(name, content) for name, content in contents.items()):
         return True

@@ -154,10 +154,10 @@ def test_a_directory_that_cannot_be_written_is_named(command: Callable[..., Any]
     "name",
     [
         "train_*/replicate_1/model_1ep0it.safetensors",
-        "train_*/replicate_1/optimizer_1ep0it.pt",
+        "train_*/replicate_1/optimizer_1ep0it.safetensors",
         "lottery_*/replicate_1/level_1/mask.safetensors",
         "lottery_*/replicate_1/level_1/sparsity_report.json",
-        "lottery_*/replicate_1/level_1/checkpoint.pt",
+        "lottery_*/replicate_1/level_1/checkpoint.safetensors",
         "lottery_*/replicate_1/level_1/metrics.jsonl",
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from foundations.store import Store
 from pruning import strategies
 
 HOME = Path(__file__).parent.parent.parent
@@ -26,7 +27,7 @@ def tensors(root: Path) -> dict[str, bytes]:
 def test_a_lottery_run_leaves_these_files(finished: Any) -> None:
     run = finished.one("lottery_*/replicate_1")
     trunk = finished.one("train_*/replicate_1")
-    for name in ("desc.json", "environment.json", "metrics.jsonl", "checkpoint.pt", "done.json"):
+    for name in ("desc.json", "environment.json", "metrics.jsonl", "checkpoint.safetensors", "done.json"):
         assert (trunk / name).is_file()
     assert {path.name for path in trunk.glob("model_*")} == {f"model_{k}ep0it.safetensors" for k in range(4)}
     for name in ("mask.safetensors", "sparsity_report.json", "metrics.jsonl", "model_3ep0it.safetensors", "done.json"):
@@ -127,8 +128,9 @@ def test_a_run_whose_data_have_changed_refuses_to_go_on(
     command: Command, finished: Any, small: tuple[str, ...]
 ) -> None:
     for environment in finished.root.rglob("environment.json"):
-        text = environment.read_text()
-        environment.write_text(text.replace('"data_fingerprint": "', '"data_fingerprint": "0'))
+        store = Store(environment.parent)
+        entries = store.read_json(environment.name)
+        store.write_json(environment.name, {**entries, "data_fingerprint": f"0{entries['data_fingerprint']}"})
     before = finished.files()
     for argv in (["train"], ["lottery", "--k=1"], ["lottery", "--k=2"]):
         outcome = command(*argv, *small, *finished.flags)
@@ -157,7 +159,7 @@ def test_a_run_goes_on_with_the_threads_it_began_with(command: Command, finished
     argv = ["lottery", *small, "--k=1", "--threads=2", *finished.flags]
     level = finished.one("lottery_*/replicate_1/level_1")
     whole = tensors(level)
-    for name in ("done.json", "checkpoint.pt", "model_3ep0it.safetensors", "metrics.jsonl"):
+    for name in ("done.json", "checkpoint.safetensors", "model_3ep0it.safetensors", "metrics.jsonl"):
         (level / name).unlink()
     assert "Going on with 1 threads, as this run began." in command(*argv).err
     assert tensors(level) == whole

@@ -130,8 +130,8 @@ def test_reach_saves_a_step_and_has_sees_it(trunk: Callable[..., Trunk], steps_t
     ("name", "step", "trained_again"),
     [
         ("model_1ep0it.safetensors", "1ep", [0, 1, 2, 3, 4]),  # from the save before, at 0
-        ("optimizer_1ep0it.pt", "1ep", [0, 1, 2, 3, 4]),
-        ("checkpoint.pt", "3ep", [10, 11, 12, 13, 14]),  # from the furthest save
+        ("optimizer_1ep0it.safetensors", "1ep", [0, 1, 2, 3, 4]),
+        ("checkpoint.safetensors", "3ep", [10, 11, 12, 13, 14]),  # from the furthest save
         ("metrics.jsonl", "3ep", [10, 11, 12, 13, 14]),
     ],
 )
@@ -155,7 +155,7 @@ def test_without_its_checkpoint_a_trunk_goes_on_from_its_furthest_save(
     trunk: Callable[..., Trunk], steps_taken: list[int], tmp_path: Path
 ) -> None:
     weights(trunk(), "2ep")
-    (trunk().store / "checkpoint.pt").unlink()
+    (trunk().store / "checkpoint.safetensors").unlink()
     trunk().finish()
     assert steps_taken == list(range(END))
     whole = trunk()

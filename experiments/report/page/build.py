@@ -99,7 +99,7 @@ class Page:
         except ModuleNotFoundError as error:
             raise UsageError("report: matplotlib is not installed; pip install 'adsynflow[plot]'") from error
         self.files |= {f"{one.name}.{form}": content for form, content in drawn.items()}
-        self.files[f"{one.name}.csv"] = formats.encode_table(f"{one.name}.csv", *one.data)
+        self.files[f"{one.name}.csv"] = formats.encode_table(Path(f"{one.name}.csv"), *one.data)
         svg = self.inliner.element(drawn["svg"].decode(), one.name)
         forms = [f"{one.name}.{form}" for form in (*ALL_FORMS, "csv")]
         return {"name": one.name, "caption": one.caption, "svg": Markup(svg), "files": forms}
