@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from foundations import files
+from foundations import files, formats
 from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import lost, restore_environment, settle
@@ -44,8 +44,7 @@ def begin(
     if not store.has(files.DESC):
         store.write_json(files.DESC, entries(desc))
     restore_desc(store, entries(desc), context)
-    if not store.has(files.NETWORK):
-        store.write_json(files.NETWORK, network)
+    store.write_bytes(files.NETWORK, formats.encode_json(store / files.NETWORK, network))
 
 
 def entries(desc: Desc) -> dict[str, Any]:
