@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.command_line import read_command
-from experiments.engines import local
+from experiments.engines import local, schedule
 
 Command = Callable[..., Any]
 TINY = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")
@@ -34,7 +34,7 @@ def test_interrupted_it_goes_on_and_ends_in_the_bits_of_a_command_without_it(
 ) -> None:
     """Two runs over one trunk; Ctrl-C comes when the first epoch of a subnetwork is over."""
     started: list[subprocess.Popen[str]] = []
-    wait = local.wait
+    wait = schedule.wait
 
     def recorded(*arguments: Any, **options: Any) -> Any:
         started.append(subprocess.Popen(*arguments, **options))
@@ -52,7 +52,7 @@ def test_interrupted_it_goes_on_and_ends_in_the_bits_of_a_command_without_it(
     argv = ("lottery", *small, "--training_steps=8ep", "--k=1", "--pruning_strategy=magnitude,random")
     with monkeypatch.context() as patch:
         patch.setattr(local, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": recorded}))
-        patch.setattr(local, "wait", interrupted)
+        patch.setattr(schedule, "wait", interrupted)
         outcome = command(*argv, "--jobs=2", *place.flags)
     assert outcome.code == 130
     assert "5 tasks in 2 processes at once" in outcome.err  # the trunk to k; masks and levels
