@@ -23,7 +23,7 @@ def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str
         print(*dict.fromkeys(place for experiment in grid.experiments for place in experiment.places()), sep="\n")
         return 0
     if line.options.dry_run:
-        grid.prepare()
+        grid.prepare(dry=True)
         print_plan(grid)
         return 0
     try:

@@ -1,6 +1,7 @@
 """Lists of values become experiments, each once; together they are planned and run."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,8 @@ from foundations.hparams import as_text
 
 LAST = ("pruning_strategy", "density", "k", "replicate")  # these vary fastest, the last of them fastest of all
 SHOWN = {*LAST, "levels"}  # every table has columns for these
+
+MOST_EXPERIMENTS = 10_000  # more is a mistyped range
 
 
 class Grid(Sequence[Experiment]):
@@ -111,7 +114,9 @@ class Grid(Sequence[Experiment]):
             failures = [failure for search in self.searches for failure in search.run()]
             looked_at = {one.identity for search in self.searches for one in search.analyses}
             for experiment in self.experiments:
-                experiment.check()
+                experiment.check()  # all of them before anything is said of one
+            for experiment in self.experiments:
+                experiment.say_unreached_milestones()
                 experiment.restore()
                 if experiment.identity not in looked_at and (opening := experiment.opening()):
                     self.session.context.reporter.say(opening)
@@ -122,11 +127,15 @@ class Grid(Sequence[Experiment]):
             raise Failed(failures)
         return self
 
-    def prepare(self) -> None:
-        """Reads the data and refuses what cannot be computed; with ``recompute``, puts aside what is there."""
+    def prepare(self, *, dry: bool = False) -> None:
+        """Reads the data and refuses what cannot be computed; with ``recompute``, puts aside what is there.
+
+        Args:
+            dry: only say what would be put aside.
+        """
         ready = [item for item in self.items if isinstance(item, Experiment)]
         if self.session.options.recompute:
-            put_aside(ready)
+            put_aside(ready, dry)
         for experiment in ready:
             experiment.check()
 
@@ -158,12 +167,14 @@ class Grid(Sequence[Experiment]):
         return [plain(row, one.varied) for one in self.experiments for row in one.rows()]
 
 
-def put_aside(experiments: Sequence[Experiment]) -> None:
-    """Renames the directories that the results of experiments lie in, and those of trunks that cannot be used."""
+def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:
+    """Renames the directories that the results of experiments lie in, and those of trunks that cannot be used; if
+    ``dry``, only says so."""
     stores = {store.path: (store, one) for one in experiments for store in one.to_put_aside()}
     for store, one in stores.values():
         if store.path.exists():
-            one.session.context.reporter.say(f"{store.path} is put aside: it is now {store.put_aside()}")
+            what = "would be put aside and computed anew" if dry else f"is put aside: it is now {store.put_aside()}"
+            one.session.context.reporter.say(f"{store.path} {what}")
 
 
 class Choice:
@@ -204,6 +215,8 @@ def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, values in choices.items():
         if name in IN_NO_KEY and len(values) > 1:
             raise UsageError(f"--{name}={as_text(values)}: expected one value, since it is in no run's key")
+    if (number := math.prod(map(len, choices.values()))) > MOST_EXPERIMENTS:
+        raise UsageError(f"The lists of values come to {number:,} experiments; at most {MOST_EXPERIMENTS:,} at once")
     order = [*(name for name in choices if name not in LAST), *(name for name in LAST if name in choices)]
     return [
         dict(zip(order, combination, strict=True))
@@ -227,6 +240,9 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     else:
         elements = list(value)
         nested = any(isinstance(element, (list, tuple, range)) for element in elements)
+        lists: list[Any] = [element if isinstance(element, (list, tuple, range)) else [[]] for element in elements if nested]
+        if any(isinstance(part, (list, tuple, dict, set)) for element in lists for part in element):
+            raise UsageError(f"--{name}={as_text(value)}: expected a list of single values, or a list of such lists")
         found = list(dict.fromkeys(map(tuple, elements))) if nested else [tuple(elements)]
     if not found:
         raise UsageError(f"--{name}=: a value is missing")

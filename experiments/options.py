@@ -1,18 +1,14 @@
 """The values that an experiment is asked for by, beside hyperparameters, and those that say how it is computed."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from experiments.stable_k import criteria
-from foundations.hparams import Hparams, hp
+from foundations.errors import UsageError
+from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
 
-
-def repeatable() -> Any:
-    """A field whose flag may be given several times."""
-    return field(default=(), metadata={"repeatable": True})
+MOST_THREADS = 1024
+"""More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +84,9 @@ class SessionOptions(Hparams):
     """Directory of the data sets; also $ADSYNFLOW_DATA."""
     device: str = hp("auto")
     """auto, cpu, cuda, cuda:1, mps."""
-    threads: int | None = hp(None, within="[1, inf)")
+    threads: int | None = hp(None, within=f"[1, {MOST_THREADS}]")
     """Threads on a CPU; a run that goes on keeps the number it began with. Default: PyTorch's."""
-    jobs: int = hp(1, within="[1, inf)")
+    jobs: int = hp(1, within=f"[1, {MOST_THREADS}]")
     """Processes that compute at once, each with --threads threads (default: this machine's, shared out): trunks,
     levels, branches and children of all that the command asks for."""
     at_once: int = hp(1, within="[1, inf)")
@@ -100,19 +96,24 @@ class SessionOptions(Hparams):
     """What runs the tasks: local (this process, or --jobs of them), or one that a plug-in brings."""
     deterministic: bool = hp(False)
     """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
+    cuda_graphs: str = hp("auto", choices=("auto", "off"))
+    """Training steps on CUDA as CUDA graphs where they can be (auto), or launched one by one (off): the same bits."""
     allow_divergence: bool = hp(False)
     """Train on even once the loss is no longer finite."""
+    evaluate_every: Step = hp(Step("1ep"))
+    """Evaluate the test set during training each so many steps, and at its end; on small sets it takes a fifth of the
+    time. It changes no weight."""
     recompute: bool = hp(False)
     """Put the directories of what is asked for aside, if there are any, and compute it anew."""
     quiet: bool = hp(False)
     """Print nothing but warnings and the result."""
+    track: tuple[str, ...] = repeatable()
+    """Also write metrics, hyperparameters and results for a tracker: tensorboard, wandb, or one that a plug-in brings;
+    may be repeated."""
     plugin: tuple[str, ...] = repeatable()
     """A file or module that registers strategies, models, data sets, branches or recipes; may be repeated."""
 
-
-ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
-
-
-def directories_from_environment() -> dict[str, str]:
-    """The directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
-    return {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.evaluate_every == Step(0):
+            raise UsageError("--evaluate_every=0ep: expected at least one step, such as 1ep or 100it")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from experiments.defaults import Section, flags_of
 from experiments.kinds import OF_STABILITY, SHARED
-from foundations.errors import UsageError
+from foundations.errors import UsageError, summary_of
+from foundations.registry import Registry
 from foundations.reporting import Reporter
 from lottery.branch import branches
 from pruning import strategies
@@ -37,8 +38,8 @@ def load_plugins(asked_for: Iterable[str], reporter: Reporter, reserved: Iterabl
             import_plugin(plugin)
         except UsageError as error:
             raise UsageError(f"--plugin={plugin}: {error}") from error
-        except Exception as error:
-            raise UsageError(f"--plugin={plugin}: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise UsageError(f"--plugin={plugin}: {what_failed(error)}") from error
     failures = load_installed(tuple(importlib.metadata.entry_points(group=GROUP)))
     while failures:
         reporter.warn(failures.pop())
@@ -51,11 +52,14 @@ def load_installed(entry_points: tuple[importlib.metadata.EntryPoint, ...]) -> l
     for entry_point in entry_points:
         try:
             entry_point.load()
-        except Exception as error:
-            failures.append(
-                f"The plug-in {entry_point.name} ({entry_point.value}) failed: {type(error).__name__}: {error}"
-            )
+        except (Exception, SystemExit) as error:
+            failures.append(f"The plug-in {entry_point.name} ({entry_point.value}) failed: {what_failed(error)}")
     return failures
+
+
+def what_failed(error: BaseException) -> str:
+    """What a plug-in raised, in a line; ``sys.exit`` would end the program without a word."""
+    return f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else summary_of(error)
 
 
 def import_plugin(plugin: str) -> None:
@@ -76,8 +80,14 @@ def import_plugin(plugin: str) -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
+    before = Registry.registrations
     try:
         spec.loader.exec_module(module)
+        if Registry.registrations == before:
+            raise UsageError(
+                "it registers nothing; decorate its class or function, for example with "
+                "@strategies.register(\"my_method\")"
+            )
     except BaseException:
         del sys.modules[name]
         raise

@@ -84,6 +84,7 @@ class Search:
 
     def _complete(self, runner: StabilityRunner) -> None:
         analysis = self.analysis(runner.k)
+        analysis.check()
         if analysis.done:
             self.session.context.reporter.say(analysis.done_before())
         elif failures := analysis.run():

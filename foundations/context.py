@@ -1,6 +1,7 @@
 """Where and how a run is computed: everything that is no part of its key."""
 
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from foundations.interruption import Interruption, installed
 from foundations.reporting import Reporter
+from foundations.steps import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,14 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     deterministic: bool = False
     """Whether CUDA must give the same bits each time."""
+    cuda_graphs: bool = True
+    """Whether training steps on CUDA may be captured and replayed."""
     allow_divergence: bool = False
     """Whether a training goes on once its loss is no longer finite."""
+    evaluate_every: Step = Step("1ep")
+    """How often a training evaluates the test set."""
+    clock: Callable[[], float] = field(default=time.monotonic, compare=False, repr=False)
+    """Seconds that never go back; it says when a checkpoint is due."""
     reporter: Reporter = field(default_factory=Reporter)
     interruption: Interruption = field(default_factory=installed, compare=False, repr=False)
     """Asked between steps whether to stop."""

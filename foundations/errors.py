@@ -1,14 +1,56 @@
 """The one error that a user's mistake raises, and the search for what was meant."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+S = TypeVar("S", str, list[str])
+
+
+LONGEST_WORD, LONGEST_LINE, MOST_LINES = 300, 900, 12
 
 
 class UsageError(Exception):
     """Something the user can correct: its text is the one or two lines that the command line prints."""
 
+    def __init__(self, text: object = "") -> None:
+        super().__init__(shorten(str(text)))
+
     exit_code = 2
     """The command line's."""
+
+
+def shorten(text: str) -> str:
+    """``text`` without the middle of what is too long to be read, such as a value of 5,000 characters.
+
+    Characters that are no text (a null byte, an escape sequence, half of a surrogate pair) are written as Python does.
+    """
+    lines = []
+    for line in text.splitlines():
+        words = [cut(word, LONGEST_WORD, "...") for word in printable(line).split(" ")]
+        lines.append(cut(" ".join(words), LONGEST_LINE, " ... "))
+    return "\n".join(cut(lines, MOST_LINES, ["..."]))
+
+
+def cut(whole: S, length: int, mark: S) -> S:
+    """The beginning and the end of a text or list that is longer than ``length``, with ``mark`` between them."""
+    return whole if len(whole) <= length else whole[: length // 3] + mark + whole[-length // 2 :]
+
+
+def printable(line: str) -> str:
+    """``line`` with what a terminal would not show as text escaped."""
+    return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)
+
+
+def summary_of(error: BaseException) -> str:
+    """An exception as one line: its type, the first line of what it says, and where outside libraries it was raised."""
+    text = str(error).strip().partition("\n")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith("<")]
+    where = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
 
 
 def near_misses(name: str, choices: Iterable[str], prefix: str = "") -> str:

@@ -17,11 +17,14 @@ from foundations import files
 from foundations.errors import UsageError
 
 FORMAT = "format"
+DIVERGED = "diverged"
+"""The entry of a last row of metrics at which a training was given up."""
 
 NEWEST: Mapping[str, int] = {
     files.DESC: 1,
     files.ENVIRONMENT: 1,
     files.ENVIRONMENT_COPY: 1,
+    files.NETWORK: 1,
     files.DONE: 1,
     files.METRICS: 1,
     files.SPARSITY_REPORT: 1,
@@ -61,8 +64,12 @@ def encode_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def decode_rows(path: Path, content: bytes) -> list[dict[str, Any]]:
-    """The inverse of :func:`encode_rows`; raises like :func:`decode_json`."""
-    return [_without_number(path, json.loads(line)) for line in content.splitlines()]
+    """The inverse of :func:`encode_rows`; raises like :func:`decode_json`.
+
+    A last line without its end is dropped: whoever appended it was stopped on the way.
+    """
+    whole = content[: content.rfind(b"\n") + 1]
+    return [_without_number(path, json.loads(line)) for line in whole.splitlines()]
 
 
 def encode_table(name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

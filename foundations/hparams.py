@@ -10,6 +10,7 @@ import inspect
 import itertools
 import math
 import textwrap
+import warnings
 from collections.abc import Collection, Container, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from types import UnionType
@@ -40,6 +41,11 @@ def hp(
         words: texts that are values beside those of the field's type, e.g. ``auto`` in the place of a step.
     """
     return field(default=default, metadata={"choices": choices, "within": within, "absent": absent, "words": words})
+
+
+def repeatable() -> Any:
+    """A field whose flag may be given several times."""
+    return field(default=(), metadata={"repeatable": True})
 
 
 def tagged(registry: "Registry[Any]", *, default: Any = MISSING, absent: Any = MISSING) -> Any:
@@ -89,8 +95,10 @@ class Hparams(DataClassJsonMixin):
         else its default; so have fields of bundles within this one.
         """
         try:
-            return super().from_dict(with_absent(cls, kvs), infer_missing=infer_missing)
-        except (UndefinedParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)  # a null where there must be a value
+                return super().from_dict(with_absent(cls, kvs), infer_missing=infer_missing)
+        except (UndefinedParameterError, KeyError, TypeError, ValueError, AttributeError, RuntimeWarning) as error:
             raise UsageError(f"{cls.__name__} does not fit these hyperparameters: {error}") from error
 
 
@@ -121,8 +129,12 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
             return tuple(coerce(name, element, get_args(hint)[0]) for element in value)
     except UsageError as error:
         raise UsageError(f"--{name}={value}: {error}") from error
-    if hint in (bool, int, float, str) and type(value) is not hint:
+    if get_origin(hint) is tuple:
+        raise UsageError(f"--{name}={value}: expected a list, each element {TYPE_NAMES[get_args(hint)[0]]}")
+    if hint in TYPE_NAMES and type(value) is not hint:
         raise UsageError(f"--{name}={value}: expected {TYPE_NAMES[hint]}")
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"--{name}={value}: expected a text without null characters, which no path can hold")
     return value
 
 

@@ -1,12 +1,13 @@
 """Classes that users choose by name and add to: their fields are flags, entries of a key, and lines of a help."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
-from typing import ClassVar, TypeVar, get_origin, get_type_hints
+from dataclasses import MISSING, dataclass, fields
+from types import NoneType, UnionType
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from foundations.errors import UsageError
 from foundations.formats import FORMAT
-from foundations.hparams import Hparams
+from foundations.hparams import TYPE_NAMES, Hparams
 from foundations.registry import Registry
 
 M = TypeVar("M", bound="type[Method]")
@@ -29,22 +30,31 @@ class Method(Hparams):
 class MethodRegistry(Registry[type[Base]]):
     """A registry that gives every method its name and refuses those whose flags could not work."""
 
-    def __init__(self, what: str, flag: str = "") -> None:
+    def __init__(self, what: str, flag: str = "", *, are_flags: bool = True) -> None:
+        """
+        Args:
+            what: as in a registry.
+            flag: as in a registry.
+            are_flags: whether the fields of its classes are flags, of which each needs a default.
+        """
         super().__init__(what, flag)
+        self._are_flags = are_flags
         self._reserved = {"kind", FORMAT}  # entries of the JSON that its fields are written in
 
     def register(self, name: str) -> Callable[[M], M]:
         """Decorator: enters a class under ``name``, which becomes its class variable ``name``.
 
         Raises:
-            UsageError: if the name is taken, a field has the name of a flag that is reserved, or the class is
-                not decorated as a dataclass.
+            UsageError: if the name is taken, a field has no default, a type that no flag has or the name of a flag
+                that is reserved, or the class is not decorated as a dataclass.
         """
         enter = super().register(name)
 
         def checked(method: M) -> M:
             self._refuse_forgotten_dataclass(name, method)
             self._refuse_reserved(name, method)
+            if self._are_flags:
+                self._refuse_no_flag(name, method)
             enter(method)  # type: ignore[arg-type]
             method.name = name
             return method
@@ -63,6 +73,19 @@ class MethodRegistry(Registry[type[Base]]):
                 f"{self.what.capitalize()} {name!r}: its field {clash[0]!r} is a flag of the framework; rename it"
             )
 
+    def _refuse_no_flag(self, name: str, method: type[Method]) -> None:
+        hints = get_type_hints(method)
+        for item in fields(method):
+            whose = f"{self.what.capitalize()} {name!r}: its field {item.name!r}"
+            if item.default is MISSING:
+                raise UsageError(f"{whose} has no default value, which a flag needs")
+            if not set(element_types(hints[item.name])) <= set(TYPE_NAMES):
+                kinds = ", ".join(kind.__name__ for kind in TYPE_NAMES)
+                raise UsageError(
+                    f"{whose} is of type {hints[item.name]}, which no flag has; valid: {kinds}, a tuple of one of "
+                    "them, or one of them or None"
+                )
+
     def _refuse_forgotten_dataclass(self, name: str, method: type[Method]) -> None:
         known, hints = {field.name for field in fields(method)}, get_type_hints(method)
         for annotated in method.__annotations__:
@@ -71,3 +94,11 @@ class MethodRegistry(Registry[type[Base]]):
                     f"{self.what.capitalize()} {name!r}: {annotated!r} is no field; decorate the class with "
                     "@dataclass(frozen=True, kw_only=True) below the registration"
                 )
+
+
+def element_types(hint: Any) -> tuple[Any, ...]:
+    """The types of the single values that a field of this type holds: int of ``tuple[int, ...] | None``."""
+    if isinstance(hint, UnionType) or get_origin(hint) is tuple:
+        parts = [part for part in get_args(hint) if part not in (NoneType, Ellipsis)]
+        return tuple(element for part in parts for element in element_types(part))
+    return (hint,)

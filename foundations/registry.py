@@ -1,7 +1,7 @@
 """Names for things that others may add to: strategies, models, data sets, recipes, branches."""
 
 from collections.abc import Callable, Iterator, KeysView
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from foundations.errors import UsageError, near_misses
 
@@ -15,6 +15,9 @@ class Registry(Generic[T]):
         what: what an entry is called in error messages, e.g. ``"pruning strategy"``.
         flag: the command-line flag that selects an entry, named in error messages.
     """
+
+    registrations: ClassVar[int] = 0
+    """How often anything was registered in any of them, by which a plug-in that registers nothing is found."""
 
     def __init__(self, what: str, flag: str = "") -> None:
         self.what = what
@@ -31,6 +34,7 @@ class Registry(Generic[T]):
             if name in self._entries and not typed_again(self._entries[name], entry):
                 raise UsageError(f"The {self.what} {name!r} is already registered.")
             self._entries[name] = entry
+            Registry.registrations += 1
             return entry
 
         return enter

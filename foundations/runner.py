@@ -25,8 +25,12 @@ def read_desc(store: Store, kind: type[D]) -> D:
     return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
 
 
-def begin(store: Store, desc: Desc, context: Context, data_fingerprint: str) -> None:
+def begin(
+    store: Store, desc: Desc, context: Context, data_fingerprint: str, network: Mapping[str, Any]
+) -> None:
     """Writes ``desc.json`` and ``environment.json`` into a new run, or goes on with those of one begun earlier.
+
+    ``network.json`` with the entries of ``network`` comes with them; an older run that has none gets it, too.
 
     Raises:
         UsageError: the run was begun, but its environment is lost or does not answer what is asked now.
@@ -37,6 +41,8 @@ def begin(store: Store, desc: Desc, context: Context, data_fingerprint: str) -> 
     if not store.has(files.DESC):
         store.write_json(files.DESC, entries(desc))
     restore_desc(store, entries(desc), context)
+    if not store.has(files.NETWORK):
+        store.write_json(files.NETWORK, network)
 
 
 def entries(desc: Desc) -> dict[str, Any]:

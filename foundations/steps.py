@@ -4,6 +4,9 @@ import re
 
 from foundations.errors import UsageError
 
+MOST_EPOCHS, MOST_ITERATIONS = 1_000_000, 100_000_000
+"""Far above any real training, and small enough that a mistyped number is found before memory is full."""
+
 
 class Step(str):
     """A step of training in its normal form, e.g. ``"30ep0it"``.
@@ -13,7 +16,7 @@ class Step(str):
     iterations in an epoch is known.
 
     Raises:
-        UsageError: if the text is none of these.
+        UsageError: if the text is none of these, or a number in it is larger than any training is long.
     """
 
     _FORM = re.compile(r"(?:(?P<ep>\d+)(?:ep)?)?|(?P<it>\d+)it|(?P<ep2>\d+)ep(?P<it2>\d+)it")
@@ -22,7 +25,10 @@ class Step(str):
         match = cls._FORM.fullmatch(str(text))
         if not match or not str(text):
             raise UsageError(f"{str(text)!r} is not a step; write 30 or 30ep (epochs), 2000it (iterations) or 3ep50it")
-        epochs, iterations = match["ep"] or match["ep2"] or 0, match["it"] or match["it2"] or 0
+        epochs, iterations = match["ep"] or match["ep2"] or "0", match["it"] or match["it2"] or "0"
+        for given, most, unit in ((epochs, MOST_EPOCHS, "epochs"), (iterations, MOST_ITERATIONS, "iterations")):
+            if len(given.lstrip("0")) > len(str(most)) or int(given) > most:
+                raise UsageError(f"{str(text)!r} is no step of a training: more than {most:,} {unit}")
         return super().__new__(cls, f"{int(epochs)}ep{int(iterations)}it")
 
     @classmethod

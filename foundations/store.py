@@ -2,26 +2,26 @@
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import itertools
 import json
-import os
 import pickle
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
-from foundations import files, formats
+from foundations import files, formats, locks
+from foundations.disk import append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import, which who reads JSON only need not wait for
+    from torch import Tensor
 
 # What the readers of JSON, CSV, safetensors and PyTorch's files raise at bytes that they did not write. No OSError is
 # among them: no permission or a network disk that is away says nothing about what the file holds.
@@ -30,45 +30,16 @@ UNREADABLE = (
     pickle.UnpicklingError, csv.Error,
 )  # fmt: skip
 
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path``; what was written there takes its place only if nothing failed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with named(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner may read
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
-    """An ``OSError`` inside names ``path``: those of a read or a write carry no name, or that of a temporary file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None or error.filename == str(path):
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Store:
     """One run's directory, and the only door to it.
 
-    Every file is written whole and then renamed into place. JSON, JSON lines and CSV carry the number of their
-    format (``foundations.formats``), which is added on writing and checked and taken out on reading. A file that
-    cannot be read, or that a newer program has written, raises ``UsageError`` with its name and what to do. The
-    directory is made by the first write.
+    Every file is written whole and then renamed into place; only JSON lines may be added to. JSON, JSON lines and CSV
+    carry the number of their format (``foundations.formats``), which is added on writing and checked and taken out on
+    reading. A file that cannot be read, or that a newer program has written, raises ``UsageError`` with its name and
+    what to do. The directory is made by the first write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,6 +75,12 @@ class Store:
         with named(self / name):
             return (self / name).read_bytes()
 
+    def append_line(self, name: str, line: str) -> None:
+        """Adds a line to a log. A process that is killed may leave half of it, which no result depends on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with named(self / name), (self / name).open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
     # JSON and CSV --------------------------------------------------------------------------------------------
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
@@ -121,8 +98,12 @@ class Store:
         with atomic_write(self / name) as path:
             path.write_bytes(formats.encode_rows(name, rows))
 
+    def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Adds ``rows`` to JSON lines. Stopped on the way, it may leave a torn last line, which readers drop."""
+        append_lines(self / name, formats.encode_rows(name, rows))
+
     def read_rows(self, name: str) -> list[dict[str, Any]]:
-        """The JSON lines of a file; an absent file has none."""
+        """The JSON lines of a file; an absent file has none, and a last line that is torn is none."""
         if not self.has(name):
             return []
         with self._intact(name):
@@ -145,7 +126,7 @@ class Store:
     # Tensors -------------------------------------------------------------------------------------------------
 
     def write_tensors(
-        self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+        self, name: str, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str] | None = None
     ) -> None:
         """Writes tensors by name as safetensors, in plain memory order.
 
@@ -156,17 +137,23 @@ class Store:
         """
         if metadata is not None and len(metadata) > 1:
             raise ValueError(f"{name}: more than one metadata entry ({', '.join(metadata)})")
+        from safetensors.torch import save
+
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         with atomic_write(self / name) as path:
             path.write_bytes(save(plain, dict(metadata) if metadata else None))
 
-    def read_tensors(self, name: str) -> dict[str, Tensor]:
+    def read_tensors(self, name: str) -> "dict[str, Tensor]":
         """What ``write_tensors`` wrote, on the CPU."""
+        from safetensors.torch import load
+
         with self._intact(name):
             return load(self.read_bytes(name))
 
     def write_state(self, name: str, value: Any) -> None:
         """Writes nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
+        import torch
+
         content = io.BytesIO()  # torch.save reports a full disk as if it were a defect of its own
         torch.save(value, content)
         with atomic_write(self / name) as path:
@@ -174,6 +161,8 @@ class Store:
 
     def read_state(self, name: str) -> Any:
         """What ``write_state`` wrote, on the CPU. Runs no code that the file may hold."""
+        import torch
+
         with self._intact(name):
             return torch.load(io.BytesIO(self.read_bytes(name)), map_location="cpu", weights_only=True)
 
@@ -196,22 +185,11 @@ class Store:
     def lock(self, reporter: Reporter, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
         """Holds the directory for this process; waits, and says so, while another process holds it.
 
-        Yields whether it is held: not where ``unless``, asked every half second while waiting, came true.
+        Yields whether it is held: not where ``unless``, asked every half second while waiting, came true. Temporary
+        files that killed writers have left in the directory are deleted.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self / files.LOCK)
-        try:
-            lock.acquire(timeout=0.1)
-        except Timeout:
-            reporter.say(f"Waiting for another process that works in {self.path}")
-        while not (lock.is_locked or unless()):
-            reporter.sleep(0.5)
-            with contextlib.suppress(Timeout):
-                lock.acquire(timeout=0)
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
+        with locks.hold(self.path, reporter, unless) as held:
+            yield held
 
     @property
     def locked(self) -> bool:
@@ -219,10 +197,16 @@ class Store:
         if not self.has(files.LOCK):
             return False
         try:
-            with FileLock(self / files.LOCK, timeout=0):
+            with locks.hold_if_free(self.path) as free:
+                return not free
+        except OSError as error:
+            if error.errno in NOT_WRITABLE:  # where this process could not work either
                 return False
-        except Timeout:
-            return True
+            raise
+
+    def remove(self) -> None:
+        """Removes the directory with all that it holds."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def put_aside(self) -> Path:
         """Renames the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.
@@ -232,11 +216,12 @@ class Store:
         """
         taken = (self.path.with_name(files.aside(self.path.name, number)) for number in itertools.count(1))
         place = next(path for path in taken if not path.exists())
-        try:
-            with FileLock(self / files.LOCK, timeout=0):
-                return self.path.rename(place)
-        except Timeout as error:
-            raise UsageError(f"{self.path} cannot be put aside: another process works in it") from error
+        with locks.hold_if_free(self.path) as free:
+            if not free:
+                raise UsageError(f"{self.path} cannot be put aside: another process works in it")
+            moved = self.path.rename(place)
+            sync_directory(place.parent)
+        return moved
 
     @contextlib.contextmanager
     def _intact(self, name: str) -> Iterator[None]:
@@ -263,12 +248,14 @@ def digest(*parts: bytes | memoryview) -> str:
     return summed.hexdigest()
 
 
-def decode_tensors(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+def decode_tensors(content: bytes) -> "tuple[dict[str, Tensor], dict[str, str]]":
     """The tensors of a safetensors file, and its metadata: the entry ``__metadata__`` of the JSON that it begins with.
 
     Raises:
         SafetensorError: the content is damaged.
     """
+    from safetensors.torch import load
+
     tensors = load(content)
     length = int.from_bytes(content[:8], "little")
     return tensors, json.loads(content[8 : 8 + length]).get("__metadata__") or {}

@@ -8,7 +8,7 @@ from torch import nn
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
-from foundations.runner import begin, store_of
+from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.desc import LotteryDesc
@@ -65,7 +65,7 @@ class LotteryRunner:
     def at_work(self, part: str) -> Iterator[Store]:
         """Begins the run, or goes on with it, and holds one of its parts for this process."""
         with self.store.lock(self.context.reporter):
-            begin(self.store, self.desc, self.context, self.data.fingerprint)
+            self.trunk.begin(self.store, self.desc)
         here = self.store.sub(part)
         with here.lock(self.context.reporter):
             yield here

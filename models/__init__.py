@@ -5,7 +5,7 @@ Importing the package registers the networks that come with it. A plug-in adds o
 """
 
 from models import cifar_resnet, cifar_vgg, mnist_lenet
-from models.factory import build
+from models.factory import build, try_out
 from models.hparams import ModelHparams
 from models.registry import family, models, parse
 from models.shape import ImageShape
@@ -20,4 +20,5 @@ __all__ = [
     "mnist_lenet",
     "models",
     "parse",
+    "try_out",
 ]

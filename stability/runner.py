@@ -9,7 +9,7 @@ from foundations import files
 from foundations.context import Context
 from foundations.environment import verify
 from foundations.errors import UsageError
-from foundations.runner import begin, store_of
+from foundations.runner import store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
@@ -94,6 +94,15 @@ class StabilityRunner:
         """Losses and accuracies of the full network, trained to the end; trains it if need be."""
         return self.start.full_network(self.k)
 
+    @property
+    def full_network_store(self) -> Store:
+        """The directory of the full network."""
+        return self.start.full_network_store(self.k)
+
+    def child_store(self, number: int) -> Store:
+        """The directory of a child."""
+        return self._children().store(number)
+
     def child_done(self, number: int) -> bool:
         """Whether a child is trained."""
         return self._children().done(number)
@@ -119,7 +128,8 @@ class StabilityRunner:
     # How ---------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        begin(self.store, self.desc, self.context, self.data.fingerprint)
+        with self.store.lock(self.context.reporter):  # else two that begin at once may record different threads
+            self.trunk.begin(self.store, self.desc)
 
     def _children(self) -> Children:
         return Children(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from foundations import files
 from foundations.errors import UsageError
-from foundations.runner import begin, store_of
+from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
 from stability.desc import StabilityDesc
@@ -28,6 +28,9 @@ class Start(Protocol):
 
     def state_at(self, k: Step) -> TrainState:
         """The full network's state at ``k``."""
+
+    def full_network_store(self, k: Step) -> Store:
+        """Where the full network is trained."""
 
     def full_network_done(self, k: Step) -> bool:
         """Whether the full network is trained to the end."""
@@ -47,6 +50,9 @@ class TrunkStart:
 
     def state_at(self, k: Step) -> TrainState:
         return self.trunk.state_at(k)
+
+    def full_network_store(self, k: Step) -> Store:
+        return self.trunk.store
 
     def full_network_done(self, k: Step) -> bool:
         return self.trunk.store.done
@@ -78,14 +84,18 @@ class CheckpointStart:
         return state
 
     def full_network_done(self, k: Step) -> bool:
-        return self._store(k).done
+        return self.full_network_store(k).done
 
     def full_network(self, k: Step) -> dict[str, Any]:
-        here = self._store(k)
+        here = self.full_network_store(k)
         if not here.done:
             context, full = self.trunk.context, self._full_desc()
-            begin(store_of(full, self.trunk.seeds.replicate, context), full, context, self.trunk.data.fingerprint)
+            run = store_of(full, self.trunk.seeds.replicate, context)
+            with run.lock(context.reporter):
+                self.trunk.begin(run, full)
             with here.lock(context.reporter):
+                if here.done:  # by another process, meanwhile
+                    return here.result()
                 train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, context)
         return here.result()
 
@@ -93,10 +103,10 @@ class CheckpointStart:
         self.full_network(k)
         state = self.trunk.fresh()
         state.iteration = self.trunk.end
-        state.model.load_state_dict(self._store(k).read_tensors(model_file(state, self.trunk.data)))
+        state.model.load_state_dict(self.full_network_store(k).read_tensors(model_file(state, self.trunk.data)))
         return state.model
 
-    def _store(self, k: Step) -> Store:
+    def full_network_store(self, k: Step) -> Store:
         run = store_of(self._full_desc(), self.trunk.seeds.replicate, self.trunk.context)
         return run.sub(files.analysis(k)).sub(files.FULL_NETWORK)
 

@@ -10,9 +10,11 @@ import torch
 
 from cli import main
 from experiments.engines import engines
+from experiments.export import export_formats
 from experiments.report.branches import branch_reports
 from experiments.stable_k import criteria
 from experiments.tasks import task_kinds
+from experiments.trackers import trackers
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from lottery.branch import branches
@@ -54,7 +56,7 @@ def own_registrations() -> Iterator[None]:
     """What a test or its plug-ins register is gone after it."""
     registries: tuple[Registry[Any], ...] = (
         strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
-        task_kinds,
+        task_kinds, export_formats, trackers,
     )  # fmt: skip
     before = [dict(registry._entries) for registry in registries]
     yield

@@ -1,6 +1,7 @@
-"""metrics.jsonl: a line for each epoch of a training, and a second copy of it in the checkpoint."""
+"""metrics.jsonl: a line for each evaluation of a training, and a second copy of them in the checkpoint."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from foundations import files, formats
@@ -8,17 +9,16 @@ from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
+from training.arithmetic import arithmetic
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate
+from training.loop import evaluate
 from training.state import TrainState
 
 Row = dict[str, Any]
 
 IN_CHECKPOINT = "metrics"
 """The entry of a checkpoint that holds the rows, as the text of their file."""
-DIVERGED = "diverged"
-"""The entry of a last row at which the training was given up."""
 
 
 def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> Row:
@@ -43,38 +43,63 @@ def keep(rows: list[Row]) -> dict[str, str]:
     return {IN_CHECKPOINT: formats.encode_rows(files.METRICS, rows).decode()}
 
 
-def history(store: Store, start: int, reached: int, end: int, per_epoch: int, reporter: Reporter) -> list[Row]:
-    """The rows of a training up to iteration ``reached``; none of one that has not begun.
-
-    Rows that the file lacks are restored from the checkpoint.
+@dataclass(frozen=True)
+class Evaluations:
+    """The iterations of a training that have a row of metrics.
 
     Args:
-        store: the directory of the training.
-        start: the iteration at which it began.
-        reached: the iteration at which it goes on.
-        end: its last iteration.
-        per_epoch: iterations of an epoch.
-        reporter: hears of a restoration.
+        start: its first; that of a branch is where it leaves the trunk.
+        end: its last.
+        every: the others are multiples of this. A training may have gone on with another number than it began with.
+    """
+
+    start: int
+    end: int
+    every: int
+
+    def up_to(self, reached: int) -> set[int]:
+        """Those of no later step than ``reached``."""
+        first = self.start - self.start % self.every + self.every
+        return {self.start, *range(first, reached + 1, self.every), *({reached} & {self.end})}
+
+
+def history(store: Store, evaluations: Evaluations, reached: int, reporter: Reporter) -> list[Row]:
+    """The rows of a training that goes on at iteration ``reached``; none of one that has not begun.
+
+    Rows that the file lacks are restored from the checkpoint; rows of later steps, which will be taken again, are cut
+    off.
 
     Raises:
         UsageError: rows are missing, and the checkpoint does not have them either.
     """
-    wanted = {start, *range(start - start % per_epoch + per_epoch, reached + 1, per_epoch), *({reached} & {end})}
-
-    def whole(rows: list[Row]) -> bool:
-        return wanted <= {row["iteration"] for row in rows}
-
-    rows = up_to(reached, store.read_rows(files.METRICS))
-    if whole(rows) or reached == start:
-        return rows
-    path = store / files.METRICS
-    if whole(rows := up_to(reached, kept(store))):
+    in_file = store.read_rows(files.METRICS)
+    rows = known(store, evaluations, reached)
+    if rows is None:
+        raise UsageError(
+            f"{store / files.METRICS} lacks epochs that were trained, and they are in no checkpoint; only training "
+            f"again gives them.\nRename the directory {store.path} and run the same command again: it is trained anew."
+        )
+    if len(rows) > len(up_to(reached, in_file)):
         write_back(store, rows, reporter)
+    elif rows != in_file:
+        store.write_rows(files.METRICS, rows)
+    return rows
+
+
+def known(store: Store, evaluations: Evaluations, reached: int) -> list[Row] | None:
+    """The rows of a training up to iteration ``reached``, from the file or else the checkpoint; None if some are lost.
+
+    Those in the checkpoint are all that there were up to its step, however often the test set was evaluated.
+    """
+    wanted, rows = evaluations.up_to(reached), up_to(reached, store.read_rows(files.METRICS))
+    if reached == evaluations.start or wanted <= iterations(rows):
         return rows
-    raise UsageError(
-        f"{path} lacks epochs that were trained, and they are in no checkpoint; only training again gives them.\n"
-        f"Rename the directory {store.path} and run the same command again: it is trained anew."
-    )
+    before = kept(store)
+    if not before:
+        return None
+    last = before[-1]["iteration"]
+    rows = up_to(reached, before) + [row for row in rows if row["iteration"] > last]
+    return rows if {iteration for iteration in wanted if iteration > last} <= iterations(rows) else None
 
 
 def restore(store: Store, reporter: Reporter) -> None:
@@ -108,6 +133,11 @@ def write_back(store: Store, rows: list[Row], reporter: Reporter) -> None:
     """Writes rows that the file lacks."""
     reporter.warn(f"{store / files.METRICS} lacked epochs that were trained; it is restored from the checkpoint")
     store.write_rows(files.METRICS, rows)
+
+
+def iterations(rows: list[Row]) -> set[int]:
+    """The iterations that have a row."""
+    return {row["iteration"] for row in rows}
 
 
 def up_to(iteration: int, rows: list[Row]) -> list[Row]:

@@ -1,6 +1,5 @@
 """Which whole states of a trunk lie on disk, and how they are written and read."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +7,6 @@ from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from training.state import TrainState
-
-STEP = Step("7ep7it")
-STATE_FILE = re.compile(re.escape(files.optimizer(STEP)).replace(STEP, r"(?P<step>\d+ep\d+it)"))
 
 
 @dataclass(frozen=True)
@@ -31,9 +27,9 @@ class SavedSteps:
 
     def iterations(self) -> list[int]:
         """All iterations whose whole state lies on disk, in order."""
-        names = (STATE_FILE.fullmatch(path.name) for path in self.store.path.glob("*"))
-        steps = sorted(Step(name["step"]).iteration(self.per_epoch) for name in names if name)
-        return [step for step in steps if self.has(step)]
+        named = (files.step_of_optimizer(path.name) for path in self.store.path.glob("*"))
+        found = sorted(step.iteration(self.per_epoch) for step in named if step is not None)
+        return [iteration for iteration in found if self.has(iteration)]
 
     def save(self, state: TrainState) -> None:
         """Writes the state at its iteration."""

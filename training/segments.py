@@ -1,19 +1,23 @@
-"""Training that is written down: metrics by epoch, and a checkpoint from which it goes on."""
+"""Training that is written down: metrics on the way, and a checkpoint from which it goes on."""
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.formats import DIVERGED
+from foundations.reporting import Training
 from foundations.steps import Step
 from foundations.store import Store
+from training.arithmetic import arithmetic
+from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate, train
-from training.metrics import DIVERGED, Row, history, is_finite, keep, measure
+from training.loop import evaluate, train
+from training.metrics import Evaluations, Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
 
@@ -30,14 +34,17 @@ def advance_to(
     save_at: Collection[int] = (),
     save: Callable[[TrainState], None] = lambda state: None,
 ) -> None:
-    """Trains ``state`` to iteration ``until`` in segments that end with each epoch and at each step of ``save_at``.
+    """Trains ``state`` to iteration ``until``, calling ``save`` at each step of ``save_at`` on the way.
 
     These lie between the state's iteration and ``until``; ``start`` is the iteration at which the training began.
 
-    At the end of an epoch a row is added to ``metrics.jsonl`` and the whole state goes to ``checkpoint.pt``; a run
-    that was killed goes on from there. One that is asked to stop writes its checkpoint after the step it is in. A row
-    holds ``step``, ``iteration``, the loss and accuracy of the epoch's own batches (``batch_*``, as trained on,
-    augmented) and of the test set (``test_*``).
+    Every ``context.evaluate_every`` steps, counted from the trunk's first, and at the end of training a row is added to
+    ``metrics.jsonl``: ``step``, ``iteration``, the loss and accuracy of the test set (``test_*``) and of the batches
+    of the current epoch so far, as trained on, augmented (``batch_*``; at the end of an epoch those of the whole one).
+
+    The whole state goes to the checkpoint at ``until``, after the step in which the process is asked to stop, and
+    every few seconds (see :class:`Pace`). A run that was killed goes on from there; rows of later steps are cut off and
+    come again.
 
     Raises:
         Diverged: the loss is no longer finite, and the context does not allow that.
@@ -45,37 +52,60 @@ def advance_to(
         UsageError: rows of metrics are missing.
     """
     per_epoch, end = data.iterations_per_epoch, hparams.training_steps.iteration(data.iterations_per_epoch)
-    reporter, asked = context.reporter, context.interruption.asked
+    every = context.evaluate_every.iteration(per_epoch)
+    reporter, asked, pace = context.reporter, context.interruption.asked, Pace(context.clock)
+
+    def add(row: Row) -> None:
+        rows.append(row)
+        store.append_rows(files.METRICS, [row])
+
+    def checkpoint() -> None:
+        with pace.writing():
+            store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
+
     with context.interruption.deferred():
-        rows = history(store, start, state.iteration, end, per_epoch, reporter)
+        rows = history(store, Evaluations(start, end, every), state.iteration, reporter)
         if not rows:
-            rows.append(measure(state, data, hparams))
-            store.write_rows(files.METRICS, rows)
+            add(measure(state, data, hparams))
+        if state.iteration in save_at:
+            if state.iteration == until:
+                checkpoint()
+            save(state)
         good = state.iteration
-        ends = {stop for stop in (*range(per_epoch, until, per_epoch), until) if stop > state.iteration}
-        with reporter.progress(name_of(store), until - state.iteration, "it") as advance:
-            for stop in sorted(ends | set(save_at)):
-                train(state, data, hparams, until=stop, advance=advance, asked=asked)
+        shown = Training(
+            path=store.path, first=state.iteration, until=until, iterations_per_epoch=per_epoch,
+            batch_size=data.batch_size, last=rows[-1],
+        )  # fmt: skip
+        with reporter.training(shown) as advance:
+            while state.iteration < until:
+                stop = next_stop(state.iteration, per_epoch, every, (until, *save_at))
+                train(state, data, hparams, until=stop, advance=advance, asked=lambda: asked() or pace.due())
                 there = state.iteration == stop
-                if not context.allow_divergence and not state.running_metrics[0].isfinite():
-                    give_up(store, rows, measure(state, data, hparams), good, hparams, data)
-                if there and (stop % per_epoch == 0 or stop == end) and stop > rows[-1]["iteration"]:
+                finite = context.allow_divergence or bool(state.running_metrics[0].isfinite())
+                if not finite and (there or asked()):
+                    give_up(store, measure(state, data, hparams), good, hparams, data)
+                if there and (stop % every == 0 or stop == end) and stop > rows[-1]["iteration"]:
                     row = measure(state, data, hparams)
                     if not is_finite(row) and not context.allow_divergence:
-                        give_up(store, rows, row, good, hparams, data)
-                    rows.append(row)
-                    store.write_rows(files.METRICS, rows)
-                    reporter.say(describe(store, row, hparams))
+                        give_up(store, row, good, hparams, data)
+                    add(row)
+                    reporter.row(store.path, row)
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
+                if finite and (state.iteration == until or asked() or pace.due()):
+                    checkpoint()
+                    good = state.iteration
                 if there and stop in save_at:  # after the metrics, so that what is saved has them
                     save(state)
-                if stop % per_epoch == 0 or stop == until or asked():
-                    store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
-                    good = state.iteration
                 if asked():
                     reporter.say(f"{name_of(store)}: stopped at {Step.at(state.iteration, per_epoch).short}")
                     break
+
+
+def next_stop(iteration: int, per_epoch: int, every: int, others: Iterable[int]) -> int:
+    """The next iteration that ends an epoch, has an evaluation, or is one of ``others``."""
+    regular = ((iteration // steps + 1) * steps for steps in (per_epoch, every))
+    return min(*regular, *(other for other in others if other > iteration))
 
 
 class Diverged(UsageError):
@@ -84,12 +114,10 @@ class Diverged(UsageError):
     exit_code = 1
 
 
-def give_up(
-    store: Store, rows: list[Row], row: Row, good: int, hparams: TrainingHparams, data: TrainingData
-) -> NoReturn:
+def give_up(store: Store, row: Row, good: int, hparams: TrainingHparams, data: TrainingData) -> NoReturn:
     """Writes down that the training has diverged and raises :class:`Diverged`; the checkpoint stays as it is."""
     per_epoch = data.iterations_per_epoch
-    store.write_rows(files.METRICS, [*rows, {**row, DIVERGED: True}])
+    store.append_rows(files.METRICS, [{**row, DIVERGED: True}])
     rate = learning_rate(hparams, row["iteration"] - 1, per_epoch)
     raise Diverged(
         f"{store.path} has diverged: at {Step(row['step']).short} its loss is not finite (learning rate {rate:g}; last "
@@ -149,13 +177,5 @@ def model_file(state: TrainState, data: TrainingData) -> str:
 
 
 def name_of(store: Store) -> str:
-    """What a training is called in progress bars and the log."""
+    """What a training is called in the log."""
     return f"{store.path.parent.name}/{store.path.name}"
-
-
-def describe(store: Store, row: Row, hparams: TrainingHparams) -> str:
-    """A line of the log."""
-    return (
-        f"{name_of(store)}: {Step(row['step']).short} of {hparams.training_steps.short}, "
-        f"test accuracy {row['test_accuracy']:.2%}, loss {row['test_loss']:.4f}"
-    )

@@ -10,7 +10,7 @@ from torch import Tensor, nn, optim
 from foundations.seeds import Seeds
 from pruning import Mask
 from pruning.mask import Applier
-from training.capture import CapturedStep, CudaGraphs
+from training.capture import CapturedStep, cuda_graphs
 from training.compaction import Compaction
 from training.compilation import compiled
 from training.data import EpochNoise
@@ -67,14 +67,22 @@ class TrainState:
     captured_step: CapturedStep | None = None
 
     @classmethod
-    def fresh(cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device) -> "TrainState":
-        """The state before the first step, in the memory format that suits network and device."""
+    def fresh(
+        cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device, *, capture: bool = True
+    ) -> "TrainState":
+        """The state before the first step, in the memory format that suits network and device.
+
+        On CUDA ``capture`` says whether steps are replayed as CUDA graphs once they have been captured.
+        """
         model, memory_format = _in_its_format(model.to(device))
-        return cls(
+        state = cls(
             model, compiled(model, hparams), make_optimizer(hparams, model), noise, memory_format=memory_format,
             running_metrics=torch.zeros(3, dtype=_metrics_dtype(device), device=device),
-            captured_step=CapturedStep(CudaGraphs(device), device) if device.type == "cuda" else None,
         )  # fmt: skip
+        if device.type == "cuda":
+            kind = type(model), type(state.optimizer)
+            state.captured_step = CapturedStep(cuda_graphs(device), device, kind, possible=capture)
+        return state
 
     def prune(self, mask: Mask) -> None:
         """From here on the network is masked."""

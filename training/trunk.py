@@ -9,17 +9,22 @@ import torch
 
 from foundations import files
 from foundations.context import Context
-from foundations.environment import verify
+from foundations.desc import Desc
+from foundations.environment import device_name, verify
 from foundations.errors import UsageError
+from foundations.provenance import plugins_of
 from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
-from models import build
+from foundations.store import Store
+from models import build, parse, try_out
+from training.arithmetic import emulates_bf16
 from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
-from training.loop import slow_bf16, train
-from training.metrics import Row, history
+from training.loop import train
+from training.metrics import Evaluations, Row, history, known
+from training.network import describe_network
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result
 from training.state import Noise, TrainState
@@ -40,13 +45,17 @@ class Trunk:
         self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
         self.end = desc.training.training_steps.iteration(self.per_epoch)
         check_compiler(desc.training)
+        if plugins_of([parse(desc.model.model)[1]]):
+            try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
         if (data.sizes["train"] - 1) % data.batch_size == 0:
             self._try_single_image()
 
     def fresh(self) -> TrainState:
         """The state at initialization."""
         model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
-        return TrainState.fresh(model, self.desc.training, Noise(self.seeds), self.data.device)
+        return TrainState.fresh(
+            model, self.desc.training, Noise(self.seeds), self.data.device, capture=self.context.cuda_graphs
+        )
 
     @property
     def saved(self) -> SavedSteps:
@@ -94,7 +103,7 @@ class Trunk:
 
     def metrics(self) -> list[Row]:
         """The rows of its metrics, once it is finished; restored if the file lacks some."""
-        return history(self.store, 0, self.end, self.end, self.per_epoch, self.context.reporter)
+        return history(self.store, self._evaluations, self.end, self.context.reporter)
 
     def iteration(self, step: Step) -> int:
         """The number of iterations up to ``step``."""
@@ -114,6 +123,11 @@ class Trunk:
         """The iterations saved unasked."""
         return grid(self.end, self.per_epoch)
 
+    def begin(self, store: Store, desc: Desc) -> None:
+        """Begins a run that stands on this training (or is it), or goes on with it; raises like ``runner.begin``."""
+        network = describe_network(self.desc.model, self.data)
+        begin(store, desc, self.context, self.data.fingerprint, network)
+
     def saved_steps(self) -> list[int]:
         """The iterations whose whole state lies on disk."""
         return self.saved.iterations()
@@ -123,15 +137,19 @@ class Trunk:
 
         BatchNorm has no variance to divide by where its feature maps are single pixels.
         """
-        image, _ = next(self.data.evaluation_batches("train", batch_size=1))
         try:
             with torch.random.fork_rng([]):
-                self.fresh().model.train()(image)
+                self.fresh().model.train()(self._images(1))
         except ValueError as error:
             raise UsageError(
                 f"--batch_size={self.data.batch_size}: the last batch of an epoch is a single image, and BatchNorm "
                 f"cannot be trained on one in {self.desc.model.model}; choose another --batch_size"
             ) from error
+
+    def _images(self, number: int) -> torch.Tensor:
+        """The first training images, on the device."""
+        images, _ = next(self.data.evaluation_batches("train", batch_size=number))
+        return images
 
     @contextlib.contextmanager
     def _at_work(self, unless: Callable[[], bool]) -> Iterator[bool]:
@@ -144,15 +162,16 @@ class Trunk:
         with self.store.lock(self.context.reporter, unless) as held:
             try:
                 if held:
-                    begin(self.store, self.desc, self.context, self.data.fingerprint)
+                    self.begin(self.store, self.desc)
                 yield held
             finally:
                 torch.set_num_threads(threads)
 
     def _train_to(self, iteration: int) -> None:
         """Trains from the furthest state, or from the last save before ``iteration``."""
-        if slow_bf16(self.desc.training, self.data.device):
-            self.context.reporter.warn("--precision=bf16: this CPU has no such arithmetic; fp32 is many times faster")
+        if self.desc.training.precision == "bf16" and emulates_bf16(self.data.device):
+            name = device_name(self.data.device)
+            self.context.reporter.warn(f"--precision=bf16: this machine's {name} only emulates it; fp32 is faster")
         state, say = self._furthest(), self.context.reporter.say
         target = self._name(iteration)
         if state.iteration <= iteration:
@@ -176,12 +195,27 @@ class Trunk:
         self.saved.save(state)
 
     def _furthest(self) -> TrainState:
-        """The state of the checkpoint or of the last save, whichever is further; a fresh one without both."""
+        """The furthest state, checkpoint or save, whose metrics are known; a fresh one where there is none.
+
+        A save may be further than the checkpoint, which is written only every few seconds.
+        """
         state = self.fresh()
         if self.store.has(files.CHECKPOINT):
             state.restore(self.store.read_state(files.CHECKPOINT))
-        last = max(self.saved_steps(), default=0)
-        return self.saved.load(last, into=self.fresh()) if last > state.iteration else state
+        for saved in reversed(self.saved_steps()):
+            if saved <= state.iteration:
+                break
+            if known(self.store, self._evaluations, saved) is not None:
+                return self.saved.load(saved, into=self.fresh())
+            self.context.reporter.warn(
+                f"{self.store / files.METRICS} lacks epochs before {self._name(saved)}, which are in no checkpoint; "
+                "they are trained again"
+            )
+        return state
+
+    @property
+    def _evaluations(self) -> Evaluations:
+        return Evaluations(0, self.end, self.context.evaluate_every.iteration(self.per_epoch))
 
     def _name(self, iteration: int) -> str:
         return Step.at(iteration, self.per_epoch).short

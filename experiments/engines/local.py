@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
@@ -15,6 +15,7 @@ from experiments.engines import in_process
 from experiments.engines.registry import Failure, engines
 from experiments.engines.schedule import Schedule
 from experiments.plan import Plan
+from experiments.progress import fitted
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
@@ -70,10 +71,11 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
         self.stopped = False
         self.busy = False
+        self.at = ""
         self.lock = threading.Lock()
 
     def do(self, task: Task) -> Failure | None:
-        """Has a task done, and passes warnings on; how it failed, if it did."""
+        """Has a task done, and passes on what is said of it; how it failed, if it did."""
         message: dict[str, Any] = {"task": task.entries()}
         with self.lock:
             if self.stopped:
@@ -92,15 +94,30 @@ class Worker:
             self.process.stdin.flush()
         except OSError:
             return self.died(task)
-        for line in self.process.stdout:
-            answer = json.loads(line)
-            if "warning" in answer:
-                self.session.context.reporter.warn(f"{task.experiment}: {answer['warning']}")
-            elif answer["ended"] == "done":
-                return None
-            else:
-                return failure(task, answer)
+        with self.session.context.reporter.line(self.line(task)):
+            for line in self.process.stdout:
+                answer = json.loads(line)
+                if "ended" in answer:
+                    return None if answer["ended"] == "done" else failure(task, answer)
+                self.pass_on(task, answer)
         return self.died(task)
+
+    def line(self, task: Task) -> Callable[[int], str]:
+        """How far the task is, by its own process."""
+        self.at = ""
+        return lambda width: fitted([task.label, task.part], self.at, width)
+
+    def pass_on(self, task: Task, answer: Mapping[str, Any]) -> None:
+        """What is said while a task is done; see ``experiments.engines.worker``."""
+        reporter = self.session.context.reporter
+        if "warning" in answer:
+            reporter.warn(f"{task.experiment}: {answer['warning']}")
+        if "line" in answer:
+            self.at = answer["line"]
+        if "epoch" in answer:
+            reporter.epoch(answer["epoch"], bool(answer.get("last")))
+        if "steps" in answer:
+            reporter.advanced(task, answer["steps"])
 
     def died(self, task: Task) -> Failure:
         """The process has ended in the middle of a task."""

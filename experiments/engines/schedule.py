@@ -34,16 +34,15 @@ class Schedule:
     def run(self) -> list[Failure]:
         """Does all that can be done. An exception is raised once every ``do`` has returned."""
         running: dict[Future[Failure | None], Task] = {}
-        with ThreadPoolExecutor(self.at_once) as threads, self.reporter.progress("tasks", len(self.plan)) as advance:
+        with ThreadPoolExecutor(self.at_once) as threads:
             try:
                 while len(self.ended) < len(self.plan):
                     for task in self.ready()[: self.at_once - len(running)]:
                         self.started.add(task)
+                        self.reporter.begun(task)
                         running[threads.submit(self.do, task)] = task
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        before = len(self.ended)
                         self.note(running.pop(future), future.result())
-                        advance(len(self.ended) - before)
             except BaseException:
                 self.stop()
                 raise
@@ -65,9 +64,11 @@ class Schedule:
             return
         self.ended.add(task)
         if failure is None:
+            self.reporter.ended(task, failed=False)
             self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: done")
             return
         skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
         self.ended.update(skipped)
         self.failures.append(replace(failure, skipped=skipped))
+        self.reporter.ended(task, failed=True, skipped=skipped)
         self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")

@@ -23,11 +23,10 @@ def run(plan: Plan, session: Workspace) -> list[Failure]:
     """
     context, at_once = session.context, min(session.options.at_once, len(plan))
     turns, stream = Turns(context.interruption), OwnStream(context.device)
-    taking_turns = session.with_context(reporter=InTurns(context.reporter, turns))
 
     def do(task: Task) -> Failure | None:
-        with turns.turn(), stream.current():
-            return attempt(task, taking_turns)
+        with turns.turn(), stream.current():  # each with reporters of its own, as it has a log of its own
+            return attempt(task, session.heard_by(InTurns(turns, context.reporter)))
 
     context.reporter.say(f"{len(plan)} tasks, {at_once} of them at once in this process")
     with torch.random.fork_rng([context.device] if context.device.type == "cuda" else []):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from foundations.interruption import Interrupted, Interruption
-from foundations.reporting import Reporter
+from foundations.reporting import Advance, Reporter, Several, Training
 
 DYNAMO = ("recompile_limit", "accumulated_recompile_limit")
 
@@ -108,21 +108,29 @@ def settings() -> Callable[[], None]:
     return put_back
 
 
-class InTurns(Reporter):
-    """Passes the turn on wherever a computation says that it has advanced; has no progress bars, which would mix."""
+class InTurns(Several):
+    """Passes everything on, and the turn wherever a computation says that it has advanced."""
 
-    def __init__(self, reporter: Reporter, turns: Turns) -> None:
-        self.reporter, self.turns = reporter, turns
-
-    def say(self, text: str) -> None:
-        self.reporter.say(text)
-
-    def warn(self, text: str) -> None:
-        self.reporter.warn(text)
+    def __init__(self, turns: Turns, *reporters: Reporter) -> None:
+        super().__init__(*reporters)
+        self.turns = turns
 
     @contextlib.contextmanager
-    def progress(self, description: str, total: int, unit: str = "") -> Iterator[Callable[[int], None]]:
-        yield lambda n: self.turns.pass_on()
+    def progress(self, description: str, total: int, unit: str = "") -> Iterator[Advance]:
+        with super().progress(description, total, unit) as advance:
+            yield self._then_pass_on(advance)
+
+    @contextlib.contextmanager
+    def training(self, training: Training) -> Iterator[Advance]:
+        with super().training(training) as advance:
+            yield self._then_pass_on(advance)
+
+    def _then_pass_on(self, advance: Advance) -> Advance:
+        def advance_and_pass_on(n: int) -> None:
+            advance(n)
+            self.turns.pass_on()
+
+        return advance_and_pass_on
 
     def sleep(self, seconds: float) -> None:
         self.turns.sleep(seconds)

@@ -13,6 +13,7 @@ from typing import Any
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.methods import Method, MethodRegistry
+from foundations.store import Store
 
 Place = tuple[str, int]
 """A track, and how far along it."""
@@ -45,6 +46,10 @@ class Task(Method, ABC):
         """Tasks on one track are done one after the other, each from where the one before has ended."""
         return None
 
+    def where(self, session: Workspace) -> Store | None:
+        """The directory that it works in, which takes its status and its log."""
+        return None
+
     @abstractmethod
     def done(self, session: Workspace) -> bool:
         """Whether its result lies on disk."""
@@ -71,7 +76,7 @@ class Task(Method, ABC):
         return {"task": self.name, **self.to_dict()}
 
 
-task_kinds: MethodRegistry[Task] = MethodRegistry("task")
+task_kinds: MethodRegistry[Task] = MethodRegistry("task", are_flags=False)
 
 
 def from_json(text: str | Mapping[str, Any]) -> Task:

@@ -90,7 +90,7 @@ def test_every_command_leaves_its_tasks_to_workers(
     assert len(workers.processes) == 2
     assert [session["threads"] for session in workers.sessions] == [1, 1]
     total = len(tasks)
-    assert [line.split(",")[0] for line in outcome.err.splitlines() if " of " in line] == [
+    assert [line.split(",")[0] for line in outcome.err.splitlines() if line.endswith(": done")] == [
         f"{ended + 1} of {total}" for ended in range(total)
     ]
     assert "before" not in outcome.err.replace("come before their branches", "")
@@ -151,7 +151,8 @@ def test_one_that_fails_does_not_cost_the_others_and_says_why_as_without_jobs(
     assert outcome.code == 2
     assert "random, k=1ep, replicate 1, level 1: failed" in outcome.err
     assert "trying once more" not in outcome.err  # it would be refused again
-    assert outcome.out.splitlines()[1].split()[:4] == ["random", "1ep", "1", "50.00%"]
+    assert [line.split()[3] for line in outcome.out.splitlines()[1:]] == ["0.08%", "50.00%"]
+    assert "- (0 of 1; 1 collapsed)" in outcome.out
     assert len(workers.tasks) == 4
     quiet = command(*argv, "--quiet")
     assert (quiet.code, quiet.out) == (2, outcome.out)

@@ -20,12 +20,25 @@ def plugin(path: Path, name: str, field: str) -> Path:
     return path
 
 
+def strategy(field: str) -> str:
+    """The text of a plug-in whose strategy has a field."""
+    return (
+        f'{HEAD}@strategies.register("new")\n'
+        f"@dataclass(frozen=True, kw_only=True)\nclass New(Magnitude):\n    {field}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("import no_such_module_here\n", "ModuleNotFoundError: No module named 'no_such_module_here'"),
         ("1 / 0\n", "ZeroDivisionError: division by zero"),
+        ("1 / 0\n", "(mine.py, line 1)"),
         ("def broken(:\n", "SyntaxError"),
+        ("import sys; sys.exit(3)\n", "it called sys.exit(3)"),
+        ("x = 1\n", "it registers nothing"),
+        (strategy("power: float"), "its field 'power' has no default value"),
+        (strategy("power: dict = None"), "its field 'power' is of type <class 'dict'>, which no flag has"),
     ],
 )
 def test_one_that_fails_to_import_is_named_with_its_error(
@@ -35,7 +48,8 @@ def test_one_that_fails_to_import_is_named_with_its_error(
     path.write_text(text)
     outcome = command("train", f"--plugin={path}", "--display_output_location")
     assert outcome.code == 2
-    assert f"--plugin={path}: {message}" in outcome.err
+    assert f"--plugin={path}: " in outcome.err
+    assert message in outcome.err
     assert len(outcome.err.strip().splitlines()) <= 2
 
 
@@ -62,3 +76,30 @@ def test_its_fields_are_flags_of_its_own_and_enter_the_key(tmp_path: Path, comma
     assert "--temper" in command(*flags[:3], "--help").out
     elsewhere = command("lottery", "--pruning_strategy=snip", "--temper=2", "--display_output_location")
     assert "--temper belongs to --pruning_strategy=with_temper, which is not selected" in elsewhere.err
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("pass", "its function returned None, no nn.Module; is a return missing?"),
+        ("return nn.Linear(1, 2, 3, 4, 5, 6)", "its function failed for 1x8x8 with 10 classes: TypeError"),
+        ("return nn.Linear(7, shape.classes)", "it failed on images of 1x8x8 with 10 classes: RuntimeError"),
+        ("return nn.Flatten()", "it has no parameters to train"),
+        ("return nn.Linear(8, 7)", "of a batch of 2 it made shape (2, 1, 8, 7), not scores of shape (2, 10)"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_data_is_named(
+    body: str, message: str, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from torch import nn\nfrom models.registry import models\n"
+        f'@models.register("broken_net")\ndef broken_net(shape):\n    {body}\n'
+    )
+    flags = ["--model=broken_net", "--dataset=digits", f"--root={tmp_path / 'runs'}"]
+    outcome = command("train", f"--plugin={path}", *flags)
+    assert outcome.code == 2
+    assert outcome.err.startswith("--model=broken_net: ")
+    assert message in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()

@@ -118,7 +118,8 @@ def test_quiet_prints_the_table_alone(command: Command, place: Any, small: tuple
 
 def test_a_log_has_a_line_for_each_epoch(command: Command, place: Any, small: tuple[str, ...]) -> None:
     lines = command("train", *small, *place.flags).err.splitlines()
-    assert [line.split(": ")[1].split(",")[0] for line in lines[1:]] == ["1ep of 3ep", "2ep of 3ep", "3ep of 3ep"]
+    assert lines[0] == "The learning rate never falls at 12ep, 17ep (--milestone_steps): the training ends at 3ep"
+    assert [line.split(": ")[1].split(",")[0] for line in lines[2:]] == ["1ep of 3ep", "2ep of 3ep", "3ep of 3ep"]
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
@@ -135,6 +136,21 @@ def test_a_run_whose_data_have_changed_refuses_to_go_on(
         assert "was computed on other data" in outcome.err
         if argv != ["lottery", "--k=2"]:
             assert finished.files() == before
+
+
+def test_nothing_is_called_done_before_changed_data_are_refused(command: Command, place: Any) -> None:
+    """The analyses of a search are found done one by one."""
+    tiny = ("--dataset=digits", "--subsample_fraction=0.2", "--model=mnist_lenet_4", "--training_steps=2ep")
+    argv = ("stability", "--k=auto", *tiny, "--threads=1", "--alphas=3", "--report=false", *place.flags)
+    assert "Done before" not in command(*argv).err
+    assert "Done before" in command(*argv).err
+    for environment in place.root.rglob("environment.json*"):
+        text = environment.read_text()
+        environment.write_text(text.replace('"data_fingerprint": "', '"data_fingerprint": "0'))
+    outcome = command(*argv)
+    assert outcome.code == 2
+    assert "was computed on other data" in outcome.err
+    assert "Done before" not in outcome.err
 
 
 def test_a_run_goes_on_with_the_threads_it_began_with(command: Command, finished: Any, small: tuple[str, ...]) -> None:

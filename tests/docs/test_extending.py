@@ -12,10 +12,14 @@ from pruning import strategies
 
 HOME = Path(__file__).parent.parent.parent
 TEXT = (HOME / "docs" / "extending.md").read_text()
-EXAMPLES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.*?)\n", TEXT, flags=re.DOTALL)
+FILES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.*?)\n", TEXT, flags=re.DOTALL)
+EXAMPLES = [example for example in FILES if not example[2].startswith("export ")]
 SMALL = {"--dataset": "digits", "--model": "mnist_lenet_16", "--training_steps": "1ep", "--k": "0", "--threads": "1"}
 
-SAID = {"flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk"}
+SAID = {
+    "flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk",
+    "by_message.py": "at 1ep0it: ",
+}  # fmt: skip
 
 
 def command(text: str, tmp_path: Path) -> list[str]:
@@ -33,7 +37,7 @@ def command(text: str, tmp_path: Path) -> list[str]:
 def test_the_document_has_an_example_of_each_kind() -> None:
     assert [name for name, _, _ in EXAMPLES] == [
         "grad_norm.py", "tiny_net.py", "stripes.py", "short.py", "slow_biases.py", "halfway.py", "flip_signs.py",
-        "announced.py",
+        "announced.py", "by_message.py",
     ]  # fmt: skip
 
 
@@ -47,8 +51,19 @@ def test_an_example_runs(
     assert main(command(text, tmp_path)) == 0, capsys.readouterr().err
     out, err = capsys.readouterr()
     assert "test accuracy" in out
-    assert SAID.get(name, "") in err
+    assert SAID.get(name, "") in err + out
     assert list((tmp_path / "runs").rglob("done.json"))
+
+
+def test_a_format_is_exported_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [(name, code, text)] = [example for example in FILES if example not in EXAMPLES]
+    (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    assert main(["lottery", *(f"{flag}={value}" for flag, value in SMALL.items()), "--pruning_strategy=random"]) == 0
+    [run] = Path("runs").glob("lottery_*/replicate_1")
+    assert main([str(run) if token.startswith("runs/") else token for token in text.split()]) == 0
+    assert (tmp_path / "ticket/network.npz").is_file()
+    assert "numpy.load" in (tmp_path / "ticket/README.md").read_text()
 
 
 def test_the_strategy_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,13 @@ def test_recompute_of_a_branch_leaves_its_level(
     assert len(steps_taken) == STEPS
 
 
+def test_a_dry_run_puts_nothing_aside(do: Callable[..., Any], tmp_path: Path) -> None:
+    do(*TRAIN, "--to=0")
+    before = sorted(tmp_path.rglob("*"))
+    assert "would be put aside" in do(*TRAIN, "--to=0", "--recompute", "--dry_run").err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_recompute_of_what_is_not_there_is_a_first_run(do: Callable[..., Any], tmp_path: Path) -> None:
     assert "aside" not in do(*TRAIN, "--to=0", "--recompute").err
     assert len(list(tmp_path.glob("runs/train_*/*"))) == 1

@@ -236,8 +236,10 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "engine": ("in_process", "in_process"),
     "deterministic": (True, "true"),
     "recompute": (True, "true"),
+    "cuda_graphs": ("off", "off"),
     "allow_divergence": (True, "true"),
     "quiet": (True, "true"),
+    "track": ("tensorboard", "tensorboard"),
     "plugin": ("json", "json"),
 }
 

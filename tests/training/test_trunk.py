@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from foundations import environment
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
@@ -141,7 +142,7 @@ def test_a_damaged_file_is_named_and_deleting_it_mends_the_trunk(
     assert steps_taken == list(range(10))
     steps_taken.clear()
     path = trunk().store / name
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] + b"\xff")
+    path.write_bytes(b"\xff" + path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UsageError, match=rf"{name} is damaged .*\nDelete this file and run the same command again"):
         trunk().state_at(Step(step))
     path.unlink()
@@ -204,6 +205,18 @@ def test_a_trunk_goes_on_with_the_threads_it_began_with_and_puts_the_callers_bac
     assert seen == {1}
     assert torch.get_num_threads() == 2
     assert "Going on with 1 threads, as this run began." in listener.said
+
+
+def test_going_on_on_another_device_is_said(
+    trunk: Callable[..., Trunk], listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights(trunk(), "1it")
+    weights(trunk(), "2it")
+    assert listener.warned == []
+    monkeypatch.setattr(environment, "device_name", lambda device: "NVIDIA H100")
+    weights(trunk(), "3it")
+    [warning] = listener.warned
+    assert warning.endswith("replicate_1 began on cpu and goes on on NVIDIA H100: its last bits will be others.")
 
 
 def test_a_loss_that_is_no_longer_finite_is_warned_of_once_and_recorded_as_null_if_that_is_allowed(

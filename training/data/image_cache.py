@@ -6,8 +6,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from foundations.disk import atomic_write
 from foundations.reporting import Reporter
-from foundations.store import atomic_write
 
 SOURCE = "source"
 

@@ -1,0 +1,130 @@
+"""Tickets to take away, used as somebody without this project would."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch.nn.utils import prune
+
+from experiments.export import export, find_subnetwork
+from experiments.export.subnetwork import Subnetwork
+from experiments.session import Session
+from experiments.stored import open as open_run
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from foundations.seeds import Seeds
+from models import ImageShape, ModelHparams, build
+from tests.conftest import Listener
+
+IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def run_of(root: Path, kind: str) -> Path:
+    [path] = root.glob(f"{kind}_*/replicate_1")
+    return path
+
+
+@pytest.fixture
+def ticket(root: Path) -> Subnetwork:
+    return find_subnetwork(run_of(root, "lottery"))
+
+
+def fresh_model() -> torch.nn.Module:
+    """A user's own module with the same names and shapes."""
+    return build(ModelHparams(model="mnist_lenet_4"), ImageShape(1, 8, 8, 10), Seeds(9).generator("user")).eval()
+
+
+def test_what_is_found_is_the_ticket_of_the_run(root: Path, ticket: Subnetwork) -> None:
+    model, mask = open_run(run_of(root, "lottery")).ticket(level=1)
+    assert ticket.mask == mask
+    assert torch.equal(ticket.model(IMAGES), model(IMAGES))
+
+
+def test_plain_safetensors_fit_a_module_of_the_same_names(ticket: Subnetwork, tmp_path: Path) -> None:
+    export(ticket, "safetensors", tmp_path / "out", Reporter())
+    model, mask = fresh_model(), load_file(tmp_path / "out/mask.safetensors")
+    model.load_state_dict(load_file(tmp_path / "out/model.safetensors"))
+    assert torch.equal(model(IMAGES), ticket.model(IMAGES))
+    assert mask.keys() == ticket.mask.keys()
+    assert not any(model.get_parameter(name)[~kept].any() for name, kept in mask.items())
+    with safe_open(tmp_path / "out/model.safetensors", "pt") as file:
+        about = json.loads(file.metadata()["adsynflow"])
+    assert about["input_shape"] == [1, 8, 8]
+    assert len(about["normalization"]["mean"]) == 1
+
+
+def test_a_state_dict_in_the_form_of_torchs_own_pruning(ticket: Subnetwork, tmp_path: Path) -> None:
+    export(ticket, "torch", tmp_path / "out", Reporter())
+    tensors = torch.load(tmp_path / "out/ticket.pt", weights_only=True)
+    model = fresh_model()
+    for name in [name for name in tensors if name.endswith("_mask")]:
+        layer, _, parameter = name.removesuffix("_mask").rpartition(".")
+        prune.custom_from_mask(model.get_submodule(layer), parameter, tensors[name])
+    model.load_state_dict(tensors)
+    assert torch.equal(model(IMAGES), ticket.model(IMAGES))
+    program = torch.export.load(tmp_path / "out/network.pt2").module()
+    torch.testing.assert_close(program(IMAGES), ticket.model(IMAGES))
+
+
+def test_onnx_of_the_compact_network(ticket: Subnetwork, tmp_path: Path, listener: Listener) -> None:
+    import onnx
+    import onnxruntime
+
+    export(ticket.compacted(), "onnx", tmp_path / "out", listener)
+    assert [file.name for file in sorted((tmp_path / "out").iterdir())] == ["README.md", "network.json", "network.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "out/network.onnx", providers=["CPUExecutionProvider"])
+    [logits] = session.run(None, {"images": IMAGES.numpy()})
+    np.testing.assert_allclose(logits, ticket.model(IMAGES).detach().numpy(), atol=1e-5)
+    [entry] = onnx.load(tmp_path / "out/network.onnx").metadata_props
+    assert json.loads(entry.value)["compact"] is True
+    assert "within" in listener.said[0]
+    assert "times as fast as the dense network" in listener.said[1]
+
+
+def test_an_export_that_is_wrong_is_refused_and_leaves_nothing(ticket: Subnetwork, tmp_path: Path) -> None:
+    from experiments.export.formats import agreement
+
+    with pytest.raises(UsageError, match=r"its outputs are .* of the largest from PyTorch's"):
+        agreement(ticket, lambda images: ticket.model(images) * 1.001, "somebody's runtime")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UsageError, match=r"--output=.*there: exists already"):
+        export(ticket, "safetensors", tmp_path / "there", Reporter())
+    with pytest.raises(UsageError, match=r"--format=onx: unknown format \(did you mean 'onnx'\?\)"):
+        export(ticket, "onx", tmp_path / "other", Reporter())
+    assert [file.name for file in tmp_path.iterdir() if file.name != "runs"] == ["there"]
+
+
+def test_the_card_says_what_how_and_whose_data(ticket: Subnetwork, tmp_path: Path) -> None:
+    export(ticket, "safetensors", tmp_path / "out", Reporter())
+    card = (tmp_path / "out/README.md").read_text()
+    accuracy = ticket.part.result()["test_accuracy"]
+    for part in ("# mnist_lenet_4 at 10.14%", f"test accuracy: {accuracy:.2%}", "session.lottery(", "CC BY 4.0"):
+        assert part in card
+
+
+def test_branches_and_dense_trainings_can_be_taken_away_too(root: Path) -> None:
+    [branch] = run_of(root, "lottery").glob("level_1/*_*/done.json")
+    assert find_subnetwork(branch.parent).part.name == f"level_1/{branch.parent.name}"
+    assert find_subnetwork(run_of(root, "train")).mask.density == 1
+    with pytest.raises(UsageError, match="no trained network; valid: level_1"):
+        find_subnetwork(run_of(root, "lottery") / "level_7")
+
+
+def test_a_run_of_before_network_json_is_described_by_its_data(root: Path, ticket: Subnetwork) -> None:
+    (run_of(root, "lottery") / "network.json").unlink()
+    assert find_subnetwork(run_of(root, "lottery")).network == ticket.network
+
+
+def test_network_json_agrees_with_the_data_set(root: Path) -> None:
+    session = Session(root, quiet=True)
+    data = session.lottery(dataset="digits", model="mnist_lenet_4", training_steps="2ep", k="1ep")[0].runner.data
+    entries = json.loads((run_of(root, "lottery") / "network.json").read_text())
+    assert entries["class_names"] == list(data.class_names)
+    image, _ = next(data.evaluation_batches("test", batch_size=1))
+    pixels = data.test_images[0, :, :, 0].float() / 255
+    mean, std = entries["normalization"]["mean"][0], entries["normalization"]["std"][0]
+    torch.testing.assert_close(image[0, 0], (pixels - mean) / std)
