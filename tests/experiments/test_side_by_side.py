@@ -66,7 +66,7 @@ def test_what_waits_for_a_lock_lets_the_others_go_on(tmp_path: Path, steps_taken
     turns, listener = Turns(Interruption()), Listener()
     session = Session(tmp_path, threads=1, reporter=listener)
     [training] = session.train(**TINY)
-    there = session.with_context(reporter=InTurns(listener, turns))
+    there = session.with_context(reporter=InTurns(turns, listener))
 
     def train() -> None:
         with turns.turn():
