@@ -24,8 +24,9 @@ demo: setup  ## AdSynFlow on the bundled digits, under 3 minutes on 2 cores
 test: setup  ## all tests
 	$(BIN)/python -m pytest -n 2
 
-torture: setup  ## kills runs at every write, rename and step; nothing may be lost; half an hour
+torture: setup  ## kills runs at every write, rename and step, and tries 10,000 absurd inputs; nothing may be lost
 	$(BIN)/python -m tests.reliability.torture
+	$(BIN)/python -W ignore -m tests.reliability.fuzz --cases=10000
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
