@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from foundations import files
+
 TINY = ("--dataset=digits", "--subsample_fraction=0.2", "--model=mnist_lenet_16", "--training_steps=3ep", "--threads=1")
 """Flags of a training of 15 steps, 5 an epoch."""
 
@@ -10,9 +12,10 @@ ABOUT_IT = (".", "environment.", "status.", "log.")
 
 
 def computed(root: Path) -> dict[str, bytes]:
-    """The bytes of every file below a root that holds what was computed; nothing that was put aside."""
+    """The bytes of every file below a root that holds what was computed; nothing that was put aside, no plan."""
+    found = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith(ABOUT_IT))
     return {
         str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and not path.name.startswith(ABOUT_IT) and ".aside" not in str(path)
+        for path in found
+        if ".aside" not in str(path) and files.PLANS not in path.relative_to(root).parts
     }

@@ -34,7 +34,7 @@ def rename(directory: Path) -> None:
 
 def test_epochs_whose_metrics_are_lost_twice_are_trained_again(begun: Path, command: Command, tmp_path: Path) -> None:
     (begun / "metrics.jsonl").write_bytes(b"")
-    (begun / "checkpoint.pt").unlink()
+    (begun / "checkpoint.safetensors").unlink()
     outcome = command("train", *TINY, f"--root={tmp_path / 'runs'}")
     assert outcome.code == 0
     assert f"{begun / 'metrics.jsonl'} lacks epochs before 2ep, which are in no checkpoint" in outcome.err
