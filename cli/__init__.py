@@ -108,7 +108,7 @@ def overview() -> str:
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         [
-            "AdSynFlow: lottery tickets, pruning early in training, and stability to SGD noise",
+            "AdSynFlow: lottery tickets, early pruning, and stability to SGD noise",
             "",
             f"usage: {program()} <command> --flag=value ...",
             "",
