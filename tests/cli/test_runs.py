@@ -147,8 +147,8 @@ def test_nothing_is_called_done_before_changed_data_are_refused(command: Command
     assert "Done before" not in command(*argv).err
     assert "Done before" in command(*argv).err
     for environment in place.root.rglob("environment.json*"):
-        text = environment.read_text()
-        environment.write_text(text.replace('"data_fingerprint": "', '"data_fingerprint": "0'))
+        store = Store(environment.parent)
+        store.write_json(environment.name, {**store.read_json(environment.name), "data_fingerprint": "0"})
     outcome = command(*argv)
     assert outcome.code == 2
     assert "was computed on other data" in outcome.err

@@ -10,8 +10,8 @@ FILE = Path(__file__).parents[2] / "docs" / "commands.md"
 BEGINNING = """# Commands
 
 Made from the program's own help (`python main.py COMMAND --help=all`), which shows exactly the flags that apply to the
-chosen model, data set and strategy; here those of the defaults. A flag is written `--flag=value`; hyperparameters, `--k`,
-`--levels` and `--replicate` take lists.
+chosen model, data set and strategy; here those of the defaults. A flag is written `--flag=value`; hyperparameters,
+`--k`, `--levels` and `--replicate` take lists.
 """
 
 

@@ -238,7 +238,6 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "recompute": (True, "true"),
     "cuda_graphs": ("off", "off"),
     "allow_divergence": (True, "true"),
-    "at_once": (2, "2"),
     "evaluate_every": (Step("100it"), "100it"),
     "quiet": (True, "true"),
     "track": ("tensorboard", "tensorboard"),
