@@ -96,9 +96,10 @@ class Lottery(Searchable):
         return [self._level(number) for number in with_needed(self.desc, self.levels)]
 
     def _level(self, number: int) -> LevelTask:
-        return LevelTask(
-            desc=self.desc, replicate=self.replicate, level=number, allow_collapse=self.allow_collapse
-        )
+        return LevelTask(desc=self.desc, replicate=self.replicate, level=number, allow_collapse=self.allow_collapse)
+
+    def densities(self) -> Sequence[tuple[str, float]]:
+        return [(self.desc.strategy.name, self.desc.density(level)) for level in self.levels if level]
 
     def done_before(self) -> str:
         return f"All done before: {self.store.path}. Nothing was trained."

@@ -47,7 +47,7 @@ def find_mask(
     """
     batches = trunk.data.pruning_batches(
         pruning.pruning_batches,
-        trunk.desc.data.batch_size,
+        pruning.pruning_batch_size or trunk.desc.data.batch_size,
         trunk.seeds.generator("pruning batches"),
         pruning.pruning_balanced,
     )

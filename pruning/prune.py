@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from pruning.batches import Batches
+from pruning.erk import erk_scores
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
-from pruning.prunable import ignored_layers, prunable
+from pruning.prunable import ignored_layers, layer_fractions
 from pruning.scorer import Scorer
+from pruning.shares import shares
 from pruning.strategy import Strategy, strategies
 
 Pair = tuple[Tensor, Tensor]
@@ -32,8 +34,11 @@ def prune(
     In each of n iterations the strategy scores a copy of the model, masked as far as pruning has come, and
     the mask shrinks to the next density d_i = d_0^(1 - i/n) * d^(i/n) (exponential) or d_0 (1 - i/n) + d i/n
     (linear), where d_0 is the density of ``mask``. Exactly round(d_i * total) weights are kept; of equal
-    scores those that come first in the model. What is pruned stays pruned. With the scope "layer" this holds
-    in every layer by itself, and a layer that has fewer weights already keeps them.
+    scores those that come first in the model. What is pruned stays pruned, unless the strategy revives: then
+    all weights of ``mask`` compete in every iteration. With the scope "layer" the count holds in every layer by
+    itself, and a layer that has fewer weights already keeps them; with "erk" scores rank weights within their
+    layer, and layers share the density as :func:`pruning.erk.erk_scores` says. For layers with a fraction of
+    their own see :func:`pruning.shares.shares`.
 
     Nothing about ``model`` changes.
 
@@ -43,8 +48,8 @@ def prune(
         batches: training data for strategies that look at it; of plain pairs (inputs, labels) see ``Batches.of``.
         hparams: iterations, schedule, scope and layers to ignore. Which weights are scored and how far a
             level prunes (``score_at``, ``pruning_fraction``) is the caller's business. By default the strategy's own.
-        density: the share of weights to keep, in [0, 1], of those that are not in a layer to be ignored; by default
-            what ``pruning_fraction`` leaves of ``mask``.
+        density: the share of weights to keep, in [0, 1], of those in layers that are neither ignored nor have a
+            fraction of their own; by default what ``pruning_fraction`` leaves of ``mask``.
         generator: for all that is random; one number is drawn from it. By default one that is seeded with 0.
         mask: where to start; everything if None.
         reporter: is told the progress of the iterations.
@@ -63,30 +68,34 @@ def prune(
     mask = Mask.ones(model) if mask is None else mask
     mask.check(model)
     ignored = ignored_layers(model, hparams.layers_to_ignore)
-    names = [name for name in prunable(model) if name not in ignored]
     start = mask.without(ignored)
-    density = (1 - hparams.pruning_fraction) * start.density if density is None else density
+    common = start.without(layer_fractions(start.keys(), hparams.layer_fractions))
+    density = (1 - hparams.pruning_fraction) * common.density if density is None else density
     if not 0 <= density <= 1:
         raise UsageError(f"--density={density}: expected a number in [0, 1]")
-    if not names:
+    if not start:
         raise UsageError(f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune")
-    if round(density * start.total) > start.kept:
-        raise UsageError(f"--density={density}: only {start.density:.6g} of the weights are left to start with")
+    if round(density * common.total) > common.kept:
+        raise UsageError(f"--density={density}: only {common.density:.6g} of the weights are left to start with")
 
     device = next(model.parameters()).device
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     scorer = Scorer(strategy, model, batches, seed)
     alive = {name: entry.to(scorer.device) for name, entry in mask.items()}
-    groups = [names] if hparams.pruning_scope == "global" else [[name] for name in names]
-    densities = [start.without(set(names) - set(group)).density for group in groups]
+    whole = dict(alive)
+    groups = shares(start, density, hparams)
 
     iterations = hparams.pruning_iterations
     with (reporter or Reporter()).progress(f"Pruning with {strategy.name}", iterations) as advance:
         for iteration in range(1, iterations + 1):
             scores = scorer(alive)
-            for group, first in zip(groups, densities, strict=True):
-                target = scheduled(hparams.pruning_schedule, first, min(first, density), iteration / iterations)
-                keep_highest(scores, alive, group, target)
+            if strategy.revives:
+                alive = dict(whole)
+            if hparams.pruning_scope == "erk":
+                scores = {name: erk_scores(score, alive[name]) for name, score in scores.items()}
+            for group in groups:
+                target = scheduled(hparams.pruning_schedule, group.first, group.last, iteration / iterations)
+                keep_highest(scores, alive, group.names, target)
             advance(1)
     return Mask(alive).to(device)
 

@@ -83,6 +83,8 @@ def by_strategy(axes: "Axes", series: Series) -> None:
         )
     names = [name.replace(", ", "\n") for name in series]
     labels = [f"{name}\n{100 * line.density:.3g}% kept" for name, (line,) in zip(names, series.values(), strict=True)]
+    if len({line.density for (line,) in series.values()}) > 1:
+        axes.set_title("not at one density", fontsize="medium")
     axes.set_xticks(range(len(series)), labels)
     axes.set_xlim(-0.5, len(series) - 0.5)
     axes.grid(visible=False, axis="x")
