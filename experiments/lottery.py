@@ -22,6 +22,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner, with_needed
 from lottery.branch import Branch, BranchRunner
+from lottery.retraining import REWIND_WEIGHTS
 from pruning import Mask, PruningHparams
 from stability import AnalysisHparams
 
@@ -144,9 +145,14 @@ def lottery_desc(values: Values, options: LotteryOptions) -> LotteryDesc:
     if options.k.certainly_after(train.training.training_steps):
         by_default = "" if "k" in values.given else " (k is the default here; give a smaller one)"
         raise after_end("k", options.k, train, by_default)
+    if options.retrain != REWIND_WEIGHTS and pruning.score_at != "end":
+        raise UsageError(
+            f"--retrain={options.retrain}: goes on with a trained network, but --pruning_strategy={strategy.name} "
+            "prunes that of step k; give --score_at=end"
+        )
     return LotteryDesc(
         train=train, strategy=values.build(strategy), pruning=pruning, k=options.k,
-        reset_optimizer=options.reset_optimizer, compact=options.compact,
+        reset_optimizer=options.reset_optimizer, compact=options.compact, retrain=options.retrain,
     )  # fmt: skip
 
 

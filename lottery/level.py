@@ -14,6 +14,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery.desc import LotteryDesc
 from lottery.masks import find_mask, look_for_collapse, record_mask, trunk_network
+from lottery.retraining import FINETUNE, REWIND_WEIGHTS, at_last_rate, state_of_the_end
 from pruning import Mask, Strategy, ignored_layers
 from training.hparams import TrainingHparams
 from training.optimizers import make_optimizer
@@ -91,7 +92,13 @@ class Level:
 
     def ticket(self) -> "Ticket":
         """The subnetwork as the level trains it."""
-        return Ticket(self, self.state_at(self.desc.k), self.mask(), self.desc.train.training)
+        training = self.desc.train.training
+        if self.desc.retrain == REWIND_WEIGHTS:
+            return Ticket(self, self.state_at(self.desc.k), self.mask(), training)
+        if self.desc.retrain == FINETUNE:
+            training = at_last_rate(training, self.trunk.per_epoch)
+        model, _ = self._network_to_score()
+        return Ticket(self, state_of_the_end(model, self.trunk, self.desc.k), self.mask(), training)
 
     # Training it ---------------------------------------------------------------------------------------------
 
