@@ -25,6 +25,7 @@ NEWEST: Mapping[str, int] = {
     files.NETWORK: 1,
     files.DONE: 1,
     files.METRICS: 1,
+    files.MASK_UPDATES: 1,
     files.SPARSITY_REPORT: 1,
     files.INTERPOLATION: 1,
     files.INSTABILITY: 1,

@@ -1,6 +1,6 @@
 """From scores to masks: iteration, schedule, scope, exact counts. The same for every strategy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.prunable import ignored_layers, layer_fractions
 from pruning.scorer import Scorer
-from pruning.shares import shares
+from pruning.shares import Share, shares
 from pruning.strategy import Strategy, strategies
 
 Pair = tuple[Tensor, Tensor]
@@ -91,13 +91,32 @@ def prune(
             scores = scorer(alive)
             if strategy.revives:
                 alive = dict(whole)
-            if hparams.pruning_scope == "erk":
-                scores = {name: erk_scores(score, alive[name]) for name, score in scores.items()}
-            for group in groups:
-                target = scheduled(hparams.pruning_schedule, group.first, group.last, iteration / iterations)
-                keep_highest(scores, alive, group.names, target)
+            shrink(scores, alive, groups, hparams, iteration / iterations)
             advance(1)
     return Mask(alive).to(device)
+
+
+def shrink(
+    scores: dict[str, Tensor],
+    alive: dict[str, Tensor],
+    groups: Iterable[Share],
+    hparams: PruningHparams,
+    progress: float = 1.0,
+) -> None:
+    """Shrinks ``alive`` to what its weights of the highest scores are; uses the scores up.
+
+    Args:
+        scores: of each layer's weights.
+        alive: the weights that compete, by layer.
+        groups: the layers that compete with each other, and their densities.
+        hparams: the scope, and the schedule of densities.
+        progress: how far on the schedule the densities have come; 1 is its end.
+    """
+    for group in groups:
+        if hparams.pruning_scope == "erk":
+            scores |= {name: erk_scores(scores[name], alive[name]) for name in group.names}
+        target = scheduled(hparams.pruning_schedule, group.first, group.last, progress)
+        keep_highest(scores, alive, group.names, target)
 
 
 def scheduled(schedule: str, start: float, end: float, progress: float) -> float:
@@ -108,22 +127,22 @@ def scheduled(schedule: str, start: float, end: float, progress: float) -> float
 
 
 def keep_highest(scores: dict[str, Tensor], alive: dict[str, Tensor], group: Sequence[str], density: float) -> None:
-    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``; uses their scores up."""
+    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``, rounded to whole weights."""
     sizes = [alive[name].numel() for name in group]
     together = torch.empty(sum(sizes), dtype=scores[group[0]].dtype, device=scores[group[0]].device)
     for name, part in zip(group, together.split(sizes), strict=True):
         part.copy_(scores.pop(name).flatten())  # layer by layer, so that memory holds the scores only once
-    kept = highest(together, torch.cat([alive[name].flatten() for name in group]), density)
+    kept = highest(together, torch.cat([alive[name].flatten() for name in group]), round(density * sum(sizes)))
     for name, part in zip(group, kept.split(sizes), strict=True):
         alive[name] = part.view(alive[name].shape)
 
 
-def highest(scores: Tensor, alive: Tensor, density: float) -> Tensor:
-    """The round(density * n) highest of n scores among those alive, as a mask; the first of equals. All flat.
+def highest(scores: Tensor, alive: Tensor, keep: int) -> Tensor:
+    """The highest scores among those alive, as a mask; of equals the first. All flat.
 
     Never more than are alive. ``scores > threshold`` alone would prune every tie.
     """
-    keep = min(round(density * scores.numel()), int(alive.count_nonzero()))
+    keep = min(keep, int(alive.count_nonzero()))
     if keep == 0:
         return torch.zeros_like(alive)
     threshold = kth_highest(scores, alive, keep)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from types import MappingProxyType
+from functools import partial
 from typing import Any, NoReturn
 
 from foundations import files
@@ -14,6 +14,7 @@ from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import arithmetic, evaluate, train
+from training.mask_updates import MaskUpdates
 from training.metrics import DIVERGED, Evaluations, Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
@@ -30,10 +31,14 @@ def advance_to(
     start: int = 0,
     save_at: Collection[int] = (),
     save: Callable[[TrainState], None] = lambda state: None,
+    change_at: Collection[int] = (),
+    change: Callable[[TrainState], None] = lambda state: None,
 ) -> None:
     """Trains ``state`` to iteration ``until``, calling ``save`` at each step of ``save_at`` on the way.
 
     These lie between the state's iteration and ``until``; ``start`` is the iteration at which the training began.
+    At the steps of ``change_at``, unless the state is there already, ``change`` alters the state, before it is measured
+    and saved.
 
     Every ``context.evaluate_every`` steps, counted from the trunk's first, and at the end of training a row is added to
     ``metrics.jsonl``: ``step``, ``iteration``, the loss and accuracy of the test set (``test_*``) and of the batches
@@ -65,12 +70,14 @@ def advance_to(
         good = state.iteration
         with reporter.progress(name_of(store), until - state.iteration, "it") as advance:
             while state.iteration < until:
-                stop = next_stop(state.iteration, per_epoch, every, (until, *save_at))
+                stop = next_stop(state.iteration, per_epoch, every, (until, *save_at, *change_at))
                 train(state, data, hparams, until=stop, advance=advance, asked=lambda: asked() or pace.due())
                 there = state.iteration == stop
                 finite = context.allow_divergence or bool(state.running_metrics[0].isfinite())
                 if not finite and (there or asked()):
                     give_up(store, measure(state, data, hparams), good, hparams, data)
+                if there and stop in change_at:
+                    change(state)
                 if there and (stop % every == 0 or stop == end) and stop > rows[-1]["iteration"]:
                     row = measure(state, data, hparams)
                     if not is_finite(row) and not context.allow_divergence:
@@ -139,12 +146,14 @@ def train_branch(
     data: TrainingData,
     hparams: TrainingHparams,
     context: Context,
-    about: Mapping[str, Any] = MappingProxyType({}),
+    conclude: Callable[[TrainState], Mapping[str, Any]] = lambda state: {},
+    updates: MaskUpdates | None = None,
 ) -> dict[str, Any]:
     """Trains a branch of the trunk from ``state``, or from where it was interrupted, to the end, and finishes it.
 
-    Returns what it writes to ``done.json``: ``about``, the final losses and accuracies, and the name of the final
-    network's file, ``model_<end>.safetensors``. Raises like :func:`advance_to`.
+    Returns what it writes to ``done.json``: what ``conclude`` says of the state at the end, the final losses and
+    accuracies, and the name of the final network's file, ``model_<end>.safetensors``. ``updates`` change the mask on
+    the way. Raises like :func:`advance_to`.
     """
     start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
     if store.has(files.CHECKPOINT):
@@ -152,9 +161,16 @@ def train_branch(
         context.reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     else:
         state.running_metrics.zero_()  # those of the trunk's batches, which are another network's
-    advance_to(end, store, state, data, hparams, context, start=start)
+    if updates is None:
+        advance_to(end, store, state, data, hparams, context, start=start)
+    else:
+        updates.begin(store, state)
+        advance_to(
+            end, store, state, data, hparams, context, start=start,
+            change_at=updates.iterations, change=partial(updates.update, store),
+        )  # fmt: skip
     store.write_tensors(model_file(state, data), state.tensors())
-    result = {**about, **final_result(state, data, hparams), "model": model_file(state, data)}
+    result = {**conclude(state), **final_result(state, data, hparams), "model": model_file(state, data)}
     store.finish(result)
     return result
 
