@@ -76,8 +76,8 @@ class Children:
 
     def own_mask(self, number: int) -> Mask | None:
         """The mask that a child has ended with, if masks have changed in training."""
-        place = self.store(number) / files.MASK
-        return Mask.load(place) if place.exists() else None
+        store = self.store(number)
+        return Mask.load(store / files.MASK) if store.has(files.MASK) else None
 
     def noise(self, number: int) -> Noise:
         """A child's SGD noise."""
