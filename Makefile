@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up-from
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test torture lint bench
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -23,6 +23,9 @@ demo: setup  ## AdSynFlow on the bundled digits, under 3 minutes on 2 cores
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest -n 2
+
+torture: setup  ## kills runs at every write, rename and step; nothing may be lost; half an hour
+	$(BIN)/python -m tests.reliability.torture
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -31,11 +31,11 @@ def compare(model: str, density: float, aim: str, data: Any, settings: Settings)
     small.compact(hparams)
     for state in (masked, small):
         state.model.train()
-    inputs, labels = data.epoch(*masked.noise.epoch(0)).batch(0)
+    batches = list(data.batches(masked.noise.epoch(0), 0, 1))
     seconds = alternate(
         {
-            "masked": lambda: step(masked, inputs, labels, hparams, data),
-            "compact": lambda: step(small, inputs, labels, hparams, data),
+            "masked": lambda: step(masked, batches, hparams, data),
+            "compact": lambda: step(small, batches, hparams, data),
         },
         settings.pick(7, 1),
         warm_up=2,

@@ -79,10 +79,10 @@ def train_for(kind: str, seconds: float, start: float = 0.0) -> tuple[float, flo
     epoch = data.iterations_per_epoch
     go_on(epoch)
     warm_up = time.perf_counter() - began
-    plan = data.epoch(*state.noise.epoch(0))
+    batches = list(data.batches(state.noise.epoch(0), 0, 1))
     if device.type == "cuda":
         torch.cuda.set_sync_debug_mode("error")
-    step(state, *plan.batch(0), hparams, data)
+    step(state, batches, hparams, data)
     if device.type == "cuda":
         torch.cuda.set_sync_debug_mode("default")
     go_on(epoch - 1)  # to the end of the epoch

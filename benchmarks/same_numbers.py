@@ -21,6 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save
+
+from foundations.pickles import decode_pickle
+from foundations.states import decode_state
+from foundations.tensors import decode_tensors
+
 LENET = "--dataset=digits --model=mnist_lenet_16 --training_steps=3ep --threads=1"
 RESNET = "--dataset=digits --model=cifar_resnet_8 --training_steps=2ep --milestone_steps=1ep --threads=1"
 CHILDREN = f"{LENET} --lr=0.2 --alphas=3 --children=2"
@@ -55,12 +61,12 @@ EXPERIMENTS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-TENSORS, STATES = (".safetensors",), (".pt",)
+TENSORS, PICKLES = ".safetensors", ".pt"
 TABLES = (".csv", ".jsonl", ".json")
 # Versions, threads, command line and commit; and the descriptor, whose hash is the name of its directory: a newer
 # program may write more fields into it than the hash is made of.
 NOT_NUMBERS = {"environment.json", "desc.json"}
-FORMAT = "format"  # the number of a file's format says nothing about what was computed
+ENVELOPE = {"format", "of", "sha256", "files"}  # says something about the file, not about what was computed
 
 
 def record(checkout: Path, only: str = "") -> dict[str, dict[str, str]]:
@@ -91,10 +97,9 @@ def contents(root: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(root.rglob("*")):
         if path.name in NOT_NUMBERS or not path.is_file():
             continue
-        if path.suffix in TENSORS:
-            yield str(path.relative_to(root)), digest(path.read_bytes())
-        elif path.suffix in STATES:
-            yield str(path.relative_to(root)), digest(repr(plain(load_state(path))).encode())
+        if path.suffix in (TENSORS, PICKLES):
+            name = path.relative_to(root).with_suffix(TENSORS)  # whichever version of the program wrote it
+            yield str(name), digest_of_tensors(path)
         elif path.suffix in TABLES:
             yield str(path.relative_to(root)), digest(json.dumps(rows(path, root), sort_keys=True).encode())
 
@@ -108,15 +113,26 @@ def rows(path: Path, root: Path) -> Any:
         found = [json.loads(line) for line in text.splitlines()]
     else:
         found = [json.loads(text)]
-    return [{name: value for name, value in row.items() if name != FORMAT} for row in found]
+    return [{name: value for name, value in row.items() if name not in ENVELOPE} for row in found]
 
 
-def load_state(path: Path) -> Any:
-    """A checkpoint or the state of an optimizer; the metrics in it are those of ``metrics.jsonl``."""
-    import torch
+def digest_of_tensors(path: Path) -> str:
+    """That of weights and masks, or of a checkpoint or the state of an optimizer.
 
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: value for name, value in state.items() if name != "metrics"}
+    It is what recordings of programs that wrote format 1 have: of weights and masks the bytes of their files, without
+    checksums. The metrics in a checkpoint are those of ``metrics.jsonl``.
+    """
+    if path.suffix == PICKLES:
+        return digest_of_state(decode_pickle(path.read_bytes()))
+    tensors, about = decode_tensors(path, path.read_bytes())
+    if "state" in about:
+        return digest_of_state(decode_state(path, path.read_bytes()))
+    return digest(save(tensors, {"order": json.dumps(about["order"])} if "order" in about else None))
+
+
+def digest_of_state(state: dict[str, Any]) -> str:
+    """That of nested tensors and numbers."""
+    return digest(repr(plain({name: value for name, value in state.items() if name != "metrics"})).encode())
 
 
 def plain(value: Any) -> Any:
@@ -139,12 +155,20 @@ def compare(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]])
     """A line for each entry that only one recording has or that differs."""
     lines = []
     for group in sorted({*before, *after}):
-        one, other = before.get(group, {}), after.get(group, {})
+        one, other = (renamed(recording.get(group, {})) for recording in (before, after))
         for name in sorted({*one, *other}):
             if one.get(name) != other.get(name):
                 what = "only before" if name not in other else "only after" if name not in one else "differs"
                 lines.append(f"{group}: {name}: {what}")
     return lines
+
+
+def renamed(entries: dict[str, str]) -> dict[str, str]:
+    """Entries under the names that checkpoints and optimizer states have now."""
+    return {
+        f"{name.removesuffix(PICKLES)}{TENSORS}" if name.endswith(PICKLES) else name: entry
+        for name, entry in entries.items()
+    }
 
 
 def main(arguments: list[str]) -> int:

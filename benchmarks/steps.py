@@ -35,9 +35,9 @@ def count_steps(ks: list[str]) -> int:
 
     taken, real = [], loop.step
 
-    def counted(state: Any, *rest: Any) -> None:
-        taken.append(state.iteration)
-        real(state, *rest)
+    def counted(state: Any, batches: Any, *rest: Any) -> None:
+        taken.extend(batches)
+        real(state, batches, *rest)
 
     loop.step = counted  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(io.StringIO()):

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cli.program import EXIT_CODES, program, version
 from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
 from foundations.watchdog import end_with_parent
@@ -16,7 +17,14 @@ COMMANDS: Mapping[str, str] = {
     "lottery": "train to k, prune, train the subnetwork on; level by level",
     "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
     "stability": "from which step on is a network stable to SGD noise?",
+    "list": "all runs: what they are, how far, what came of them",
+    "clean": "find what no run needs any more, and remove it",
+    "report": "one HTML page of runs: tables, figures, how to compute them again",
     "export": "a trained subnetwork as files for other programs, with a model card",
+    "diff": "compare two runs: hyperparameters, versions, results, weights",
+    "available": "list strategies, models, data sets, recipes and what else has a name",
+    "completion": "print a script that lets a shell complete flags at Tab",
+    "verify": "is what lies on disk as it was written? --repair puts aside what can be computed anew",
     "task": "one part of an experiment, described by JSON; what engines start",
 }
 
@@ -40,6 +48,9 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(overview())
+            return 0
+        if arguments[0] == "--version":
+            print(version())
             return 0
         command, *flags = arguments
         if command not in COMMANDS:
@@ -99,10 +110,13 @@ def overview() -> str:
         [
             "AdSynFlow: lottery tickets, pruning early in training, and stability to SGD noise",
             "",
-            "usage: python main.py <command> --flag=value ...",
+            f"usage: {program()} <command> --flag=value ...",
             "",
             *lines,
             "",
-            "python main.py <command> --help lists the command's flags for the chosen model and strategy.",
+            f"{program()} <command> --help lists the command's common flags for the chosen model",
+            "and strategy, --help=all every one; --version prints the version.",
+            "",
+            EXIT_CODES,
         ]
     )

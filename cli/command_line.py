@@ -4,19 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cli.flags import add_flag, make_parser, parse_flag, parse_value
+from cli.config import read_desc, read_toml
+from cli.flags import ALL, COMMON, add_flag, make_parser, parse_flag, parse_value
 from cli.options import CommandOptions
 from experiments.defaults import Section, refuse_unknown
+from experiments.directory import directories_from_environment
 from experiments.experiment import experiments
 from experiments.grid import Choice, Grid, combinations
 from experiments.kinds import all_flags
-from experiments.options import SessionOptions, directories_from_environment
+from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.session import Session
-from foundations.errors import UsageError
+from foundations.errors import UsageError, near_misses
 
 OF_SESSION = {item.name for item in fields(SessionOptions)}
+REPEATABLE = {item.name for item in fields(SessionOptions) if item.metadata.get("repeatable")}
 OF_COMMAND = {item.name for item in fields(CommandOptions)}
 
 
@@ -51,18 +54,27 @@ def read_command(command: str, argv: Sequence[str], branch: str | None = None) -
     Raises:
         UsageError: a flag that does not exist, or a value that does not fit its type.
     """
-    load_plugins(plugins_in(argv), make_reporter(quiet=False), OF_COMMAND)
+    config = config_in(argv)
+    from_file = read_toml(config, command, REPEATABLE) if config and not config.endswith(".json") else {}
+    load_plugins(plugins_in(argv) or from_file.get("plugin", ()), make_reporter(quiet=False), OF_COMMAND)
     known = all_flags(CommandOptions)
     texts, unknown = split(argv, known)
-    asks_for_help = texts.pop("help", False)
+    if config and config.endswith(".json"):
+        from_file = read_desc(config, command)
+    for name in from_file.keys() - known.keys():
+        raise UsageError(f"--config={config}: {name}: unknown flag{near_misses(name, known)}")
+    texts = {**from_file, **texts}
+    shown = texts.pop("help", None)
+    if shown not in (None, COMMON, ALL):
+        raise UsageError(f"--help={shown}: expected --help or --help={ALL}")
     values = {name: typed(name, given, *known[name]) for name, given in texts.items()}
     own = {name: value for name, value in values.items() if name not in OF_SESSION | OF_COMMAND}
-    if asks_for_help or unknown:
+    if shown or unknown:
         sections = sections_for(command, own, branch)
         for token in unknown:
             refuse(token, sections)
         name = f"{command} {branch}" if branch else command
-        print(make_parser(f"python main.py {name}", experiments.get(command).summary, sections).format_help())
+        print(make_parser(name, experiments.get(command).summary, sections, shown or ALL).format_help())
         return None
     options = CommandOptions(**{name: values[name] for name in values if name in OF_COMMAND})
     session = {name: values[name] for name in values if name in OF_SESSION}
@@ -81,9 +93,20 @@ def read_session(argv: Sequence[str]) -> Session:
 
 def plugins_in(argv: Sequence[str]) -> tuple[str, ...]:
     """The plug-ins among the flags, which bring flags of their own."""
+    return tuple(peek(argv, "plugin", repeatable=True) or ())
+
+
+def config_in(argv: Sequence[str]) -> str | None:
+    """The file among the flags that has more of them; None if there is none."""
+    file: str | None = peek(argv, "config", repeatable=False)
+    return None if file is None else str(parse_value("config", file, str))
+
+
+def peek(argv: Sequence[str], name: str, *, repeatable: bool) -> Any:
+    """What a flag is given that must be known before the others can be read."""
     parser = make_parser("", "", [])
-    add_flag(parser, "plugin", str, repeatable=True)
-    return tuple(getattr(parser.parse_known_args(list(argv))[0], "plugin", ()))
+    add_flag(parser, name, str, repeatable=repeatable)
+    return getattr(parser.parse_known_args(list(argv))[0], name, None)
 
 
 def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -1,47 +1,109 @@
 """The bridge between dataclasses and argparse: a field is a flag, its docstring the help, its type the parser."""
 
 import argparse
-from collections.abc import Container, Iterable, Mapping
+import textwrap
+from collections.abc import Container, Iterable, Mapping, Sequence
 from types import UnionType
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
-from experiments.defaults import Section
-from experiments.kinds import holds_several
+from cli.program import EXIT_CODES, program
 from foundations.errors import UsageError
 from foundations.hparams import TYPE_NAMES, as_text, field_docs
+from foundations.methods import Method
 from foundations.steps import Step
 
+if TYPE_CHECKING:  # it needs PyTorch, which the commands that only read do without
+    from experiments.defaults import Section
+
+WIDTH = 80
 LONGEST_RANGE = 1000  # more is a mistyped number
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse that raises instead of exiting, and takes no abbreviations."""
+COMMON, ALL = "common", "all"
+"""What ``--help`` shows: the flags that are often needed, or with ``--help=all`` every one."""
+OFTEN_NEEDED = frozenset({
+    "recipe", "replicate", "model", "dataset", "batch_size", "lr", "training_steps", "to", "pruning_strategy", "levels",
+    "density", "k", "children", "threshold", "root", "data_dir", "device", "threads", "jobs", "plugin", "quiet",
+    "config", "dry_run", "display_output_location",
+})  # fmt: skip
+"""Flags of the framework that ``--help`` shows; those of the chosen strategy and branch it always does."""
 
-    def __init__(self, prog: str, summary: str) -> None:
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises instead of exiting, and takes no abbreviations.
+
+    Args:
+        command: the command's name.
+        summary: what it does.
+        arguments: what stands behind its name, for the line of usage.
+        epilog: what stands at the end of the help; as it is, lines included.
+    """
+
+    def __init__(self, command: str, summary: str, arguments: str = "--flag=value ...", epilog: str = "") -> None:
+        prog = f"{program()} {command}".strip()
         super().__init__(
-            prog=prog, description=summary, allow_abbrev=False, add_help=False, usage=f"{prog} --flag=value ...",
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=112),
+            prog=prog, description=textwrap.fill(summary, WIDTH), usage=f"{prog} {arguments}", epilog=epilog,
+            allow_abbrev=False, add_help=False, formatter_class=Formatter,
         )  # fmt: skip
+        self.add_argument(
+            "-h", "--help", nargs="?", const=COMMON, default=argparse.SUPPRESS, help=argparse.SUPPRESS,
+        )  # fmt: skip
+
+    def parse_or_help(self, argv: Sequence[str]) -> argparse.Namespace | None:
+        """The arguments; None if they ask for help, which is printed."""
+        if {"-h", "--help", f"--help={ALL}"} & set(argv):
+            print(self.format_help())
+            return None
+        return self.parse_args(list(argv))
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument ").replace("expected one argument", "a value is missing"))
 
 
-def make_parser(prog: str, summary: str, sections: Iterable[Section]) -> Parser:
-    """A parser with one group for each section. Values stay text: :func:`parse_flag` gives them their types."""
-    parser = Parser(prog, summary)
-    parser.add_argument("-h", "--help", action="store_true", default=argparse.SUPPRESS, help="show this list")
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help that fits 80 columns; descriptions are wrapped, epilogs stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=WIDTH)
+
+    def start_section(self, heading: str | None) -> None:
+        """A long heading goes over several lines."""
+        super().start_section(None if heading is None else textwrap.fill(heading, WIDTH - 1))
+
+
+def make_parser(command: str, summary: str, sections: "Iterable[Section]", shown: str = ALL) -> Parser:
+    """A parser with one group for each section. Values stay text: :func:`parse_flag` gives them their types.
+
+    Args:
+        command: its name.
+        summary: what it does.
+        sections: its flags.
+        shown: whether ``COMMON`` or ``ALL`` of them are listed.
+    """
+    hidden = 0
+    parser = Parser(command, summary)
     for section in sections:
+        items = [item for item in section.items() if shown == ALL or is_common(section, item.name)]
+        hidden += len(section.items()) - len(items)
+        if not items:
+            continue
         group = parser.add_argument_group(section.title)
         hints, docs = get_type_hints(section.cls), field_docs(section.cls)
-        for item in section.items():
+        for item in items:
             default = section.values()[item.name]
             add_flag(
                 group, item.name, hints[item.name], repeatable=bool(item.metadata.get("repeatable")),
                 metavar=metavar(item, hints[item.name]),
                 help=help_text(docs.get(item.name, ""), default, item.metadata).replace("%", "%%"),
             )  # fmt: skip
+    more = f"--help={ALL} lists {hidden} more flags.\n\n" if hidden else ""
+    parser.epilog = more + EXIT_CODES
     return parser
+
+
+def is_common(section: "Section", name: str) -> bool:
+    """Whether ``--help`` shows a flag."""
+    return name in OFTEN_NEEDED or issubclass(section.cls, Method)
 
 
 def add_flag(group: Any, name: str, hint: Any, *, repeatable: bool, **more: Any) -> None:
@@ -55,16 +117,23 @@ def add_flag(group: Any, name: str, hint: Any, *, repeatable: bool, **more: Any)
 
 def metavar(item: Any, hint: Any) -> str:
     """What stands for the value in the help."""
-    if item.metadata.get("choices"):
-        return "{" + ",".join(item.metadata["choices"]) + "}"
+    if choices := item.metadata.get("choices"):
+        return "NAME" if too_long(choices) else "{" + ",".join(choices) + "}"
     plain = get_args(hint)[0] if get_origin(hint) in (UnionType, tuple) else hint
     name = {bool: "true|false", int: "N", float: "X", Step: "STEP"}.get(plain, "TEXT")
     return f"{name},..." if get_origin(hint) is tuple else name
 
 
+def too_long(choices: Iterable[str]) -> bool:
+    """Whether choices are too many to stand beside the flag in a line of the help; then they are in its text."""
+    return len(",".join(choices)) > WIDTH // 2
+
+
 def help_text(doc: str, default: Any, metadata: Mapping[str, Any]) -> str:
     """The docstring, then the valid interval and the default in brackets."""
     facts = [f"in {metadata['within']}"] if metadata.get("within") else []
+    if too_long(metadata.get("choices", ())):
+        facts.append(f"one of {', '.join(metadata['choices'])}")
     shown = "" if default is None else as_text(default)
     facts += [f"default {shown}"] if shown else []
     return f"{doc} [{'; '.join(facts)}]" if facts else doc
@@ -88,6 +157,8 @@ def parse_flag(name: str, given: str, hint: Any, words: Container[str] = ()) -> 
     Raises:
         UsageError: a text does not fit the type.
     """
+    from experiments.kinds import holds_several
+
     if holds_several(hint):
         return [parse_value(name, part, hint) for part in given.split(";")]
     try:

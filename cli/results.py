@@ -8,8 +8,10 @@ from experiments.experiment import Experiment
 from experiments.report.lottery import lottery_table, write_report
 from experiments.report.places import directory_for
 from experiments.report.stability import Analysed, report_stability, stability_table
+from experiments.report.states import state_of
 from experiments.report.tables import Table
 from experiments.stability import Stability
+from foundations import files
 from foundations.context import Context
 
 
@@ -21,8 +23,8 @@ def print_rows(table: Table) -> None:
 
 def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
     """One line for each subnetwork; of several experiments also table and figure as files."""
-    rows: list[dict[str, Any]] = [row for one in experiments for row in one.rows()]
-    if not rows:
+    rows: list[dict[str, Any]] = [row for one in experiments for row in (*one.rows(), *one.missing())]
+    if all("test_accuracy" not in row for row in rows):
         return
     print_rows(lottery_table(rows))
     if len(experiments) > 1:
@@ -32,14 +34,22 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
 
 
 def show_stability(experiments: Sequence[Experiment], context: Context, *, report: bool) -> None:
-    """A line for each network and k, replicates together, and the smallest k found stable; tables and figures."""
-    done = [one for one in experiments if isinstance(one, Stability) and one.runner.done]
+    """A line for each network and k, replicates together, and what is stable; tables and figures."""
+    asked_for = [one for one in experiments if isinstance(one, Stability)]
+    done = [one for one in asked_for if one.runner.done]
     if not done:
         return
-    table, smallest = stability_table(
-        Analysed(one.desc, one.runner.trunk.iteration(one.k), one.runner.here.path, one.runner.result()) for one in done
-    )
+    table, sentences = stability_table(map(analysed, asked_for))
     print_rows(table)
-    print(*smallest, sep="\n")
+    print(*sentences, sep="\n")
     if report:
         report_stability([one.store for one in done], context)
+
+
+def analysed(one: Stability) -> Analysed:
+    """An analysis as the table has it, whether it has come to a verdict or not."""
+    here, iteration = one.runner.here, one.runner.trunk.iteration(one.k)
+    if one.runner.done:
+        verdict = one.runner.result()
+        return Analysed(one.desc, verdict.k, iteration, here.path, verdict)
+    return Analysed(one.desc, one.k, iteration, here.path, None, state_of(here, files.INSTABILITY))

@@ -95,6 +95,19 @@ class Experiment(ABC):
         """The directories that its results lie in."""
         return [self.store.path]
 
+    def say_unreached_milestones(self) -> None:
+        """Says, once in a session, that the learning rate never falls at milestones which lie past the end."""
+        training, context = train_of(self.desc).training, self.session.context
+        end = training.training_steps
+        late = [step for step in training.milestone_steps if step == end or step.certainly_after(end)]
+        if training.lr_schedule != "step" or not late or (end, *late) in context.reported:
+            return
+        context.reported.add((end, *late))
+        missed = ", ".join(step.short for step in late)
+        context.reporter.say(
+            f"The learning rate never falls at {missed} (--milestone_steps): the training ends at {end.short}"
+        )
+
     @property
     @abstractmethod
     def label(self) -> str:
@@ -108,6 +121,10 @@ class Experiment(ABC):
     def done(self) -> bool:
         """Whether all of them are done."""
         return all(task.done(self.session) for task in self.tasks())
+
+    def missing(self) -> list[Row]:
+        """What was asked for and has come to no result: rows as those of :meth:`rows`, with a ``state`` instead."""
+        return []
 
     @abstractmethod
     def done_before(self) -> str:

@@ -116,6 +116,7 @@ class Grid(Sequence[Experiment]):
             for experiment in self.experiments:
                 experiment.check()  # all of them before anything is said of one
             for experiment in self.experiments:
+                experiment.say_unreached_milestones()
                 experiment.restore()
                 if experiment.identity not in looked_at and (opening := experiment.opening()):
                     self.session.context.reporter.say(opening)
@@ -253,7 +254,10 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     else:
         elements = list(value)
         nested = any(isinstance(element, (list, tuple, range)) for element in elements)
-        if any(isinstance(part, (list, tuple, dict, set)) for element in elements if nested for part in element):
+        lists: list[Any] = [
+            element if isinstance(element, (list, tuple, range)) else [[]] for element in elements if nested
+        ]
+        if any(isinstance(part, (list, tuple, dict, set)) for element in lists for part in element):
             raise UsageError(f"--{name}={as_text(value)}: expected a list of single values, or a list of such lists")
         found = list(dict.fromkeys(map(tuple, elements))) if nested else [tuple(elements)]
     if not found:

@@ -10,6 +10,7 @@ from torch import nn
 from experiments.defaults import Section, Selection, Values
 from experiments.experiment import Experiment, Row, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
+from experiments.report.states import effective_density, state_of
 from experiments.search import Search, Searchable
 from experiments.stability import search_for, stability_desc
 from experiments.stable_k import criteria
@@ -25,6 +26,7 @@ from lottery.branch import Branch, BranchRunner
 from lottery.retraining import REWIND_WEIGHTS
 from pruning import Mask, PruningHparams
 from stability import AnalysisHparams
+from training.segments import load_network
 
 
 @experiments.register("lottery")
@@ -114,11 +116,20 @@ class Lottery(Searchable):
                 found.append(self.row(here.result(), here))
         return found
 
+    def missing(self) -> list[Row]:
+        wanted = {number: self.store.sub(files.level(number)) for number in with_needed(self.desc, self.levels)}
+        return [self.row(self._planned(number), here) for number, here in wanted.items() if not here.done]
+
+    def _planned(self, level: int) -> Row:
+        """What is known of a level before it is trained."""
+        return {"level": level, "density": self.desc.density(level)}
+
     def row(self, result: Row, here: Store) -> Row:
-        """The results of a level or branch, with what the experiment is."""
+        """The results of a level or branch, with what the experiment is and how it ended."""
         return {
             **result, "strategy": self.desc.strategy.name, "k": self.desc.k.short, "replicate": self.replicate,
-            "key": self.desc.key, "path": here.path, "varied": self.shown,
+            "key": self.desc.key, "path": here.path, "varied": self.shown, "state": state_of(here),
+            "effective_density": effective_density(here),
         }  # fmt: skip
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
@@ -128,8 +139,8 @@ class Lottery(Searchable):
             raise UsageError(f"{here.path}: level {level} is not done; call run() first")
         model = self.runner.trunk.fresh().model
         place = here / here.result()["model"]
-        model.load_state_dict(Store(place.parent).read_tensors(place.name))
-        return model.eval(), Mask.load(here / files.MASK)
+        load_network(Store(place.parent), place.name, model)
+        return model.eval(), Mask.load(here / files.MASK, model)
 
 
 def lottery_desc(values: Values, options: LotteryOptions) -> LotteryDesc:
@@ -231,4 +242,13 @@ class LotteryBranch(Lottery):
             if here.done and level.done:
                 beside = {"branch": self.branch.name, "level_accuracy": level.result()["test_accuracy"]}
                 found.append({**self.row(here.result(), here), **beside})
+        return found
+
+    def missing(self) -> list[Row]:
+        found = []
+        for number in self.levels:
+            level = self.store.sub(files.level(number))
+            here = level.sub(self.branch.key)
+            if not (here.done and level.done):
+                found.append({**self.row(self._planned(number), here), "branch": self.branch.name})
         return found

@@ -1,23 +1,15 @@
 """The values that an experiment is asked for by, beside hyperparameters, and those that say how it is computed."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from experiments.stable_k import criteria
 from foundations.errors import UsageError
-from foundations.hparams import Hparams, hp
+from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
 from lottery.retraining import REWIND_WEIGHTS, WAYS
 
 MOST_THREADS = 1024
 """More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
-
-
-def repeatable() -> Any:
-    """A field whose flag may be given several times."""
-    return field(default=(), metadata={"repeatable": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +93,15 @@ class SessionOptions(Hparams):
     jobs: int = hp(1, within=f"[1, {MOST_THREADS}]")
     """Processes that compute at once, each with --threads threads (default: this machine's, shared out): trunks,
     levels, branches and children of all that the command asks for."""
+    at_once: int = hp(1, within="[1, inf)")
+    """Tasks that are computed at once in this process, over one copy of the data, with the same results: fills a GPU
+    with small networks. On a CPU they take turns, and nothing is gained. Not together with --jobs."""
     engine: str = hp("local")
     """What runs the tasks: local (this process, or --jobs of them), or one that a plug-in brings."""
     deterministic: bool = hp(False)
     """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
+    cuda_graphs: str = hp("auto", choices=("auto", "off"))
+    """Training steps on CUDA as CUDA graphs where they can be (auto), or launched one by one (off): the same bits."""
     allow_divergence: bool = hp(False)
     """Train on even once the loss is no longer finite."""
     evaluate_every: Step = hp(Step("1ep"))
@@ -114,6 +111,9 @@ class SessionOptions(Hparams):
     """Put the directories of what is asked for aside, if there are any, and compute it anew."""
     quiet: bool = hp(False)
     """Print nothing but warnings and the result."""
+    track: tuple[str, ...] = repeatable()
+    """Also write metrics, hyperparameters and results for a tracker: tensorboard, wandb, or one that a plug-in brings;
+    may be repeated."""
     plugin: tuple[str, ...] = repeatable()
     """A file or module that registers strategies, models, data sets, branches or recipes; may be repeated."""
 
@@ -121,11 +121,3 @@ class SessionOptions(Hparams):
         super().__post_init__()
         if self.evaluate_every == Step(0):
             raise UsageError("--evaluate_every=0ep: expected at least one step, such as 1ep or 100it")
-
-
-ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
-
-
-def directories_from_environment() -> dict[str, str]:
-    """The directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
-    return {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}

@@ -1,20 +1,21 @@
 """Where and how experiments are computed; and from here they are defined: the Python API."""
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from experiments import stored
+from experiments.directory import directories_from_environment
 from experiments.engines import engines
 from experiments.grid import Grid
-from experiments.options import SessionOptions, directories_from_environment
+from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.tasks import Task
-from experiments.workspace import Once, Workspace
+from experiments.trackers import check_trackers
+from experiments.workspace import Workspace
 from foundations.errors import UsageError, near_misses
 from foundations.reporting import Reporter
 
@@ -37,8 +38,8 @@ class Session(Workspace):
         data_dir: directory of the data sets; default ``$ADSYNFLOW_DATA``, else ``data``.
         reporter: hears how it goes; by default lines or progress bars on standard error.
         command: what was called, for ``environment.json``; by default the call of the method.
-        options: the other fields of ``SessionOptions``: device, threads, jobs, engine, deterministic, recompute, quiet,
-            plugin.
+        options: the other fields of ``SessionOptions``: device, threads, jobs, at_once, engine, deterministic,
+            recompute, quiet, track, plugin.
 
     Raises:
         UsageError: an unknown option, an unsuitable value, a device that is not there, a plug-in that fails.
@@ -55,12 +56,16 @@ class Session(Workspace):
     ) -> None:
         directories = {name: str(path) for name, path in (("root", root), ("data_dir", data_dir)) if path is not None}
         refuse_unknown_options(options)
-        if isinstance(options.get("plugin"), str):
-            options["plugin"] = (options["plugin"],)
+        for name in ("plugin", "track"):
+            if isinstance(options.get(name), str):
+                options[name] = (options[name],)
         chosen = SessionOptions(**{**directories_from_environment(), **directories, **options})
         reporter = make_reporter(chosen.quiet) if reporter is None else reporter
         load_plugins(chosen.plugin, reporter)
         engines.get(chosen.engine)  # refuses an unknown one by name
+        check_trackers(chosen.track)
+        if min(chosen.at_once, chosen.jobs) > 1:
+            raise UsageError(f"--at_once={chosen.at_once}: not together with --jobs={chosen.jobs}; valid: one of them")
         super().__init__(chosen, reporter, command or ())
 
     def __repr__(self) -> str:
@@ -109,9 +114,7 @@ class Session(Workspace):
         if self.context.command:
             return Grid.of(self, command, flags, branch)
         arguments = [repr(branch)] * (branch is not None) + [f"{name}={value!r}" for name, value in flags.items()]
-        named = copy.copy(self)
-        named.context = replace(self.context, command=(f"session.{command}({', '.join(arguments)})",))
-        named._runners, named.workers = Once(), []
+        named = self.with_context(command=(f"session.{command}({', '.join(arguments)})",))
         return Grid.of(named, command, flags, branch)
 
     def runs(self) -> list[stored.StoredRun]:
@@ -127,7 +130,8 @@ class Session(Workspace):
     @staticmethod
     def from_entries(entries: Mapping[str, Any], reporter: Reporter) -> "Session":
         """The session that :meth:`entries` has described."""
-        return Session(**{**entries, "plugin": tuple(entries.get("plugin", ()))}, reporter=reporter)
+        repeated = {name: tuple(entries.get(name, ())) for name in ("plugin", "track")}
+        return Session(**{**entries, **repeated}, reporter=reporter)
 
 
 def refuse_unknown_options(options: Mapping[str, Any]) -> None:

@@ -1,22 +1,24 @@
 """Where and how tasks are computed, and what they share while they are: data sets, trunks, checkpoints."""
 
 import contextlib
+import copy
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from experiments.options import SessionOptions
+from experiments.trackers import TrackingReporter
 from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.memory import keep_freed_memory
-from foundations.reporting import Reporter
+from foundations.reporting import Reporter, Several
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
@@ -43,14 +45,18 @@ class Workspace:
 
     def __init__(self, options: SessionOptions, reporter: Reporter, command: Sequence[str] = ()) -> None:
         self.options = options
+        self.reporters = Several(reporter)
+        if options.track:
+            self.reporters.reporters.append(TrackingReporter(options.track, Path(options.root), reporter.warn))
         self.context = Context(
             root=Path(options.root),
             data_dir=Path(options.data_dir),
             device=find_device(options.device),
             deterministic=options.deterministic,
+            cuda_graphs=options.cuda_graphs == "auto",
             allow_divergence=options.allow_divergence,
             evaluate_every=options.evaluate_every,
-            reporter=reporter,
+            reporter=self.reporters,
             command=tuple(command),
         )
         self._data, self._runners = Once(), Once()
@@ -65,6 +71,19 @@ class Workspace:
             worker.wait()
         self.workers.clear()
 
+    def with_context(self, **changes: Any) -> Self:
+        """The same with the same data, but for some of what its context says."""
+        other = copy.copy(self)
+        other.context = replace(self.context, **changes)
+        other._runners, other.workers = Once(), []
+        return other
+
+    def heard_by(self, reporters: Several) -> Self:
+        """The same, with others that hear how it goes."""
+        other = self.with_context(reporter=reporters)
+        other.reporters = reporters
+        return other
+
     @property
     def jobs(self) -> int:
         """The number of tasks that are done at once."""
@@ -72,18 +91,26 @@ class Workspace:
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
-        """Inside, PyTorch has this session's number of threads and determinism; afterwards what it had before."""
+        """Inside, PyTorch has this session's number of threads and determinism; afterwards what it had before.
+
+        Deterministic, it would also fill all memory that is not initialized, one more kernel for each tensor: nothing
+        here reads such memory.
+        """
         threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        settings: Any = torch.utils.deterministic
+        filled = settings.fill_uninitialized_memory
         keep_freed_memory()
         torch.set_num_threads(self.options.threads or threads)
         if self.context.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
+            settings.fill_uninitialized_memory = False
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic)
+            settings.fill_uninitialized_memory = filled
 
     def has_data(self, hparams: DataHparams) -> bool:
         """Whether the data set has been read."""
@@ -129,11 +156,14 @@ class Workspace:
     def entries(self) -> dict[str, Any]:
         """What a worker on the same files needs to know; it has a share of this machine's threads."""
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
-        names = ("root", "data_dir", "device", "deterministic", "allow_divergence", "evaluate_every")
+        names = (
+            "root", "data_dir", "device", "deterministic", "cuda_graphs", "allow_divergence", "evaluate_every",
+        )  # fmt: skip
         return {
             **{name: getattr(self.options, name) for name in names},
             "threads": threads,
             "plugin": list(self.options.plugin),
+            "track": list(self.options.track),
             "command": list(self.context.command),
         }
 

@@ -23,6 +23,8 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     deterministic: bool = False
     """Whether CUDA must give the same bits each time."""
+    cuda_graphs: bool = True
+    """Whether training steps on CUDA may be captured and replayed."""
     allow_divergence: bool = False
     """Whether a training goes on once its loss is no longer finite."""
     evaluate_every: Step = Step("1ep")

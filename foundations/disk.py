@@ -64,9 +64,12 @@ def _ends_torn(file: BinaryIO) -> bool:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory and those above it, where they are missing."""
+    """Makes a directory and those above it, where they are missing; ``OSError`` with its name where that cannot be."""
     missing = [place for place in (path, *path.parents) if not place.exists()]
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     for place in reversed(missing):
         sync_directory(place.parent)
 
@@ -75,14 +78,15 @@ def sync_directory(path: Path) -> None:
     """Flushes which files a directory has: a rename is on the disk only after that."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows has no handle of a directory to flush
         return
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot flush a directory
-            raise
-    finally:
-        os.close(handle)
+    with named(path):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot flush a directory
+                raise
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager

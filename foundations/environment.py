@@ -1,4 +1,8 @@
-"""environment.json: what a run was computed with, and what may not change under it: the data and the plug-ins."""
+"""environment.json: what a run was computed with, and what may not change under it: the data and the plug-ins.
+
+Its entries are the environment in which the run was begun. Where it went on in another one that may give other bits,
+the list ``later`` holds that one as well, with the step that each part had reached by then.
+"""
 
 import importlib.metadata
 import platform
@@ -10,26 +14,29 @@ import torch
 from foundations import files, formats
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.machine import cpu
 from foundations.provenance import Plugin, commit, plugins_of
 from foundations.store import Store
+
+LATER, REACHED = "later", "reached"
 
 Code = Iterable[object]
 """Classes and functions that a result depends on by name: see ``Desc.code``."""
 
 
 def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, Any]:
-    """Versions, device, threads, command line, commit, plug-ins and the fingerprint of the decoded data.
+    """Versions, device, processor, threads, command line, commit, plug-ins and the fingerprint of the decoded data.
 
     Those of CUDA and cuDNN are the ones that PyTorch runs with, null in a PyTorch for CPUs.
     """
-    device = context.device
     return {
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in ("torch", "numpy", "safetensors")},
         "platform": platform.platform(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(context.device),
+        "cpu": cpu(),
         "threads": torch.get_num_threads(),
         "deterministic": context.deterministic,
         "command": list(context.command),
@@ -37,6 +44,11 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
         "plugins": {plugin.name: plugin.record() for plugin in plugins_of(code)},
         "data_fingerprint": data_fingerprint,
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, or the type of another device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def verify(store: Store, code: Code, context: Context, data_fingerprint: str) -> None:
@@ -110,6 +122,16 @@ def write_twice(store: Store, content: bytes) -> None:
         store.write_bytes(name, content)
 
 
+def restore_environment(store: Store) -> None:
+    """Writes ``environment.json`` or its copy anew where one is lost or damaged and the other is not.
+
+    What an older program wrote, without a copy, is left as it is.
+    """
+    source = intact(store)
+    if source is not None and formats.has_checksum(content := store.read_bytes(source)):
+        write_twice(store, content)
+
+
 def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) -> None:
     """Raises ``UsageError`` if plug-ins are recorded, but not this one as it is now."""
     known = {entry["sha256"] for entry in recorded.values()}
@@ -137,18 +159,60 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     """Records the environment of a new run, or of a new part of one; goes on with the recorded one otherwise.
 
     Convolutions give other bits with another number of threads, so a run that goes on takes the number it began
-    with.
+    with. They do so on another device, too, which is said.
 
     Raises:
         UsageError: like :func:`verify`.
     """
     recorded = recall(store, context)
     if recorded is None:
-        write_twice(store, formats.encode_json(files.ENVIRONMENT, describe(code, context, data_fingerprint)))
+        write_twice(store, formats.encode_json(store / files.ENVIRONMENT, describe(code, context, data_fingerprint)))
         return
     verify(store, code, context, data_fingerprint)
-    write_twice(store, store.read_bytes(intact(store) or files.ENVIRONMENT))
     threads = recorded["threads"]
     if threads != torch.get_num_threads():
         context.reporter.say(f"Going on with {threads} threads, as this run began.")
         torch.set_num_threads(threads)
+    now = describe(code, context, data_fingerprint)
+    if changes := changes_between(environments(recorded)[-1], now):
+        context.reporter.warn(
+            f"{store.path} goes on in another environment, which may give other bits: {'; '.join(changes)}"
+        )
+        later = {REACHED: reached(store), **{name: value for name, value in now.items() if name not in OF_THE_RUN}}
+        recorded = {**recorded, LATER: [*recorded.get(LATER, []), later]}
+        write_twice(store, formats.encode_json(store / files.ENVIRONMENT, recorded))
+    else:
+        write_twice(store, store.read_bytes(intact(store) or files.ENVIRONMENT))
+
+
+OF_THE_RUN = ("plugins", "data_fingerprint")
+"""What is refused if it changes, and so is the same in all environments of a run."""
+
+
+def environments(recorded: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Every environment that a run was computed in, in this order."""
+    return [{name: value for name, value in recorded.items() if name != LATER}, *recorded.get(LATER, [])]
+
+
+def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs of all that bits depend on, as ``name: before -> now``; what an older program did not record is
+    not compared.
+    """
+
+    def of(environment: Mapping[str, Any]) -> dict[str, Any]:
+        packages = environment.get("packages", {})
+        known = {**environment, **{name: packages.get(name) for name in ("torch", "numpy")}}
+        return {name: known[name] for name in ("torch", "numpy", "cuda", "cudnn", "device", "cpu") if name in known}
+
+    old, new = of(before), of(now)
+    return [f"{name}: {old[name]} -> {new[name]}" for name in new if name in old and old[name] != new[name]]
+
+
+def reached(store: Store) -> dict[str, str]:
+    """The last step that was measured of each training in a run's directory, by its path within (``.``: the run's)."""
+    found = {}
+    for path in sorted(store.path.rglob(files.METRICS)):
+        rows = [] if any(map(files.is_aside, path.parts)) else Store(path.parent).read_rows(files.METRICS)
+        if rows:
+            found[str(path.parent.relative_to(store.path))] = str(rows[-1]["step"])
+    return found

@@ -5,8 +5,14 @@
     .../level_1/<branch>_<hash>/                    a branch of a level: likewise
     .../k_30ep0it/                                  an instability analysis: a mask, children, comparison and verdict
     .../k_30ep0it/child_1/                          a child: what a training leaves
+    any of these but replicate_1/ of lottery and stability: status and log of the last task that worked in it
     .../report/                                     tables and figures of one run; <root>/report/ of several
+    <root>/plans/<host>_<process>_<thread>/         how far a command has come that is running
 """
+
+import itertools
+import re
+from pathlib import Path
 
 from foundations.steps import Step
 
@@ -14,7 +20,8 @@ DESC = "desc.json"
 """What the run's result depends on."""
 ENVIRONMENT = "environment.json"
 """What it was computed with."""
-ENVIRONMENT_COPY = "environment.json.copy"
+COPY = ".copy"
+ENVIRONMENT_COPY = f"{ENVIRONMENT}{COPY}"
 """The same again, since it cannot be recomputed."""
 NETWORK = "network.json"
 """What its networks are: architecture, shape of the images, names of the classes, normalization."""
@@ -22,7 +29,7 @@ DONE = "done.json"
 """Its result; the marker that it has ended."""
 METRICS = "metrics.jsonl"
 """A line for each epoch of a training."""
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.safetensors"
 """The whole state of a training that may be interrupted."""
 MASK = "mask.safetensors"
 """Which weights a subnetwork has."""
@@ -36,18 +43,41 @@ INTERPOLATION = "interpolation.csv"
 """Error and loss on the lines between children."""
 INSTABILITY = "instability.json"
 """The verdict on them."""
+STATUS = "status.json"
+"""How the last task that worked in the directory goes, or how it ended and why."""
+LOG = "log.txt"
+"""What was said meanwhile, a line each, with its time."""
+PLAN = "plan.json"
+"""How many tasks of a command are done, running, failed and waiting."""
 LOCK = ".lock"
 """Held by the process that works in the directory."""
 LOCK_HOLDER = ".lock.held_by"
-"""Who that is, for people."""
+"""Which process that is, for people; there as long as it works."""
 REPORT = "report"
 """The directory of tables and figures."""
+PLANS = "plans"
+"""The directory of the commands that are running."""
+TRACKED = "tracked"
+"""The directory of what trackers write."""
 
 # Directories that are numbered, or named by a step, begin with these.
 REPLICATE, LEVEL, ANALYSIS, CHILD = "replicate_", "level_", "k_", "child_"
 FULL_NETWORK = "full_network"
 """The directory of the network that children from a checkpoint are compared with."""
 ASIDE = ".aside_"
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""A file that is being written: ``.<name>.<eight characters>``, as ``tempfile.mkstemp`` makes it."""
+RUN_NAME, REPLICATE_NAME = re.compile(r".+_[0-9a-f]{12}"), re.compile(rf"{REPLICATE}\d+")
+
+
+STEP = r"\d+ep\d+it"
+NAMED_MODEL = re.compile(rf"(\.\./\.\./\.\./[^/]+/{REPLICATE}\d+/)?model_{STEP}\.safetensors")
+"""A network beside the file that names it, or in the trunk's directory."""
+
+
+def is_of_training(directory: str) -> bool:
+    """Whether the directory of this name is that of a trunk, level or child, in which a network is trained."""
+    return bool(re.fullmatch(rf"({REPLICATE}|{LEVEL}|{CHILD})\d+|{FULL_NETWORK}", directory))
 
 
 def model(step: Step) -> str:
@@ -55,9 +85,44 @@ def model(step: Step) -> str:
     return f"model_{step}.safetensors"
 
 
+def step_of_model(name: str) -> Step | None:
+    """The step at which the file of this name has a network; None if it is none."""
+    match = re.fullmatch(rf"model_({STEP})\.safetensors", name)
+    return Step(match[1]) if match else None
+
+
 def optimizer(step: Step) -> str:
     """The optimizer's state at ``step``, and what else a training needs to go on from there."""
-    return f"optimizer_{step}.pt"
+    return f"optimizer_{step}.safetensors"
+
+
+def is_state(name: str) -> bool:
+    """Whether a file of this name is a checkpoint or an optimizer's state."""
+    return name == CHECKPOINT or name.startswith("optimizer_")
+
+
+def older(name: str) -> str:
+    """The name under which programs that wrote format 1 left a checkpoint or an optimizer's state."""
+    return f"{name.removesuffix('.safetensors')}.pt"
+
+
+def identity(path: Path) -> str | None:
+    """Whose file it is: its path from the run's directory ``<kind>_<hash>`` on; None outside of runs.
+
+    Roots can be moved and directories be put aside without a change of it. The second copy of a file is the same
+    file.
+    """
+    parts = [part.partition(ASIDE)[0] for part in path.parts]
+    runs = [n for n in range(1, len(parts)) if REPLICATE_NAME.fullmatch(parts[n]) and RUN_NAME.fullmatch(parts[n - 1])]
+    if not runs:
+        return None
+    return "/".join(parts[runs[-1] - 1 :]).removesuffix(COPY)
+
+
+def step_of_optimizer(name: str) -> Step | None:
+    """The inverse of :func:`optimizer`; None for another file."""
+    match = re.fullmatch(rf"optimizer_({STEP})\.(safetensors|pt)", name)
+    return Step(match[1]) if match else None
 
 
 def replicate(number: int) -> str:
@@ -85,6 +150,17 @@ def aside(name: str, number: int) -> str:
     return f"{name}{ASIDE}{number}"
 
 
+def free_aside(path: Path) -> Path:
+    """Where a path is renamed to when it is put aside: with the smallest number that is free."""
+    taken = (path.with_name(aside(path.name, number)) for number in itertools.count(1))
+    return next(place for place in taken if not place.exists())
+
+
 def is_aside(name: str) -> bool:
     """Whether a directory has been put aside."""
     return ASIDE in name
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is one that is being written, or that a killed process has left."""
+    return TEMPORARY.fullmatch(name) is not None

@@ -1,36 +1,46 @@
-"""JSON, JSON lines and CSV as bytes, each with the number of its format.
+"""JSON, JSON lines and CSV as bytes: each with the number of its format, whose it is, and a checksum.
 
-A file says which version of its format it has: a JSON object in its first entry, JSON lines in each line, a CSV in
-its last column, always under the name ``format``. A file without a number was written before there were any; it is
-format 0 and is read like format 1. A number is raised when a reader of the old format would misunderstand the new one;
-a field or column that is merely added has a default that means "as before" instead.
+A file says which version of its format it has: a JSON object in its first entry, JSON lines in each line, a CSV in a
+column, a safetensors file in its metadata (``foundations.tensors``), always under the name ``format``. A number is
+raised when a reader of the old format would misunderstand the new one; a field or column that is merely added has a
+default that means "as before" instead.
+
+- Format 0: a file without a number, written before there were any. It is read like format 1.
+- Format 1: has the number. Neither has a checksum: what is wrong with them is found by their content alone.
+- Format 2: has ``sha256``, computed over everything else in the file, and ``of``, whose file it is (``files.identity``:
+  the run's key, the replicate, the part), where it lies in a run. Both are verified on reading. They lie in the file
+  itself, so that one rename replaces file and checksum. ``files`` in a marker lists the files that its part consists
+  of, with the sha256 of their bytes; null stands for a table whose rows come and go, each with a checksum of its own.
+
+JSON objects have the whole sha256 of their canonical text (sorted, without spaces, without the checksum itself), JSON
+lines its first 16 digits in each line, so that lines can be appended, and a CSV likewise in each row; a CSV does not
+repeat whose it is, but its checksums depend on that. Tables of reports are made anew by every command and have
+format 1.
+The checksum of every later format is computed in the same way: so a damaged number is told from a newer program's.
 """
 
 import csv
+import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from foundations import files
 from foundations.errors import UsageError
 
-FORMAT = "format"
+FORMAT, OF, SHA256, FILES = "format", "of", "sha256", "files"
+ENVELOPE = (FORMAT, OF, SHA256, FILES)
+"""Entries that say something about the file, not about its subject."""
 
-NEWEST: Mapping[str, int] = {
-    files.DESC: 1,
-    files.ENVIRONMENT: 1,
-    files.ENVIRONMENT_COPY: 1,
-    files.NETWORK: 1,
-    files.DONE: 1,
-    files.METRICS: 1,
-    files.MASK_UPDATES: 1,
-    files.SPARSITY_REPORT: 1,
-    files.INTERPOLATION: 1,
-    files.INSTABILITY: 1,
-}
-"""The newest format of each file: the one that is written. What is not listed (the tables of reports) has 1."""
+CHECKED = 2
+"""The format from which on a file has a checksum."""
+SHORT = 16
+"""Hex digits of the checksum of a line."""
+DIVERGED = "diverged"
+"""The entry of a last row of metrics at which a training was given up."""
 
 
 class NewerFormat(UsageError):
@@ -39,27 +49,51 @@ class NewerFormat(UsageError):
 
 def newest(name: str) -> int:
     """The format in which a file of this name is written."""
-    return NEWEST.get(name, 1)
+    return 1 if name.endswith(".csv") and name != files.INTERPOLATION else 2
 
 
-def encode_json(name: str, value: Mapping[str, Any]) -> bytes:
-    """A readable JSON object, the format's number first."""
-    return (json.dumps(_numbered(name, value), indent=2, allow_nan=False) + "\n").encode()
+# JSON ----------------------------------------------------------------------------------------------------------------
+
+
+def encode_json(path: Path, value: Mapping[str, Any], parts: Mapping[str, str | None] | None = None) -> bytes:
+    """A readable JSON object, the format's number first; ``parts`` are the ``files`` of a marker."""
+    sealed = seal(path, finite(value), {} if parts is None else {FILES: dict(parts)})
+    return (json.dumps(sealed, indent=2, allow_nan=False) + "\n").encode()
 
 
 def decode_json(path: Path, content: bytes) -> dict[str, Any]:
-    """The inverse of :func:`encode_json`.
+    """The inverse of :func:`encode_json`, without ``files``.
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError: it is no JSON object.
+        ValueError: it is no JSON object, or its checksum is another.
     """
-    return _without_number(path, json.loads(content))
+    entries = unseal(path, parse(content))
+    if entries.keys() & {FILES}:
+        listed(entries[FILES])
+    return {name: value for name, value in entries.items() if name != FILES}
 
 
-def encode_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> bytes:
+def decode_parts(path: Path, content: bytes) -> dict[str, str | None]:
+    """The ``files`` of a marker; raises like :func:`decode_json`."""
+    return listed(unseal(path, parse(content)).get(FILES, {}))
+
+
+def listed(value: Any) -> dict[str, str | None]:
+    """``value``, if it is a list of files; ``ValueError`` otherwise."""
+    if not isinstance(value, dict) or not all(isinstance(entry, str | None) for entry in value.values()):
+        raise ValueError(f"{FILES!r} is no list of files")
+    return value
+
+
+def encode_row(path: Path, row: Mapping[str, Any]) -> bytes:
+    """One of the lines of :func:`encode_rows`."""
+    return (json.dumps(seal(path, finite(row), digits=SHORT), allow_nan=False) + "\n").encode()
+
+
+def encode_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> bytes:
     """JSON lines, the format's number first in each."""
-    return "".join(json.dumps(_numbered(name, row), allow_nan=False) + "\n" for row in rows).encode()
+    return b"".join(encode_row(path, row) for row in rows)
 
 
 def decode_rows(path: Path, content: bytes) -> list[dict[str, Any]]:
@@ -68,17 +102,55 @@ def decode_rows(path: Path, content: bytes) -> list[dict[str, Any]]:
     A last line without its end is dropped: whoever appended it was stopped on the way.
     """
     whole = content[: content.rfind(b"\n") + 1]
-    return [_without_number(path, json.loads(line)) for line in whole.splitlines()]
+    return [unseal(path, parse(line)) for line in whole.splitlines()]
 
 
-def encode_table(name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """CSV with a line of column names and the format's number in a last column; None becomes an empty field."""
-    if FORMAT in columns:
-        raise ValueError(f"{name}: the column {FORMAT!r} is that of the format's number")
+def parse(content: bytes | str) -> Any:
+    """JSON without the numbers that are none; ``ValueError`` if it is no such JSON."""
+    return json.loads(content, parse_constant=refuse_constant, parse_float=finite_number)
+
+
+def refuse_constant(text: str) -> NoReturn:
+    """Raises ``ValueError``: Python reads NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{text} is no number")
+
+
+def finite_number(text: str) -> float:
+    """The number that ``text`` is; ``ValueError`` if it is too large for one."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is too large")
+    return number
+
+
+def finite(value: Any) -> Any:
+    """``value`` with every float that JSON cannot hold replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(entry) for entry in value]
+    return value
+
+
+# CSV -----------------------------------------------------------------------------------------------------------------
+
+
+def encode_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """CSV with a line of column names; None becomes an empty field.
+
+    The last columns are the format's number and, in a file that is not made anew by every command, a checksum.
+    """
+    if taken := sorted({*columns} & {*ENVELOPE}):
+        raise ValueError(f"{path.name}: the column {taken[0]!r} is one that every table has")
+    of, number, checked = files.identity(path), newest(path.name), newest(path.name) >= CHECKED
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, FORMAT])
-    writer.writerows([*row, newest(name)] for row in rows)
+    writer.writerow([*columns, FORMAT, *([SHA256] if checked else [])])
+    for row in rows:
+        fields = ["" if value is None else str(value) for value in (*row, number)]
+        entries = {OF: of, **dict(zip([*columns, FORMAT], fields, strict=True))}
+        writer.writerow([*fields, *([checksum(entries)[:SHORT]] if checked else [])])
     return text.getvalue().encode()
 
 
@@ -87,37 +159,93 @@ def decode_table(path: Path, content: bytes) -> list[dict[str, str]]:
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError, csv.Error: it is no table.
+        ValueError, csv.Error: it is no table, or a row's checksum is another.
     """
     if not content.endswith(b"\n"):
         raise ValueError("its last line is not whole")
     rows = list(csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True))
     if any(None in row or None in row.values() for row in rows):
         raise ValueError("a line has more or fewer fields than there are columns")
-    return [_without_number(path, {**row, FORMAT: int(row[FORMAT])} if FORMAT in row else row) for row in rows]
+    of = files.identity(path)
+    return [_without_number(path, _checked_row(row, of)) for row in rows]
 
 
-def finite(value: Any) -> Any:
-    """``value`` with every float that JSON cannot hold replaced by None."""
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, Mapping):
-        return {key: finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(entry) for entry in value]
-    return value
+def _checked_row(row: Mapping[str, str], of: str | None) -> dict[str, Any]:
+    """A row of a table with a number as its format, its checksum verified and left out."""
+    entries: dict[str, Any] = {name: value for name, value in row.items() if name != SHA256}
+    if SHA256 in row and row[SHA256] != checksum({OF: of, **entries})[:SHORT]:
+        raise ValueError("the checksum of a row is another: it is damaged, or another run's")
+    entries[FORMAT] = int(row.get(FORMAT, 0))
+    if entries[FORMAT] == CHECKED and SHA256 not in row:
+        raise ValueError("its checksums are missing")
+    return entries
 
 
-def _numbered(name: str, entries: Mapping[str, Any]) -> dict[str, Any]:
-    if FORMAT in entries:
-        raise ValueError(f"{name}: the entry {FORMAT!r} is that of the format's number")
-    return {FORMAT: newest(name), **finite(entries)}
+# Checksums -----------------------------------------------------------------------------------------------------------
 
 
-def _without_number(path: Path, entries: Any) -> dict[str, Any]:
-    """The entries without the number of their format, which must be one that this program knows."""
+def digest(*parts: bytes | memoryview) -> str:
+    """The sha256 of some bytes, in hex."""
+    summed = hashlib.sha256()
+    for part in parts:
+        summed.update(part)
+    return summed.hexdigest()
+
+
+def checksum(entries: Mapping[str, Any], *data: bytes | memoryview) -> str:
+    """The sha256 of entries, in their canonical text, and of further bytes."""
+    return digest(json.dumps(entries, sort_keys=True, separators=(",", ":")).encode(), *data)
+
+
+def has_checksum(content: bytes) -> bool:
+    """Whether a JSON object has a checksum."""
+    return SHA256 in parse(content)
+
+
+def seal(
+    path: Path, entries: Mapping[str, Any], more: Mapping[str, Any] | None = None, digits: int = 64,
+    data: Sequence[bytes | memoryview] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Entries with their format, whose file they are and a checksum in front.
+
+    Args:
+        path: of the file.
+        entries: its content, free of the envelope's names.
+        more: an entry of the envelope.
+        digits: of the checksum.
+        data: bytes that belong to the file, too.
+    """
+    if taken := sorted({*ENVELOPE} & entries.keys()):
+        raise ValueError(f"{path.name}: the entry {taken[0]!r} is one that every file has")
+    of = files.identity(path)
+    head = {FORMAT: newest(path.name), **({} if of is None else {OF: of})}
+    rest = json.loads(json.dumps({**entries, **(more or {})}))  # as it is read: keys as text, tuples as lists
+    return {**head, SHA256: checksum({**head, **rest}, *data)[:digits], **rest}
+
+
+def unseal(path: Path, entries: Any, data: Sequence[bytes | memoryview] = ()) -> dict[str, Any]:
+    """The inverse of :func:`seal`; ``files`` stays among the entries.
+
+    Raises:
+        UsageError: a newer program wrote the file.
+        ValueError: these are no entries, their checksum is another, or they are of another file.
+    """
     if not isinstance(entries, dict):
         raise ValueError(f"expected an object, found {type(entries).__name__}")
+    rest = {name: value for name, value in entries.items() if name != SHA256}
+    if (stated := entries.get(SHA256)) is not None:
+        if not isinstance(stated, str) or len(stated) < SHORT or not checksum(rest, *data).startswith(stated):
+            raise ValueError("its checksum is another")
+    elif OF in entries or entries.get(FORMAT) == CHECKED:
+        raise ValueError("its checksum is missing")
+    of, here = rest.pop(OF, None), files.identity(path)
+    if None not in (of, here) and of != here:
+        raise ValueError(f"it is {of}")
+    return _without_number(path, rest)
+
+
+def _without_number(path: Path, entries: dict[str, Any]) -> dict[str, Any]:
+    """The entries without the number of their format, which must be one that this program knows."""
     number = entries.pop(FORMAT, 0)
     if not isinstance(number, int) or number < 0:
         raise UsageError(f"{path} has the unknown format {number!r}; this program reads up to {newest(path.name)}")

@@ -10,6 +10,7 @@ import inspect
 import itertools
 import math
 import textwrap
+import warnings
 from collections.abc import Collection, Container, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from types import UnionType
@@ -40,6 +41,11 @@ def hp(
         words: texts that are values beside those of the field's type, e.g. ``auto`` in the place of a step.
     """
     return field(default=default, metadata={"choices": choices, "within": within, "absent": absent, "words": words})
+
+
+def repeatable() -> Any:
+    """A field whose flag may be given several times."""
+    return field(default=(), metadata={"repeatable": True})
 
 
 def tagged(registry: "Registry[Any]", *, default: Any = MISSING, absent: Any = MISSING) -> Any:
@@ -89,8 +95,10 @@ class Hparams(DataClassJsonMixin):
         else its default; so have fields of bundles within this one.
         """
         try:
-            return super().from_dict(with_absent(cls, kvs), infer_missing=infer_missing)
-        except (UndefinedParameterError, KeyError, TypeError, ValueError, AttributeError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)  # a null where there must be a value
+                return super().from_dict(with_absent(cls, kvs), infer_missing=infer_missing)
+        except (UndefinedParameterError, KeyError, TypeError, ValueError, AttributeError, RuntimeWarning) as error:
             raise UsageError(f"{cls.__name__} does not fit these hyperparameters: {error}") from error
 
 

@@ -7,6 +7,7 @@ The command line installs an :class:`Interruption` as the handler of all three; 
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
@@ -16,6 +17,12 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 
 class Interrupted(KeyboardInterrupt):
     """The process was asked to stop, and what had to be saved is."""
+
+
+class _Depth(threading.local):
+    """How many blocks of ``deferred`` the thread is in."""
+
+    deferred = 0
 
 
 class Interruption:
@@ -35,7 +42,7 @@ class Interruption:
         self.has_parent = has_parent
         self.signal: signal.Signals | None = None
         self._ready = False
-        self._deferred = 0
+        self._depth = _Depth()
 
     @contextlib.contextmanager
     def install(self) -> Iterator["Interruption"]:
@@ -72,13 +79,16 @@ class Interruption:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, a signal only makes :meth:`asked` true; :class:`Interrupted` is raised at the end."""
-        self._deferred += 1
+        """Inside, a signal only makes :meth:`asked` true; :class:`Interrupted` is raised at the end.
+
+        That goes for the thread that is inside. Signals come to the main thread; others ask.
+        """
+        self._depth.deferred += 1
         try:
             yield
         finally:
-            self._deferred -= 1
-        if self.asked() and not self._deferred:
+            self._depth.deferred -= 1
+        if self.asked() and not self._depth.deferred:
             raise Interrupted
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -91,7 +101,7 @@ class Interruption:
         self.signal = signal.Signals(number)
         if not self._ready:
             self._end(self.text, number)
-        if not self._deferred:
+        if not self._depth.deferred:
             raise Interrupted
 
     @staticmethod

@@ -37,7 +37,8 @@ def hold(directory: Path, reporter: Reporter, unless: Callable[[], bool]) -> Ite
     if not acquired(lock, 0.1):
         reporter.say(f"Waiting for another process that works in {directory}{holder(directory)}")
     while not (lock.is_locked or unless()):
-        acquired(lock, 0.5)
+        reporter.sleep(0.5)
+        acquired(lock, 0)
     if not lock.is_locked:
         yield False
         return

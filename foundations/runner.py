@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from foundations import files
+from foundations import files, formats
 from foundations.context import Context
 from foundations.desc import Desc
-from foundations.environment import lost, settle
+from foundations.environment import lost, restore_environment, settle
 from foundations.errors import UsageError
 from foundations.formats import NewerFormat
-from foundations.store import Store
+from foundations.store import UNREADABLE, Store
 
 D = TypeVar("D", bound=Desc)
 
@@ -22,7 +22,10 @@ def store_of(desc: Desc, replicate: int, context: Context) -> Store:
 def read_desc(store: Store, kind: type[D]) -> D:
     """What a run depends on; ``UsageError`` if its file is damaged, or names what no loaded plug-in has registered."""
     entries = store.read_json(files.DESC)
-    return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
+    try:
+        return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
+    except UNREADABLE as error:
+        raise store.damaged(files.DESC, error) from error
 
 
 def begin(
@@ -41,8 +44,7 @@ def begin(
     if not store.has(files.DESC):
         store.write_json(files.DESC, entries(desc))
     restore_desc(store, entries(desc), context)
-    if not store.has(files.NETWORK):
-        store.write_json(files.NETWORK, network)
+    store.write_bytes(files.NETWORK, formats.encode_json(store / files.NETWORK, network))
 
 
 def entries(desc: Desc) -> dict[str, Any]:
@@ -53,8 +55,10 @@ def entries(desc: Desc) -> dict[str, Any]:
 def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> None:
     """Writes ``desc.json`` anew, and says so, if it is damaged, or lost from a run that was begun.
 
-    One that can be read stays: an older program may have written it with fewer fields.
+    The environment is restored before, where one of its copies is left. A descriptor that can be read stays: an older
+    program may have written it with fewer fields.
     """
+    restore_environment(store)
     if not store.has(files.ENVIRONMENT):
         return
     try:

@@ -35,9 +35,15 @@ def seed_global(seed: int, device: torch.device) -> None:
     """Seeds the generators from which models draw on the CPU and on ``device`` (dropout): ``torch.manual_seed``,
     without what that costs for all the other devices, some hundred microseconds.
     """
-    torch.default_generator.manual_seed(seed)
+    for generator in global_generators(device):
+        generator.manual_seed(seed)
+
+
+def global_generators(device: torch.device) -> list[torch.Generator]:
+    """PyTorch's own generators of the CPU and of ``device``, which is last; one if that is the CPU."""
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index
-        torch.cuda.default_generators[index].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
+        return [torch.default_generator, torch.cuda.default_generators[index]]
+    if device.type == "mps":
+        return [torch.default_generator, torch.mps._get_default_mps_generator()]
+    return [torch.default_generator]

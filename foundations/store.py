@@ -3,30 +3,27 @@
 import contextlib
 import csv
 import errno
-import hashlib
-import io
-import itertools
-import json
 import pickle
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
-from foundations import files, formats, locks
+from foundations import contents, files, formats, locks
 from foundations.disk import append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
+if TYPE_CHECKING:  # PyTorch takes seconds to import, which who reads JSON only need not wait for
+    from torch import Tensor
+
 # What the readers of JSON, CSV, safetensors and PyTorch's files raise at bytes that they did not write. No OSError is
 # among them: no permission or a network disk that is away says nothing about what the file holds.
 UNREADABLE = (
-    ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError,
-    pickle.UnpicklingError, csv.Error,
+    ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError,
+    MemoryError, SafetensorError, pickle.UnpicklingError, csv.Error,
 )  # fmt: skip
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -35,10 +32,10 @@ NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 class Store:
     """One run's directory, and the only door to it.
 
-    Every file is written whole and then renamed into place. JSON, JSON lines and CSV carry the number of their
-    format (``foundations.formats``), which is added on writing and checked and taken out on reading. A file that
-    cannot be read, or that a newer program has written, raises ``UsageError`` with its name and what to do. The
-    directory is made by the first write.
+    Every file is written whole and then renamed into place; only JSON lines may be added to. It carries the number of
+    its format, whose it is and a checksum (``foundations.formats``), which are added on writing and verified and taken
+    out on reading. A file that cannot be read, that is another run's, or that a newer program has written, raises
+    ``UsageError`` with its name and what to do. The directory is made by the first write.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,93 +71,142 @@ class Store:
         with named(self / name):
             return (self / name).read_bytes()
 
+    def append_line(self, name: str, line: str) -> None:
+        """Adds a line to a log. A process that is killed may leave half of it, which no result depends on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with named(self / name), (self / name).open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
     # JSON and CSV --------------------------------------------------------------------------------------------
 
-    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Writes a readable JSON object; NaN and infinity become null, since JSON has neither."""
-        with atomic_write(self / name) as path:
-            path.write_bytes(formats.encode_json(name, value))
+    def write_json(self, name: str, value: Mapping[str, Any], parts: Mapping[str, str | None] | None = None) -> None:
+        """Writes a readable JSON object; NaN and infinity become null, since JSON has neither.
+
+        ``parts`` are the files that it is the marker of: see :meth:`sums`.
+        """
+        self._write(name, formats.encode_json(self / name, value, parts))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """What ``write_json`` wrote."""
-        with self._intact(name):
-            return formats.decode_json(self / name, self.read_bytes(name))
+        with self.intact(name):
+            entries = formats.decode_json(self / name, self.read_bytes(name))
+            contents.check(name, self.path.name, entries)
+            return entries
 
     def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Writes ``rows`` as JSON lines."""
-        with atomic_write(self / name) as path:
-            path.write_bytes(formats.encode_rows(name, rows))
+        self._write(name, formats.encode_rows(self / name, rows))
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Adds ``rows`` to JSON lines. Stopped on the way, it may leave a torn last line, which readers drop."""
-        append_lines(self / name, formats.encode_rows(name, rows))
+        append_lines(self / name, formats.encode_rows(self / name, rows))
 
     def read_rows(self, name: str) -> list[dict[str, Any]]:
         """The JSON lines of a file; an absent file has none, and a last line that is torn is none."""
         if not self.has(name):
             return []
-        with self._intact(name):
-            return formats.decode_rows(self / name, self.read_bytes(name))
+        with self.intact(name):
+            rows = formats.decode_rows(self / name, self.read_bytes(name))
+            for row in rows:
+                contents.check(name, self.path.name, row)
+            return rows
 
     def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Writes ``rows`` as CSV below a line of column names; None becomes an empty field.
 
         A file that has this content already is not touched.
         """
-        self.write_bytes(name, formats.encode_table(name, columns, rows))
+        self.write_bytes(name, formats.encode_table(self / name, columns, rows))
 
     def read_table(self, name: str) -> list[dict[str, str]]:
         """The rows of a CSV file by column name, as text; an absent file has none."""
         if not self.has(name):
             return []
-        with self._intact(name):
+        with self.intact(name):
             return formats.decode_table(self / name, self.read_bytes(name))
 
     # Tensors -------------------------------------------------------------------------------------------------
 
     def write_tensors(
-        self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+        self, name: str, tensors: "Mapping[str, Tensor]", about: Mapping[str, Any] | None = None
     ) -> None:
-        """Writes tensors by name as safetensors, in plain memory order.
+        """Writes tensors by name, on any device, as safetensors, with plain values beside them."""
+        from foundations.tensors import encode_tensors
 
-        Args:
-            name: of the file.
-            tensors: on any device, in any memory format.
-            metadata: at most one entry: the order of several, and so the bytes, would change from run to run.
-        """
-        if metadata is not None and len(metadata) > 1:
-            raise ValueError(f"{name}: more than one metadata entry ({', '.join(metadata)})")
-        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        with atomic_write(self / name) as path:
-            path.write_bytes(save(plain, dict(metadata) if metadata else None))
+        self._write(name, encode_tensors(self / name, tensors, about))
 
-    def read_tensors(self, name: str) -> dict[str, Tensor]:
+    def read_tensors(self, name: str) -> "dict[str, Tensor]":
         """What ``write_tensors`` wrote, on the CPU."""
-        with self._intact(name):
-            return load(self.read_bytes(name))
+        return self.read_tensors_about(name)[0]
+
+    def read_tensors_about(self, name: str) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+        """The same, and the values beside them."""
+        from foundations.tensors import decode_tensors
+
+        with self.intact(name):
+            return decode_tensors(self / name, self.read_bytes(name))
 
     def write_state(self, name: str, value: Any) -> None:
         """Writes nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
-        content = io.BytesIO()  # torch.save reports a full disk as if it were a defect of its own
-        torch.save(value, content)
-        with atomic_write(self / name) as path:
-            path.write_bytes(content.getbuffer())
+        from foundations.states import encode_state
+
+        self._write(name, encode_state(self / name, value))
+        (self / files.older(name)).unlink(missing_ok=True)  # it takes that one's place
+
+    def has_state(self, name: str) -> bool:
+        """Whether a state is there, or one that an older program wrote in its place."""
+        return self.has(self.state_file(name))
+
+    def state_file(self, name: str) -> str:
+        """The name of the file that a state lies in: an older program's if there is no other."""
+        return files.older(name) if not self.has(name) and self.has(files.older(name)) else name
 
     def read_state(self, name: str) -> Any:
-        """What ``write_state`` wrote, on the CPU. Runs no code that the file may hold."""
-        with self._intact(name):
-            return torch.load(io.BytesIO(self.read_bytes(name)), map_location="cpu", weights_only=True)
+        """What ``write_state`` wrote, on the CPU; also of an older program."""
+        from foundations.states import decode_state
+
+        if self.state_file(name) != name:
+            return self.read_pickle(files.older(name))
+        with self.intact(name):
+            return decode_state(self / name, self.read_bytes(name))
+
+    def read_pickle(self, name: str) -> Any:
+        """A state that an older program wrote; no code in it is run."""
+        from foundations.pickles import decode_pickle
+
+        with self.intact(name):
+            return decode_pickle(self.read_bytes(name))
 
     # The whole run -------------------------------------------------------------------------------------------
 
     @property
     def done(self) -> bool:
-        """Whether the run has ended and its result stands in ``done.json``."""
-        return self.has(files.DONE)
+        """Whether the run has ended, its result stands in ``done.json``, and the files that it lists are there."""
+        return self.complete(files.DONE)
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Marks the run as done, with its result."""
-        self.write_json(files.DONE, result)
+    def complete(self, marker: str) -> bool:
+        """Whether a marker is there and so are all files that it lists; what is in them is seen when they are read.
+
+        Raises:
+            UsageError: the marker is damaged.
+        """
+        return self.has(marker) and all(self.has(name) for name in self.parts(marker))
+
+    def parts(self, marker: str) -> dict[str, str | None]:
+        """The files that a marker lists, by their paths from here on, with the sha256 of their bytes.
+
+        None stands for a file that may be added to later. Markers of older programs list none.
+        """
+        with self.intact(marker):
+            return formats.decode_parts(self / marker, self.read_bytes(marker))
+
+    def sums(self, *names: str, growing: Sequence[str] = ()) -> dict[str, str | None]:
+        """What a marker lists: files as they are now, and those that may be added to later."""
+        return {**{name: formats.digest(self.read_bytes(name)) for name in names}, **dict.fromkeys(growing)}
+
+    def finish(self, result: Mapping[str, Any], *parts: str, growing: Sequence[str] = ()) -> None:
+        """Marks the run as done, with its result and the names of the files that it consists of; see :meth:`sums`."""
+        self.write_json(files.DONE, result, self.sums(*parts, growing=growing))
 
     def result(self) -> dict[str, Any]:
         """The result of a run that is done."""
@@ -189,23 +235,30 @@ class Store:
                 return False
             raise
 
+    def remove(self) -> None:
+        """Removes the directory with all that it holds."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
     def put_aside(self) -> Path:
         """Renames the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.
 
         Raises:
             UsageError: another process works in it.
         """
-        taken = (self.path.with_name(files.aside(self.path.name, number)) for number in itertools.count(1))
-        place = next(path for path in taken if not path.exists())
         with locks.hold_if_free(self.path) as free:
             if not free:
                 raise UsageError(f"{self.path} cannot be put aside: another process works in it")
-            moved = self.path.rename(place)
-            sync_directory(place.parent)
+            moved = self.path.rename(files.free_aside(self.path))
+            sync_directory(moved.parent)
         return moved
 
     @contextlib.contextmanager
-    def _intact(self, name: str) -> Iterator[None]:
+    def intact(self, name: str) -> Iterator[None]:
+        """Inside, whatever bytes of a file lead to that the program did not write becomes ``UsageError`` with advice.
+
+        Of what is read, each entry that is relied on is checked in there; a ``UsageError`` that does not say where
+        the file lies is about its content, too.
+        """
         path = self / name
         try:
             yield
@@ -213,28 +266,27 @@ class Store:
             raise UsageError(
                 f"{path} is missing. Delete the directory {self.path} and run the same command again."
             ) from error
-        except UNREADABLE as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        except IsADirectoryError as error:
             raise UsageError(
-                f"{path} is damaged ({reason[:100]}).\n"
-                "Delete this file and run the same command again: what it held is computed anew."
+                f"{path} is a directory, where a file belongs. Rename it and run the same command again: what the file "
+                "held is computed anew."
             ) from error
+        except UsageError as error:
+            if str(self.path) in str(error):
+                raise
+            raise self.damaged(name, error) from error
+        except UNREADABLE as error:
+            raise self.damaged(name, error) from error
 
+    def damaged(self, name: str, error: Exception) -> UsageError:
+        """What is said of a file whose content led to an error."""
+        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = f"no {reason}" if isinstance(error, KeyError) else reason
+        return UsageError(
+            f"{self / name} is damaged ({reason[:200]}).\n"
+            "Delete this file and run the same command again: what it held is computed anew."
+        )
 
-def digest(*parts: bytes | memoryview) -> str:
-    """The sha256 of some bytes, in hex."""
-    summed = hashlib.sha256()
-    for part in parts:
-        summed.update(part)
-    return summed.hexdigest()
-
-
-def decode_tensors(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a safetensors file, and its metadata: the entry ``__metadata__`` of the JSON that it begins with.
-
-    Raises:
-        SafetensorError: the content is damaged.
-    """
-    tensors = load(content)
-    length = int.from_bytes(content[:8], "little")
-    return tensors, json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    def _write(self, name: str, content: bytes) -> None:
+        with atomic_write(self / name) as path:
+            path.write_bytes(content)

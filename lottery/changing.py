@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+from torch import nn
+
 from foundations import files
 from foundations.errors import UsageError
 from foundations.steps import Step
@@ -39,9 +41,9 @@ def check_changing(strategy: Strategy | None, pruning: PruningHparams | None, tr
     strategy.updates(trunk.iteration(k), trunk.end, trunk.per_epoch)
 
 
-def load_first_mask(here: Store) -> Mask:
-    """The mask that the training in a directory begins with."""
-    return Mask.load(here / (files.FIRST_MASK if here.has(files.FIRST_MASK) else files.MASK))
+def load_first_mask(here: Store, model: nn.Module) -> Mask:
+    """The mask that the training of ``model`` in a directory begins with."""
+    return Mask.load(here / (files.FIRST_MASK if here.has(files.FIRST_MASK) else files.MASK), model)
 
 
 def conclude_updates(
@@ -52,10 +54,11 @@ def conclude_updates(
     Returns what ``done.json`` says of the changes.
     """
     assert state.mask is not None, "it has been updated"
-    load_first_mask(here).save(here / files.FIRST_MASK)
+    model = trunk.fresh().model
+    load_first_mask(here, model).save(here / files.FIRST_MASK)
     rows = updates.rows(here)
     record_mask(
-        here, state.mask, trunk.fresh().model, trunk, updates.pruning, start=updates.start, end=updates.end,
+        here, state.mask, model, trunk, updates.pruning, start=updates.start, end=updates.end,
         found_by=found_by, subnetwork=cost_of(rows, updates.end, trunk),
     )  # fmt: skip
     return updates.summary(here)

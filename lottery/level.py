@@ -20,7 +20,7 @@ from pruning import Mask, Strategy, ignored_layers
 from training.hparams import TrainingHparams
 from training.mask_updates import MaskUpdates
 from training.optimizers import make_optimizer
-from training.segments import train_branch
+from training.segments import load_network, train_branch
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -69,12 +69,12 @@ class Level:
         if not self.has_mask:
             mask = self.find_mask(self.desc.strategy)
             self.record(self.here, mask, self.desc.k, self.desc.train.training, found_by=self._trainings_before())
-        return Mask.load(self.here / files.MASK)
+        return Mask.load(self.here / files.MASK, self.trunk.fresh().model)
 
     def first_mask(self) -> Mask:
         """The mask that its training begins with: the level's, unless that has changed in training."""
         self.mask()
-        return load_first_mask(self.here)
+        return load_first_mask(self.here, self.trunk.fresh().model)
 
     def sparsity_report(self) -> dict[str, Any]:
         """The report of its mask, from disk or found and written down."""
@@ -120,7 +120,8 @@ class Level:
         self.here.write_rows(files.METRICS, self.trunk.metrics())
         # A relative path, so that a root can be moved.
         model = os.path.relpath(self.trunk.model_path(self.desc.train.training.training_steps), self.here.path)
-        self.here.finish({**self._about(self.here), **result, "model": model})
+        result = {**self._about(self.here), **result, "model": model}
+        self.here.finish(result, model, files.METRICS, files.MASK, files.SPARSITY_REPORT)
 
     def train_ticket(self, here: Store, ticket: "Ticket", method: str) -> None:
         """Trains a subnetwork to the end, or goes on with that, and marks ``here`` as done.
@@ -136,7 +137,7 @@ class Level:
             self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
         look_for_collapse(here, method, context.reporter, allow=self.allow_collapse)
         updates = self.updates(ticket.state.iteration, ticket.training)
-        ticket.state.prune(load_first_mask(here))
+        ticket.state.prune(load_first_mask(here, ticket.state.model))
         if self.desc.compact:
             ticket.state.compact(ticket.training)
 
@@ -173,9 +174,8 @@ class Level:
         if self.number == 1 or self.desc.pruning.score_at == "k":
             return trunk_network(self.trunk, self.desc.pruning, self.desc.k), None
         below = self.below(self.number - 1)
-        before = below.here
         model = self.trunk.fresh().model
-        model.load_state_dict(before.read_tensors(Path(before.result()["model"]).name))
+        load_network(below.here, Path(below.here.result()["model"]).name, model)
         return model, below.mask()
 
     def below(self, number: int) -> "Level":

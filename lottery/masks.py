@@ -9,7 +9,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery.sparsity import sparsity_report, training_cost
 from pruning import ChangingMask, Mask, PruningHparams, Strategy, ignored_layers, prune
-from training.loop import arithmetic
+from training.arithmetic import arithmetic
 from training.trunk import Trunk
 
 

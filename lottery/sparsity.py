@@ -8,7 +8,7 @@ from torch import nn
 from foundations.errors import UsageError
 from models import ImageShape
 from models.cost import output_positions
-from pruning import Mask, empty_layers, has_path
+from pruning import Mask, effective_mask, empty_layers, has_path
 from pruning.compaction import compact
 
 
@@ -16,19 +16,23 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
     """The content of ``sparsity_report.json`` for ``model`` under ``mask``.
 
     ``density`` is the fraction of the prunable weights that is kept, ``sparsity`` is one minus that, and
-    ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. Multiply-adds
+    ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. ``effective_density`` counts of the
+    kept weights only those on a path from input to output; reports of older programs lack it. Multiply-adds
     are those of one image's forward pass through convolutions and linear layers: each kept weight counts once for
     every position at which it is used. ``compact`` has what is really computed with ``--compact``, for which whole
     channels are taken out; None if the model's forward pass cannot be traced.
     """
     positions = output_positions(model, shape)
-    counted = mask.without(ignored)
+    mask = mask.to("cpu")  # it is asked for many single numbers
+    counted, size = mask.without(ignored), (shape.channels, shape.height, shape.width)
+    effective = effective_mask(model, mask, size)
     layers = [
         {
             "name": name,
             "shape": list(kept.shape),
             "total": kept.numel(),
             "kept": int(kept.sum()),
+            "effective": int(effective[name].sum()),
             "density": int(kept.sum()) / kept.numel(),
             "ignored": name in ignored,
             "multiply_adds": int(kept.sum()) * positions[name],
@@ -38,6 +42,7 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {
         "density": counted.density,
+        "effective_density": effective.without(ignored).density,
         "sparsity": 1 - counted.density,
         "compression": 1 / counted.density if counted.kept else None,
         "total": counted.total,
@@ -49,7 +54,7 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
         },
         "compact": compact_size(model, mask, shape),
         "empty_layers": empty_layers(mask),
-        "has_path": has_path(model, mask, (shape.channels, shape.height, shape.width)),
+        "has_path": has_path(model, mask, size),
         "layers": layers,
     }
 

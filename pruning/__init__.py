@@ -7,6 +7,7 @@ from pruning.collapse import empty_layers, has_path
 from pruning.conformance import check_strategy
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
+from pruning.paths import effective_mask
 from pruning.prunable import ignored_layers, prunable
 from pruning.prune import prune
 from pruning.strategy import Strategy, strategies
@@ -19,6 +20,7 @@ __all__ = [
     "PruningHparams",
     "Strategy",
     "check_strategy",
+    "effective_mask",
     "empty_layers",
     "has_path",
     "ignored_layers",

@@ -40,14 +40,14 @@ class Batches(Sequence[Pair]):
         pixels = [inputs for inputs, _ in pairs] if pixels is None else pixels
         if not sum(map(len, pixels)):
             raise UsageError("Batches.of: there are no images")
-        together = torch.cat(list(pixels)).double()
+        together = torch.cat([part.cpu() for part in pixels]).double()
         low, high = together.aminmax()
         if not (low >= 0 and high <= 1):
             raise UsageError(
                 f"Batches.of: the images have values from {low:.4g} to {high:.4g}; give their pixels in [0, 1] beside "
                 "them: Batches.of(pairs, pixels)"
             )
-        mean = together.mean(0).to(pixels[0].dtype)
+        mean = together.mean(0).to(pixels[0])
         return cls(pairs=pairs, pixels=pixels, mean_image=mean)
 
     @overload

@@ -1,6 +1,5 @@
 """Which weights a subnetwork has."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
-from foundations.store import UNREADABLE, Store, decode_tensors
+from foundations.store import Store
+from foundations.tensors import ORDER
 from pruning.prunable import prunable
 
 
@@ -59,8 +59,8 @@ class Mask(Mapping[str, Tensor]):
 
     @cached_property
     def kept(self) -> int:
-        """The number of weights kept."""
-        return sum(int(entry.sum()) for entry in self.values())
+        """The number of weights kept; one host synchronization for all layers."""
+        return int(sum(entry.sum() for entry in self.values()))
 
     @property
     def density(self) -> float:
@@ -99,22 +99,28 @@ class Mask(Mapping[str, Tensor]):
 
     def save(self, path: Path) -> None:
         """Writes the mask as safetensors: plain bool tensors under the parameters' names."""
-        # A safetensors file sorts its tensors; the one metadata entry keeps the model's order.
-        Store(path.parent).write_tensors(path.name, self, {"order": json.dumps(list(self))})
+        # A safetensors file sorts its tensors; the model's order is kept beside them.
+        Store(path.parent).write_tensors(path.name, self, {ORDER: list(self)})
 
     @staticmethod
-    def load(path: Path) -> "Mask":
-        """Reads a mask; a file that is missing or damaged raises ``UsageError``."""
+    def load(path: Path, model: nn.Module | None = None) -> "Mask":
+        """Reads a mask, of ``model`` if that is given.
+
+        Raises:
+            UsageError: the file is missing or damaged, or its mask does not fit the model.
+        """
         store = Store(path.parent)
         if not store.has(path.name):
             raise UsageError(f"{path}: there is no such mask file")
-        try:
-            tensors, metadata = decode_tensors(store.read_bytes(path.name))
-            names = json.loads(metadata.get("order", "null")) or list(tensors)
-            entries = {name: tensors[name] for name in names}
-        except UNREADABLE as error:
-            raise UsageError(f"{path} is damaged ({error}). Delete it and run the same command again.") from error
-        return Mask(entries)
+        with store.intact(path.name):
+            tensors, about = store.read_tensors_about(path.name)
+            names = about.get(ORDER, list(tensors))
+            if sorted(names) != sorted(tensors):
+                raise ValueError("its order names other tensors than it has")
+            mask = Mask({name: tensors[name] for name in names})
+            if model is not None:
+                mask.check(model)
+            return mask
 
 
 class Applier:

@@ -156,7 +156,7 @@ def kth_highest(scores: Tensor, alive: Tensor, k: int) -> Tensor | float:
     """The k-th highest of the scores that are alive."""
     if scores.is_cuda:  # where kthvalue is slow, and refused by deterministic algorithms
         return scores[alive].sort(descending=True).values[k - 1]
-    values = scores.double().cpu().numpy()[alive.cpu().numpy()]
+    values = scores.cpu().double().numpy()[alive.cpu().numpy()]
     position = len(values) - k
     values.partition(position)  # several times faster than kthvalue
     return float(values[position])

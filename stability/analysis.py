@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from foundations import files
 from pruning import Mask
 from stability.children import Children
 from stability.comparison import Comparison
@@ -43,5 +44,6 @@ class Analysis:
             verdict = judge(
                 self.subject, *measured, self.settings, full["test_accuracy"], chance_error(trunk.data)
             )  # fmt: skip
-            write_verdict(here, verdict)
+            own = [name for name in (files.MASK, files.SPARSITY_REPORT) if here.has(name)]
+            write_verdict(here, verdict, *own, *self.children.files(self.settings.children))
         return verdict

@@ -16,6 +16,7 @@ from stability.children import Children
 from stability.desc import AnalysisHparams
 from stability.judge import Subject
 from stability.verdict import Verdict, stored
+from training.mask_updates import MaskUpdates
 from training.state import TrainState
 
 
@@ -56,18 +57,19 @@ class Stability(Branch, AnalysisHparams):
         level, training = ticket.level, ticket.training
         if not here.has(files.MASK):
             ticket.mask.save(here / files.MASK)
+
+        def updates(state: TrainState) -> MaskUpdates | None:
+            return level.updates(state.iteration, training)
+
         density = level.mask().without(level.ignored).density
         verdict = Analysis(
             subject=Subject(level.desc.k, level.desc.strategy.name, density, level.number),
-            children=Children(
-                here, level.trunk, starter(ticket), training,
-                updates=lambda state: level.updates(state.iteration, training),
-            ),  # fmt: skip
+            children=Children(here, level.trunk, starter(ticket), training, updates=updates),
             mask=ticket.mask,
             full_network=level.trunk.finish,
             settings=self.settings,
         ).run()
-        here.finish(summary(verdict))
+        here.finish(summary(verdict), files.DESC, files.MASK, growing=[files.INSTABILITY])
 
 
 def starter(ticket: Ticket) -> Callable[[], TrainState]:

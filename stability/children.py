@@ -79,13 +79,22 @@ class Children:
         store = self.store(number)
         return Mask.load(store / files.MASK) if store.has(files.MASK) else None
 
+    def files(self, count: int) -> list[str]:
+        """What the first ``count`` children, all trained, consist of, by paths within the analysis."""
+        names = (files.DONE, files.METRICS, self._file, files.MASK, files.MASK_UPDATES)
+        numbers = range(1, count + 1)
+        return [f"{files.child(one)}/{name}" for one in numbers for name in names if self.store(one).has(name)]
+
     def noise(self, number: int) -> Noise:
         """A child's SGD noise."""
         return Noise(self.trunk.seeds, child=(number,))
 
     def weights(self, number: int) -> dict[str, Tensor]:
-        """A trained child's tensors; ``UsageError`` with the file's name if it is damaged."""
-        return self.store(number).read_tensors(self._file)
+        """A trained child's tensors; ``UsageError`` if their file is damaged or another network's."""
+        with self.store(number).intact(self._file):
+            tensors = self.store(number).read_tensors(self._file)
+            self.trunk.fresh().check(tensors)
+            return tensors
 
     def hyperparameters(self, number: int) -> dict[str, float]:
         """Learning rate and weight decay of a child.

@@ -15,7 +15,7 @@ from stability.distances import disagreement, layer_distances, predictions, weig
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.rows import Row, read_rows, write_rows
 from stability.verdict import Child, Distances, build, read_verdict
-from training.loop import arithmetic
+from training.arithmetic import arithmetic
 
 Trained = Mapping[int, Mapping[str, Tensor]]
 

@@ -27,12 +27,12 @@ def weight_distances(first: Tensors, second: Tensors, names: Collection[str]) ->
 
 def layer_distances(first: Tensors, second: Tensors, names: Collection[str]) -> dict[str, float]:
     """The L2 distance parameter by parameter."""
-    return {name: float((first[name].double() - second[name].double()).norm()) for name in names}
+    return {name: float((first[name].cpu().double() - second[name].cpu().double()).norm()) for name in names}
 
 
 def flat(tensors: Tensors, names: Iterable[str]) -> Tensor:
     """One float64 vector."""
-    return torch.cat([tensors[name].double().flatten().cpu() for name in names])
+    return torch.cat([tensors[name].cpu().double().flatten() for name in names])
 
 
 def angle(one: Tensor, other: Tensor) -> float:

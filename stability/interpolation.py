@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from stability.batchnorm import batchnorms, recalculate
 from stability.rows import BATCHNORM, SPLITS, Row
+from training.arithmetic import arithmetic
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate
+from training.loop import evaluate
 
 RECALCULATION_BATCH = 500
 Tensors = Mapping[str, Tensor]

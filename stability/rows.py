@@ -5,7 +5,6 @@ from dataclasses import MISSING, astuple, dataclass, fields, replace
 from typing import Any
 
 from foundations import files
-from foundations.errors import UsageError
 from foundations.store import Store
 
 SPLITS = ("test", "train")
@@ -55,13 +54,13 @@ def read_rows(store: Store) -> list[Row]:
     Raises:
         UsageError: the file is damaged, or a newer program wrote it.
     """
-    try:
-        return [from_text(entries) for entries in store.read_table(files.INTERPOLATION)]
-    except (ValueError, KeyError) as error:
-        raise UsageError(
-            f"{store / files.INTERPOLATION} is damaged ({error}).\n"
-            "Delete this file and run the same command again: what it held is computed anew."
-        ) from error
+    if not store.has(files.INTERPOLATION):
+        return []
+    with store.intact(files.INTERPOLATION):
+        rows = [from_text(entries) for entries in store.read_table(files.INTERPOLATION)]
+        if not rows:
+            raise ValueError("it has no rows")
+        return rows
 
 
 def from_text(entries: Mapping[str, str]) -> Row:

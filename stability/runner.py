@@ -86,7 +86,7 @@ class StabilityRunner:
             with self.here.lock(self.context.reporter):
                 if not self.has_mask:
                     self._find_mask()
-        return Mask.load(self.here / files.MASK)
+        return Mask.load(self.here / files.MASK, self.trunk.fresh().model)
 
     @property
     def full_network_done(self) -> bool:
@@ -96,6 +96,15 @@ class StabilityRunner:
     def full_network(self) -> dict[str, Any]:
         """Losses and accuracies of the full network, trained to the end; trains it if need be."""
         return self.start.full_network(self.k)
+
+    @property
+    def full_network_store(self) -> Store:
+        """The directory of the full network."""
+        return self.start.full_network_store(self.k)
+
+    def child_store(self, number: int) -> Store:
+        """The directory of a child."""
+        return self._children().store(number)
 
     def child_done(self, number: int) -> bool:
         """Whether a child is trained."""

@@ -1,24 +1,25 @@
 """Where the children start: the trunk at k, or somebody else's weights in its place."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
 from foundations import files
 from foundations.errors import UsageError
+from foundations.formats import digest
+from foundations.pickles import decode_pickle
 from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
+from foundations.tensors import check_header
 from stability.desc import StabilityDesc
 from training.optimizers import make_optimizer
-from training.segments import model_file, train_branch
+from training.segments import load_network, model_file, train_branch
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -28,6 +29,9 @@ class Start(Protocol):
 
     def state_at(self, k: Step) -> TrainState:
         """The full network's state at ``k``."""
+
+    def full_network_store(self, k: Step) -> Store:
+        """Where the full network is trained."""
 
     def full_network_done(self, k: Step) -> bool:
         """Whether the full network is trained to the end."""
@@ -47,6 +51,9 @@ class TrunkStart:
 
     def state_at(self, k: Step) -> TrainState:
         return self.trunk.state_at(k)
+
+    def full_network_store(self, k: Step) -> Store:
+        return self.trunk.store
 
     def full_network_done(self, k: Step) -> bool:
         return self.trunk.store.done
@@ -78,16 +85,18 @@ class CheckpointStart:
         return state
 
     def full_network_done(self, k: Step) -> bool:
-        return self._store(k).done
+        return self.full_network_store(k).done
 
     def full_network(self, k: Step) -> dict[str, Any]:
-        here = self._store(k)
+        here = self.full_network_store(k)
         if not here.done:
             context, full = self.trunk.context, self._full_desc()
             run = store_of(full, self.trunk.seeds.replicate, context)
             with run.lock(context.reporter):
                 self.trunk.begin(run, full)
             with here.lock(context.reporter):
+                if here.done:  # by another process, meanwhile
+                    return here.result()
                 train_branch(here, self.state_at(k), self.trunk.data, self.trunk.desc.training, context)
         return here.result()
 
@@ -95,10 +104,10 @@ class CheckpointStart:
         self.full_network(k)
         state = self.trunk.fresh()
         state.iteration = self.trunk.end
-        state.model.load_state_dict(self._store(k).read_tensors(model_file(state, self.trunk.data)))
+        load_network(self.full_network_store(k), model_file(state, self.trunk.data), state.model)
         return state.model
 
-    def _store(self, k: Step) -> Store:
+    def full_network_store(self, k: Step) -> Store:
         run = store_of(self._full_desc(), self.trunk.seeds.replicate, self.trunk.context)
         return run.sub(files.analysis(k)).sub(files.FULL_NETWORK)
 
@@ -135,30 +144,37 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"--checkpoint={path}: {error.strerror or error}") from error
-    digest = hashlib.sha256(content).hexdigest()[:12]
+    key = digest(content)[:12]
     try:
-        return load(content), digest
-    except SafetensorError:
+        check_header(content)
+        return load(content), key
+    except KeyError as error:
+        raise UsageError(f"--checkpoint={path}: a tensor has the type {error}, which PyTorch does not have") from error
+    except (SafetensorError, ValueError):
         pass
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        value = decode_pickle(content)
     except Exception as error:  # the unpickler raises whatever the bytes lead it to
         raise UsageError(f"--checkpoint={path}: neither safetensors nor a plain state dict") from error
-    for key in ("state_dict", "model"):
-        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
-            value = value[key]
-    if not isinstance(value, Mapping) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
-        raise UsageError(f"--checkpoint={path}: expected a state dict, tensors by name")
-    return dict(value), digest
+    for name in ("state_dict", "model"):
+        if isinstance(value, Mapping) and isinstance(value.get(name), Mapping):
+            value = value[name]
+    if not isinstance(value, Mapping):
+        raise UsageError(f"--checkpoint={path}: expected a state dict, tensors by name; found {type(value).__name__}")
+    for name, tensor in value.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            found = f"{name!r} is {type(tensor).__name__}"
+            raise UsageError(f"--checkpoint={path}: expected a state dict, tensors by name; {found}")
+    return dict(value), key
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Puts the tensors into the model.
+    """Puts the tensors into the model, each as the type that it has there.
 
     BatchNorm's counters of batches (``num_batches_tracked``) may be missing.
 
     Raises:
-        UsageError: names or shapes do not fit; all of them are listed.
+        UsageError: names, shapes or types do not fit; all of them are listed.
     """
     own = model.state_dict()
     missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
@@ -168,8 +184,19 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items()
         if name in own and tensor.shape != own[name].shape
     ]
-    found = {"missing": missing, "unknown": unknown, "of another shape": shapes}
+    types = [
+        f"{name} {tensor.dtype}"
+        for name, tensor in tensors.items()
+        if name in own and not fits(tensor, own[name])
+    ]
+    found = {"missing": missing, "unknown": unknown, "of another shape": shapes, "of another type": types}
     if any(found.values()):
         lists = "; ".join(f"{what}: {', '.join(names)}" for what, names in found.items() if names)
         raise UsageError(f"--checkpoint does not fit --model: {lists}")
     model.load_state_dict(dict(tensors), strict=False)
+
+
+def fits(tensor: Tensor, own: Tensor) -> bool:
+    """Whether a tensor is a plain one of numbers of the same sort, of whatever precision."""
+    same_sort = tensor.is_floating_point() == own.is_floating_point() and not tensor.is_complex()
+    return same_sort and tensor.layout == own.layout and not tensor.is_meta and not tensor.is_quantized

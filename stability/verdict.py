@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from foundations import files
 from foundations.averages import average
-from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from stability.desc import AnalysisHparams
@@ -207,24 +206,18 @@ def read_verdict(here: Store) -> Verdict:
     Raises:
         UsageError: there is none, or its file is damaged.
     """
-    entries = here.read_json(files.INSTABILITY)
-    try:
-        return Verdict.from_dict(entries)
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
-        raise UsageError(
-            f"{here / files.INSTABILITY} is damaged ({type(error).__name__}: {error}).\n"
-            "Delete this file and run the same command again: what it held is computed anew."
-        ) from error
+    with here.intact(files.INSTABILITY):
+        return Verdict.from_dict(here.read_json(files.INSTABILITY))
 
 
-def write_verdict(here: Store, verdict: Verdict) -> None:
-    """Writes ``instability.json``."""
-    here.write_json(files.INSTABILITY, verdict.to_dict())
+def write_verdict(here: Store, verdict: Verdict, *parts: str) -> None:
+    """Writes ``instability.json``, with the names of the files that it rests on beside the measurements."""
+    here.write_json(files.INSTABILITY, verdict.to_dict(), here.sums(*parts, growing=[files.INTERPOLATION]))
 
 
 def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:
-    """The verdict that lies in ``here`` beside its measurements, if there is one and it answers just these settings."""
-    if not (here.has(files.INSTABILITY) and here.has(files.INTERPOLATION)):
+    """The verdict that lies in ``here`` beside what it rests on, if there is one and it answers just these settings."""
+    if not (here.complete(files.INSTABILITY) and here.has(files.INTERPOLATION)):
         return None
     verdict = read_verdict(here)
     return verdict if verdict.analysis == settings else None

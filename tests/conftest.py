@@ -14,6 +14,7 @@ from experiments.export import export_formats
 from experiments.report.branches import branch_reports
 from experiments.stable_k import criteria
 from experiments.tasks import task_kinds
+from experiments.trackers import trackers
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from lottery.branch import branches
@@ -55,7 +56,7 @@ def own_registrations() -> Iterator[None]:
     """What a test or its plug-ins register is gone after it."""
     registries: tuple[Registry[Any], ...] = (
         strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
-        task_kinds, export_formats,
+        task_kinds, export_formats, trackers,
     )  # fmt: skip
     before = [dict(registry._entries) for registry in registries]
     yield

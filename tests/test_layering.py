@@ -19,10 +19,11 @@ BELOW = {
 }
 SLOW = {"torchvision", "matplotlib"}
 WITHIN_EXPERIMENTS = [
-    {"options", "stable_k", "report", "progress"},
+    {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording", "trackers"},
+    {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},
-    {"plan"},
+    {"plan", "plan_progress"},
     {"engines.registry", "engines.in_process", "engines.local", "engines"},
     {"defaults"},
     {"experiment"},
@@ -30,8 +31,8 @@ WITHIN_EXPERIMENTS = [
     {"stability"},
     {"lottery"},
     {"kinds"},
-    {"grid", "plugins", "stored"},
-    {"export"},
+    {"grid", "plugins", "stored", "cleaning", "integrity"},
+    {"export", "comparison"},
     {"session"},
     {"engines.worker"},
 ]

@@ -1,23 +1,26 @@
 """The training loop. It trains a segment, so that rewinding, resuming and branching are all the same thing."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundations.seeds import seed_global
+from training.arithmetic import arithmetic, fastest_convolutions
 from training.compilation import room_for_programs
-from training.data import TrainingData
+from training.data import Batch, TrainingData
 from training.hparams import TrainingHparams
 from training.memory_format import convert
 from training.optimizers import set_learning_rate
 from training.schedules import learning_rate
 from training.state import TrainState
 
-ADVANCE_EVERY = 10  # steps between two calls of `advance`
+T = TypeVar("T")
+BLOCK = 10  # steps between two calls of `advance`; those that one CUDA graph holds
 
 
 def train(
@@ -31,45 +34,78 @@ def train(
 ) -> None:
     """Trains ``state`` from its iteration to iteration ``until``, or to the step after which ``asked`` to stop.
 
+    Where a replay holds several steps, that is the last of them.
+
     Training 0 -> b equals training 0 -> a, stopping, saving, restoring, and training a -> b, bit for bit on one
     device: everything random is drawn by epoch or step from the state's named generators. There is no host
     synchronization in a step.
     """
     state.model.train()
     gpus = [data.device] if data.device.type == "cuda" else []
-    with torch.random.fork_rng(gpus), arithmetic(hparams, data.device), room_for_programs(hparams):
+    with (
+        torch.random.fork_rng(gpus), arithmetic(hparams, data.device), fastest_convolutions(),
+        room_for_programs(hparams),
+    ):  # fmt: skip
         while state.iteration < until:
             epoch, first = divmod(state.iteration, data.iterations_per_epoch)
             last = min(data.iterations_per_epoch, first + until - state.iteration)
             if first == 0:
                 state.running_metrics.zero_()
-            done = first
-            for index, batch in enumerate(data.batches(state.noise.epoch(epoch), first, last), first + 1):
-                step(state, *batch, hparams, data)
-                if index % ADVANCE_EVERY == 0 or index == last or asked():
-                    advance(index - done)
-                    done = index
+            for block in blocks(data.batches(state.noise.epoch(epoch), first, last), BLOCK):
+                before = state.iteration
+                for batches in together(state, block, data):
+                    step(state, batches, hparams, data)
+                    if asked():
+                        break
+                advance(state.iteration - before)
                 if asked():
                     return
 
 
-def step(state: TrainState, inputs: Tensor, labels: Tensor, hparams: TrainingHparams, data: TrainingData) -> None:
-    """One optimizer step. Whole batches may be replayed; the last of an epoch, if it is smaller, is not."""
-    seed_global(state.noise.step(state.iteration), data.device)
-    set_learning_rate(state.optimizer, learning_rate(hparams, state.iteration, data.iterations_per_epoch))
-    work = partial(compute, state, hparams)
-    if state.captured_step is not None and len(labels) == data.batch_size:
-        state.captured_step.run(work, inputs, labels, state.optimizer)
+def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items; the last may be shorter."""
+    iterator = iter(items)
+    while block := list(islice(iterator, size)):
+        yield block
+
+
+def together(state: TrainState, block: list[Batch], data: TrainingData) -> list[list[Batch]]:
+    """``block`` in the parts of which :func:`step` makes one call each: a whole block may be one replay."""
+    captured = state.captured_step
+    is_one = captured is not None and captured.several_at_once and len(block) == BLOCK and is_whole(block[-1], data)
+    return [block] if is_one else [[batch] for batch in block]
+
+
+def is_whole(batch: Batch, data: TrainingData) -> bool:
+    """Whether it has the size of most; only the last of an epoch may be smaller."""
+    return len(batch[0]) == data.batch_size
+
+
+def step(state: TrainState, batches: Sequence[Batch], hparams: TrainingHparams, data: TrainingData) -> None:
+    """An optimizer step on each of ``batches``: on one, or on several that are replayed at once.
+
+    Whole batches may be replayed; the last of an epoch, if it is smaller, is not.
+    """
+    seed_global(state.noise.step(state.iteration), data.device)  # several draw nothing
+    rates = []
+    for iteration in range(state.iteration, state.iteration + len(batches)):
+        set_learning_rate(state.optimizer, learning_rate(hparams, iteration, data.iterations_per_epoch))
+        rates.append([group["lr"] for group in state.optimizer.param_groups])
+    work = partial(compute, state, hparams, data)
+    if state.captured_step is not None and is_whole(batches[0], data):
+        state.captured_step.run(work, batches, rates, state.optimizer)
     else:
-        work(inputs, labels)
-    state.iteration += 1
+        [batch] = batches
+        work(batch)
+    state.iteration += len(batches)
 
 
-def compute(state: TrainState, hparams: TrainingHparams, inputs: Tensor, labels: Tensor) -> None:
+def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, batch: Batch) -> None:
     """What a step computes on the device. It may be captured there: nothing in it depends on a value.
 
     The mask is applied after the optimizer's step, since momentum and weight decay move pruned weights.
     """
+    inputs, labels = data.fetch(batch)
     outputs = state.forward(convert(inputs, state.memory_format))
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
@@ -97,27 +133,3 @@ def evaluate(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict
     model.train(was_training)
     loss_sum, correct = torch.stack(totals).cpu().double().sum(0).tolist()
     return {"loss": loss_sum / size, "accuracy": correct / size}
-
-
-def slow_bf16(hparams: TrainingHparams, device: torch.device) -> bool:
-    """Whether bfloat16 is asked for on a CPU that has to emulate it."""
-    return hparams.precision == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-@contextlib.contextmanager
-def arithmetic(hparams: TrainingHparams, device: torch.device) -> Iterator[None]:
-    """The precision of everything computed inside.
-
-    Autocast's cache of cast weights is off: it would keep those of the first step for all that follow.
-    """
-    tf32 = hparams.precision == "tf32"
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-    try:
-        if hparams.precision != "bf16":
-            yield
-            return
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
-            yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

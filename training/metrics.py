@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from foundations import files, formats
@@ -9,17 +10,16 @@ from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
+from training.arithmetic import arithmetic
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate
+from training.loop import evaluate
 from training.state import TrainState
 
 Row = dict[str, Any]
 
 IN_CHECKPOINT = "metrics"
 """The entry of a checkpoint that holds the rows, as the text of their file."""
-DIVERGED = "diverged"
-"""The entry of a last row at which the training was given up."""
 
 
 def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> Row:
@@ -40,8 +40,8 @@ def is_finite(row: Row) -> bool:
 
 
 def keep(rows: list[Row]) -> dict[str, str]:
-    """The rows as an entry of a checkpoint."""
-    return {IN_CHECKPOINT: formats.encode_rows(files.METRICS, rows).decode()}
+    """The rows as an entry of a checkpoint, which says whose they are."""
+    return {IN_CHECKPOINT: formats.encode_rows(Path(files.METRICS), rows).decode()}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def restore(store: Store, reporter: Reporter) -> None:
     They are taken from the checkpoint in the directory where the network lies: level 0 of a lottery run is the trunk.
     """
     try:
-        result = store.result() if store.done else {}
+        result = store.result() if store.has(files.DONE) else {}
     except UsageError:  # whoever needs the result says so
         return
     rows = store.read_rows(files.METRICS)
@@ -124,7 +124,7 @@ def restore(store: Store, reporter: Reporter) -> None:
 
 def kept(store: Store) -> list[Row]:
     """The rows in the checkpoint, as far as there is one; older programs wrote none."""
-    if not store.has(files.CHECKPOINT):
+    if not store.has_state(files.CHECKPOINT):
         return []
     text = store.read_state(files.CHECKPOINT).get(IN_CHECKPOINT, "")
     return formats.decode_rows(store / files.METRICS, text.encode())

@@ -91,10 +91,16 @@ def load_state(optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
 
     Fused optimizers go through weights and state as they lie in memory. With other strides they would pair a weight
     with the state of another one on a CPU, without a word, and fail on CUDA.
+
+    Raises:
+        ValueError: the state of one of our optimizers has the shape of another network's.
     """
     optimizer.load_state_dict(dict(state))
     for parameter, entries in optimizer.state.items():
         for key, value in entries.items():
+            ours = isinstance(optimizer, optim.SGD | optim.Adam)
+            if ours and isinstance(value, Tensor) and value.numel() != 1 and value.shape != parameter.shape:
+                raise ValueError(f"{key} of a parameter {tuple(parameter.shape)} is {tuple(value.shape)}")
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
                 entries[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 

@@ -1,6 +1,5 @@
 """Which whole states of a trunk lie on disk, and how they are written and read."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +7,6 @@ from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from training.state import TrainState
-
-STEP = Step("7ep7it")
-STATE_FILE = re.compile(re.escape(files.optimizer(STEP)).replace(STEP, r"(?P<step>\d+ep\d+it)"))
 
 
 @dataclass(frozen=True)
@@ -27,12 +23,19 @@ class SavedSteps:
 
     def has(self, iteration: int) -> bool:
         """Whether the whole state lies on disk."""
-        return all(self.store.has(name) for name in self._files(iteration))
+        model, optimizer = self._files(iteration)
+        return self.store.has(model) and self.store.has_state(optimizer)
 
     def iterations(self) -> list[int]:
         """All iterations whose whole state lies on disk, in order."""
-        steps = sorted(step.iteration(self.per_epoch) for step in steps_in(self.store))
+        found = filter(None, (files.step_of_model(path.name) for path in self.store.path.glob("*")))
+        steps = sorted(step.iteration(self.per_epoch) for step in found)
         return [step for step in steps if self.has(step)]
+
+    def files(self, iteration: int) -> list[str]:
+        """The names of the files that the saved state at ``iteration`` lies in."""
+        model, optimizer = self._files(iteration)
+        return [model, self.store.state_file(optimizer)]
 
     def save(self, state: TrainState) -> None:
         """Writes the state at its iteration."""
@@ -41,9 +44,19 @@ class SavedSteps:
         self.store.write_state(optimizer, state.training_state())
 
     def load(self, iteration: int, into: TrainState) -> TrainState:
-        """``into``, become the state at ``iteration``; ``UsageError`` with a file's name if one is missing."""
+        """``into``, become the state at ``iteration``.
+
+        Raises:
+            UsageError: a file, which it names, is missing or damaged, or its content is not that of this network.
+        """
         model, optimizer = self._files(iteration)
-        into.restore({**self.store.read_state(optimizer), "model": self.store.read_tensors(model)})
+        with self.store.intact(model):
+            tensors = self.store.read_tensors(model)
+            into.check(tensors)
+        with self.store.intact(self.store.state_file(optimizer)):
+            into.restore({**self.store.read_state(optimizer), "model": tensors})
+            if into.iteration != iteration:
+                raise ValueError(f"it is the state after {into.iteration} iterations")
         return into
 
     def model_path(self, iteration: int) -> Path:
@@ -53,12 +66,6 @@ class SavedSteps:
     def _files(self, iteration: int) -> tuple[str, str]:
         step = Step.at(iteration, self.per_epoch)
         return files.model(step), files.optimizer(step)
-
-
-def steps_in(store: Store) -> list[Step]:
-    """The steps of which there are optimizer states in a directory."""
-    names = (STATE_FILE.fullmatch(path.name) for path in store.path.glob("*"))
-    return [Step(name["step"]) for name in names if name]
 
 
 def grid(end: int, per_epoch: int) -> list[int]:

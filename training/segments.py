@@ -5,19 +5,27 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, NoReturn
 
+from torch import nn
+
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
+from foundations.formats import DIVERGED
+from foundations.reporting import Training
 from foundations.steps import Step
 from foundations.store import Store
+from training.arithmetic import arithmetic
 from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import arithmetic, evaluate, train
+from training.loop import evaluate, train
 from training.mask_updates import MaskUpdates
-from training.metrics import DIVERGED, Evaluations, Row, history, is_finite, keep, measure
+from training.metrics import Evaluations, Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
+
+BESIDE = (files.DESC, files.MASK, files.FIRST_MASK, files.MASK_UPDATES, files.SPARSITY_REPORT)
+"""Files of a branch whose checksums its marker holds, where it has them, beside metrics and network."""
 
 
 def advance_to(
@@ -61,14 +69,24 @@ def advance_to(
         rows.append(row)
         store.append_rows(files.METRICS, [row])
 
+    def checkpoint() -> None:
+        with pace.writing():
+            store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
+
     with context.interruption.deferred():
         rows = history(store, Evaluations(start, end, every), state.iteration, reporter)
         if not rows:
             add(measure(state, data, hparams))
         if state.iteration in save_at:
+            if state.iteration == until:
+                checkpoint()
             save(state)
         good = state.iteration
-        with reporter.progress(name_of(store), until - state.iteration, "it") as advance:
+        shown = Training(
+            path=store.path, first=state.iteration, until=until, iterations_per_epoch=per_epoch,
+            batch_size=data.batch_size, last=rows[-1],
+        )  # fmt: skip
+        with reporter.training(shown) as advance:
             while state.iteration < until:
                 stop = next_stop(state.iteration, per_epoch, every, (until, *save_at, *change_at))
                 train(state, data, hparams, until=stop, advance=advance, asked=lambda: asked() or pace.due())
@@ -83,12 +101,11 @@ def advance_to(
                     if not is_finite(row) and not context.allow_divergence:
                         give_up(store, row, good, hparams, data)
                     add(row)
-                    reporter.say(describe(store, row, hparams))
+                    reporter.row(store.path, row)
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
                 if finite and (state.iteration == until or asked() or pace.due()):
-                    with pace.writing():
-                        store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
+                    checkpoint()
                     good = state.iteration
                 if there and stop in save_at:  # after the metrics, so that what is saved has them
                     save(state)
@@ -156,8 +173,8 @@ def train_branch(
     the way. Raises like :func:`advance_to`.
     """
     start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
-    if store.has(files.CHECKPOINT):
-        state.restore(store.read_state(files.CHECKPOINT))
+    if store.has_state(files.CHECKPOINT):
+        resume(store, state, start, end)
         context.reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     else:
         state.running_metrics.zero_()  # those of the trunk's batches, which are another network's
@@ -171,8 +188,27 @@ def train_branch(
         )  # fmt: skip
     store.write_tensors(model_file(state, data), state.tensors())
     result = {**conclude(state), **final_result(state, data, hparams), "model": model_file(state, data)}
-    store.finish(result)
+    beside = [name for name in BESIDE if store.has(name)]
+    store.finish(result, files.METRICS, model_file(state, data), *beside)
     return result
+
+
+def resume(store: Store, state: TrainState, first: int, last: int) -> None:
+    """``state`` becomes that of the checkpoint.
+
+    Raises:
+        UsageError: the checkpoint is damaged, another network's, or not between the iterations ``first`` and ``last``.
+    """
+    with store.intact(store.state_file(files.CHECKPOINT)):
+        state.restore(store.read_state(files.CHECKPOINT))
+        if not first <= state.iteration <= last:
+            raise ValueError(f"it is the state after {state.iteration} iterations, not {first} to {last}")
+
+
+def load_network(store: Store, name: str, model: nn.Module) -> None:
+    """Puts a stored network into ``model``; ``UsageError`` if its file is damaged or another network's."""
+    with store.intact(name):
+        model.load_state_dict(store.read_tensors(name))
 
 
 def model_file(state: TrainState, data: TrainingData) -> str:
@@ -181,13 +217,5 @@ def model_file(state: TrainState, data: TrainingData) -> str:
 
 
 def name_of(store: Store) -> str:
-    """What a training is called in progress bars and the log."""
+    """What a training is called in the log."""
     return f"{store.path.parent.name}/{store.path.name}"
-
-
-def describe(store: Store, row: Row, hparams: TrainingHparams) -> str:
-    """A line of the log."""
-    return (
-        f"{name_of(store)}: {Step(row['step']).short} of {hparams.training_steps.short}, "
-        f"test accuracy {row['test_accuracy']:.2%}, loss {row['test_loss']:.4f}"
-    )

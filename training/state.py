@@ -1,16 +1,17 @@
 """Everything that training changes, in one object that can be saved, restored and branched from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
 
+from foundations.contents import is_count
 from foundations.seeds import Seeds
 from pruning import Mask, prunable
 from pruning.mask import Applier
-from training.capture import CapturedStep, CudaGraphs
+from training.capture import CapturedStep, cuda_graphs
 from training.compaction import Compaction
 from training.compilation import compiled
 from training.data import EpochNoise
@@ -71,14 +72,22 @@ class TrainState:
     captured_step: CapturedStep | None = None
 
     @classmethod
-    def fresh(cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device) -> "TrainState":
-        """The state before the first step, in the memory format that suits network and device."""
+    def fresh(
+        cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device, *, capture: bool = True
+    ) -> "TrainState":
+        """The state before the first step, in the memory format that suits network and device.
+
+        On CUDA ``capture`` says whether steps are replayed as CUDA graphs once they have been captured.
+        """
         model, memory_format = _in_its_format(model.to(device))
-        return cls(
+        state = cls(
             model, compiled(model, hparams), make_optimizer(hparams, model), noise, memory_format=memory_format,
             running_metrics=torch.zeros(3, dtype=_metrics_dtype(device), device=device),
-            captured_step=CapturedStep(CudaGraphs(device), device) if device.type == "cuda" else None,
         )  # fmt: skip
+        if device.type == "cuda":
+            kind = type(model), type(state.optimizer)
+            state.captured_step = CapturedStep(cuda_graphs(device), device, kind, possible=capture)
+        return state
 
     def prune(self, mask: Mask) -> None:
         """From here on the network is masked."""
@@ -166,9 +175,25 @@ class TrainState:
             captured.pop("mask", None)
         return captured
 
+    def check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises ``ValueError`` unless the tensors are like those of :meth:`tensors`."""
+        own = self.tensors()
+        if unlike := sorted({*own} ^ {*tensors}):
+            raise ValueError(f"it or the network has no {', '.join(unlike)}")
+        for name, tensor in tensors.items():
+            if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
+                raise ValueError(f"{name} is {described(tensor)} instead of {described(own[name])}")
+
     def restore(self, captured: dict[str, Any]) -> None:
-        """The inverse of :meth:`capture` and :meth:`checkpoint`, on this state's device."""
+        """The inverse of :meth:`capture` and :meth:`checkpoint`, on this state's device.
+
+        Raises:
+            UsageError or one of ``foundations.store.UNREADABLE``: it is not what these return for such a network.
+        """
         tensors, optimizer = captured["model"], captured["optimizer"]
+        self.check(tensors)
+        if not is_count(captured["iteration"]) or captured["tally"].shape != self.running_metrics.shape:
+            raise ValueError("its iteration or its running metrics are none")
         if (made := self.compaction) is not None:
             tensors, optimizer = made.shrink(tensors), made.shrink_optimizer(optimizer)
         self.model.load_state_dict(tensors)
@@ -191,6 +216,11 @@ class TrainState:
         """Tensors that a step uses have been replaced."""
         if self.captured_step is not None:
             self.captured_step.forget()
+
+
+def described(tensor: Tensor) -> str:
+    """Type and shape."""
+    return f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)}"
 
 
 def _in_its_format(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:

@@ -10,7 +10,7 @@ import torch
 from foundations import files
 from foundations.context import Context
 from foundations.desc import Desc
-from foundations.environment import verify
+from foundations.environment import device_name, verify
 from foundations.errors import UsageError
 from foundations.provenance import plugins_of
 from foundations.runner import begin, store_of
@@ -18,14 +18,15 @@ from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
 from models import build, parse, try_out
+from training.arithmetic import emulates_bf16
 from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
-from training.loop import slow_bf16, train
+from training.loop import train
 from training.metrics import Evaluations, Row, history, known
 from training.network import describe_network
 from training.saved_steps import SavedSteps, grid
-from training.segments import advance_to, final_result
+from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
 
 
@@ -52,7 +53,9 @@ class Trunk:
     def fresh(self) -> TrainState:
         """The state at initialization."""
         model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
-        return TrainState.fresh(model, self.desc.training, Noise(self.seeds), self.data.device)
+        return TrainState.fresh(
+            model, self.desc.training, Noise(self.seeds), self.data.device, capture=self.context.cuda_graphs
+        )
 
     @property
     def saved(self) -> SavedSteps:
@@ -95,7 +98,9 @@ class Trunk:
             state = self.state_at(self.desc.training.training_steps)
             with self._at_work(unless=lambda: self.store.done):
                 if not self.store.done:
-                    self.store.finish(final_result(state, self.data, self.desc.training))
+                    self.metrics()  # lost, they are restored
+                    result = final_result(state, self.data, self.desc.training)
+                    self.store.finish(result, files.METRICS, *self.saved.files(self.end))
         return self.store.result()
 
     def metrics(self) -> list[Row]:
@@ -166,8 +171,9 @@ class Trunk:
 
     def _train_to(self, iteration: int) -> None:
         """Trains from the furthest state, or from the last save before ``iteration``."""
-        if slow_bf16(self.desc.training, self.data.device):
-            self.context.reporter.warn("--precision=bf16: this CPU has no such arithmetic; fp32 is many times faster")
+        if self.desc.training.precision == "bf16" and emulates_bf16(self.data.device):
+            name = device_name(self.data.device)
+            self.context.reporter.warn(f"--precision=bf16: this machine's {name} only emulates it; fp32 is faster")
         state, say = self._furthest(), self.context.reporter.say
         target = self._name(iteration)
         if state.iteration <= iteration:
@@ -196,8 +202,8 @@ class Trunk:
         A save may be further than the checkpoint, which is written only every few seconds.
         """
         state = self.fresh()
-        if self.store.has(files.CHECKPOINT):
-            state.restore(self.store.read_state(files.CHECKPOINT))
+        if self.store.has_state(files.CHECKPOINT):
+            resume(self.store, state, 0, self.end)
         for saved in reversed(self.saved_steps()):
             if saved <= state.iteration:
                 break

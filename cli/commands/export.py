@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.operands import one_operand, read_operands
+from cli.reading import read_operands
 from experiments.export import export, find_subnetwork
-from experiments.options import repeatable
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
-from foundations.hparams import Hparams, hp
+from foundations.errors import UsageError
+from foundations.hparams import Hparams, hp, repeatable
 
 SUMMARY = """Writes a trained subnetwork as files that other people's code understands, with a model card. RUN_DIR is
 that of a run, or of a level or branch in it."""
@@ -32,12 +32,14 @@ class ExportOptions(Hparams):
 
 def run(argv: Sequence[str]) -> int:
     """Writes the directory."""
-    line = read_operands("export", "RUN_DIR", SUMMARY, argv, ExportOptions)
+    line = read_operands("export", "RUN_DIR --flag=value ...", SUMMARY, ExportOptions, argv, {})
     if line is None:
         return 0
     operands, options = line
+    if len(operands) != 1:
+        raise UsageError(f"export takes one run's directory, not {len(operands)}")
     reporter = make_reporter(quiet=False)
     load_plugins(options.plugin, reporter)
-    found = find_subnetwork(Path(one_operand("export", operands)))
+    found = find_subnetwork(Path(operands[0]))
     export(found.compacted() if options.compact else found, options.format, Path(options.output), reporter)
     return 0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cli.command_line import plugins_in, read_command
+from cli.program import program
 from cli.results import print_rows
 from cli.running import run_experiments
 from experiments.grid import Grid
@@ -12,8 +13,6 @@ from experiments.progress import make_reporter
 from experiments.report.branches import report_branch
 from experiments.report.lottery import branch_table
 from lottery.branch import branches
-
-USAGE = "python main.py lottery_branch <branch> --flag=value ..."
 
 
 def run(argv: Sequence[str]) -> int:
@@ -31,8 +30,8 @@ def show(grid: Grid) -> None:
     """A line for each level, its own accuracy beside the branch's, and the branch's report."""
     runs = [one for one in grid if isinstance(one, LotteryBranch)]
     branch = runs[0].branch
-    rows = [row for one in runs for row in one.rows()]
-    if rows:
+    rows = [row for one in runs for row in (*one.rows(), *one.missing())]
+    if any(branch.outcome in row for row in rows):
         print_rows(branch_table(rows, branch.name, branch.outcome))
         report_branch([one.store for one in runs], branch, grid.session.context)
 
@@ -41,4 +40,5 @@ def overview() -> str:
     """The branches with a line each."""
     width = max(map(len, branches))
     lines = [f"  {name:<{width}}  {branches.get(name).summary()}" for name in branches]
-    return "\n".join([f"usage: {USAGE}", "", *lines, "", "lottery_branch <branch> --help lists its flags."])
+    usage = f"usage: {program()} lottery_branch <branch> --flag=value ..."
+    return "\n".join([usage, "", *lines, "", "lottery_branch <branch> --help lists its flags."])

@@ -1,7 +1,8 @@
-"""One task after the other, in this process."""
+"""In this process: one task after the other, or several side by side."""
 
 from dataclasses import replace
 
+from experiments.engines import side_by_side
 from experiments.engines.registry import Failure, attempt, engines
 from experiments.plan import Plan
 from experiments.tasks import Task
@@ -10,18 +11,24 @@ from experiments.workspace import Workspace
 
 @engines.register("in_process")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
-    """Does the tasks in the order of the plan."""
+    """Does the tasks in the order of the plan, or ``session.options.at_once`` of them at once."""
+    if min(session.options.at_once, len(plan)) > 1:
+        return side_by_side.run(plan, session)
+    reporter = session.context.reporter
     failures: list[Failure] = []
     skipped: set[Task] = set()
     for task in plan:
         if task in skipped:
             continue
+        reporter.begun(task)
         failure = attempt(task, session)
         if failure is not None and not failure.refused:
-            session.context.reporter.warn(f"{task.label}: {failure.reason}; trying once more")
+            reporter.warn(f"{task.label}: {failure.reason}; trying once more")
             failure = attempt(task, session)
+        standing: tuple[Task, ...] = ()
         if failure is not None:
             standing = tuple(other for other in plan.standing_on(task) if other not in skipped)
             skipped.update(standing)
             failures.append(replace(failure, skipped=standing))
+        reporter.ended(task, failure is not None, standing)
     return failures

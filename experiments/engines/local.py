@@ -5,9 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
@@ -15,7 +13,9 @@ from typing import Any
 import experiments
 from experiments.engines import in_process
 from experiments.engines.registry import Failure, engines
+from experiments.engines.schedule import Schedule
 from experiments.plan import Plan
+from experiments.progress import fitted
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
@@ -29,51 +29,22 @@ PATIENCE = 20  # seconds for a step and a checkpoint
 @engines.register("local")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
     """``session.jobs`` tasks at a time; one alone needs no process of its own."""
-    if min(session.jobs, len(plan)) < 2:
+    jobs = min(session.jobs, len(plan))
+    if jobs < 2:
         return in_process.run(plan, session)
-    return Pool(plan, session).run()
+    reporter = session.context.reporter
+    reporter.say(f"{len(plan)} tasks in {jobs} processes at once")
+    # The threads of the schedule wait for the workers, which `release` ends.
+    return Schedule(plan, jobs, Pool(session, jobs).do, session.release, reporter).run()
 
 
 class Pool:
-    """Workers, and the tasks that are left for them."""
+    """The workers, each of which does a task at a time."""
 
-    def __init__(self, plan: Plan, session: Workspace) -> None:
-        self.plan, self.session = plan, session
-        self.jobs = min(session.jobs, len(plan))
-        self.reporter = session.context.reporter
-        self.ended: set[Task] = set()  # done, failed or skipped
-        self.started: set[Task] = set()
-        self.tried_again: set[Task] = set()
-        self.failures: list[Failure] = []
+    def __init__(self, session: Workspace, jobs: int) -> None:
         self.idle: LifoQueue[Worker] = LifoQueue()  # the last one to have worked first: its process runs already
-        for worker in workers_of(session, self.jobs):
+        for worker in workers_of(session, jobs):
             self.idle.put(worker)
-
-    def run(self) -> list[Failure]:
-        """Does all that can be done. Interrupted, it ends the workers."""
-        self.reporter.say(f"{len(self.plan)} tasks in {self.jobs} processes at once")
-        running: dict[Future[Failure | None], Task] = {}
-        with ThreadPoolExecutor(self.jobs) as threads, self.reporter.progress("tasks", len(self.plan)) as advance:
-            try:
-                while len(self.ended) < len(self.plan):
-                    for task in self.ready()[: self.jobs - len(running)]:
-                        self.started.add(task)
-                        running[threads.submit(self.do, task)] = task
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        before = len(self.ended)
-                        self.note(running.pop(future), future.result())
-                        advance(len(self.ended) - before)
-            except BaseException:
-                self.session.release()  # the threads above wait for their workers
-                raise
-        return self.failures
-
-    def ready(self) -> list[Task]:
-        """The tasks that wait for nothing any more, in the order of the plan."""
-        return [
-            task for task in self.plan
-            if task not in self.started and task not in self.ended and self.ended.issuperset(self.plan.before[task])
-        ]  # fmt: skip
 
     def do(self, task: Task) -> Failure | None:
         """Has a worker do a task; runs in a thread that waits for it."""
@@ -84,22 +55,6 @@ class Pool:
         finally:
             worker.busy = False
             self.idle.put(worker)
-
-    def note(self, task: Task, failure: Failure | None) -> None:
-        """A task has ended."""
-        if failure is not None and not failure.refused and task not in self.tried_again:
-            self.tried_again.add(task)
-            self.started.discard(task)
-            self.reporter.warn(f"{task.label}: {failure.reason}; trying once more")
-            return
-        self.ended.add(task)
-        if failure is None:
-            self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: done")
-            return
-        skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
-        self.ended.update(skipped)
-        self.failures.append(replace(failure, skipped=skipped))
-        self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")
 
 
 def workers_of(session: Workspace, number: int) -> "list[Worker]":
@@ -116,10 +71,11 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
         self.stopped = False
         self.busy = False
+        self.at = ""
         self.lock = threading.Lock()
 
     def do(self, task: Task) -> Failure | None:
-        """Has a task done, and passes warnings on; how it failed, if it did."""
+        """Has a task done, and passes on what is said of it; how it failed, if it did."""
         message: dict[str, Any] = {"task": task.entries()}
         with self.lock:
             if self.stopped:
@@ -138,15 +94,30 @@ class Worker:
             self.process.stdin.flush()
         except OSError:
             return self.died(task)
-        for line in self.process.stdout:
-            answer = json.loads(line)
-            if "warning" in answer:
-                self.session.context.reporter.warn(f"{task.experiment}: {answer['warning']}")
-            elif answer["ended"] == "done":
-                return None
-            else:
-                return failure(task, answer)
+        with self.session.context.reporter.line(self.line(task)):
+            for line in self.process.stdout:
+                answer = json.loads(line)
+                if "ended" in answer:
+                    return None if answer["ended"] == "done" else failure(task, answer)
+                self.pass_on(task, answer)
         return self.died(task)
+
+    def line(self, task: Task) -> Callable[[int], str]:
+        """How far the task is, by its own process."""
+        self.at = ""
+        return lambda width: fitted([task.label, task.part], self.at, width)
+
+    def pass_on(self, task: Task, answer: Mapping[str, Any]) -> None:
+        """What is said while a task is done; see ``experiments.engines.worker``."""
+        reporter = self.session.context.reporter
+        if "warning" in answer:
+            reporter.warn(f"{task.experiment}: {answer['warning']}")
+        if "line" in answer:
+            self.at = answer["line"]
+        if "epoch" in answer:
+            reporter.epoch(answer["epoch"], bool(answer.get("last")))
+        if "steps" in answer:
+            reporter.advanced(task, answer["steps"])
 
     def died(self, task: Task) -> Failure:
         """The process has ended in the middle of a task."""

@@ -4,16 +4,22 @@ A task that fails is tried once more, from its checkpoint; one that was refused 
 it would be refused again. What stands on a failed task is skipped and listed; everything else goes on.
 """
 
+import contextlib
+import itertools
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from experiments.plan import Plan
+from experiments.plan_files import store_of_plan
+from experiments.plan_progress import PlanProgress
+from experiments.recording import recorded
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.interruption import Interrupted
 from foundations.registry import Registry
+from foundations.reporting import Reporter
 
 AFTER_AN_OS_ERROR = "Once this is put right, the same command goes on from the last checkpoint."
 
@@ -54,12 +60,42 @@ engines: Registry[Engine] = Registry("engine", "engine")
 
 
 def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
-    """Has the session's engine do the tasks of a plan; those that failed."""
-    return engines.get(session.options.engine)(plan, session) if len(plan) else []
+    """Has the session's engine do the tasks of a plan; those that failed.
+
+    Meanwhile ``plan.json`` below the root says how far it has come.
+    """
+    if not len(plan):
+        return []
+    context = session.context
+    store = store_of_plan(context.root)
+    progress = PlanProgress(plan, plan.steps(session), session.jobs, command_text(context.command), store)
+    with store.lock(Reporter()), session.reporters.also(progress), session.reporters.whole(progress.text):
+        try:
+            return engines.get(session.options.engine)(plan, session)
+        finally:
+            store.remove()
+            with contextlib.suppress(OSError):  # that of another command lies there
+                store.path.parent.rmdir()
+
+
+def command_text(command: Sequence[str]) -> str:
+    """A command line in short: the command and the branch, without flags."""
+    return " ".join(itertools.takewhile(lambda token: not token.startswith("-"), command))
 
 
 def attempt(task: Task, session: Workspace) -> Failure | None:
-    """Does a task in this process; how it failed, if it did. An interruption ends it at once."""
+    """Does a task in this process; how it failed, if it did. An interruption ends it at once.
+
+    How it goes stands in its directory: see ``experiments.recording``.
+    """
+    with recorded(task.label, task.where(session), session.reporters) as record:
+        failure = tried(task, session)
+        record.ended(None if failure is None else failure.reason)
+    return failure
+
+
+def tried(task: Task, session: Workspace) -> Failure | None:
+    """The same, not recorded."""
     try:
         with session.computing():
             task.run(session)

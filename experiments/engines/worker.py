@@ -1,31 +1,63 @@
 """A process that does tasks for another one: a task a line comes in, what there is to say goes out, a line each.
 
 A line that comes in is a JSON object with the entry ``task`` (``Task.entries``) and, the first time, ``session``
-(``Session.entries``). Lines that go out are JSON objects: ``{"warning": text}`` while a task is done, and at its end
+(``Session.entries``). Lines that go out are JSON objects. While a task is done: ``{"warning": text}``;
+``{"steps": n, "line": text}``, how many optimizer steps were taken since the last such line, and how far the training
+is; ``{"epoch": text, "last": false}`` at the end of an epoch. At the end of the task:
 ``{"ended": "done"}`` or ``{"ended": "failed", "reason": ..., "refused": ..., "details": ..., "exit_code": ...}``.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any
 
 from experiments.engines.in_process import run
 from experiments.engines.registry import Failure
 from experiments.plan import make_plan
+from experiments.progress import MeteringReporter
 from experiments.session import Session
 from experiments.tasks import from_json
 from foundations.errors import UsageError
-from foundations.reporting import Reporter
+from foundations.reporting import Advance, Training
+
+BETWEEN_LINES = 0.5  # seconds
 
 
-class LineReporter(Reporter):
-    """Sends warnings to the process that reads our lines."""
+class LineReporter(MeteringReporter):
+    """Sends what there is to say to the process that reads our lines."""
 
     def __init__(self, out: IO[str]) -> None:
+        super().__init__()
         self.out = out
 
     def warn(self, text: str) -> None:
         send(self.out, {"warning": text})
+
+    def epoch(self, text: str, last: bool) -> None:
+        send(self.out, {"epoch": text, "last": last})
+
+    @contextmanager
+    def training(self, training: Training) -> Iterator[Advance]:
+        with super().training(training) as advance:
+            meter = self.meters[training.path]
+            sent, when = meter.done, time.monotonic()
+
+            def tell(least: float) -> None:
+                nonlocal sent, when
+                if meter.done > sent and time.monotonic() - when >= least:
+                    send(self.out, {"steps": meter.done - sent, "line": meter.text()})
+                    sent, when = meter.done, time.monotonic()
+
+            def advance_and_tell(steps: int) -> None:
+                advance(steps)
+                tell(BETWEEN_LINES)
+
+            try:
+                yield advance_and_tell
+            finally:
+                tell(0.0)
 
 
 def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) -> list[Failure]:

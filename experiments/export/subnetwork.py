@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from experiments import stored
-from experiments.stored import Part, StoredRun, options_for
+from experiments.directory import Part
+from experiments.stored import StoredRun, options_for
 from experiments.workspace import Workspace, train_of
 from foundations import files
 from foundations.errors import UsageError

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report.naming import distinct
+from experiments.report.states import DONE, state_of
 from foundations import files
 from foundations.desc import Desc
 from foundations.runner import read_desc
@@ -52,6 +53,8 @@ class Rows:
     index: Index
     analyses: list[TableRow] = field(default_factory=list)
     """One for each network, k or level, and replicate."""
+    missing: list[TableRow] = field(default_factory=list)
+    """The same of those that were begun and have come to no verdict, with their ``state`` alone."""
     pairs: list[TableRow] = field(default_factory=list)
     """One for each pair of children."""
     lines: list[TableRow] = field(default_factory=list)
@@ -88,6 +91,8 @@ def gather(
         per_epoch = iterations_per_epoch(trunk, *(Store(child.parent) for child in store.path.rglob(files.METRICS)))
         for path in paths:
             _add_analysis(rows, Store(path.parent), who, per_epoch)
+        rows.missing += [{**who, **at_of(here, desc, per_epoch), "state": state_of(here, files.INSTABILITY)}
+                         for here in unfinished(store, pattern)]  # fmt: skip
         if trunk.path not in trunks:
             trunks.add(trunk.path)
             full = {**who, "network": "full network", index.column: None, "child": 0}
@@ -103,11 +108,26 @@ def analysed(store: Store, pattern: str) -> list[Path]:
     return [path for path in paths if not files.is_aside(path.parent.name)]
 
 
+def unfinished(store: Store, pattern: str) -> list[Store]:
+    """The directories of analyses that were begun and have come to no verdict."""
+    paths = sorted(path for path in store.path.glob(pattern) if path.is_dir() and not files.is_aside(path.name))
+    return [Store(path) for path in paths if not (path / files.INSTABILITY).exists()]
+
+
+def at_of(here: Store, desc: Any, per_epoch: int) -> TableRow:
+    """What the names of directories say of an analysis without a verdict: its k, or its level and density."""
+    if isinstance(desc, LotteryDesc):
+        level = int(here.path.parent.name.removeprefix(files.LEVEL))
+        return {"level": level, "density": desc.density(level)}
+    k = Step(here.path.name.removeprefix(files.ANALYSIS))
+    return {"k": k.short, "k_epoch": k.iteration(per_epoch) / per_epoch}
+
+
 def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> None:
     verdict = read_verdict(here)
     at = {**who, "k": verdict.k.short, "k_epoch": verdict.k.iteration(per_epoch) / per_epoch}
     at |= {name: getattr(verdict, name) for name in rows.index.from_verdict}
-    rows.analyses.append({**at, **verdict.summary()})
+    rows.analyses.append({**at, **verdict.summary(), "state": DONE})
     rows.pairs += [
         {**at, "first_child": pair.children[0], "second_child": pair.children[1],
          **flat(pair.error_barrier, pair.loss_barrier), **{name: getattr(pair, name) for name in DISTANCES}}

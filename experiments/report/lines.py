@@ -1,6 +1,7 @@
 """Rows of lottery runs, put together into lines: the replicates of one subnetwork.
 
-A row is what ``done.json`` of a level says, with ``strategy``, ``k``, ``replicate`` and ``path``. Where experiments
+A row is what ``done.json`` of a level says, with ``strategy``, ``k``, ``replicate``, ``path`` and, unless it is
+``done``, its ``state``; of a level that has come to no result, the same without that. Where experiments
 differ in more than these it also has ``key``, the experiment's, and ``varied``: the hyperparameters in which the
 command's experiments differ, by name, as text.
 """
@@ -11,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.report.tables import Row
+from experiments.report.states import DONE, count
+from experiments.report.tables import Row, percent
 from foundations.averages import average, standard_deviation
 
 FULL = "(full network)"
@@ -28,19 +30,47 @@ class Line:
     level: int
     density: float
     values: tuple[float, ...]
+    """Of the replicates that have come to a result."""
     paths: tuple[Path, ...]
     varied: Mapping[str, str] = field(default_factory=dict)
     """What tells the experiment from others of its strategy, k and density."""
+    states: tuple[str, ...] = ()
+    """How each replicate ended, those without a result included."""
+    effective_density: float | None = None
+    """Mean over the replicates of the density that counts only weights on a path from input to output."""
+    training_cost: float | None = None
+    """Mean multiply-adds of the whole training, finding the mask included, relative to the dense training's."""
 
     @property
-    def mean(self) -> float:
-        """Over the replicates."""
-        return average(self.values) or 0.0
+    def mean(self) -> float | None:
+        """Over the replicates that have a result; None if none has."""
+        return average(self.values)
 
     @property
     def standard_deviation(self) -> float:
-        """Over the replicates (with n - 1); 0 for a single one."""
+        """Over these (with n - 1); 0 for a single one."""
         return standard_deviation(self.values) or 0.0
+
+    @property
+    def counted(self) -> str:
+        """``n=3``, or ``2 of 3; 1 collapsed``."""
+        return count(self.states or [DONE] * len(self.values), len(self.values))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every replicate ended as it should."""
+        return set(self.states) <= {DONE}
+
+    @property
+    def text(self) -> str:
+        """Mean and standard deviation in percent, with the number of replicates unless it is a single one, done."""
+        number = f" ({self.counted})" if len(self.values) > 1 or not self.whole else ""
+        return f"{self.plain}{number}"
+
+    @property
+    def plain(self) -> str:
+        """The same without the number."""
+        return percent(self.values)
 
     @property
     def place(self) -> Path:
@@ -57,20 +87,26 @@ def summarize(rows: Iterable[Row], value: str = "test_accuracy") -> list[Line]:
     """One line for each experiment, level and density, in the order of their first rows."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        what = row.get("key"), row["strategy"], row["k"], row["level"], row["density"]
-        groups.setdefault(what, []).append(row)
-    return [
-        Line(
-            strategy=group[0]["strategy"],
-            k=group[0]["k"],
-            level=group[0]["level"],
-            density=group[0]["density"],
-            values=tuple(row[value] for row in group),
-            paths=tuple(Path(row["path"]) for row in group),
-            varied=dict(group[0].get("varied", {})),
-        )
-        for group in groups.values()
-    ]
+        density = None if "key" in row else row["density"]  # a key and a level say it already
+        groups.setdefault((row.get("key"), row["strategy"], row["k"], row["level"], density), []).append(row)
+    return [line_of(group, value) for group in groups.values()]
+
+
+def line_of(group: Sequence[Row], value: str) -> Line:
+    """The replicates of one subnetwork as a line."""
+    first = min(group, key=lambda row: row.get(value) is None)  # what has no result may have no mask either
+    return Line(
+        strategy=first["strategy"],
+        k=first["k"],
+        level=first["level"],
+        density=first["density"],
+        values=tuple(row[value] for row in group if row.get(value) is not None),
+        paths=tuple(Path(row["path"]) for row in group),
+        varied=dict(first.get("varied", {})),
+        states=tuple(row.get("state", DONE) for row in group),
+        effective_density=average([row.get("effective_density") for row in group]),
+        training_cost=average([row.get("training_cost") for row in group]),
+    )
 
 
 def full_network_once(rows: Iterable[Row]) -> list[Row]:
@@ -84,8 +120,9 @@ def full_network_once(rows: Iterable[Row]) -> list[Row]:
         if row["level"] == 0:
             shared.setdefault((trunk_of(row), row["replicate"]), []).append(row)
     full = [
-        {**group[-1], "strategy": FULL, "k": "", "key": trunk, "varied": agreed(group)}
+        {**row, "strategy": FULL, "k": "", "key": trunk, "varied": agreed(group), "path": place_of_full(row)}
         for (trunk, _), group in shared.items()
+        for row in group[-1:]
     ]
     return [*full, *(row for row in levels if row["level"])]
 
@@ -93,6 +130,12 @@ def full_network_once(rows: Iterable[Row]) -> list[Row]:
 def trunk_of(row: Row) -> str:
     """The key of the trunk that a level 0 is; from its ``model``, a file in the trunk's directory."""
     return Path(row.get("model", "")).parent.parent.name
+
+
+def place_of_full(row: Row) -> Path:
+    """The directory of the trunk that a level 0 is, which is the same whatever run the level lies in."""
+    here = Path(row["path"])
+    return Path(os.path.normpath(here / row["model"])).parent if "model" in row else here
 
 
 def agreed(rows: Sequence[Row]) -> dict[str, str]:

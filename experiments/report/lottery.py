@@ -2,25 +2,53 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.report.lines import Line, full_network_once, summarize, varied_names
 from experiments.report.lottery_figure import accuracy
-from experiments.report.tables import Row, Table, percent
+from experiments.report.states import DONE, STATES
+from experiments.report.tables import Row, Table
 from experiments.report.writing import write_files
 from foundations.reporting import Reporter
 from foundations.store import Store
 
-COLUMNS = ("level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path")
+COLUMNS = (
+    "level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path", "state",
+    "effective_density",
+)  # fmt: skip
+"""Of ``runs.csv``. What has come to no result has its state and leaves the rest empty."""
+
+LINE_COLUMNS = (
+    "level", "density", "mean_test_accuracy", "std_test_accuracy", "replicates", *STATES, "effective_density",
+)  # fmt: skip
+"""Of ``table.csv``. ``replicates`` are those that the mean is over; the states count all."""
 
 
 # For the terminal ----------------------------------------------------------------------------------------------
 
 
 def lottery_table(rows: Sequence[Row]) -> Table:
-    """One line for each subnetwork, with mean and standard deviation over the replicates."""
+    """One line for each subnetwork, with mean and standard deviation over the replicates.
+
+    The effective density has a column if it is another than the density somewhere.
+    """
     names, lines = varied_names(rows), summarize(full_network_once(rows))
-    headers = ["strategy", "k", *names, "level", "density", "test accuracy", "where"]
-    return Table(headers, [[*named(line, names), percent(line.values, count=True), str(line.place)] for line in lines])
+    more = ["effective"] if any(lies_idle(line) for line in lines) else []
+    headers = ["strategy", "k", *names, "level", "density", *more, "test accuracy", "where"]
+    cells = [
+        [*named(line, names), *(effective(line) for _ in more), line.text, str(line.place)] for line in lines
+    ]  # fmt: skip
+    return Table(headers, cells)
+
+
+def lies_idle(line: Line) -> bool:
+    """Whether a line keeps weights that lie on no path, as far as a table would show it."""
+    return line.effective_density is not None and effective(line) != f"{line.density:.2%}"
+
+
+def effective(line: Line) -> str:
+    """The effective density in percent; ``-`` where it is not known."""
+    return "-" if line.effective_density is None else f"{line.effective_density:.2%}"
 
 
 def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
@@ -31,7 +59,7 @@ def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
     return Table(
         ["strategy", "k", *names, "level", "density", "test accuracy", what, "where"],
         [
-            [*named(line, names), *(percent(one.values, count=True) for one in (level, line)), str(line.place)]
+            [*named(line, names), level.text, line.text, str(line.place)]
             for level, line in zip(levels, branched, strict=True)
         ],
     )
@@ -49,20 +77,31 @@ def named(line: Line, names: Sequence[str]) -> list[str]:
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
     """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
-    Full networks alone make no figure.
+    Where weights lie on no path there is ``accuracy_effective``, too.
+
+    Without the result of a pruned network there is no figure.
     """
     levels = list(rows)
     names, once = varied_names(levels), full_network_once(levels)
     lines = summarize(once)
     runs = ([row["strategy"], row["k"], *(row.get("varied", {}).get(name, "") for name in names),
-             *(row[column] for column in COLUMNS)] for row in once)  # fmt: skip
-    table = ([line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density,
-              line.mean, line.standard_deviation, len(line.values)] for line in lines)  # fmt: skip
-    values = ("mean_test_accuracy", "std_test_accuracy", "replicates")
+             *({"state": DONE, **row}.get(column) for column in COLUMNS)] for row in once)  # fmt: skip
     tables = {
         "runs": (("strategy", "k", *names, *COLUMNS), runs),
-        "table": (("strategy", "k", *names, "level", "density", *values), table),
+        "table": (("strategy", "k", *names, *LINE_COLUMNS), [line_cells(line, names) for line in lines]),
     }
-    figures = {} if all(line.is_full for line in lines) else {"accuracy": lambda: accuracy(lines, names)}
+    drawn = any(line.values and not line.is_full for line in lines)
+    figures = {"accuracy": lambda: accuracy(lines, names)} if drawn else {}
+    if drawn and any(map(lies_idle, lines)):
+        figures["accuracy_effective"] = lambda: accuracy(lines, names, effective=True)
     if not write_files(Store(directory), tables, figures):
         reporter.warn("No figure: matplotlib is not installed; pip install 'adsynflow[plot]'")
+
+
+def line_cells(line: Line, names: Sequence[str]) -> list[Any]:
+    """The row of a line under ``strategy``, ``k``, the names of hyperparameters and ``LINE_COLUMNS``."""
+    return [
+        line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density, line.mean,
+        line.standard_deviation, len(line.values), *map(line.states.count, STATES),
+        line.effective_density,
+    ]  # fmt: skip

@@ -3,10 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from experiments.report.drawing import density_axis, legend_below
+from experiments.report.drawing import (
+    density_axis,
+    how_many_replicates,
+    legend_below,
+    room_above,
+    round_ticks,
+    values_band,
+)
 from experiments.report.lines import Line
 from experiments.report.naming import said
-from experiments.report.palette import COLOURS, MARKERS, cycle, new_figure
+from experiments.report.palette import COLOURS, GREY, MARKERS, cycle, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,32 +24,42 @@ Series = Mapping[str, Sequence[Line]]
 FULL_DASHES = ("--", ":", "-.")
 
 
-def accuracy(lines: Sequence[Line], varied: Sequence[str]) -> "Figure":
+def accuracy(lines: Sequence[Line], varied: Sequence[str], *, effective: bool = False) -> "Figure":
     """Accuracy against density where a strategy has several densities, else strategy by strategy.
 
     Args:
         lines: the subnetworks.
         varied: the hyperparameters that stand in the names of curves.
+        effective: against the effective density; lines without one are left out.
     """
-    pruned = [line for line in lines if not line.is_full]
-    several_k = len({(line.strategy, line.k) for line in pruned}) > len({line.strategy for line in pruned})
-    series: dict[str, list[Line]] = {}
-    for line in pruned:
-        k = [f"k = {line.k}"] if several_k else []
-        series.setdefault(", ".join([line.strategy, *k, *varied_of(line, varied)]), []).append(line)
-    over_density = any(len(group) > 1 for group in series.values())
+    pruned = [line for line in lines if not line.is_full and (line.effective_density or not effective)]
+    series = in_series(pruned, varied)
+    over_density = effective or any(len(group) > 1 for group in series.values())
     figure = new_figure(6.4 if over_density else max(6.4, 1.1 * len(series)), 4)
     axes = figure.subplots()
     for line, dashes in zip((line for line in lines if line.is_full), cycle(FULL_DASHES), strict=False):
         full_network(axes, line, ", ".join(["full network", *varied_of(line, varied)]), dashes)
     if over_density:
-        against_density(axes, series)
+        against_density(axes, series, effective=effective)
     else:
         by_strategy(axes, series)
     axes.set_ylabel("test accuracy (%)")
-    if axes.get_legend_handles_labels()[0]:
-        figure.set_figheight(3.6 + 0.17 * legend_below(figure, axes))
+    room_above(axes)
+    below = legend_below(figure, axes) if axes.get_legend_handles_labels()[0] else 0
+    figure.set_figheight(3.6 + 0.17 * below)
+    spread = "bands" if over_density else "dots: replicates; bars"
+    figure.suptitle(how_many_replicates(lines, spread), fontsize=8, color=GREY)
     return figure
+
+
+def in_series(lines: Sequence[Line], varied: Sequence[str]) -> dict[str, list[Line]]:
+    """The lines of each curve by its name, which says k and other hyperparameters only where strategies need it."""
+    several_k = len({(line.strategy, line.k) for line in lines}) > len({line.strategy for line in lines})
+    series: dict[str, list[Line]] = {}
+    for line in lines:
+        k = [f"k = {line.k}"] if several_k else []
+        series.setdefault(", ".join([line.strategy, *k, *varied_of(line, varied)]), []).append(line)
+    return series
 
 
 def varied_of(line: Line, varied: Sequence[str]) -> list[str]:
@@ -52,22 +69,41 @@ def varied_of(line: Line, varied: Sequence[str]) -> list[str]:
 
 def full_network(axes: "Axes", line: Line, label: str, dashes: str) -> None:
     """A level line with a band of its standard deviation."""
+    if line.mean is None:
+        return
     axes.axhline(100 * line.mean, color="black", linestyle=dashes, linewidth=1.2, label=label)
     low, high = (100 * (line.mean + sign * line.standard_deviation) for sign in (-1, 1))
     axes.axhspan(low, high, color="black", alpha=0.08, linewidth=0)
 
 
-def against_density(axes: "Axes", series: Series) -> None:
-    """A curve for each strategy with its standard deviation; density falls to the right, as pruning goes on."""
+def against_density(axes: "Axes", series: Series, *, effective: bool = False) -> None:
+    """A curve for each strategy with a band of its standard deviation; density falls to the right, as pruning goes on.
+
+    A mark is hollow where not all replicates ended as they should; where none did a cross stands on the axis.
+    """
     for (name, group), colour, marker in zip(series.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
-        ordered = sorted(group, key=lambda line: -line.density)
-        deviations = [100 * line.standard_deviation for line in ordered]
-        axes.errorbar(
-            [100 * line.density for line in ordered], [100 * line.mean for line in ordered],
-            yerr=deviations if any(deviations) else None, color=colour, marker=marker, label=name,
-            markersize=5, capsize=3,
+        at = [(100 * density_of(line, effective), line) for line in sorted(group, key=lambda line: -line.density)]
+        values = [(x, 100 * line.mean, 100 * line.standard_deviation) for x, line in at if line.mean is not None]
+        values_band(axes, values, colour, name, marker)
+        hollow = [(x, 100 * line.mean) for x, line in at if line.mean is not None and not line.whole]
+        axes.plot(
+            [x for x, _ in hollow], [y for _, y in hollow], linestyle="none", marker=marker, markersize=5,
+            color=colour, markerfacecolor="white", zorder=4,
         )  # fmt: skip
-    density_axis(axes, {line.density for group in series.values() for line in group})
+        lost = [x for x, line in at if line.mean is None]
+        if lost:  # at the foot of the axis, whatever its limits
+            axes.plot(lost, [0.03] * len(lost), "x", color=colour, transform=axes.get_xaxis_transform(), zorder=4)
+    if effective:
+        round_ticks(axes)
+        axes.invert_xaxis()
+        axes.set_xlabel("prunable weights on a path from input to output (%)")
+    else:
+        density_axis(axes, {line.density for group in series.values() for line in group})
+
+
+def density_of(line: Line, effective: bool) -> float:
+    """Where a line stands on the axis."""
+    return line.effective_density or 0.0 if effective else line.density
 
 
 def by_strategy(axes: "Axes", series: Series) -> None:
@@ -75,16 +111,22 @@ def by_strategy(axes: "Axes", series: Series) -> None:
     for place, ((line,), colour, marker) in enumerate(
         zip(series.values(), cycle(COLOURS), cycle(MARKERS), strict=False)
     ):
+        if line.mean is None:
+            continue
         values, deviation = [100 * value for value in line.values], 100 * line.standard_deviation
         if len(values) > 1:
             axes.scatter([place - 0.12] * len(values), values, color=colour, alpha=0.5, s=16)
         axes.errorbar(
             place, 100 * line.mean, yerr=deviation or None, color=colour, marker=marker, markersize=6, capsize=4
         )
-    names = [name.replace(", ", "\n") for name in series]
-    labels = [f"{name}\n{100 * line.density:.3g}% kept" for name, (line,) in zip(names, series.values(), strict=True)]
     if len({line.density for (line,) in series.values()}) > 1:
         axes.set_title("not at one density", fontsize="medium")
-    axes.set_xticks(range(len(series)), labels)
+    axes.set_xticks(range(len(series)), [tick_label(name, line) for name, (line,) in series.items()])
     axes.set_xlim(-0.5, len(series) - 0.5)
     axes.grid(visible=False, axis="x")
+
+
+def tick_label(name: str, line: Line) -> str:
+    """What a strategy is, what it keeps and, if not all replicates ended as they should, how they did."""
+    parts = [name.replace(", ", "\n"), f"{100 * line.density:.3g}% kept"]
+    return "\n".join(parts if line.whole else [*parts, line.counted.replace("; ", ",\n")])

@@ -20,7 +20,17 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "lines.linewidth": 1.4, "legend.frameon": False,
     "axes.axisbelow": True, "svg.hashsalt": "adsynflow", "figure.dpi": 100,
 }  # fmt: skip
+PAPER: dict[Any, Any] = {
+    **STYLE, "font.family": "serif", "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "lines.linewidth": 1.1, "lines.markersize": 3.5, "axes.linewidth": 0.6,
+    "mathtext.fontset": "dejavuserif", "pdf.fonttype": 42,
+}  # fmt: skip
+"""For print: fonts are embedded as TrueType, which publishers want."""
+COLUMN_WIDTH, TEXT_WIDTH = 3.3, 6.8
+"""Of a paper, in inches. Figures of up to 6.4 inches go into one of its two columns."""
+STYLES = ("screen", "paper")
 FORMS = ("svg", "png")
+ALL_FORMS = (*FORMS, "pdf")
 
 
 def cycle(values: Sequence[str]) -> Iterator[str]:
@@ -36,20 +46,48 @@ def new_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def images(make: Callable[[], "Figure"]) -> dict[str, bytes]:
-    """A figure as ``svg`` and ``png``; the same bytes for the same figure, since no date goes in.
+def images(make: Callable[[], "Figure"], style: str = "screen", forms: Sequence[str] = FORMS) -> dict[str, bytes]:
+    """A figure in each of ``forms`` (``svg``, ``png``, ``pdf``); the same bytes for the same figure: no date goes in.
 
     ``savefig`` would draw it four times and lay it out twice, which takes most of the time.
+
+    Args:
+        make: draws it.
+        style: ``screen`` or ``paper``.
+        forms: the formats.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    svg, png = io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    written = {form: io.BytesIO() for form in ALL_FORMS}
+    with matplotlib.rc_context(PAPER if style == "paper" else STYLE):
         figure = make()
+        if style == "paper":
+            fit_paper(figure)
         figure.set_dpi(200)
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(written["png"], metadata={"Software": None})  # it lays the figure out
         figure.set_layout_engine("none")  # it stays as it was laid out
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
-    return {"svg": svg.getvalue(), "png": png.getvalue()}
+        if "svg" in forms:
+            FigureCanvasSVG(figure).print_svg(written["svg"], metadata={"Date": None})
+        if "pdf" in forms:
+            dateless = {"CreationDate": None, "Producer": None, "Creator": None}
+            FigureCanvasPdf(figure).print_pdf(written["pdf"], metadata=dateless)
+    return {form: written[form].getvalue() for form in forms}
+
+
+def fit_paper(figure: "Figure") -> None:
+    """Gives a figure the width of a column or of the text, and takes its heading away: a caption stands there."""
+    before = figure.get_figwidth()
+    width = COLUMN_WIDTH if before <= 6.4 else TEXT_WIDTH
+    height = figure.get_figheight() * (width / before) ** 0.6  # text does not shrink as the figure does
+    if figure.get_suptitle():
+        figure.suptitle("").set_in_layout(False)
+    for legend in list(figure.legends):  # anew, since its number of columns cannot be changed
+        labels = [text.get_text() for text in legend.get_texts()]
+        columns = min(len(labels), max(1, int(16 * width) // (6 + max(map(len, labels)))))
+        legend.remove()
+        figure.legend([*filter(None, legend.legend_handles)], labels, loc="outside lower center", ncols=columns)
+        height += 0.13 * (-(-len(labels) // columns) - 1)
+    figure.set_size_inches(width, height)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from foundations import files
-from foundations.store import digest
+from foundations.formats import digest
 
 
 def directory_for(kind: str, runs: Iterable[Path], root: Path, alone: str = "") -> Path:

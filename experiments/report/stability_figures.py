@@ -13,6 +13,7 @@ from experiments.report.drawing import (
     density_axis,
     how_many,
     in_order,
+    k_axis,
     labelled,
     legend_below,
     threshold_line,
@@ -51,7 +52,7 @@ def barrier_by_index(rows: Rows) -> "Figure":
         if rows.index is BY_LEVEL:
             density_axis(axis, {row["density"] for row in rows.analyses})
         else:
-            axis.set_xlabel("k: start of the children (epochs)")
+            k_axis(axis, rows.analyses)
     panels[0].set_ylim(bottom=0)  # after both are drawn: it ends the scaling of the shared axis
     panels[0].set_ylabel("error barrier (percentage points)")
     figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
@@ -87,8 +88,7 @@ def barrier_against_gap(rows: Rows) -> "Figure":
     axis.margins(x=0.12, y=0.08)
     axis.autoscale_view()
     axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
-    for colour, points in marked:
-        annotate(axis, points, colour)
+    annotate(axis, [(*point, colour) for colour, points in marked for point in points])
     axis.set_xlabel("accuracy gap: full network minus children (percentage points)")
     axis.set_ylabel("raw error barrier, test set (percentage points)")
     figure.suptitle(f"beside the points: {rows.index.name}", fontsize=8, color=GREY)

@@ -25,13 +25,9 @@ def grouped(rows: Iterable[Row], *names: str) -> list[list[Row]]:
     return list(groups.values())
 
 
-def percent(values: Sequence[float | None], *, count: bool = False) -> str:
-    """``91.20%``, or mean and standard deviation of several: ``91.20% +- 0.15 (n=3)``, with their number if wanted.
-
-    ``-`` if one is missing.
-    """
+def percent(values: Sequence[float | None]) -> str:
+    """``91.20%``, or mean and standard deviation of several: ``91.20% +- 0.15``; ``-`` if one is missing."""
     mean, deviation = average(values), standard_deviation(values)
     if mean is None:
         return "-"
-    number = f" (n={len(values)})" if count else ""
-    return f"{mean:.2%}" + ("" if deviation is None else f" +- {100 * deviation:.2f}{number}")
+    return f"{mean:.2%}" + ("" if deviation is None else f" +- {100 * deviation:.2f}")

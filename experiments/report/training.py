@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from experiments.report.lines import varied_names
 from experiments.report.tables import Row, Table, percent
+from foundations.formats import DIVERGED
 from foundations.steps import Step
-from training.metrics import DIVERGED
 
 
 def reached(row: Row) -> str:

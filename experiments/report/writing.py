@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.report.palette import FORMS, images
 from foundations import formats
+from foundations.reporting import Reporter
 from foundations.store import Store
 
 if TYPE_CHECKING:
@@ -24,13 +25,14 @@ def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures) -> boo
     Returns:
         Whether there are figures, or none were wanted: matplotlib may be missing.
     """
-    contents = {f"{name}.csv": formats.encode_table(f"{name}.csv", *table) for name, table in tables.items()}
+    contents = {f"{name}.csv": formats.encode_table(here / f"{name}.csv", *table) for name, table in tables.items()}
     there = all(here.has(f"{name}.{form}") for name in figures for form in FORMS)
     if there and all(here.holds(name, content) for name, content in contents.items()):
         return True
-    drawn = draw(here, figures)
-    for name, content in contents.items():  # last, since they vouch for the figures
-        here.write_bytes(name, content)
+    with here.lock(Reporter()):
+        drawn = draw(here, figures)
+        for name, content in contents.items():  # last, since they vouch for the figures
+            here.write_bytes(name, content)
     return drawn
 
 
@@ -50,4 +52,4 @@ def draw(here: Store, figures: Figures) -> bool:
 def as_table(rows: Sequence[Mapping[str, Any]]) -> CSV:
     """Rows under the names of all their entries."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return names, ([row.get(name) for name in names] for row in rows)
+    return names, [[row.get(name) for name in names] for row in rows]

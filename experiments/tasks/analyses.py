@@ -8,6 +8,7 @@ from experiments.tasks.trunk import TrunkTask, trunk_end
 from experiments.workspace import Workspace
 from foundations.hparams import hp
 from foundations.steps import Step
+from foundations.store import Store
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 
 
@@ -30,6 +31,9 @@ class _OfAnalysis(Task):
     @property
     def experiment(self) -> str:
         return f"{self.desc.strategy_name}, k={self.k.short}, replicate {self.replicate}"
+
+    def where(self, session: Workspace) -> Store:
+        return self._runner(session).here
 
     def start(self) -> tuple[Task, ...]:
         """What the network at k comes from."""
@@ -63,6 +67,9 @@ class FullNetworkTask(_OfAnalysis):
     @property
     def part(self) -> str:
         return "full network"
+
+    def where(self, session: Workspace) -> Store:
+        return self._runner(session).full_network_store
 
     def done(self, session: Workspace) -> bool:
         return self._runner(session).full_network_done
@@ -105,6 +112,9 @@ class ChildTask(_OfAnalysis):
     @property
     def part(self) -> str:
         return f"child {self.number}"
+
+    def where(self, session: Workspace) -> Store:
+        return self._runner(session).child_store(self.number)
 
     def needs(self) -> tuple[Task, ...]:
         return (*self.start(), *self.mask())

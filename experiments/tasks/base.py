@@ -13,6 +13,7 @@ from typing import Any
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.methods import Method, MethodRegistry
+from foundations.store import Store
 
 Place = tuple[str, int]
 """A track, and how far along it."""
@@ -43,6 +44,10 @@ class Task(Method, ABC):
 
     def place(self, session: Workspace) -> Place | None:
         """Tasks on one track are done one after the other, each from where the one before has ended."""
+        return None
+
+    def where(self, session: Workspace) -> Store | None:
+        """The directory that it works in, which takes its status and its log."""
         return None
 
     @abstractmethod

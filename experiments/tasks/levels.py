@@ -7,6 +7,7 @@ from experiments.tasks.trunk import TrunkTask, trunk_end
 from experiments.workspace import Workspace
 from foundations.hparams import tagged
 from foundations.steps import Step
+from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from lottery.branch import Branch, BranchRunner, branches
 from lottery.retraining import REWIND_WEIGHTS
@@ -24,6 +25,9 @@ class _OfLevel(Task):
     @property
     def experiment(self) -> str:
         return f"{self.desc.strategy.name}, k={self.desc.k.short}, replicate {self.replicate}"
+
+    def where(self, session: Workspace) -> Store:
+        return self._runner(session).level(self.level).here
 
     def trunk_to(self, step: Step) -> TrunkTask:
         return TrunkTask(desc=self.desc.train, replicate=self.replicate, to=step)
@@ -98,6 +102,9 @@ class BranchTask(_OfLevel):
     @property
     def part(self) -> str:
         return f"{self.branch.name} of level {self.level}"
+
+    def where(self, session: Workspace) -> Store:
+        return self._branch(session).here(self.level)
 
     def needs(self) -> tuple[Task, ...]:
         return self.below(self.level), *map(self.trunk_to, (self.desc.k, *self.branch.trunk_steps(self.desc)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from experiments.tasks.base import Place, Task, task_kinds
 from experiments.workspace import Workspace
 from foundations.steps import Step
+from foundations.store import Store
 from training.desc import TrainDesc
 from training.trunk import Trunk
 
@@ -29,6 +30,9 @@ class TrunkTask(Task):
     def place(self, session: Workspace) -> Place:
         trunk = self._trunk(session)
         return str(trunk.store.path), trunk.iteration(self.to)
+
+    def where(self, session: Workspace) -> Store:
+        return self._trunk(session).store
 
     def done(self, session: Workspace) -> bool:
         trunk = self._trunk(session)

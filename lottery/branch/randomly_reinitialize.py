@@ -30,6 +30,7 @@ class RandomlyReinitialize(Branch):
         level, old = ticket.level, ticket.state
         data = level.trunk.data
         model = build(level.desc.train.model, data.shape, level.generator("randomly_reinitialize"))
-        state = TrainState.fresh(model, ticket.training, old.noise, data.device)
+        capture = level.trunk.context.cuda_graphs
+        state = TrainState.fresh(model, ticket.training, old.noise, data.device, capture=capture)
         state.iteration = level.trunk.iteration(self.start_step or level.desc.k)
         return replace(ticket, state=state)

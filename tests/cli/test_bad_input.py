@@ -154,10 +154,10 @@ def test_a_directory_that_cannot_be_written_is_named(command: Callable[..., Any]
     "name",
     [
         "train_*/replicate_1/model_1ep0it.safetensors",
-        "train_*/replicate_1/optimizer_1ep0it.pt",
+        "train_*/replicate_1/optimizer_1ep0it.safetensors",
         "lottery_*/replicate_1/level_1/mask.safetensors",
         "lottery_*/replicate_1/level_1/sparsity_report.json",
-        "lottery_*/replicate_1/level_1/checkpoint.pt",
+        "lottery_*/replicate_1/level_1/checkpoint.safetensors",
         "lottery_*/replicate_1/level_1/metrics.jsonl",
     ],
 )
@@ -170,7 +170,7 @@ def test_a_damaged_file_of_a_run_is_named_and_deleting_it_mends_the_run(
     finished.one("lottery_*/replicate_1/level_1/done.json").unlink()  # as if it had been killed at its end
     final.unlink()
     damaged = finished.one(name)
-    damaged.write_bytes(damaged.read_bytes()[:20] + b"\xff")
+    damaged.write_bytes(damaged.read_bytes()[:20] + b"\xff\n")
     assert_named(command(*argv), f"{damaged} is damaged", "elete")
     damaged.unlink()
     assert command(*argv).code == 0

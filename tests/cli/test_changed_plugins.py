@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from foundations import environment
+from foundations.store import Store
 from lottery.branch import branches
 from pruning import strategies
 
@@ -139,10 +140,10 @@ def test_an_edited_branch_is_refused_but_not_its_level(again: Command, place: An
 
 def test_a_run_from_before_plugins_were_recorded_says_nothing(again: Command, place: Any) -> None:
     assert again(*MINE).code == 0
-    path = place.one("lottery_*/replicate_1") / "environment.json"
-    recorded = json.loads(path.read_text())
+    store = Store(place.one("lottery_*/replicate_1"))
+    recorded = store.read_json("environment.json")
     del recorded["plugins"]
-    path.write_text(json.dumps(recorded))
+    store.write_json("environment.json", recorded)
     assert again(*MINE, my_helper="factor = -1\n").code == 0
 
 

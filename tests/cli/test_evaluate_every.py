@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from cli import main
 from experiments.stored import runs
 from foundations.store import Store
+from tests.reliability.conftest import TINY
 
 Command = Callable[..., Any]
-FLAGS = ("--dataset=digits", "--subsample_fraction=0.2", "--model=mnist_lenet_16", "--training_steps=3ep", "--threads=1")
-ANALYSIS = ("stability", *FLAGS, "--pruning_strategy=none", "--k=1", "--alphas=2")
+ANALYSIS = ("stability", *TINY, "--pruning_strategy=none", "--k=1", "--alphas=2")
 
 
 def weights(root: Path) -> dict[str, bytes]:
@@ -21,8 +22,6 @@ def weights(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def each_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from cli import main
-
     root = tmp_path_factory.mktemp("each_epoch")
     assert main([*ANALYSIS, f"--root={root}"]) == 0
     return root
@@ -47,14 +46,14 @@ def test_weights_keys_and_verdict_are_the_same(
 
 
 def test_a_trunk_without_a_row_where_it_has_come_to_is_trained_to_there(command: Command, tmp_path: Path) -> None:
-    assert command("train", *FLAGS, "--to=2", "--evaluate_every=5ep", f"--root={tmp_path}").code == 0
+    assert command("train", *TINY, "--to=2", "--evaluate_every=5ep", f"--root={tmp_path}").code == 0
     [run] = runs(tmp_path)
     assert run.state == "trained to 2ep"
 
 
 @pytest.mark.parametrize("every", ["0", "0it", "0ep0it", "-1", "sometimes"])
 def test_what_is_no_step_is_refused(every: str, command: Command, tmp_path: Path) -> None:
-    outcome = command("train", *FLAGS, f"--evaluate_every={every}", f"--root={tmp_path / 'runs'}")
+    outcome = command("train", *TINY, f"--evaluate_every={every}", f"--root={tmp_path / 'runs'}")
     assert outcome.code == 2
     assert f"--evaluate_every={every}" in outcome.err or "--evaluate_every=0ep" in outcome.err
     assert not (tmp_path / "runs").exists()

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, get_type_hints
@@ -138,18 +139,18 @@ def test_a_command_line_is_parsed_once_into_typed_values() -> None:
 # Help ----------------------------------------------------------------------------------------------------------------
 
 
-def help_of(*argv: str) -> tuple[str, list[Section]]:
+def help_of(*argv: str, how: str = "--help=all") -> tuple[str, list[Section]]:
     """What ``--help`` prints, and the sections that it was made of."""
     seen: list[Section] = []
 
-    def spy(prog: str, summary: str, sections: Iterable[Section]) -> Parser:
-        seen[:] = sections
-        return make_parser(prog, summary, seen)
+    def spy(command: str, summary: str, sections: Iterable[Section], shown: str = "all") -> Parser:
+        seen[:] = sections or seen
+        return make_parser(command, summary, sections, shown)
 
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(cli.command_line, "make_parser", spy)
-        assert cli.main([*argv, "--help"]) == 0
+        assert cli.main([*argv, how]) == 0
     return printed.getvalue(), seen
 
 
@@ -178,10 +179,32 @@ def test_help_lists_every_flag_once_and_in_its_group(argv: list[str]) -> None:
     text, sections = help_of(*argv)
     assert text.count("usage:") == 1
     for section in sections:
-        group = text.partition(f"\n{section.title}:\n")[2].split("\n\n")[0]
+        group = text.partition(f"\n{textwrap.fill(section.title, 79)}:\n")[2].split("\n\n")[0]
         for item in section.items():
             assert text.count(f"\n  --{item.name} ") == 1
             assert f"\n  --{item.name} " in f"\n{group}"
+
+
+@pytest.mark.parametrize("how", ["--help", "--help=all"])
+@pytest.mark.parametrize("argv", COMMAND_LINES, ids=" ".join)
+def test_the_help_fits_eighty_columns(argv: list[str], how: str) -> None:
+    assert [line for line in help_of(*argv, how=how)[0].splitlines() if len(line) > 80] == []
+
+
+def test_the_short_help_shows_common_flags_and_where_the_others_are() -> None:
+    short, everything = help_of("lottery", how="--help")[0], help_of("lottery")[0]
+    for flag in ("--model", "--pruning_strategy", "--density", "--synflow_input", "--dry_run"):
+        assert f"\n  {flag} " in short
+    assert "--gamma" not in short
+    assert "--gamma" in everything
+    listed = [sum(line.startswith("  --") for line in text.splitlines()) for text in (short, everything)]
+    assert f"\n--help=all lists {listed[1] - listed[0]} more flags." in short
+    assert "more flags" not in everything
+
+
+def test_the_help_says_what_exit_codes_mean() -> None:
+    assert "exit codes:" in help_of("train")[0]
+    assert "exit codes:" in cli.overview()
 
 
 def test_the_help_has_defaults_and_intervals_and_comes_once_for_several_runs() -> None:

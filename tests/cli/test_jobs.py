@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.command_line import read_command
-from experiments.engines import local
+from experiments.engines import local, schedule
 
 Command = Callable[..., Any]
 TINY = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")
@@ -34,7 +34,7 @@ def test_interrupted_it_goes_on_and_ends_in_the_bits_of_a_command_without_it(
 ) -> None:
     """Two runs over one trunk; Ctrl-C comes when the first epoch of a subnetwork is over."""
     started: list[subprocess.Popen[str]] = []
-    wait = local.wait
+    wait = schedule.wait
 
     def recorded(*arguments: Any, **options: Any) -> Any:
         started.append(subprocess.Popen(*arguments, **options))
@@ -52,7 +52,7 @@ def test_interrupted_it_goes_on_and_ends_in_the_bits_of_a_command_without_it(
     argv = ("lottery", *small, "--training_steps=8ep", "--k=1", "--pruning_strategy=magnitude,random")
     with monkeypatch.context() as patch:
         patch.setattr(local, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": recorded}))
-        patch.setattr(local, "wait", interrupted)
+        patch.setattr(schedule, "wait", interrupted)
         outcome = command(*argv, "--jobs=2", *place.flags)
     assert outcome.code == 130
     assert "5 tasks in 2 processes at once" in outcome.err  # the trunk to k; masks and levels
@@ -90,7 +90,7 @@ def test_every_command_leaves_its_tasks_to_workers(
     assert len(workers.processes) == 2
     assert [session["threads"] for session in workers.sessions] == [1, 1]
     total = len(tasks)
-    assert [line.split(",")[0] for line in outcome.err.splitlines() if " of " in line] == [
+    assert [line.split(",")[0] for line in outcome.err.splitlines() if line.endswith(": done")] == [
         f"{ended + 1} of {total}" for ended in range(total)
     ]
     assert "before" not in outcome.err.replace("come before their branches", "")
@@ -151,7 +151,8 @@ def test_one_that_fails_does_not_cost_the_others_and_says_why_as_without_jobs(
     assert outcome.code == 2
     assert "random, k=1ep, replicate 1, level 1: failed" in outcome.err
     assert "trying once more" not in outcome.err  # it would be refused again
-    assert outcome.out.splitlines()[1].split()[:4] == ["random", "1ep", "1", "50.00%"]
+    assert [line.split()[3] for line in outcome.out.splitlines()[1:]] == ["0.08%", "50.00%"]
+    assert "- (0 of 1; 1 collapsed)" in outcome.out
     assert len(workers.tasks) == 4
     quiet = command(*argv, "--quiet")
     assert (quiet.code, quiet.out) == (2, outcome.out)

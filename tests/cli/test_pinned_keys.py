@@ -43,7 +43,7 @@ def test_what_is_in_no_key() -> None:
     """Where and how a run is computed, and which part of it."""
     elsewhere = (
         " --root=/elsewhere --data_dir=/elsewhere --threads=2 --device=cpu --deterministic --quiet --replicate=3"
-        " --levels=0-2 --allow_collapse"
+        " --levels=0-2 --allow_collapse --cuda_graphs=off"
     )
     assert keys("--model=cifar_resnet_20" + elsewhere) == keys("--model=cifar_resnet_20")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from foundations.store import Store
 from pruning import strategies
 
 HOME = Path(__file__).parent.parent.parent
@@ -26,7 +27,7 @@ def tensors(root: Path) -> dict[str, bytes]:
 def test_a_lottery_run_leaves_these_files(finished: Any) -> None:
     run = finished.one("lottery_*/replicate_1")
     trunk = finished.one("train_*/replicate_1")
-    for name in ("desc.json", "environment.json", "metrics.jsonl", "checkpoint.pt", "done.json"):
+    for name in ("desc.json", "environment.json", "metrics.jsonl", "checkpoint.safetensors", "done.json"):
         assert (trunk / name).is_file()
     assert {path.name for path in trunk.glob("model_*")} == {f"model_{k}ep0it.safetensors" for k in range(4)}
     for name in ("mask.safetensors", "sparsity_report.json", "metrics.jsonl", "model_3ep0it.safetensors", "done.json"):
@@ -118,7 +119,8 @@ def test_quiet_prints_the_table_alone(command: Command, place: Any, small: tuple
 
 def test_a_log_has_a_line_for_each_epoch(command: Command, place: Any, small: tuple[str, ...]) -> None:
     lines = command("train", *small, *place.flags).err.splitlines()
-    assert [line.split(": ")[1].split(",")[0] for line in lines[1:]] == ["1ep of 3ep", "2ep of 3ep", "3ep of 3ep"]
+    assert lines[0] == "The learning rate never falls at 12ep, 17ep (--milestone_steps): the training ends at 3ep"
+    assert [line.split(": ")[1].split(",")[0] for line in lines[2:]] == ["1ep of 3ep", "2ep of 3ep", "3ep of 3ep"]
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
@@ -126,8 +128,9 @@ def test_a_run_whose_data_have_changed_refuses_to_go_on(
     command: Command, finished: Any, small: tuple[str, ...]
 ) -> None:
     for environment in finished.root.rglob("environment.json"):
-        text = environment.read_text()
-        environment.write_text(text.replace('"data_fingerprint": "', '"data_fingerprint": "0'))
+        store = Store(environment.parent)
+        entries = store.read_json(environment.name)
+        store.write_json(environment.name, {**entries, "data_fingerprint": f"0{entries['data_fingerprint']}"})
     before = finished.files()
     for argv in (["train"], ["lottery", "--k=1"], ["lottery", "--k=2"]):
         outcome = command(*argv, *small, *finished.flags)
@@ -137,11 +140,26 @@ def test_a_run_whose_data_have_changed_refuses_to_go_on(
             assert finished.files() == before
 
 
+def test_nothing_is_called_done_before_changed_data_are_refused(command: Command, place: Any) -> None:
+    """The analyses of a search are found done one by one."""
+    tiny = ("--dataset=digits", "--subsample_fraction=0.2", "--model=mnist_lenet_4", "--training_steps=2ep")
+    argv = ("stability", "--k=auto", *tiny, "--threads=1", "--alphas=3", "--report=false", *place.flags)
+    assert "Done before" not in command(*argv).err
+    assert "Done before" in command(*argv).err
+    for environment in place.root.rglob("environment.json*"):
+        text = environment.read_text()
+        environment.write_text(text.replace('"data_fingerprint": "', '"data_fingerprint": "0'))
+    outcome = command(*argv)
+    assert outcome.code == 2
+    assert "was computed on other data" in outcome.err
+    assert "Done before" not in outcome.err
+
+
 def test_a_run_goes_on_with_the_threads_it_began_with(command: Command, finished: Any, small: tuple[str, ...]) -> None:
     argv = ["lottery", *small, "--k=1", "--threads=2", *finished.flags]
     level = finished.one("lottery_*/replicate_1/level_1")
     whole = tensors(level)
-    for name in ("done.json", "checkpoint.pt", "model_3ep0it.safetensors", "metrics.jsonl"):
+    for name in ("done.json", "checkpoint.safetensors", "model_3ep0it.safetensors", "metrics.jsonl"):
         (level / name).unlink()
     assert "Going on with 1 threads, as this run began." in command(*argv).err
     assert tensors(level) == whole
@@ -156,7 +174,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(
     outcome = command(*argv)
     assert outcome.code == 130
     assert outcome.err.splitlines()[-1] == "Interrupted. The same command goes on from the last checkpoint."
-    assert "level_1: going on from 2ep" in command(*argv).err
+    assert command(*argv).code == 0
     assert tensors(root) == tensors(finished.root)
 
 

@@ -16,7 +16,10 @@ FILES = re.findall(r"```python\n# (\w+\.py)\n(.*?)```.*?\n    python main\.py (.
 EXAMPLES = [example for example in FILES if not example[2].startswith("export ")]
 SMALL = {"--dataset": "digits", "--model": "mnist_lenet_16", "--training_steps": "1ep", "--k": "0", "--threads": "1"}
 
-SAID = {"flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk"}
+SAID = {
+    "flip_signs.py": "10% of the signs flipped in 1 runs", "announced.py": "to do: trunk",
+    "by_message.py": "at 1ep0it: ",
+}  # fmt: skip
 
 
 def command(text: str, tmp_path: Path) -> list[str]:
@@ -33,8 +36,8 @@ def command(text: str, tmp_path: Path) -> list[str]:
 
 def test_the_document_has_an_example_of_each_kind() -> None:
     assert [name for name, _, _ in EXAMPLES] == [
-        "grad_norm.py", "swap.py", "tiny_net.py", "stripes.py", "short.py", "slow_biases.py", "halfway.py", "flip_signs.py",
-        "announced.py",
+        "grad_norm.py", "swap.py", "tiny_net.py", "stripes.py", "short.py", "slow_biases.py", "halfway.py",
+        "flip_signs.py", "announced.py", "by_message.py",
     ]  # fmt: skip
 
 
@@ -48,7 +51,7 @@ def test_an_example_runs(
     assert main(command(text, tmp_path)) == 0, capsys.readouterr().err
     out, err = capsys.readouterr()
     assert "test accuracy" in out
-    assert SAID.get(name, "") in err
+    assert SAID.get(name, "") in err + out
     assert list((tmp_path / "runs").rglob("done.json"))
 
 

@@ -29,12 +29,19 @@ def fast_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "MAIN", HERE / "fast_worker.py")
 
 
-@pytest.fixture(params=["in_process", "local"])
+WAYS = {
+    "one after the other": {"engine": "in_process"},
+    "side by side": {"at_once": 2},
+    "in two processes": {"jobs": 2},
+}
+
+
+@pytest.fixture(params=WAYS)
 def run(request: pytest.FixtureRequest, make_session: Callable[..., Session]) -> Run:
-    """Runs tasks by each of the engines."""
+    """Runs tasks in each of the ways that there are."""
 
     def run(tasks: Sequence[Task]) -> list[Failure]:
-        return run_and_release(tasks, make_session(engine=request.param, jobs=2))
+        return run_and_release(tasks, make_session(**WAYS[request.param]))
 
     return run
 

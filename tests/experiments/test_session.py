@@ -56,13 +56,22 @@ def test_pytorch_s_settings_are_those_of_the_session_only_while_it_computes(root
     class Looks(Reporter):
         def say(self, text: str) -> None:
             if "Pruning with" in text:
-                seen.append((torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()))
+                filled = torch.utils.deterministic.fill_uninitialized_memory
+                seen.append((torch.are_deterministic_algorithms_enabled(), filled))
 
     session = Session(root, threads=before + 1, deterministic=True, reporter=Looks())
     session.lottery(**TINY, k=1, pruning_strategy="random").run()
-    assert [deterministic for _, deterministic in seen] == [True]
+    assert seen == [(True, False)]
     assert torch.get_num_threads() == before
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
+
+
+@pytest.mark.parametrize(("given", "captures"), [("auto", True), ("off", False)])
+def test_whether_steps_are_captured_is_handed_to_whatever_trains(tmp_path: Path, given: str, captures: bool) -> None:
+    session = Session(tmp_path, cuda_graphs=given, reporter=Reporter())
+    assert session.context.cuda_graphs is captures
+    assert Session.from_entries(session.entries(), Reporter()).context.cuda_graphs is captures
 
 
 def test_what_was_called_is_recorded(tmp_path: Path) -> None:
@@ -90,7 +99,7 @@ def test_data_are_read_once(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"thread": 1}, r"Session: unknown option 'thread' \(did you mean 'threads'\?\); valid: root, "),
-        ({"jobs": 0}, r"--jobs=0: expected a number in \[1, inf\)"),
+        ({"jobs": 0}, r"--jobs=0: expected a number in \[1, 1024\]"),
         ({"device": "gpu"}, "--device=gpu: not available here; valid: auto, cpu, "),
         ({"engine": "lokal"}, r"--engine=lokal: unknown engine \(did you mean 'local'\?\)"),
         ({"plugin": "nowhere.py"}, "--plugin=nowhere.py: no such file"),

@@ -64,7 +64,7 @@ def test_a_stored_run_shows_kind_and_state(session: Session) -> None:
     run = open_run(training.store.path)
     assert repr(run) == f"<StoredRun: train, done, {run.path}>"
     (run.path / "done.json").unlink()
-    (run.path / "metrics.jsonl").write_bytes(b"{")
+    (run.path / "metrics.jsonl").write_bytes(b"{\n")
     assert repr(run) == f"<StoredRun: train, damaged, {run.path}>"
 
 

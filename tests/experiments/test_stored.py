@@ -127,7 +127,7 @@ def test_an_interrupted_one_says_where(root: Path) -> None:
     assert (train.state, lottery.state, stability.state) == (
         "trained to 2ep", "interrupted at 1ep", "interrupted at 2ep",
     )  # fmt: skip
-    (train.path / "optimizer_2ep0it.pt").unlink()
+    (train.path / "optimizer_2ep0it.safetensors").unlink()
     assert train.state == "interrupted at 2ep"
     assert [part.done for part in lottery.parts] == [False, True]
     assert (train.rows(), train.result) == ([], {})

@@ -57,7 +57,12 @@ def test_in_a_process_of_its_own_it_does_what_it_needs_first(
         cwd=HOME, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == {"ended": "done", "task": "adsynflow, k=1ep, replicate 1, level 1"}
+    *progress, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert last == {"ended": "done", "task": "adsynflow, k=1ep, replicate 1, level 1"}
+    assert sum(line.get("steps", 0) for line in progress) == 46  # an epoch of the trunk and one of the level
+    assert [line["epoch"].split(",")[0].split(": ")[1] for line in progress if "epoch" in line] == [
+        "1ep of 1ep", "2ep of 2ep",
+    ]  # fmt: skip
     assert weights(session.context.root) == weights(finished_root)
     assert not list(session.context.root.glob("train_*/replicate_1/done.json"))  # the trunk, but not past k
 

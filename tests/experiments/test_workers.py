@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from experiments.engines import Failure, local, run_plan
+from experiments.engines import Failure, run_plan, schedule
 from experiments.plan import make_plan
 from experiments.session import Session
 from experiments.tasks import Task
@@ -98,7 +98,7 @@ def test_ctrl_c_ends_the_workers(
         wait_for(tmp_path / "a.waits", tmp_path / "b.waits")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local, "wait", interrupted)
+    monkeypatch.setattr(schedule, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         pool(stubs(a=": wait", b=": wait"))
     assert [process.poll() for process in processes] == [-signal.SIGTERM] * 2

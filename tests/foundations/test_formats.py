@@ -1,5 +1,7 @@
 """Files that say the number of their format: what is written, and what is read of older and newer programs."""
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,29 +15,32 @@ from foundations.store import Store
 def test_each_kind_of_file_says_its_format_and_reads_without_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write_json("done.json", {"loss": 0.5})
-    store.write_rows("metrics.jsonl", [{"step": 1}, {"step": 2}])
+    store.write_rows("lines.jsonl", [{"step": 1}, {"step": 2}])
     store.write_table("interpolation.csv", ["alpha", "loss"], [[0, None], [0.5, 1.25]])
-    assert (store / "done.json").read_text() == '{\n  "format": 1,\n  "loss": 0.5\n}\n'
-    assert (store / "metrics.jsonl").read_text() == '{"format": 1, "step": 1}\n{"format": 1, "step": 2}\n'
-    assert (store / "interpolation.csv").read_text() == "alpha,loss,format\n0,,1\n0.5,1.25,1\n"
+    store.write_table("table_of_a_report.csv", ["alpha"], [[0]])
+    assert json.loads((store / "done.json").read_text())["format"] == 2
+    assert [json.loads(line)["format"] for line in (store / "lines.jsonl").open()] == [2, 2]
+    table = (store / "interpolation.csv").read_text()
+    assert re.fullmatch(r"alpha,loss,format,sha256\n0,,2,\w{16}\n0.5,1.25,2,\w{16}\n", table)
+    assert (store / "table_of_a_report.csv").read_text() == "alpha,format\n0,1\n"
     assert store.read_json("done.json") == {"loss": 0.5}
-    assert store.read_rows("metrics.jsonl") == [{"step": 1}, {"step": 2}]
+    assert store.read_rows("lines.jsonl") == [{"step": 1}, {"step": 2}]
     assert store.read_table("interpolation.csv") == [{"alpha": "0", "loss": ""}, {"alpha": "0.5", "loss": "1.25"}]
 
 
 def test_what_was_written_before_there_were_numbers_is_read(tmp_path: Path) -> None:
     (tmp_path / "done.json").write_text('{"loss": 0.5}')
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    (tmp_path / "lines.jsonl").write_text('{"step": 1}\n')
     (tmp_path / "interpolation.csv").write_text("alpha,loss\n0,1.5\n")
     store = Store(tmp_path)
     assert store.read_json("done.json") == {"loss": 0.5}
-    assert store.read_rows("metrics.jsonl") == [{"step": 1}]
+    assert store.read_rows("lines.jsonl") == [{"step": 1}]
     assert store.read_table("interpolation.csv") == [{"alpha": "0", "loss": "1.5"}]
 
 
 NEWER = [
     ("done.json", '{"format": 7, "loss": 0.5}', Store.read_json),
-    ("metrics.jsonl", '{"format": 1, "step": 1}\n{"format": 7, "step": 2}\n', Store.read_rows),
+    ("lines.jsonl", '{"format": 1, "step": 1}\n{"format": 7, "step": 2}\n', Store.read_rows),
     ("interpolation.csv", "alpha,format\n0,7\n", Store.read_table),
     ("table_of_a_report.csv", "alpha,format\n0,7\n", Store.read_table),
 ]
@@ -49,23 +54,25 @@ def test_a_newer_program_s_file_is_refused_by_name_in_one_line(
     with pytest.raises(UsageError) as refused:
         read(Store(tmp_path), name)
     assert str(refused.value) == (
-        f"{tmp_path / name} was written by a newer version of this program (format 7; this one reads up to 1)"
+        f"{tmp_path / name} was written by a newer version of this program "
+        f"(format 7; this one reads up to {1 if name.startswith('table') else 2})"
     )
 
 
 @pytest.mark.parametrize("number", ['"new"', "-1", "1.5", "null"])
 def test_what_is_no_number_of_a_format_is_refused(number: str, tmp_path: Path) -> None:
     (tmp_path / "done.json").write_text(f'{{"format": {number}}}')
-    with pytest.raises(UsageError, match=r"done.json has the unknown format .*; this program reads up to 1"):
+    with pytest.raises(UsageError, match=r"done.json has the unknown format .*; this program reads up to 2"):
         Store(tmp_path).read_json("done.json")
 
 
 def test_the_name_of_the_number_is_not_free(tmp_path: Path) -> None:
     store = Store(tmp_path)
+    for name in ("format", "of", "sha256", "files"):
+        with pytest.raises(ValueError, match=f"'{name}'"):
+            store.write_json("done.json", {name: "svg"})
     with pytest.raises(ValueError, match="'format'"):
-        store.write_json("done.json", {"format": "svg"})
-    with pytest.raises(ValueError, match="'format'"):
-        store.write_rows("metrics.jsonl", [{"format": "svg"}])
+        store.write_rows("lines.jsonl", [{"format": "svg"}])
     with pytest.raises(ValueError, match="'format'"):
         store.write_table("a.csv", ["format"], [])
 

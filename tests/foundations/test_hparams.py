@@ -9,6 +9,9 @@ from foundations.errors import UsageError
 from foundations.hparams import Hparams, canonical, field_docs, hp, tagged
 from foundations.registry import Registry
 from foundations.steps import Step
+from models import ModelHparams
+from training.desc import TrainDesc
+from training.hparams import TrainingHparams
 
 shapes: Registry[type[Hparams]] = Registry("shape")
 
@@ -167,3 +170,22 @@ def test_unknown_keys_are_refused_in_bundles_within() -> None:
         Board.from_dict({"inner": {"height": 1}})
     with pytest.raises(UsageError, match="height"):
         Board.from_dict({"inner": {}, "cursor": {"kind": "dot", "height": 1}})
+
+
+def test_null_in_the_place_of_a_bundle_is_refused_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(UsageError, match="does not fit"):
+        TrainDesc.from_dict({"model": None, "data": None, "training": None})
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "value"),
+    [
+        (TrainingHparams, "milestone_steps", ...),
+        (TrainingHparams, "training_steps", 1.5),
+        (ModelHparams, "model", "a\0"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(cls: type, field: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"--{field}="):
+        cls(**{field: value})

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from foundations.disk import atomic_write
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
-from foundations.store import Store, decode_tensors
+from foundations.store import Store
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -38,11 +39,11 @@ def test_round_trips(tmp_path: Path) -> None:
     store.write_rows("rows.jsonl", [{"step": 1}, {"step": 2}])
     tensors = {"w": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)}
     store.write_tensors("w.safetensors", tensors)
-    store.write_state("state.pt", {"step": 3, "w": tensors["w"]})
+    store.write_state("state.safetensors", {"step": 3, "w": tensors["w"]})
     assert store.read_json("a.json") == {"x": [1, 2.5, None]}
     assert store.read_rows("rows.jsonl") == [{"step": 1}, {"step": 2}]
     assert torch.equal(store.read_tensors("w.safetensors")["w"], tensors["w"])
-    assert torch.equal(store.read_state("state.pt")["w"], tensors["w"])
+    assert torch.equal(store.read_state("state.safetensors")["w"], tensors["w"])
 
 
 def test_what_json_cannot_hold_becomes_null(tmp_path: Path) -> None:
@@ -57,12 +58,21 @@ def test_equal_tensors_are_written_as_equal_bytes(tmp_path: Path) -> None:
     assert (store / "1").read_bytes() == (store / "2").read_bytes()
 
 
-def test_tensors_have_at_most_one_metadata_entry(tmp_path: Path) -> None:
+def test_values_beside_tensors_share_one_metadata_entry(tmp_path: Path) -> None:
     store, tensors = Store(tmp_path), {"a": torch.ones(2)}
-    store.write_tensors("w.safetensors", tensors, {"order": "[]"})
-    assert decode_tensors(store.read_bytes("w.safetensors"))[1] == {"order": "[]"}
-    with pytest.raises(ValueError, match="more than one metadata entry"):
-        store.write_tensors("w.safetensors", tensors, {"order": "[]", "more": ""})
+    store.write_tensors("w.safetensors", tensors, {"order": ["a"], "more": 1.5})
+    assert store.read_tensors_about("w.safetensors")[1] == {"order": ["a"], "more": 1.5}
+    with safe_open(store / "w.safetensors", "pt") as file:
+        assert len(file.metadata()) == 1
+
+
+def test_tied_weights_are_written_under_both_names(tmp_path: Path) -> None:
+    weight = torch.randn(2, 3)
+    Store(tmp_path).write_tensors("w.safetensors", {"in": weight, "out": weight, "row": weight[1]})
+    read = Store(tmp_path).read_tensors("w.safetensors")
+    assert torch.equal(read["in"], weight)
+    assert torch.equal(read["out"], weight)
+    assert torch.equal(read["row"], weight[1])
 
 
 def test_bytes_that_are_there_already_are_not_written_again(tmp_path: Path) -> None:
@@ -83,7 +93,8 @@ def test_bytes_that_are_there_already_are_not_written_again(tmp_path: Path) -> N
     [
         ("a.csv", Store.read_table),
         ("a.json", Store.read_json),
-        ("a.pt", Store.read_state),
+        ("a.jsonl", Store.read_rows),
+        ("state.safetensors", Store.read_state),
         ("a.safetensors", Store.read_tensors),
     ],
 )
@@ -114,12 +125,6 @@ def test_a_torn_last_line_is_dropped_and_a_torn_line_before_is_not(tmp_path: Pat
     (tmp_path / "a.jsonl").write_bytes(whole[:5] + b"\n" + whole)
     with pytest.raises(UsageError, match=r"a.jsonl is damaged .*\n.*run the same command again"):
         store.read_rows("a.jsonl")
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
-    torch.save({"attack": Path("x")}, tmp_path / "a.pt")  # an object that needs unpickling
-    with pytest.raises(UsageError, match="damaged"):
-        Store(tmp_path).read_state("a.pt")
 
 
 def test_done_comes_with_the_result(tmp_path: Path) -> None:

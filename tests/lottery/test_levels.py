@@ -175,6 +175,9 @@ def test_the_sparsity_report_by_hand() -> None:
     assert report["multiply_adds"] == {"dense": 18 * 16 + 96, "kept": 2 * 16 + 32}
     assert report["empty_layers"] == []
     assert [layer["kept"] for layer in report["layers"]] == [2, 32]
+    # The convolution looks at the row above: its first row sees padding alone, and its second channel nothing.
+    assert [layer["effective"] for layer in report["layers"]] == [2, 12]
+    assert report["effective_density"] == 14 / 114
 
 
 def test_the_cost_of_a_training_by_hand() -> None:

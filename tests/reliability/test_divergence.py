@@ -43,16 +43,16 @@ def test_the_last_good_checkpoint_stays(command: Command, tmp_path: Path) -> Non
     argv = ("train", *TINY, "--lr=0.1", f"--root={tmp_path / 'good'}")
     assert command(*argv, "--to=2").code == 0
     here = one(tmp_path / "good", "train_*/replicate_1")
-    state = Store(here).read_state("checkpoint.pt")
+    state = Store(here).read_state("checkpoint.safetensors")
     state["optimizer"]["state"][0]["momentum_buffer"].fill_(float("inf"))
-    Store(here).write_state("checkpoint.pt", state)
+    Store(here).write_state("checkpoint.safetensors", state)
     for path in here.glob("*_2ep0it.*"):
         path.unlink()
-    before = (here / "checkpoint.pt").read_bytes()
+    before = (here / "checkpoint.safetensors").read_bytes()
     outcome = command(*argv)
     assert outcome.code == 1
     assert "at 3ep its loss is not finite (learning rate 0.1; last good checkpoint: 2ep)" in outcome.err
-    assert (here / "checkpoint.pt").read_bytes() == before
+    assert (here / "checkpoint.safetensors").read_bytes() == before
     assert [json.loads(line).get("diverged") for line in (here / "metrics.jsonl").read_text().splitlines()] == [
         None, None, None, True,
     ]  # fmt: skip
@@ -110,12 +110,13 @@ def test_a_child_that_has_diverged_is_named(jobs: int, command: Command, tmp_pat
 def poison(root: Path) -> None:
     """The second child goes on from a momentum that no weight survives."""
     child = one(root, "stability_*/replicate_1/k_*/child_1")
-    state = Store(child).read_state("checkpoint.pt")
-    first = Store(one(root, "train_*/replicate_1")).read_state("optimizer_1ep0it.pt")
+    state = Store(child).read_state("checkpoint.safetensors")
+    first = Store(one(root, "train_*/replicate_1")).read_state("optimizer_1ep0it.safetensors")
     weights = Store(one(root, "train_*/replicate_1")).read_tensors("model_1ep0it.safetensors")
     for entry in first["optimizer"]["state"].values():
         entry["momentum_buffer"].fill_(float("inf"))
     rows = Store(child).read_rows("metrics.jsonl")[:1]
     other = Store(child.with_name("child_2"))
     other.write_rows("metrics.jsonl", rows)
-    other.write_state("checkpoint.pt", {**first, "model": weights, "metrics": state["metrics"].splitlines()[0] + "\n"})
+    metrics = state["metrics"].splitlines()[0] + "\n"
+    other.write_state("checkpoint.safetensors", {**first, "model": weights, "metrics": metrics})

@@ -113,7 +113,7 @@ def test_a_training_stops_in_mid_epoch_and_goes_on_from_there(
     assert outcome.err.endswith("The same command goes on from the last checkpoint.\n")
     assert "Traceback" not in outcome.err
     (here,) = root.glob(parts)
-    assert Store(here).read_state("checkpoint.pt")["iteration"] == 13
+    assert Store(here).read_state("checkpoint.safetensors")["iteration"] == 13
     taken = len(steps.taken)
     assert command(*argv, *TINY, f"--root={root}").code == 0
     resumed = len(steps.taken)
@@ -206,7 +206,7 @@ def test_workers_write_checkpoints_before_their_parent_goes(tmp_path: Path) -> N
     assert "Interrupted by SIGTERM. The same command goes on from the last checkpoint." in err
     assert "Traceback" not in err
     reached = [
-        Store(path).read_state("checkpoint.pt")["iteration"] for path in root.glob("train_*/replicate_*")
+        Store(path).read_state("checkpoint.safetensors")["iteration"] for path in root.glob("train_*/replicate_*")
     ]  # fmt: skip
     assert any(iteration % per_epoch for iteration in reached)  # in mid-epoch
     assert main([*argv, f"--root={root}"]) == 0

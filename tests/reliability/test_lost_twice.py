@@ -45,8 +45,9 @@ def test_a_checkpoint_of_an_older_program_without_metrics_is_not_gone_on_with(
     begun: Path, command: Command, tmp_path: Path
 ) -> None:
     (begun / "metrics.jsonl").write_bytes(b"")
-    state = Store(begun).read_state("checkpoint.pt")
-    Store(begun).write_state("checkpoint.pt", {name: value for name, value in state.items() if name != "metrics"})
+    state = Store(begun).read_state("checkpoint.safetensors")
+    rest = {name: value for name, value in state.items() if name != "metrics"}
+    Store(begun).write_state("checkpoint.safetensors", rest)
     argv = ("train", *TINY, f"--root={tmp_path / 'runs'}")
     outcome = command(*argv)
     assert outcome.code == 2
@@ -98,7 +99,9 @@ def test_a_run_whose_environment_is_lost_twice_is_refused(
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
-@pytest.mark.parametrize("name", ["environment.json", "metrics.jsonl", "checkpoint.pt", "optimizer_2ep0it.pt"])
+@pytest.mark.parametrize(
+    "name", ["environment.json", "metrics.jsonl", "checkpoint.safetensors", "optimizer_2ep0it.safetensors"]
+)
 def test_a_disk_that_does_not_answer_is_no_damage(
     name: str, number: int, begun: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,8 +113,8 @@ def test_a_disk_that_does_not_answer_is_no_damage(
         return read_bytes(path)
 
     if name.startswith("optimizer"):
-        (begun / "checkpoint.pt").unlink()
-        before.pop(str((begun / "checkpoint.pt").relative_to(tmp_path)))
+        (begun / "checkpoint.safetensors").unlink()
+        before.pop(str((begun / "checkpoint.safetensors").relative_to(tmp_path)))
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", failing)
         outcome = command("train", *TINY, f"--root={tmp_path / 'runs'}")
@@ -130,6 +133,6 @@ def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "write_bytes", full)
     for write in (Store.write_state, Store.write_json):
         with pytest.raises(OSError, match=r"No space left on device.*checkpoint") as caught:
-            write(Store(tmp_path), "checkpoint.pt", {"a": 1})
-        assert caught.value.filename == str(tmp_path / "checkpoint.pt")
+            write(Store(tmp_path), "checkpoint.safetensors", {"a": 1})
+        assert caught.value.filename == str(tmp_path / "checkpoint.safetensors")
     assert list(tmp_path.iterdir()) == []

@@ -31,23 +31,43 @@ from tests.reliability.conftest import TINY, computed
 from tests.reliability.killing import run
 
 HOME = Path(__file__).parents[2]
-LOTTERY = ("--pruning_strategy=synflow", "--k=7it", "--density=0.2", "--allow_collapse")
+STABILITY = ("stability", *TINY, "--alphas=2", "--k=7it")
+LEVELS = ("--pruning_strategy=sparse_global", "--k=7it")
+TICKET = ("--pruning_strategy=synflow", "--k=7it", "--density=0.2", "--allow_collapse")
 BRANCHES = (
     ("shuffle",), ("randomly_prune",), ("randomly_reinitialize",), ("invert_scores",), ("rewind",),
     ("retrain", "--retrain_training_steps=4ep"), ("stability", "--alphas=2", "--report=false"),
 )  # fmt: skip
 
-SCENARIOS: Mapping[str, Sequence[Sequence[str]]] = {
-    "train": (("train", *TINY, "--evaluate_every=3it"),),
-    "levels": (("lottery", *TINY, "--pruning_strategy=sparse_global", "--k=1", "--levels=0-2"),),
-    "compact": (("lottery", *TINY, "--pruning_strategy=sparse_global", "--k=7it", "--levels=2", "--compact"),),
-    "branches": (
-        ("lottery", *TINY, *LOTTERY),
-        *(("lottery_branch", *branch, *TINY, *LOTTERY) for branch in BRANCHES),
+
+@dataclass(frozen=True)
+class Scenario:
+    """A command line that is killed.
+
+    Args:
+        argv: it.
+        after: command lines that have ended before.
+    """
+
+    argv: Sequence[str]
+    after: Sequence[Sequence[str]] = ()
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "train": Scenario(("train", *TINY, "--evaluate_every=3it")),
+    "levels": Scenario(("lottery", *TINY, *LEVELS, "--levels=0-2")),
+    "compact": Scenario(("lottery", *TINY, *LEVELS, "--levels=2", "--compact")),
+    **{
+        f"branch_{branch[0]}": Scenario(
+            ("lottery_branch", *branch, *TINY, *TICKET), after=[("lottery", *TINY, *TICKET)]
+        )
+        for branch in BRANCHES
+    },
+    "stability": Scenario((*STABILITY, "--pruning_strategy=none,synflow", "--report=false")),
+    "report": Scenario(
+        (*STABILITY, "--pruning_strategy=none"), after=[(*STABILITY, "--pruning_strategy=none", "--report=false")]
     ),
-    "stability": (("stability", *TINY, "--pruning_strategy=none,synflow", "--k=0,7it", "--alphas=2"),),
-}  # fmt: skip
-"""What is killed: command lines one after the other."""
+}
 JOBS = ("stability", *TINY, "--pruning_strategy=none,synflow", "--k=1,7it", "--alphas=2", "--report=false", "--jobs=2")
 MOST_KILLS = 4  # of one sequence
 
@@ -70,14 +90,19 @@ class Tally:
 
 def torture(name: str, folder: Path, every: int = 1, first: int = 1) -> Tally:
     """All sequences of a scenario whose first kill is at the events ``first``, ``first + every`` ..."""
-    tally = Tally()
-    commands, log = SCENARIOS[name], folder / "log"
-    expected = undisturbed(commands, folder / "undisturbed")
-    ends = [run([*argv, f"--root={folder / 'counted'}"], log) for argv in commands]
-    tally.events = sum(end.events for end in ends)
+    tally, scenario, log = Tally(), SCENARIOS[name], folder / "log"
+    before = folder / "before"
+    before.mkdir()
+    undisturbed(scenario.after, before)
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(before, folder / name))
+
+    expected = undisturbed([scenario.argv], copy("undisturbed"))
+    tally.events = run([*scenario.argv, f"--root={copy('counted')}"], log).events
     for event in range(first, tally.events + 1, every):
-        root = folder / f"killed_{event}"
-        kills, complaint = sequence(commands, root, log, event, tally.events)
+        root = copy("killed")
+        kills, complaint = sequence([*scenario.argv, f"--root={root}"], log, event, tally.events)
         tally.sequences += 1
         tally.kills += kills
         if complaint := complaint or differences(root, expected):
@@ -87,7 +112,7 @@ def torture(name: str, folder: Path, every: int = 1, first: int = 1) -> Tally:
 
 
 def undisturbed(commands: Sequence[Sequence[str]], root: Path) -> dict[str, bytes]:
-    """What a scenario leaves. It runs in this process, so that its children find everything imported."""
+    """What command lines leave. They run in this process, so that its children find everything imported."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         codes = [cli.main([*argv, f"--root={root}"]) for argv in commands]
@@ -95,23 +120,15 @@ def undisturbed(commands: Sequence[Sequence[str]], root: Path) -> dict[str, byte
     return computed(root)
 
 
-def sequence(
-    commands: Sequence[Sequence[str]], root: Path, log: Path, event: int, events: int
-) -> tuple[int, str]:
-    """Runs a scenario until it has ended: the number of kills, and what a command said that did not end well."""
-    chance = random.Random(event)
-    kills, at = 0, event
-    for argv in commands:
-        while True:
-            end = run([*argv, f"--root={root}"], log, at, seed=event * MOST_KILLS + kills)
-            if not end.killed:
-                at = max(0, at - end.events)  # it is left for the next command
-                break
-            kills += 1
-            at = chance.randint(1, max(1, events // 3)) if kills < MOST_KILLS else 0
-        if end.code:
-            return kills, f"exit code {end.code}: {end.said[-2000:]}"
-    return kills, ""
+def sequence(argv: Sequence[str], log: Path, event: int, events: int) -> tuple[int, str]:
+    """Runs a command line until it has ended: the number of kills, and what it said if it did not end well."""
+    chance, at = random.Random(event), event
+    for kills in range(MOST_KILLS + 1):
+        end = run(argv, log, at, seed=event * MOST_KILLS + kills)
+        if not end.killed:
+            break
+        at = chance.randint(1, max(1, events // 2)) if kills < MOST_KILLS - 1 else 0
+    return kills, f"exit code {end.code}: {end.said[-2000:]}" if end.code else ""
 
 
 def differences(root: Path, expected: Mapping[str, bytes]) -> str:

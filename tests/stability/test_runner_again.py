@@ -1,13 +1,15 @@
 """Analyses that go on: again, with more of something, interrupted, by parts, or with something damaged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments.report.collect import collect
 from foundations.errors import UsageError
+from foundations.steps import Step
 from pruning import Mask
 from stability import StabilityDesc, StabilityRunner
 from tests.stability.trained import equal, tensors
@@ -62,17 +64,16 @@ def test_another_threshold_changes_the_verdict_alone(
 def test_interrupted_it_goes_on_to_the_same_bits(tmp_path: Path, make_runner: MakeRunner, listener, stop_at) -> None:
     whole = make_runner(tmp_path / "whole")
     whole.run()
-    say, broken = listener.say, make_runner(tmp_path / "broken")
+    hear, broken = listener.row, make_runner(tmp_path / "broken")
 
-    def interrupt(text: str) -> None:
-        say(text)
-        if stop_at in text:
+    def interrupt(path: Path, row: Mapping[str, Any]) -> None:
+        if stop_at == f"{path.name}: {Step(row['step']).short}":
             raise KeyboardInterrupt
 
-    listener.say = interrupt
+    listener.row = interrupt
     with pytest.raises(KeyboardInterrupt):
         broken.run()
-    listener.say = say
+    listener.row = hear
     assert not broken.done
     broken.run()
     for name in ("interpolation.csv", "instability.json"):

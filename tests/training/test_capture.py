@@ -3,7 +3,8 @@
 The stand-in here keeps what a CUDA graph keeps: operations and the memory that they read and write, no Python.
 """
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,13 +15,15 @@ from torch.utils._pytree import tree_leaves
 
 from foundations.steps import Step
 from pruning import Mask, prunable
+from training import capture
 from training.capture import WARM_UP_STEPS, CapturedStep
-from training.data import DeviceData
+from training.data import Batch, DataHparams, DeviceData, EpochNoise, Pair
 from training.hparams import TrainingHparams
 from training.loop import train
 from training.optimizers import optimizers
 from training.state import TrainState
 
+DATA = DataHparams(dataset="digits", batch_size=13, subsample_fraction=0.2)
 Start = Callable[..., TrainState]
 Call = tuple[Callable[..., Any], Sequence[Any], dict[str, Any], list[Tensor]]
 
@@ -48,20 +51,36 @@ class Tape(TorchDispatchMode):
                         place.copy_(value)
 
 
+class Waits(TorchDispatchMode):
+    """Counts how often a value is asked for, which on CUDA would wait for the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
 class TapeGraphs:
-    """Captures on the CPU. A tape has to run to be captured, so the state is put back afterwards."""
+    """Captures on the CPU. A tape has to run to be captured, so what it changed is put back afterwards."""
 
     def __init__(self, state: TrainState) -> None:
         self.state = state
         self.captured = 0
+        self.refused: set[Hashable] = set()
 
     def warm_up(self, work: Callable[[], None]) -> None:
         work()
 
+    def waits(self, work: Callable[[], None]) -> bool:
+        with Waits() as waits:
+            work()
+        return waits.count > 0
+
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         places = tensors(self.state)
         before = [place.clone() for place in places]
-        with Tape() as tape:
+        with torch.random.fork_rng([]), Tape() as tape:
             work()
         for place, value in zip(places, before, strict=True):
             place.copy_(value)
@@ -81,11 +100,23 @@ def captured(state: TrainState) -> TrainState:
     return state
 
 
-def times_captured(state: TrainState) -> int:
+def graphs_of(state: TrainState) -> TapeGraphs:
     assert state.captured_step is not None
     graphs = state.captured_step.graphs
     assert isinstance(graphs, TapeGraphs)
-    return graphs.captured
+    return graphs
+
+
+def steps_of_replays(state: TrainState) -> list[int]:
+    """Of each graph that is held, how many steps it has."""
+    assert state.captured_step is not None
+    return sorted(state.captured_step.replays)
+
+
+@pytest.fixture(scope="module")
+def data(small_data: DeviceData) -> DeviceData:
+    """288 digits in batches of 13: epochs of two whole blocks of ten steps, two steps more, and a batch of 2."""
+    return DeviceData(small_data.dataset, DATA, small_data.device)
 
 
 def hyperparameters(optimizer: str = "momentum", **others: Any) -> TrainingHparams:
@@ -115,20 +146,21 @@ def assert_same(first: TrainState, second: TrainState) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
-def test_a_replay_computes_the_bits_of_the_step(start: Start, small_data: DeviceData, optimizer: str) -> None:
-    # The rate changes with every step; all its values are powers of two or eighths, so float32 holds them.
-    changing = {"warmup_steps": Step("8it"), "milestone_steps": (Step("3ep"),), "gamma": 0.5}
+def test_a_replay_computes_the_bits_of_the_step(start: Start, data: DeviceData, optimizer: str) -> None:
+    # The rate changes with every step; all its values are powers of two or 64ths, so float32 holds them.
+    changing = {"warmup_steps": Step("64it"), "milestone_steps": (Step("3ep"),), "gamma": 0.5}
     hparams = hyperparameters(optimizer, lr=2**-6, **changing)
     plain, fast = start(hparams), captured(start(hparams))
     for state in (plain, fast):
-        train(state, small_data, hparams, until=18)
-    assert times_captured(fast) == 1
+        train(state, data, hparams, until=75)
+    assert steps_of_replays(fast) == [1, 10]
+    assert graphs_of(fast).captured == 2
     assert_same(plain, fast)
     assert plain.optimizer.state_dict()["param_groups"] == fast.optimizer.state_dict()["param_groups"]
 
 
 def test_a_replay_reads_a_rate_for_each_parameter_group(
-    start: Start, small_data: DeviceData, monkeypatch: pytest.MonkeyPatch
+    start: Start, data: DeviceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def two_groups(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
         first, *others = model.parameters()
@@ -136,95 +168,234 @@ def test_a_replay_reads_a_rate_for_each_parameter_group(
         return optim.SGD(groups, lr=hparams.lr, momentum=0.5, fused=True)
 
     monkeypatch.setitem(optimizers._entries, "two_groups", two_groups)
-    hparams = hyperparameters("two_groups", lr=2**-6, warmup_steps=Step("8it"))
+    hparams = hyperparameters("two_groups", lr=2**-6, warmup_steps=Step("32it"))
     plain, fast = start(hparams), captured(start(hparams))
     for state in (plain, fast):
-        train(state, small_data, hparams, until=12)
-    assert times_captured(fast) == 1
+        train(state, data, hparams, until=43)
+    assert steps_of_replays(fast) == [1, 10]
     assert_same(plain, fast)
     assert [group["lr"] for group in fast.optimizer.param_groups] == [2**-8, 2**-6]
 
 
-def test_batchnorm_masks_and_bf16_are_in_the_captured_step(start: Start, small_data: DeviceData) -> None:
+def test_batchnorm_masks_and_bf16_are_in_the_captured_step(start: Start, data: DeviceData) -> None:
     hparams = hyperparameters(precision="bf16")
     plain, fast = start(hparams, "cifar_resnet_8_4"), captured(start(hparams, "cifar_resnet_8_4"))
     [mask] = random_masks(plain, 1)
     for state in (plain, fast):
-        train(state, small_data, hparams, until=6)
+        train(state, data, hparams, until=5)
         state.prune(mask)
-        train(state, small_data, hparams, until=14)
-    assert times_captured(fast) == 2, "the first mask's tensors are new, so the step is captured again"
+        train(state, data, hparams, until=33)
+    assert graphs_of(fast).captured == 3, "the first mask's tensors are new, so the step is captured again"
+    assert steps_of_replays(fast) == [1, 10]
     assert_same(plain, fast)
 
 
 @pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
-def test_a_captured_step_goes_on_with_another_mask(start: Start, small_data: DeviceData, optimizer: str) -> None:
+def test_a_captured_step_goes_on_with_another_mask(start: Start, data: DeviceData, optimizer: str) -> None:
     hparams = hyperparameters(optimizer, lr=2**-6)
     plain, fast = start(hparams), captured(start(hparams))
     masks = random_masks(plain, 3)
     for state in (plain, fast):
         state.prune(masks[0])
-        train(state, small_data, hparams, until=8)
-        for until, mask in zip((12, 17), masks[1:], strict=True):
+        train(state, data, hparams, until=18)
+        for until, mask in zip((29, 51), masks[1:], strict=True):
             state.set_mask(mask)
             assert all(not weight[~mask[name]].any() for name, weight in prunable(state.model).items())
-            train(state, small_data, hparams, until=until)
+            train(state, data, hparams, until=until)
         for name, weight in prunable(state.model).items():
             assert not weight[~mask[name]].any()
             assert weight[mask[name] & ~masks[0][name]].any(), "what came back is trained"
-    assert times_captured(fast) == 1
+    assert graphs_of(fast).captured == 2
     assert_same(plain, fast)
 
 
-def test_a_restored_state_is_captured_anew(start: Start, small_data: DeviceData) -> None:
+def test_a_restored_state_is_captured_anew(start: Start, data: DeviceData) -> None:
     hparams = hyperparameters()
     plain, fast = start(hparams), captured(start(hparams))
     for state in (plain, fast):
-        train(state, small_data, hparams, until=7)
+        train(state, data, hparams, until=22)
         snapshot = {**state.capture(), "model": {name: x.clone() for name, x in state.tensors().items()}}
-        train(state, small_data, hparams, until=9)
+        train(state, data, hparams, until=24)
         state.restore(snapshot)
-        train(state, small_data, hparams, until=14)
-    assert times_captured(fast) == 2
+        train(state, data, hparams, until=45)
+    assert graphs_of(fast).captured == 4
     assert_same(plain, fast)
 
 
-def test_a_compact_network_is_captured_anew(start: Start, small_data: DeviceData) -> None:
+def test_a_compact_network_is_captured_anew(start: Start, data: DeviceData) -> None:
     hparams = hyperparameters()
     plain, fast = start(hparams), captured(start(hparams))
     mask = Mask({name: x.clone() for name, x in Mask.ones(plain.model).items()})
     mask["fc.weight"][:, 8:] = False
     for state in (plain, fast):
-        train(state, small_data, hparams, until=6)
+        train(state, data, hparams, until=6)
         state.prune(mask)
         state.compact(hparams)
-        train(state, small_data, hparams, until=14)
-    assert times_captured(fast) == 2
+        train(state, data, hparams, until=36)
+    assert graphs_of(fast).captured == 3
+    assert steps_of_replays(fast) == [1, 10]
     assert_same(plain, fast)
 
 
-def test_a_smaller_batch_at_the_end_of_an_epoch_is_computed_as_it_is(start: Start, small_data: DeviceData) -> None:
+@pytest.mark.parametrize("stops", [(3, 4, 14, 36), (13, 23, 40), (1, 9, 31, 58)])
+def test_segments_end_anywhere(start: Start, data: DeviceData, stops: tuple[int, ...]) -> None:
+    """Within an epoch, at its end, after whole blocks or within one."""
+    hparams = hyperparameters()
+    plain, fast = start(hparams), captured(start(hparams))
+    train(plain, data, hparams, until=stops[-1])
+    for stop in stops:
+        train(fast, data, hparams, until=stop)
+        assert fast.iteration == stop
+    assert steps_of_replays(fast) == [1, 10]
+    assert_same(plain, fast)
+
+
+def test_it_stops_after_the_replay_in_which_it_is_asked_to(start: Start, data: DeviceData) -> None:
+    hparams, advanced = hyperparameters(), []
+    plain, fast = start(hparams), captured(start(hparams))
+    asked_at = {4: 5, 12: 20}  # in a step of its own, and in the replay of steps 10 to 19
+    for after, stop in asked_at.items():
+        train(fast, data, hparams, until=40, advance=advanced.append, asked=lambda after=after: fast.iteration > after)
+        assert fast.iteration == stop == sum(advanced)
+        train(fast, data, hparams, until=10, advance=advanced.append)
+    train(plain, data, hparams, until=20)
+    assert_same(plain, fast)
+
+
+def test_the_last_batch_of_an_epoch_is_computed_as_it_is(start: Start, data: DeviceData) -> None:
     hparams = hyperparameters()
     state = captured(start(hparams))
-    train(state, small_data, hparams, until=5)  # four whole batches, and one of 32
+    train(state, data, hparams, until=23)
     assert state.captured_step is not None
     assert state.captured_step.warmed_up == WARM_UP_STEPS
-    assert state.captured_step.inputs.shape[0] == small_data.batch_size
-    assert state.running_metrics[2] == small_data.sizes["train"]
+    for replay in state.captured_step.replays.values():
+        assert {len(tensor) for batch in replay.batches for tensor in batch} == {13}
+    assert state.running_metrics[2] == data.sizes["train"]
 
 
-def test_a_network_that_cannot_be_captured_is_trained_all_the_same(start: Start, small_data: DeviceData) -> None:
-    class Refusing(TapeGraphs):
-        def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+def test_images_that_come_batch_by_batch_are_copied_in(start: Start, data: DeviceData) -> None:
+    class Streamed(DeviceData):
+        """Its batches are images and labels, as those of a data set that is too large for the device."""
 
+        def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
+            return map(super().fetch, super().batches(epoch, first, last))
+
+        def fetch(self, batch: Batch) -> Pair:
+            inputs, labels = batch
+            return inputs, labels
+
+    streamed = Streamed(data.dataset, DATA, data.device)
+    hparams = hyperparameters()
+    plain, fast = start(hparams), captured(start(hparams))
+    train(plain, data, hparams, until=37)
+    train(fast, streamed, hparams, until=37)
+    assert steps_of_replays(fast) == [1, 10]
+    assert_same(plain, fast)
+
+
+# Networks for which a replay would not do what the step does --------------------------------------------------------
+
+
+class Odd(nn.Module):
+    """One linear layer, and something else."""
+
+    def __init__(self, extra: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.fc, self.extra = nn.Linear(64, 10), extra
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.as_tensor(self.fc(self.extra(inputs.flatten(1))))
+
+
+def odd(extra: Callable[[Tensor], Tensor]) -> Odd:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        return Odd(extra)
+
+
+def test_a_network_that_draws_random_numbers_is_replayed_step_by_step(start: Start, data: DeviceData) -> None:
+    """Each step has its own seed."""
+    hparams = hyperparameters()
+    plain, fast = start(hparams, odd(nn.Dropout())), captured(start(hparams, odd(nn.Dropout())))
+    for state in (plain, fast):
+        train(state, data, hparams, until=40)
+    assert steps_of_replays(fast) == [1]
+    assert_same(plain, fast)
+
+
+def by_value(inputs: Tensor) -> Tensor:
+    """Asks for a value: a CUDA graph would keep the branch that was taken when it was captured."""
+    return inputs if inputs[0].sum().item() > 0 else inputs / 2
+
+
+def test_a_step_that_waits_for_the_device_is_never_captured(start: Start, data: DeviceData) -> None:
+    hparams = hyperparameters()
+    plain, other = start(hparams, odd(by_value)), captured(start(hparams, odd(by_value)))
+    train(plain, data, hparams, until=30)
+    with pytest.warns(UserWarning, match="launched one by one: they wait for the device") as seen:
+        train(other, data, hparams, until=30)
+    assert len(seen) == 1
+    assert graphs_of(other).captured == 0
+    assert_same(plain, other)
+
+
+def test_a_step_that_draws_on_the_cpu_is_never_captured(
+    start: Start, data: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay would not draw again."""
+    on_cpu, on_device = torch.default_generator, torch.Generator()
+    monkeypatch.setattr(capture, "global_generators", lambda device: [on_cpu, on_device])
+    hparams = hyperparameters()
+    state = captured(start(hparams, odd(nn.Dropout())))
+    with pytest.warns(UserWarning, match="they draw random numbers on the CPU"):
+        train(state, data, hparams, until=6)
+    assert graphs_of(state).captured == 0
+
+
+class Refusing(TapeGraphs):
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.captured += 1
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+
+def test_a_network_that_cannot_be_captured_is_trained_all_the_same(start: Start, data: DeviceData) -> None:
     hparams = hyperparameters()
     plain, other = start(hparams), start(hparams)
     other.captured_step = CapturedStep(Refusing(other), torch.device("cpu"))
-    train(plain, small_data, hparams, until=14)
+    train(plain, data, hparams, until=30)
     with pytest.warns(
-        UserWarning, match="one by one; recording them failed: operation not permitted.*capturing$"
+        UserWarning, match="one by one: capturing them failed: operation not permitted.*capturing$"
     ) as seen:
-        train(other, small_data, hparams, until=14)
+        train(other, data, hparams, until=30)
     assert len(seen) == 1
+    assert graphs_of(other).captured == 1
     assert_same(plain, other)
+
+
+def test_what_could_not_be_captured_once_is_not_tried_again_in_the_process(start: Start, data: DeviceData) -> None:
+    hparams = hyperparameters()
+    first = start(hparams)
+    graphs = Refusing(first)
+    first.captured_step = CapturedStep(graphs, torch.device("cpu"), kind="LeNet")
+    with pytest.warns(UserWarning, match="one by one"):
+        train(first, data, hparams, until=5)
+    for kind, tries in (("LeNet", 1), ("another", 2)):
+        state = start(hparams)
+        state.captured_step = CapturedStep(graphs, torch.device("cpu"), kind=kind)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error" if kind == "LeNet" else "ignore")
+            train(state, data, hparams, until=5)
+        assert graphs.captured == tries
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+def test_switched_off_nothing_is_captured_and_the_bits_are_the_same(
+    start: Start, data: DeviceData, optimizer: str
+) -> None:
+    hparams = hyperparameters(optimizer)  # with a rate that float32 does not hold
+    fast, slow = captured(start(hparams)), start(hparams)
+    slow.captured_step = CapturedStep(TapeGraphs(slow), torch.device("cpu"), possible=False)
+    for state in (fast, slow):
+        train(state, data, hparams, until=30)
+    assert graphs_of(slow).captured == 0
+    assert_same(fast, slow)

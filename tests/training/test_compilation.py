@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pruning import Mask
 from training.compilation import compiled
 from training.data import DeviceData
 from training.hparams import TrainingHparams
@@ -69,3 +70,33 @@ def test_the_tenth_network_of_a_process_is_compiled_like_the_first(
 def test_without_the_flag_nothing_is_compiled() -> None:
     model = nn.Linear(2, 2)
     assert compiled(model, HPARAMS) is model
+
+
+def compact_state(start: Start, kept: int) -> TrainState:
+    """A LeNet of which ``kept`` hidden units are left."""
+    state = start(COMPILED, "mnist_lenet_88")
+    mask = Mask({name: kept_weights.clone() for name, kept_weights in Mask.ones(state.model).items()})
+    mask["fc.weight"][:, kept:] = False
+    state.prune(mask)
+    state.compact(COMPILED)
+    return state
+
+
+def test_the_bits_of_a_compact_network_do_not_depend_on_how_many_were_trained_before(
+    start: Start, small_data: DeviceData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def backend(graph: Any, examples: list[Any]) -> Any:
+        return lambda *inputs: [1.5 * output for output in graph(*inputs)]  # unlike what runs uncompiled
+
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, **options: real(model, backend=backend, **options))
+    ends = []
+    for before in ((), range(16, 88, 8)):
+        torch._dynamo.reset()
+        for kept in (*before, 8):
+            state = compact_state(start, kept)
+            train(state, small_data, COMPILED, until=6)
+        ends.append(state.tensors())
+    first, tenth = ends
+    assert len(first["fc.weight"]) == 10
+    assert all(torch.equal(first[name], tenth[name]) for name in first)

@@ -51,12 +51,12 @@ def test_stopping_saving_and_going_on_changes_no_bit(
 
     first = start(hparams, model)
     train(first, small_data, hparams, until=stop)
-    store.write_state("checkpoint.pt", first.capture())
+    store.write_state("checkpoint.safetensors", first.capture())
     store.write_tensors("model.safetensors", first.model.state_dict())
     store.write_state("rest.pt", first.training_state())
 
     from_checkpoint = start(hparams, model)
-    from_checkpoint.restore(store.read_state("checkpoint.pt"))
+    from_checkpoint.restore(store.read_state("checkpoint.safetensors"))
     train(from_checkpoint, small_data, hparams, until=10)
     assert_same_bits(from_checkpoint, whole)
 
@@ -71,9 +71,9 @@ def test_momentum_has_the_memory_format_of_the_weights(start: Start, small_data:
     hparams = hyperparameters()
     state = start(hparams, "cifar_resnet_8")
     train(state, small_data, hparams, until=1)
-    Store(tmp_path).write_state("checkpoint.pt", state.capture())
+    Store(tmp_path).write_state("checkpoint.safetensors", state.capture())
     restored = start(hparams, "cifar_resnet_8")
-    restored.restore(Store(tmp_path).read_state("checkpoint.pt"))
+    restored.restore(Store(tmp_path).read_state("checkpoint.safetensors"))
     for some in (state, restored):
         wide = [weight for weight in some.model.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
         momenta = [some.optimizer.state[weight]["momentum_buffer"] for weight in wide]
@@ -120,10 +120,10 @@ def test_the_mask_is_part_of_the_state(
         train(state, small_data, hparams, until=4)
         state.set_mask(every_third(state, 1))
         train(state, small_data, hparams, until=until)
-    store.write_state("checkpoint.pt", first.checkpoint())
+    store.write_state("checkpoint.safetensors", first.checkpoint())
     if pruned_before:
         second.prune(every_third(second, 0))
-    second.restore(store.read_state("checkpoint.pt"))
+    second.restore(store.read_state("checkpoint.safetensors"))
     assert second.mask == every_third(second, 1)
     train(second, small_data, hparams, until=10)
     assert_same_bits(second, whole)
@@ -160,7 +160,7 @@ def test_noise_differs_by_child_epoch_and_replicate_in_order_and_augmentation(sm
         (Noise(Seeds(1), (1,)), 0), (Noise(Seeds(1), (2,)), 0), (Noise(Seeds(1), (1,)), 1),
     ]  # fmt: skip
     plans = [small_data.epoch(*noise.epoch(epoch)) for noise, epoch in noises]
-    for choices in ([plan.order for plan in plans], [plan.top for plan in plans], [plan.flip for plan in plans]):
+    for choices in ([plan.choices[:, column] for plan in plans] for column in (0, 1, 3)):
         assert len({tuple(choice.tolist()) for choice in choices}) == len(noises)
     assert len({noise.step(7) for noise in (Noise(Seeds(1)), Noise(Seeds(1), (1,)), Noise(Seeds(1), (2,)))}) == 3
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from foundations import environment
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
@@ -129,8 +130,8 @@ def test_reach_saves_a_step_and_has_sees_it(trunk: Callable[..., Trunk], steps_t
     ("name", "step", "trained_again"),
     [
         ("model_1ep0it.safetensors", "1ep", [0, 1, 2, 3, 4]),  # from the save before, at 0
-        ("optimizer_1ep0it.pt", "1ep", [0, 1, 2, 3, 4]),
-        ("checkpoint.pt", "3ep", [10, 11, 12, 13, 14]),  # from the furthest save
+        ("optimizer_1ep0it.safetensors", "1ep", [0, 1, 2, 3, 4]),
+        ("checkpoint.safetensors", "3ep", [10, 11, 12, 13, 14]),  # from the furthest save
         ("metrics.jsonl", "3ep", [10, 11, 12, 13, 14]),
     ],
 )
@@ -154,7 +155,7 @@ def test_without_its_checkpoint_a_trunk_goes_on_from_its_furthest_save(
     trunk: Callable[..., Trunk], steps_taken: list[int], tmp_path: Path
 ) -> None:
     weights(trunk(), "2ep")
-    (trunk().store / "checkpoint.pt").unlink()
+    (trunk().store / "checkpoint.safetensors").unlink()
     trunk().finish()
     assert steps_taken == list(range(END))
     whole = trunk()
@@ -204,6 +205,18 @@ def test_a_trunk_goes_on_with_the_threads_it_began_with_and_puts_the_callers_bac
     assert seen == {1}
     assert torch.get_num_threads() == 2
     assert "Going on with 1 threads, as this run began." in listener.said
+
+
+def test_going_on_on_another_device_is_said(
+    trunk: Callable[..., Trunk], listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights(trunk(), "1it")
+    weights(trunk(), "2it")
+    assert listener.warned == []
+    monkeypatch.setattr(environment, "device_name", lambda device: "NVIDIA H100")
+    weights(trunk(), "3it")
+    [warning] = listener.warned
+    assert warning.endswith("replicate_1 began on cpu and goes on on NVIDIA H100: its last bits will be others.")
 
 
 def test_a_loss_that_is_no_longer_finite_is_warned_of_once_and_recorded_as_null_if_that_is_allowed(

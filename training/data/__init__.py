@@ -14,10 +14,10 @@ from training.data.dataset import Dataset, Split
 from training.data.device import DeviceData, EpochPlan
 from training.data.hparams import DataHparams
 from training.data.loading import find_loader, load
-from training.data.protocol import EpochNoise, TrainingData
+from training.data.protocol import Batch, EpochNoise, Pair, TrainingData
 from training.data.registry import datasets
 
 __all__ = [
-    "DataHparams", "Dataset", "DeviceData", "EpochNoise", "EpochPlan", "Split", "TrainingData", "datasets",
-    "find_loader", "load",
+    "Batch", "DataHparams", "Dataset", "DeviceData", "EpochNoise", "EpochPlan", "Pair", "Split", "TrainingData",
+    "datasets", "find_loader", "load",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foundations.errors import UsageError
-from foundations.store import digest
+from foundations.formats import digest
 from models.shape import ImageShape
 
 

@@ -15,7 +15,7 @@ from models.shape import ImageShape
 from pruning import Batches
 from training.data.dataset import Dataset
 from training.data.hparams import DataHparams
-from training.data.protocol import EpochNoise, Pair
+from training.data.protocol import Batch, EpochNoise, Pair
 from training.data.sampling import draw_balanced, draw_stratified
 
 
@@ -92,9 +92,26 @@ class DeviceData:
         total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64))
         return (total.double() / (255 * len(images))).float().permute(2, 0, 1).contiguous().to(self.device)
 
-    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Pair]:
-        """Training batches ``first`` to ``last - 1`` of an epoch, augmented. Nothing waits for the device."""
-        return map(self.epoch(*epoch).batch, range(first, last))
+    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
+        """The choices for training batches ``first`` to ``last - 1`` of an epoch. Nothing waits for the device."""
+        plan = self.epoch(*epoch)
+        return ((plan.part(number),) for number in range(first, last))
+
+    def fetch(self, batch: Batch) -> Pair:
+        """The images of a batch, cropped and mirrored as was chosen, and their labels. Nothing waits for the device.
+
+        Crop and flip are folded into the places that are fetched, so that every pixel is touched once.
+        """
+        [choices] = batch
+        index, top, left, flip = choices.unbind(1)
+        rows = top[:, None] + self.rows
+        across = torch.where(flip[:, None].bool(), self.columns.flip(0), self.columns)
+        columns = left[:, None] + across
+        height, width = self.padded_size
+        places = ((index[:, None] * height + rows) * width)[:, :, None] + columns[:, None, :]
+        images = self.train_pixels.index_select(0, places.flatten())
+        shape = (len(index), len(self.rows), len(self.columns), -1)
+        return self.normalize(images.view(shape)), self.train_labels.index_select(0, index)
 
     def epoch(self, order_generator: torch.Generator, augment_generator: torch.Generator) -> "EpochPlan":
         """Draws an epoch's order, crops and flips on the CPU, and brings them to the device at once."""
@@ -102,8 +119,7 @@ class DeviceData:
         order = torch.randperm(size, generator=order_generator)
         corners = torch.randint(2 * self.padding + 1, (2, size), generator=augment_generator)
         flips = torch.randint(2 if self.flip else 1, (size,), generator=augment_generator)
-        top, left = corners.to(self.device)
-        return EpochPlan(self, order.to(self.device), top, left, flips.bool().to(self.device))
+        return EpochPlan(self, torch.stack([order, *corners, flips], 1).to(self.device))
 
     def evaluation_batches(self, split: str, batch_size: int = 1000, limit: int | None = None) -> Iterator[Pair]:
         """The images of ``split`` ("train" or "test") as they are, in the data set's order.
@@ -170,38 +186,24 @@ class DeviceData:
 
 @dataclass(frozen=True, eq=False)
 class EpochPlan:
-    """An epoch's random choices, on the device: at each place of the order an image, its crop and its flip.
+    """An epoch's random choices, on the device.
 
     Args:
         data: where the images are.
-        order: (N,) a permutation of the training images.
-        top: (N,) first row of the crop in the padded image.
-        left: (N,) first column.
-        flip: (N,) bool, whether the crop is mirrored.
+        choices: (N, 4) int64, at each place of the epoch's order an image, the first row and the first column of its
+            crop in the padded image, and whether the crop is mirrored, 0 or 1.
     """
 
     data: DeviceData
-    order: Tensor
-    top: Tensor
-    left: Tensor
-    flip: Tensor
+    choices: Tensor
 
     def __len__(self) -> int:
         return self.data.iterations_per_epoch
 
-    def batch(self, number: int) -> Pair:
-        """Batch ``number`` of the epoch: (inputs, labels). Nothing here waits for the device.
+    def part(self, number: int) -> Tensor:
+        """The choices for batch ``number``."""
+        return self.choices[number * self.data.batch_size : (number + 1) * self.data.batch_size]
 
-        Crop and flip are folded into the places that are fetched, so that every pixel is touched once.
-        """
-        data = self.data
-        part = slice(number * data.batch_size, (number + 1) * data.batch_size)
-        index = self.order[part]
-        rows = self.top[part, None] + data.rows
-        across = torch.where(self.flip[part, None], data.columns.flip(0), data.columns)
-        columns = self.left[part, None] + across
-        height, width = data.padded_size
-        places = ((index[:, None] * height + rows) * width)[:, :, None] + columns[:, None, :]
-        images = data.train_pixels.index_select(0, places.flatten())
-        shape = (len(index), len(data.rows), len(data.columns), -1)
-        return data.normalize(images.view(shape)), data.train_labels.index_select(0, index)
+    def batch(self, number: int) -> Pair:
+        """Batch ``number`` of the epoch: (inputs, labels)."""
+        return self.data.fetch((self.part(number),))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from foundations.disk import atomic_write
 from foundations.reporting import Reporter
+from foundations.store import UNREADABLE
 
 SOURCE = "source"
 
@@ -22,7 +23,7 @@ def read_cache(path: Path, source: str) -> Tensor | None:
                 return None
             images: Tensor = file.get_tensor("images")
             return images
-    except (SafetensorError, OSError):
+    except (OSError, *UNREADABLE):
         return None
 
 

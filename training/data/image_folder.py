@@ -9,14 +9,16 @@ import torch
 from PIL import Image
 
 from foundations.errors import UsageError
+from foundations.formats import digest
 from foundations.reporting import Reporter
-from foundations.store import digest
 from training.data.dataset import Dataset
 from training.data.image_cache import read_cache, write_cache
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "test")
 ADVANCE_EVERY = 500
+PIXELS_LIMIT = 1 << 24
+"""Pixels of an image that is decoded; a small file may claim any number."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def decode_one(path: str) -> tuple[np.ndarray, bool]:
         with Image.open(path) as image:
             if image.mode[0] in "IF":
                 raise ValueError("more than 8 bits per pixel")
+            if image.width * image.height > PIXELS_LIMIT:
+                raise ValueError(f"{image.width}x{image.height} pixels; at most {PIXELS_LIMIT} are read")
             return np.asarray(image.convert("RGB")), image.mode in ("1", "L")
     except Exception as error:  # damaged files make PIL raise nearly anything
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error

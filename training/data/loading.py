@@ -30,7 +30,7 @@ def find_loader(name: str) -> Loader:
     """
     if name == FOLDER or name.startswith(f"{FOLDER}:"):
         folder = name.removeprefix(FOLDER).removeprefix(":")
-        if folder in ("", "..") or Path(folder).name != folder:
+        if folder in ("", "..") or Path(folder).name != folder or not folder.isprintable():
             raise UsageError(
                 f"--dataset={name}: expected {FOLDER}:NAME, where NAME/train/CLASS/ and NAME/test/CLASS/ "
                 "lie in --data_dir"

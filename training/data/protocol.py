@@ -9,6 +9,8 @@ from torch import Tensor
 from models.shape import ImageShape
 from pruning import Batches
 
+Batch = tuple[Tensor, ...]
+"""What a training batch is fetched from: tensors on the device, each with one entry for each of its images."""
 Pair = tuple[Tensor, Tensor]
 """Images of a batch, float32 (B, C, H, W) and normalized, and their labels, int64 (B,), both on the device."""
 
@@ -62,10 +64,17 @@ class TrainingData(Protocol):
     def normalization(self) -> Mapping[str, Sequence[float]]:
         """``mean`` and ``std`` of each channel: inputs are (pixel - mean) / std, of pixels in [0, 1]."""
 
-    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Pair]:
-        """Training batches ``first`` to ``last - 1`` of an epoch, augmented.
+    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
+        """Training batches ``first`` to ``last - 1`` of an epoch, for :meth:`fetch`.
 
         They are the same whatever ``first`` is: an epoch may be trained in pieces. Nothing waits for the device.
+        """
+
+    def fetch(self, batch: Batch) -> Pair:
+        """The augmented images of a training batch, and their labels.
+
+        This is part of a training step, and captured with it: the same operations for all batches of one size. Where
+        the images themselves are brought to the device batch by batch, ``batch`` is what is returned.
         """
 
     def evaluation_batches(self, split: str, batch_size: int = 1000, limit: int | None = None) -> Iterator[Pair]:

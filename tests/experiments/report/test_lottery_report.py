@@ -72,7 +72,7 @@ def test_a_branch_stands_beside_its_level() -> None:
 def at_lr(lr: str, *rows: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows as those of an experiment with its own learning rate, and so its own trunk."""
     return [
-        {**entry, "key": f"lottery_{entry['strategy']}_{lr}", "varied": {"lr": lr},
+        {**entry, "key": f"lottery_{entry['strategy']}_{lr}_{entry['density']}", "varied": {"lr": lr},
          "model": f"../../../train_{lr}/replicate_{entry['replicate']}/model_8ep0it.safetensors"}
         for entry in rows
     ]  # fmt: skip
@@ -159,3 +159,64 @@ def test_files_hold_the_numbers_and_are_the_same_when_drawn_again(densities: tup
     svg = (tmp_path / "once" / "accuracy.svg").read_text()
     assert "<svg" in svg
     assert (tmp_path / "once" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+# What did not end as it should ---------------------------------------------------------------------------------
+
+
+def lost(entry: dict[str, Any], state: str) -> dict[str, Any]:
+    """The row of a level that has come to no result."""
+    measured = ("test_accuracy", "test_loss", "train_accuracy")
+    return {**{name: value for name, value in entry.items() if name not in measured}, "state": state}
+
+
+THREE = [row("snip", 1, 1, 0.6), row("snip", 1, 2, 0.8), row("snip", 1, 3, 0.0)]
+ENDED = [*THREE[:2], lost(THREE[2], "collapsed"), lost(row("random", 1, 1, 0.0), "diverged")]
+
+
+def test_replicates_without_a_result_are_counted() -> None:
+    assert [cells[4] for cells in lottery_table(ENDED).cells] == [
+        "70.00% +- 14.14 (2 of 3; 1 collapsed)", "- (0 of 1; 1 diverged)",
+    ]  # fmt: skip
+    trained_all_the_same = [*THREE[:2], {**THREE[2], "state": "collapsed"}]
+    assert "(n=3; 1 collapsed)" in lottery_table(trained_all_the_same).cells[0][4]
+
+
+def test_csv_files_have_how_many_ended_in_which_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    write_report(ENDED, tmp_path, Reporter())
+    runs, table = (list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("runs", "table"))
+    assert [(one["state"], one["test_accuracy"]) for one in runs] == [
+        ("done", "0.6"), ("done", "0.8"), ("collapsed", ""), ("diverged", ""),
+    ]  # fmt: skip
+    assert [(one["replicates"], one["done"], one["collapsed"], one["diverged"]) for one in table] == [
+        ("2", "2", "1", "0"), ("0", "0", "0", "1"),
+    ]  # fmt: skip
+    assert table[1]["mean_test_accuracy"] == ""
+
+
+def test_the_figure_says_where_replicates_are_missing() -> None:
+    pytest.importorskip("matplotlib")
+    sparser = [row("snip", 1, 1, 0.5, 0.05), lost(row("random", 1, 1, 0.0, 0.05), "diverged")]
+    figure = accuracy(summarize([*ENDED, *sparser]), [])
+    assert "not all" in figure.get_suptitle()
+    marks = [(line.get_marker(), line.get_markerfacecolor()) for line in figure.axes[0].lines if len(line.get_xdata())]
+    assert ("o", "white") in marks  # two of three
+    assert "x" in [marker for marker, _ in marks]  # none
+
+
+def test_weights_on_no_path_have_a_column_and_a_figure(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    rows = [{**entry, "effective_density": 0.05} for entry in THREE]
+    table = lottery_table(rows)
+    assert (table.headers[4], table.cells[0][4]) == ("effective", "5.00%")
+    assert "effective" not in lottery_table([{**entry, "effective_density": 0.1} for entry in THREE]).headers
+    write_report(rows, tmp_path, Reporter())
+    assert (tmp_path / "accuracy_effective.svg").is_file()
+    assert accuracy(summarize(rows), [], effective=True).axes[0].lines[0].get_xdata() == [5.0]
+
+
+def test_the_full_network_lies_where_it_was_trained() -> None:
+    """Whatever run's level 0 it was read from."""
+    rows = at_lr("0.1", row("snip", 0, 1, 0.9), row("random", 0, 1, 0.9))
+    assert [str(line.place) for line in summarize(full_network_once(rows))] == ["runs/train_0.1/replicate_1"]

@@ -3,16 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.report.stability import Analysed, smallest_stable, stability_table
+from experiments.report.stability import Analysed, stability_table, what_is_stable
 from foundations.steps import Step
 from stability import StabilityDesc
-from stability.verdict import Verdict
 from tests.stability.verdicts import barriers, make_verdict
 
 
 def analysed(desc: StabilityDesc, k: int, replicate: int, barrier: float) -> Analysed:
     verdict = make_verdict(k=Step(k), error_barrier=barriers(barrier), stable=barrier < 0.02)
-    return Analysed(desc, 10 * k, Path(desc.key) / f"replicate_{replicate}" / f"k_{k}", verdict)
+    return Analysed(desc, Step(k), 10 * k, Path(desc.key) / f"replicate_{replicate}" / f"k_{k}", verdict)
 
 
 def test_replicates_stand_together_in_order_of_k(full: StabilityDesc) -> None:
@@ -24,7 +23,9 @@ def test_replicates_stand_together_in_order_of_k(full: StabilityDesc) -> None:
         ["none", "2ep", "2.00% +- 1.41"], ["none", "10ep", "1.00% +- 0.00"],
     ]  # fmt: skip
     assert [line[-2:] for line in table.cells] == [["+5.00 points", "stable in 1 of 2"], ["+5.00 points", "stable"]]
-    assert smallest == ["none: the smallest k found stable in all replicates is 10ep (threshold 2.00%)"]
+    assert smallest == [
+        "none: the smallest k found stable in all replicates is 10ep (threshold 2.00%; one test image: 10 points)"
+    ]
 
 
 def test_networks_have_lines_and_names_of_their_own(full: StabilityDesc) -> None:
@@ -36,11 +37,44 @@ def test_networks_have_lines_and_names_of_their_own(full: StabilityDesc) -> None
     ]  # fmt: skip
 
 
-def test_a_k_is_stable_if_it_is_in_all_replicates() -> None:
-    def at(k: int, *stable: bool) -> list[Verdict]:
-        return [make_verdict(k=Step(k), stable=one) for one in stable]
+def groups_of(desc: StabilityDesc, *by_k: tuple[int, str]) -> list[list[Analysed]]:
+    """For each k a letter for every replicate: stable, unstable, diverged before it came to a verdict."""
+    barriers = {"s": 0.0, "u": 0.5}
+    return [
+        [
+            replace(analysed(desc, k, replicate, 0.0), verdict=None, state="diverged")
+            if letter == "d" else analysed(desc, k, replicate, barriers[letter])
+            for replicate, letter in enumerate(letters)
+        ]
+        for k, letters in by_k
+    ]  # fmt: skip
 
-    assert smallest_stable([at(0, False), at(1, True)]) == "the smallest k found stable is 1ep"
-    groups = [at(0, False, True), at(1, True), at(2, True, True)]
-    assert smallest_stable(groups) == "the smallest k found stable in all replicates is 2ep"
-    assert smallest_stable(groups[:2]) == "no k was found stable in all replicates"
+
+def test_a_k_is_stable_if_it_is_in_all_replicates(full: StabilityDesc) -> None:
+    def said(*by_k: tuple[int, str]) -> str:
+        return what_is_stable(groups_of(full, *by_k))[0].partition(" (")[0]
+
+    assert said((0, "u"), (1, "s")) == "the smallest k found stable is 1ep"
+    assert said((0, "us"), (1, "s"), (2, "ss")) == "the smallest k found stable in all replicates is 2ep"
+    assert said((0, "us"), (1, "s")) == "no k was found stable in all replicates"
+    assert said((0, "sd"), (1, "ss")) == "the smallest k found stable in all replicates is 1ep"
+
+
+def test_a_curve_that_is_not_monotone_has_no_smallest_stable_k(full: StabilityDesc) -> None:
+    [sentence] = what_is_stable(groups_of(full, (0, "u"), (1, "s"), (2, "u"), (4, "s")))
+    assert sentence.startswith("not monotone: found stable at 1ep, 4ep, but not at 2ep")
+
+
+def test_stable_ends_far_below_the_full_network_are_warned_of(full: StabilityDesc) -> None:
+    one = analysed(full, 1, 1, 0.0)
+    poor = replace(one, verdict=make_verdict(accuracy_gap=0.0725))
+    assert what_is_stable([[poor]])[1] == "warning: the ends from 1ep lie 7.2 points below the full network"
+    assert len(what_is_stable([[one]])) == 1
+
+
+def test_what_came_to_no_verdict_is_counted(full: StabilityDesc) -> None:
+    table, sentences = stability_table([one for group in groups_of(full, (1, "sud"), (2, "dd")) for one in group])
+    assert [cells[-1] for cells in table.cells] == [
+        "stable in 1 of 2 (2 of 3; 1 diverged)", "- (0 of 2; 2 diverged)",
+    ]  # fmt: skip
+    assert sentences[0].startswith("none: no k was found stable in all replicates")

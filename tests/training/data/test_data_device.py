@@ -39,7 +39,7 @@ def epoch(data: DeviceData, number: int = 0) -> EpochPlan:
 def cropped(top: int, left: int, flip: bool) -> list[list[int]]:
     """The 2x2 image 1 2 / 3 4 with a padding of 1, cropped at (top, left) and perhaps mirrored."""
     data = device_data(Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0], crop_padding=1))
-    plan = EpochPlan(data, torch.tensor([0]), torch.tensor([top]), torch.tensor([left]), torch.tensor([flip]))
+    plan = EpochPlan(data, torch.tensor([[0, top, left, flip]]))
     return pixels(plan.batch(0)[0], data)[0, :, :, 0].tolist()
 
 
@@ -84,10 +84,10 @@ def test_an_epoch_shows_every_image_once(augment):
 
 def test_all_crops_and_both_flips_occur():
     data = device_data(random_dataset(600, crop_padding=1))
-    plan = epoch(data)
-    assert plan.top.unique().tolist() == plan.left.unique().tolist() == [0, 1, 2]
-    assert plan.flip.unique().tolist() == [False, True]
-    assert not torch.equal(plan.top, plan.left)
+    _, top, left, flip = epoch(data).choices.unbind(1)
+    assert top.unique().tolist() == left.unique().tolist() == [0, 1, 2]
+    assert flip.unique().tolist() == [0, 1]
+    assert not torch.equal(top, left)
 
 
 def test_without_augmentation_batches_are_the_images_themselves():
@@ -97,7 +97,7 @@ def test_without_augmentation_batches_are_the_images_themselves():
         device_data(replace(dataset, crop_padding=0, flip=False)),
     ):
         plan = epoch(data)
-        assert torch.equal(pixels(plan.batch(0)[0], data), dataset.train.images[plan.order])
+        assert torch.equal(pixels(plan.batch(0)[0], data), dataset.train.images[plan.choices[:, 0]])
 
 
 def test_a_batch_depends_on_the_generators_alone():
@@ -112,11 +112,11 @@ def test_a_batch_depends_on_the_generators_alone():
 
 def test_order_and_augmentation_have_generators_of_their_own():
     data, seeds = device_data(random_dataset(40)), Seeds(1)
-    plan = data.epoch(seeds.generator("order"), seeds.generator("augmentation"))
-    other = data.epoch(seeds.generator("order"), seeds.generator("another augmentation"))
-    assert torch.equal(plan.order, other.order)
-    assert not torch.equal(plan.top, other.top)
-    assert not torch.equal(plan.flip, other.flip)
+    order, top, _, flip = data.epoch(seeds.generator("order"), seeds.generator("augmentation")).choices.unbind(1)
+    other = data.epoch(seeds.generator("order"), seeds.generator("another augmentation")).choices.unbind(1)
+    assert torch.equal(order, other[0])
+    assert not torch.equal(top, other[1])
+    assert not torch.equal(flip, other[3])
 
 
 def test_inputs_are_channels_last_float32():

@@ -1,0 +1,57 @@
+"""``clean``: what no run needs any more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.reading import read_flags
+from cli.run_table import size_text
+from cli.terminal import aligned
+from experiments.directory import directories_from_environment
+from foundations.hparams import Hparams, hp, repeatable
+
+SUMMARY = """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run stands on,
+temporary files of killed processes, and directories that were put aside. --yes removes it. Whatever a process works in
+is left alone. A command that was done stays done; other values of k, levels and strategies start from what is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanOptions(Hparams):
+    """Where is cleaned, and whether."""
+
+    root: str = hp("runs")
+    """Directory of all runs; also $ADSYNFLOW_ROOT."""
+    yes: bool = hp(False)
+    """Remove it."""
+    plugin: tuple[str, ...] = repeatable()
+    """A file or module that registers what runs below the root are made of; may be repeated."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Lists or removes it."""
+    defaults = directories_from_environment()
+    options = read_flags("clean", SUMMARY, CleanOptions, argv, {"root": defaults.get("root", CleanOptions.root)})
+    if options is None:
+        return 0
+    # These need PyTorch, which the help does not.
+    from experiments.cleaning import free, remove, superfluous
+    from experiments.plugins import load_plugins
+    from experiments.progress import make_reporter
+
+    reporter = make_reporter(quiet=False)
+    load_plugins(options.plugin, reporter)
+    found = [one for one in superfluous(Path(options.root), reporter) if free(one)]
+    if not found:
+        print(f"Nothing below {options.root} is superfluous.")
+        return 0
+    cells = [[one.why, size_text(one.size), str(one.path)] for one in found]
+    print(*aligned(["what", "size", "where"], cells), sep="\n")
+    if not options.yes:
+        print(f"{size_text(sum(one.size for one in found))} in all. Nothing was removed; --yes does it.")
+        return 0
+    removed = [one for one in found if remove(one)]
+    print(f"{size_text(sum(one.size for one in removed))} removed.")
+    for one in found:
+        if one not in removed:
+            reporter.warn(f"{one.path} was left alone: a process works there now")
+    return 0

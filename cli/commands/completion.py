@@ -1,0 +1,96 @@
+"""``completion``: a script by which a shell completes commands, flags and their values, without starting Python."""
+
+from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Iterable, Sequence
+from typing import Any, get_type_hints
+
+from cli import COMMANDS
+from cli.flags import Parser
+from cli.options import CommandOptions
+from cli.program import NAME
+from experiments.defaults import Section, Selection
+from experiments.engines import engines
+from experiments.experiment import experiments
+from experiments.options import SessionOptions
+from foundations.errors import UsageError
+from foundations.hparams import field_docs
+from lottery.branch import branches
+from models.registry import models
+from pruning import strategies
+from training.data import datasets
+from training.recipes import recipes
+
+SHELLS = ("bash", "zsh", "tcsh")
+SUMMARY = f"Prints a script that completes commands, flags and values of {NAME}, as it is called once installed."
+EXAMPLE = f"""\
+for bash:
+  {NAME} completion bash > ~/.local/share/bash-completion/completions/{NAME}"""
+DIRECTORIES, FILES = {"root", "data_dir"}, {"plugin", "config", "checkpoint"}
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prints the script for a shell."""
+    parser = Parser("completion", SUMMARY, "SHELL", EXAMPLE)
+    parser.add_argument("shell", nargs="?", metavar="SHELL", help=", ".join(SHELLS))
+    options = parser.parse_or_help(argv)
+    if options is None:
+        return 0
+    if options.shell not in SHELLS:
+        raise UsageError(f"completion: expected a shell, one of {', '.join(SHELLS)}")
+    try:
+        import shtab
+    except ImportError as error:
+        raise UsageError("completion needs the package shtab: pip install shtab") from error
+    print(shtab.complete(whole_parser(shtab), options.shell))
+    return 0
+
+
+def whole_parser(shtab: Any) -> ArgumentParser:
+    """Every command with all flags that it has for any choice of model and strategy."""
+    whole = ArgumentParser(NAME)
+    whole.add_argument("--version", action="store_true", help="print the version")
+    commands = whole.add_subparsers(metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == "completion":
+            command.add_argument("shell", choices=SHELLS)
+        if name not in experiments:
+            continue
+        if name == "lottery_branch":
+            command.add_argument("branch", choices=branches.names())
+        add_flags(command, sections_of(name), shtab)
+    return whole
+
+
+def sections_of(command: str) -> Iterable[Section]:
+    """The flags that a command has for any strategy and branch."""
+    kind = experiments.get(command)
+    for strategy in strategies if kind.prunes else [""]:
+        selection = Selection(strategies.get(strategy) if strategy else None, None, {})
+        yield from kind.sections(selection, {})
+    yield from (Section(name, branches.get(name)) for name in branches if command == "lottery_branch")
+    yield from (Section("", SessionOptions), Section("", CommandOptions))
+
+
+def add_flags(command: ArgumentParser, sections: Iterable[Section], shtab: Any) -> None:
+    """Adds each flag once, with what its value may be."""
+    named = {
+        "model": [name for name in models if "<" not in name], "dataset": datasets.names(),
+        "pruning_strategy": strategies.names(), "engine": engines.names(),
+        "recipe": sorted({recipes.get(name).name for name in recipes}),
+    }  # fmt: skip
+    added = set()
+    for section in sections:
+        docs, hints = field_docs(section.cls), get_type_hints(section.cls)
+        for item in section.items():
+            if item.name in added:
+                continue
+            added.add(item.name)
+            choices = named.get(item.name) or (["true", "false"] if hints[item.name] is bool else None)
+            more: dict[str, Any] = {"nargs": "?"} if hints[item.name] is bool else {}
+            flag = command.add_argument(
+                f"--{item.name}", choices=choices or item.metadata.get("choices") or None, default=SUPPRESS,
+                help=docs.get(item.name, "").replace("%", "%%"), **more,
+            )  # fmt: skip
+            if item.name in DIRECTORIES | FILES:
+                flag.complete = shtab.DIRECTORY if item.name in DIRECTORIES else shtab.FILE  # type: ignore[attr-defined]

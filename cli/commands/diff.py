@@ -1,0 +1,95 @@
+"""``diff``: two runs side by side."""
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from cli import FAILED
+from cli.flags import Parser
+from cli.terminal import print_table
+from experiments.comparison import ELSEWHERE, SECTIONS, Comparison, compare
+from experiments.stored import StoredRun
+from experiments.stored import open as open_run
+from foundations import files
+from foundations.errors import UsageError
+from foundations.formats import finite
+
+SUMMARY = "Compare two runs: what they were asked for and computed with, their results, weights and masks."
+EXIT_CODES = """\
+exit codes: 0 the runs were asked for the same on the same data and have equal
+results and weights, on whatever machine; 1 they differ; 2 they cannot be compared"""
+LONGEST = 60
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prints in what two runs differ; 1 if they do."""
+    parser = Parser("diff", SUMMARY, "RUN RUN [--json]", EXIT_CODES)
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="<root>/<kind>_<hash>/replicate_<n>, or its parent")
+    parser.add_argument("--json", action="store_true", help="print everything, tensor by tensor, as JSON")
+    options = parser.parse_or_help(argv)
+    if options is None:
+        return 0
+    if len(options.runs) != 2:
+        raise UsageError(f"diff compares two runs, not {len(options.runs)}: {parser.usage}")
+    left, right = map(find, options.runs)
+    comparison = compare(left, right)
+    if options.json:
+        where = {"left": str(left.path), "right": str(right.path)}
+        print(json.dumps(finite({**where, **comparison.entries()}), indent=2))
+    else:
+        show(comparison)
+    return 0 if comparison.equal else FAILED
+
+
+def find(text: str) -> StoredRun:
+    """The run in a directory, or the only replicate in it."""
+    path = Path(text)
+    inside = sorted(path.glob(f"{files.REPLICATE}*")) if not path.name.startswith(files.REPLICATE) else []
+    runs = [replicate for replicate in inside if not files.is_aside(replicate.name)]
+    return open_run(runs[0] if len(runs) == 1 else path)
+
+
+def show(comparison: Comparison) -> None:
+    """Tables of what differs, one a section."""
+    by_section = sorted(comparison.differences, key=lambda difference: SECTIONS.index(difference.section))
+    for section, group in groupby(by_section, key=lambda difference: difference.section):
+        note = " (these alone make no difference)" if section in ELSEWHERE else ""
+        print(f"{section}{note}")
+        print_table(["  name", "left", "right"], [[f"  {one.name}", text(one.left), text(one.right)] for one in group])
+        print()
+    if comparison.distances:
+        print("weights: how far apart")
+        print_table(["  file", "tensor", "max abs", "relative l2"], list(map(list, distances(comparison))))
+        print()
+    if comparison.overlaps:
+        print("masks: weights that are kept")
+        print_table(
+            ["  file", "left", "right", "both", "both of either"],
+            [[f"  {one.file}", str(one.left), str(one.right), str(one.both), f"{one.jaccard:.2%}"]
+             for one in comparison.overlaps],
+        )  # fmt: skip
+        print()
+    if comparison.equal_files:
+        print(f"{len(comparison.equal_files)} files of weights and masks hold the same.")
+    print("The runs are equal." if comparison.equal else "The runs differ.")
+
+
+def distances(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    """A line for each file, by its tensor that is furthest apart; for the last file in a directory, one a tensor."""
+    lines = []
+    by_file = {name: list(group) for name, group in groupby(comparison.distances, key=lambda one: one.file)}
+    last = {Path(name).parent: name for name in sorted(by_file, key=lambda name: (len(name), name))}
+    for name, group in by_file.items():
+        shown = group if name == last[Path(name).parent] else [max(group, key=lambda one: one.relative_l2)]
+        for one in shown:
+            more = f" and {len(group) - 1} more" if len(shown) < len(group) else ""
+            lines.append((f"  {name}", f"{one.tensor}{more}", f"{one.max_abs:.3g}", f"{one.relative_l2:.3g}"))
+    return lines
+
+
+def text(value: Any) -> str:
+    """A value in a table; long ones without their end."""
+    shown = "-" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 3]}..."

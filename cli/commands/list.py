@@ -1,0 +1,126 @@
+"""``list``: all runs, a line for each training, level, branch and analysis."""
+
+import csv
+import json
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cli.reading import read_flags
+from cli.run_table import run_table, size_text
+from cli.terminal import width_of_terminal
+from experiments.conditions import chosen, in_order
+from experiments.directory import Row, directories_from_environment
+from experiments.listing import known_columns, list_runs
+from experiments.plan_files import running_plans
+from foundations.errors import UsageError
+from foundations.hparams import Hparams, hp, repeatable
+
+SUMMARY = """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
+come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk."""
+PAUSE = 3  # seconds between two looks of --watch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions(Hparams):
+    """Which runs are listed, and how."""
+
+    root: str = hp("runs")
+    """Directory of all runs; also $ADSYNFLOW_ROOT."""
+    where: tuple[str, ...] = repeatable()
+    """Only those for which this is true: 'pruning_strategy=adsynflow', 'lr<0.1', 'state!=done'; every hyperparameter
+    and column of --json, compared by =, !=, <, <=, > or >=. May be repeated: all must be true."""
+    sort: str | None = hp(None)
+    """Column or hyperparameter that they are sorted by; -accuracy: the largest first."""
+    json: bool = hp(False)
+    """Print all columns and hyperparameters as JSON."""
+    csv: bool = hp(False)
+    """Print them as CSV."""
+    wide: bool = hp(False)
+    """Print all columns of the table, however wide the terminal is."""
+    watch: bool = hp(False)
+    """Look again every few seconds, until Ctrl-C, and say how far running commands have come."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prints the list."""
+    defaults = directories_from_environment()
+    options = read_flags("list", SUMMARY, ListOptions, argv, {"root": defaults.get("root", ListOptions.root)})
+    if options is None:
+        return 0
+    if options.json + options.csv + options.watch > 1:
+        raise UsageError("--json, --csv and --watch: only one of them")
+    if options.watch:
+        return watch(options)
+    rows = selected(options)
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    elif options.csv:
+        print_csv(rows)
+    else:
+        print(*shown(rows, options), sep="\n")
+    return 0
+
+
+def selected(options: ListOptions) -> list[Row]:
+    """The rows asked for."""
+    rows = list_runs(options.root)
+    known = known_columns(rows)
+    rows = chosen(rows, options.where, known)
+    return rows if options.sort is None else in_order(rows, options.sort, known)
+
+
+def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
+    """The table and its sum; what is damaged is explained below it."""
+    if not rows:
+        return [f"No runs below {options.root}" + (" that fulfil --where" if options.where else "")]
+    runs, size = len({row["run"] for row in rows}), sum(row["size"] for row in rows)
+    explained = [f"{row['run']}: {row['reason']}" for row in rows if row["reason"]]
+    table = run_table(rows, None if options.wide else width_of_terminal())
+    return [*table, *explained, f"{runs} run{'' if runs == 1 else 's'} below {options.root}, {size_text(size)}"]
+
+
+def print_csv(rows: Sequence[Row]) -> None:
+    """All columns and hyperparameters; what a row does not have is empty."""
+    writer = csv.DictWriter(sys.stdout, known_columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def watch(options: ListOptions) -> int:
+    """Shows the table anew every few seconds; where there is no terminal, a line for each change of a state."""
+    on_terminal = sys.stdout.isatty()
+    before: dict[str, str] = {}
+    try:
+        while True:
+            rows, plans = selected(options), [plan.text for plan in running_plans(options.root)]
+            if on_terminal:
+                lines = [f"{time.strftime('%H:%M:%S')}  every {PAUSE} s; Ctrl-C ends", *plans, *shown(rows, options)]
+                print("\033[H\033[2J" + "\n".join(cropped(lines)), flush=True)  # home, and all below it cleared
+            else:
+                now = changes(rows) | {text.partition(":")[0]: text.partition(": ")[2] for text in plans}
+                stamp = time.strftime("%H:%M:%S")
+                for name in now:
+                    if before.get(name) != now[name]:
+                        print(f"{stamp} {name}: {now[name]}", flush=True)
+                before = now
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        return 0
+
+
+def cropped(lines: Sequence[str]) -> list[str]:
+    """As many lines as the terminal has room for."""
+    room = shutil.get_terminal_size().lines - 2
+    more = [f"... {len(lines) - room} lines more; --where chooses"] if len(lines) > room + 1 else []
+    return [*lines[:room], *(more or lines[room:])]
+
+
+def changes(rows: Sequence[Row]) -> dict[str, str]:
+    """By the path below the root of each row, how far it is."""
+    return {
+        "/".join(filter(None, (row["run"], row["part"]))): " ".join(filter(None, (row["state"], row["at"])))
+        for row in rows
+    }

@@ -1,0 +1,46 @@
+"""``report``: one HTML page of runs, with figures and tables as files beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.reading import read_operands
+from experiments import stored
+from experiments.directory import directories_from_environment
+from experiments.plugins import load_plugins
+from experiments.progress import make_reporter
+from experiments.report.page.build import write_page
+from experiments.report.palette import STYLES
+from foundations.errors import UsageError
+from foundations.hparams import Hparams, hp, repeatable
+
+SUMMARY = "Writes one HTML page of runs, by default of all below the root."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(Hparams):
+    """Of which runs, and what the page is like."""
+
+    root: str = hp("runs")
+    """Directory of all runs; also $ADSYNFLOW_ROOT."""
+    output: str = hp("report.html")
+    """The page; figures and tables go into a directory of the same name beside it."""
+    style: str = hp("screen", choices=STYLES)
+    """Of the figures; paper: widths of columns, serif fonts, no headings."""
+    plugin: tuple[str, ...] = repeatable()
+    """A file or module that registers what the runs are made of; may be repeated."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Writes the page of the runs that are named, or of all below the root."""
+    defaults = {"root": directories_from_environment().get("root", ReportOptions.root)}
+    line = read_operands("report", "[RUN_DIR ...] --flag=value ...", SUMMARY, ReportOptions, argv, defaults)
+    if line is None:
+        return 0
+    operands, options = line
+    load_plugins(options.plugin, make_reporter(quiet=False))
+    runs = [stored.open(Path(path)) for path in operands] or stored.runs(options.root)
+    if not runs:
+        raise UsageError(f"--root={options.root}: no runs there; name their directories, or give another root")
+    print(f"Report: {options.output}\nFigures and tables: {write_page(runs, Path(options.output), options.style)}")
+    return 0

@@ -1,0 +1,109 @@
+"""``--config=FILE``: values of flags from a TOML file, or from the desc.json of somebody's run."""
+
+import tomllib
+from collections.abc import Collection
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.defaults import NONE
+from experiments.stored import DESCS
+from experiments.workspace import train_of
+from foundations.desc import Desc
+from foundations.errors import UsageError
+from foundations.formats import decode_json
+from foundations.hparams import as_text
+from foundations.methods import Method
+from stability import StabilityDesc
+
+Texts = dict[str, Any]
+"""What a command line would say: the text of each flag; of a repeatable one, a list of texts."""
+
+
+def read_toml(file: str, command: str, repeatable: Collection[str]) -> Texts:
+    """The flags of a TOML file: its entries, over them those of the table that has the command's name.
+
+    A list is several values, as on the command line; a list of lists several of a flag that is a list itself::
+
+        dataset = "digits"
+        pruning_strategy = ["synflow", "adsynflow"]
+        [lottery]
+        k = "4ep"
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, or holds something else.
+    """
+    try:
+        entries = tomllib.loads(read(file))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--config={file}: {error}") from error
+    tables = {name: value for name, value in entries.items() if isinstance(value, dict)}
+    own = {**{name: value for name, value in entries.items() if name not in tables}, **tables.get(command, {})}
+    return {
+        name: (texts_of if name in repeatable else text_of)(file, name, value)
+        for name, value in own.items()
+    }  # fmt: skip
+
+
+def texts_of(file: str, name: str, value: Any) -> list[str]:
+    """The texts of a flag that may be given several times."""
+    return [text_of(file, name, element) for element in (value if isinstance(value, list) else [value])]
+
+
+def text_of(file: str, name: str, value: Any) -> str:
+    """A value as one would write it on the command line."""
+    if isinstance(value, list) and any(isinstance(element, list) for element in value):
+        return ";".join(texts_of(file, name, value))
+    if isinstance(value, list):
+        return ",".join(texts_of(file, name, value))
+    if not isinstance(value, (str, bool, int, float)):
+        raise UsageError(f"--config={file}: {name}: expected a text, a number, true or false, or a list of them")
+    return as_text(value)
+
+
+def read_desc(file: str, command: str) -> Texts:
+    """The flags of a run's ``desc.json``, with which a command comes to the same key.
+
+    ``train`` takes what the run's trunk depends on. The plug-ins that it names must be loaded.
+
+    Raises:
+        UsageError: the file cannot be read, or is no descriptor of a run.
+    """
+    try:
+        entries = decode_json(Path(file), read(file).encode())
+    except ValueError as error:
+        raise UsageError(f"--config={file}: no JSON object ({error})") from error
+    kind = entries.pop("kind", None)
+    if not isinstance(kind, str) or kind not in DESCS:
+        raise UsageError(f"--config={file}: no run's desc.json; expected a \"kind\", one of {', '.join(DESCS)}")
+    try:
+        desc: Desc = DESCS[kind].from_dict(entries)
+    except UsageError as error:
+        raise UsageError(f"--config={file}: {error}") from error
+    if getattr(desc, "checkpoint", ""):
+        raise UsageError(f"--config={file}: that run began from a --checkpoint, whose file desc.json does not hold")
+    return flags_of(train_of(desc) if command == "train" else desc)
+
+
+def flags_of(hparams: Any) -> Texts:
+    """The fields of a descriptor and of what it holds, as flags."""
+    found: Texts = {}
+    for item in fields(hparams):
+        value = getattr(hparams, item.name)
+        if is_dataclass(value):
+            found |= {"pruning_strategy": value.name} if isinstance(value, Method) else {}
+            found |= flags_of(value)
+        elif value is not None and value != "":
+            found[item.name] = as_text(value)
+    if isinstance(hparams, StabilityDesc) and hparams.strategy is None:
+        found["pruning_strategy"] = NONE
+    return found
+
+
+def read(file: str) -> str:
+    """The text of a file."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"--config={file}: {reason}") from error

@@ -1,0 +1,120 @@
+"""From sections to a page and the files beside it."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.report.page import latex, theme
+from experiments.report.page.lottery_sections import lottery_sections
+from experiments.report.page.material import gather
+from experiments.report.page.parts import PageFigure, PageTable, Section
+from experiments.report.page.run_sections import hyperparameters, reproduce, runs_section, summary
+from experiments.report.page.stability_sections import stability_sections
+from experiments.report.palette import ALL_FORMS, images
+from foundations import formats
+from foundations.errors import UsageError
+from foundations.store import Store
+
+if TYPE_CHECKING:
+    from experiments.stored import StoredRun
+
+
+def write_page(runs: "Sequence[StoredRun]", output: Path, style: str = "screen") -> Path:
+    """Writes ``output`` and, into ``<its stem>_files`` beside it, each figure (SVG, PNG, PDF) and table (CSV, LaTeX).
+
+    The page needs none of these files, only the links to download them do. The same runs give the same bytes.
+
+    Args:
+        runs: what is shown.
+        output: the HTML file.
+        style: of the figures, ``screen`` or ``paper`` (widths of columns, serif fonts, no headings).
+
+    Returns:
+        The directory of the other files.
+
+    Raises:
+        UsageError: matplotlib or jinja2 are not installed.
+    """
+    beside = Store(output.with_name(f"{output.stem}_files"))
+    page = Page(beside.path.name, style)
+    html = page.render(sections(runs))
+    for name, content in page.files.items():
+        beside.write_bytes(name, content)
+    Store(output.parent).write_bytes(output.name, html.encode())
+    return beside.path
+
+
+def sections(runs: "Sequence[StoredRun]") -> list[Section]:
+    """All that have something to show, the summary first."""
+    found = gather(runs)
+    stability = stability_sections(found)
+    verdicts = list(stability[0].sentences) if stability else []
+    every = [
+        summary(found, verdicts), *lottery_sections(found), *stability, runs_section(found), hyperparameters(found),
+        reproduce(found),
+    ]  # fmt: skip
+    return [one for one in every if not one.empty]
+
+
+class Page:
+    """A page as it is put together: its files, and what its figures share."""
+
+    def __init__(self, directory: str, style: str) -> None:
+        self.directory, self.style = directory, style
+        self.files: dict[str, bytes] = {}
+        self.inliner = theme.Inliner()
+
+    def render(self, content: Sequence[Section]) -> str:
+        """The HTML."""
+        try:
+            from jinja2 import Environment, StrictUndefined
+        except ModuleNotFoundError as error:
+            raise UsageError("report: jinja2 is not installed; pip install 'adsynflow[plot]'") from error
+        shown = [self.section(one) for one in content]  # first, since it finds the colours
+        template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        colours = self.inliner.colours
+        return template.from_string(part("page.html")).render(
+            sections=shown, directory=self.directory, style=part("page.css"), script=part("page.js"),
+            light=theme.variables(colours, dark=False), dark=theme.variables(colours, dark=True),
+        )  # fmt: skip
+
+    def section(self, one: Section) -> Mapping[str, Any]:
+        """What the template needs of a section."""
+        return {
+            "name": one.name, "title": one.title, "sentences": one.sentences, "commands": one.commands,
+            "figures": [self.figure(figure) for figure in one.figures],
+            "tables": [self.table(table) for table in one.tables],
+            "details": [self.table(table) for table in one.details],
+        }  # fmt: skip
+
+    def figure(self, one: PageFigure) -> Mapping[str, Any]:
+        """Draws a figure; its files, and itself as an element."""
+        from markupsafe import Markup
+
+        try:
+            drawn = images(one.make, self.style, ALL_FORMS)
+        except ModuleNotFoundError as error:
+            raise UsageError("report: matplotlib is not installed; pip install 'adsynflow[plot]'") from error
+        self.files |= {f"{one.name}.{form}": content for form, content in drawn.items()}
+        self.files[f"{one.name}.csv"] = formats.encode_table(Path(f"{one.name}.csv"), *one.data)
+        svg = self.inliner.element(drawn["svg"].decode(), one.name)
+        forms = [f"{one.name}.{form}" for form in (*ALL_FORMS, "csv")]
+        return {"name": one.name, "caption": one.caption, "svg": Markup(svg), "files": forms}
+
+    def table(self, one: PageTable) -> Mapping[str, Any]:
+        """The files of a table, and its cells."""
+        name = f"table_{one.name}"
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([one.table.headers, *one.table.cells])
+        self.files[f"{name}.csv"] = text.getvalue().encode()
+        self.files[f"{name}.tex"] = latex.tabular(one.table).encode()
+        return {"name": name, "caption": one.caption, "headers": one.table.headers, "cells": one.table.cells,
+                "files": [f"{name}.csv", f"{name}.tex"]}  # fmt: skip
+
+
+def part(name: str) -> str:
+    """A file that lies beside this module."""
+    return resources.files("experiments.report.page").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,164 @@
+"""What stored runs hold, as the rows that the page is made of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from experiments.directory import Part
+from experiments.report.collect import Rows, collect, curves, iterations_per_epoch
+from experiments.report.lines import HAVE_A_COLUMN
+from experiments.report.naming import distinct, leaves, text
+from experiments.report.stability import Analysed
+from experiments.report.states import COLLAPSED, DIVERGED, effective_density, state_of
+from foundations import files
+from foundations.steps import Step
+from foundations.store import Store
+from lottery import LotteryDesc
+from stability import StabilityDesc
+from stability.verdict import read_verdict
+from training.desc import TrainDesc
+
+if TYPE_CHECKING:
+    from experiments.stored import StoredRun
+
+TableRow = dict[str, Any]
+
+
+@dataclass
+class Material:
+    """What the page shows. Accuracies and densities are fractions of 1, costs multiply-adds."""
+
+    runs: "Sequence[StoredRun]"
+    endings: list[TableRow] = field(default_factory=list)
+    """One for each training, level, branch or analysis: how it ended, and why if not as it should."""
+    levels: list[TableRow] = field(default_factory=list)
+    """One for each level of a lottery run, as ``lines`` has them, with ``report``, the sparsity report."""
+    training: list[TableRow] = field(default_factory=list)
+    """One for each epoch of a level, or of a trunk (level 0)."""
+    stability: Rows | None = None
+    analysed: list[Analysed] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Why runs are missing from figures."""
+
+
+def gather(runs: "Sequence[StoredRun]") -> Material:
+    """Reads runs. Those whose plug-ins are not loaded have their ending and hyperparameters alone."""
+    found = Material(runs, [ending for run in runs for ending in endings(run)])
+    readable = [run for run in runs if run.readable]
+    found.unread = [f"{run.path}: not in figures; is a --plugin missing?" for run in runs if not run.readable]
+    lottery = [run for run in readable if isinstance(run.desc, LotteryDesc)]
+    varied = varied_among({run.desc.key: run.desc for run in lottery if isinstance(run.desc, LotteryDesc)})
+    for run in lottery:
+        add_lottery(found, run, varied[run.desc.key])
+    found.levels.sort(key=lambda row: (row["strategy"], row["k"], -row["density"], row["replicate"]))
+    add_trunks(found, [run for run in readable if isinstance(run.desc, TrainDesc)])
+    analyses = [run for run in readable if isinstance(run.desc, StabilityDesc)]
+    rows = collect(run.store for run in analyses)
+    found.stability = rows if rows.analyses else None
+    found.analysed = [one for run in analyses for one in analysed(run)]
+    return found
+
+
+def endings(run: "StoredRun") -> list[TableRow]:
+    """How each part of a run ended. A part that was never begun is not on disk."""
+    about = {"kind": run.kind, "replicate": run.replicate}
+    return [
+        {**about, "part": part.name, **ending(part), "directory": str(part.store.path)}
+        for part in run.parts
+        if part.store.path.is_dir()
+    ]
+
+
+def ending(part: Part) -> TableRow:
+    """State, result and, if it did not end as it should, what is known of why."""
+    state = state_of(part.store, part.marker)
+    if part.done:
+        result = part.result()
+        return {"state": state, "accuracy": result.get("test_accuracy", result.get("child_accuracy")), "why": ""}
+    if state == COLLAPSED:
+        empty = ", ".join(part.store.read_json(files.SPARSITY_REPORT)["empty_layers"])
+        why = f"no path from input to output is left (empty: {empty or 'no layer'})"
+    else:
+        reached = part.state.at
+        why = f"at {reached.short}" if reached else "before its first step"
+        why = f"the loss was not finite {why}" if state == DIVERGED else f"stopped {why}"
+    return {"state": state, "accuracy": None, "why": why}
+
+
+# Lottery runs ------------------------------------------------------------------------------------------------------
+
+
+def varied_among(descs: Mapping[str, LotteryDesc]) -> dict[str, dict[str, str]]:
+    """By key the hyperparameters that differ, as text; of pruning only those that differ within one strategy.
+
+    What a strategy brings as its own default tells no two experiments apart that the strategy does not.
+    """
+    flat = {key: leaves(desc) for key, desc in descs.items()}
+    of_trunks = {name for desc in descs.values() for name in leaves(desc.train)}
+    names = {
+        name
+        for one in flat.values()
+        for other in flat.values()
+        for name in {*one, *other}
+        if one.get(name) != other.get(name) and (name in of_trunks or one["strategy"] == other["strategy"])
+    }
+    wanted = sorted(names - HAVE_A_COLUMN)
+    return {key: {name: text(one[name]) for name in wanted if name in one} for key, one in flat.items()}
+
+
+def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) -> None:
+    """The levels of a lottery run and their curves."""
+    desc = run.desc
+    assert isinstance(desc, LotteryDesc), "sorted out before"
+    per_epoch = iterations_per_epoch(trunk_of(run, desc.train))
+    for part in run.parts:
+        if "/" in part.name:  # a branch, which has a report of its own
+            continue
+        here, number = part.store, int(part.name.removeprefix(files.LEVEL))
+        report = here.read_json(files.SPARSITY_REPORT) if here.has(files.SPARSITY_REPORT) else {}
+        cost = report.get("training_multiply_adds")
+        row = {
+            "level": number, "density": report.get("density", desc.density(number)),
+            **(part.result() if part.done else {}), "strategy": desc.strategy.name, "k": desc.k.short,
+            "replicate": run.replicate, "key": desc.key, "path": here.path, "varied": dict(varied),
+            "state": state_of(here), "effective_density": effective_density(here), "report": report,
+            "training_cost": cost["total"] / cost["dense_training"] if cost and cost["dense_training"] else None,
+        }  # fmt: skip
+        found.levels.append(row)
+        what = {name: row[name] for name in ("strategy", "k", "varied", "level", "density", "replicate", "path")}
+        what["trunk"] = desc.train.key
+        found.training += [{**what, **curve} for curve in curves(here, per_epoch)]
+
+
+def trunk_of(run: "StoredRun", train: TrainDesc) -> Store:
+    """The directory of the dense training that a run stands on."""
+    return Store(run.path.parent.parent / train.key / run.path.name)
+
+
+def add_trunks(found: Material, runs: "Iterable[StoredRun]") -> None:
+    """The curves of dense trainings."""
+    described = [(run, run.desc) for run in runs]
+    names = distinct({desc.key: ("full network", desc) for _, desc in described})
+    for run, desc in described:
+        about = {"strategy": names[desc.key], "k": "", "varied": {}, "level": 0, "density": 1.0}
+        rows = curves(run.store, iterations_per_epoch(run.store))
+        found.training += [
+            {**about, "replicate": run.replicate, "path": run.path, "trunk": desc.key, **curve} for curve in rows
+        ]
+
+
+# Stability ---------------------------------------------------------------------------------------------------------
+
+
+def analysed(run: "StoredRun") -> list[Analysed]:
+    """The analyses of a run, as the table has them."""
+    desc = run.desc
+    assert isinstance(desc, StabilityDesc), "sorted out before"
+    per_epoch = iterations_per_epoch(trunk_of(run, desc.train))
+    found = []
+    for part in run.parts:
+        k = Step(part.name.removeprefix(files.ANALYSIS))
+        verdict, state = read_verdict(part.store) if part.done else None, state_of(part.store, part.marker)
+        shown = verdict.k if verdict else k
+        found.append(Analysed(desc, shown, k.iteration(per_epoch), part.store.path, verdict, state))
+    return found

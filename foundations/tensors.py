@@ -1,0 +1,93 @@
+"""Tensors as bytes: safetensors files whose one metadata entry says whose they are and has a checksum.
+
+The entry ``about`` is JSON in the envelope of ``foundations.formats``, with what the writer adds. With several entries
+their order, and so the bytes, would change from run to run. The checksum is over names, types, shapes and bytes, in the
+order of the names. Files of format 1 have no metadata, or the entry ``order`` of a mask.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from foundations import formats
+
+ABOUT, ORDER = "about", "order"
+TENSORS = "tensors"
+"""The entry that stands for types and shapes while the checksum is computed."""
+HEADER_LIMIT = 1 << 24
+"""Bytes of a header that are read; one with ten thousand tensors has about a megabyte."""
+
+
+def encode_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> bytes:
+    """Tensors by name, on any device, in any memory format; they are written in plain memory order.
+
+    Those that share memory (tied weights) are written as often as they are named.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    seen: set[int] = set()
+    for name, tensor in plain.items():
+        if (place := tensor.untyped_storage().data_ptr()) in seen:
+            plain[name] = tensor.clone()
+        seen.add(place)
+    sealed = formats.seal(path, about or {}, {TENSORS: shapes(plain)}, data=raw(plain))
+    del sealed[TENSORS]
+    return save(plain, {ABOUT: json.dumps(sealed)})
+
+
+def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and what their writer added.
+
+    Raises:
+        UsageError: a newer program wrote the file.
+        Exception: one of ``store.UNREADABLE``: the content is damaged, or another file's.
+    """
+    check_header(content)
+    tensors = load(content)
+    metadata = metadata_of(content)
+    if metadata.keys() - {ABOUT, ORDER} or len(metadata) > 1:
+        raise ValueError(f"unknown metadata {', '.join(sorted(metadata))[:50]}")
+    if ORDER in metadata:
+        return tensors, {ORDER: json.loads(metadata[ORDER])}
+    if not metadata:
+        return tensors, {}
+    about = json.loads(metadata[ABOUT])
+    if not isinstance(about, dict) or formats.SHA256 not in about:
+        raise ValueError("its checksum is missing")
+    about = formats.unseal(path, {**about, TENSORS: shapes(tensors)}, raw(tensors))
+    return tensors, {name: value for name, value in about.items() if name != TENSORS}
+
+
+def has_checksum(content: bytes) -> bool:
+    """Whether a file that can be read has a checksum."""
+    return ABOUT in metadata_of(content)
+
+
+def check_header(content: bytes) -> None:
+    """Raises ``ValueError`` if a file's header is larger than any that makes sense."""
+    if (length := header_length(content)) > HEADER_LIMIT:
+        raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
+
+
+def header_length(content: bytes) -> int:
+    """The size of the JSON that a file begins with, behind these eight bytes."""
+    return int.from_bytes(content[:8], "little")
+
+
+def metadata_of(content: bytes) -> dict[str, str]:
+    """The metadata of a file that can be read."""
+    return json.loads(content[8 : 8 + header_length(content)]).get("__metadata__") or {}
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Type and shape of each tensor."""
+    return {name: [str(tensor.dtype), *tensor.shape] for name, tensor in tensors.items()}
+
+
+def raw(tensors: Mapping[str, Tensor]) -> list[memoryview]:
+    """The bytes of contiguous tensors on the CPU, in the order of their names."""
+    return [tensors[name].reshape(-1).view(torch.uint8).numpy().data for name in sorted(tensors)]

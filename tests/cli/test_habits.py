@@ -1,0 +1,84 @@
+"""What people expect of any program: its version, completions, lists of what there is, its own name, no colours."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cli
+from cli.commands.completion import SHELLS
+from experiments.progress import RichReporter
+from tests.cli.test_terminal import Terminal
+
+Command = Callable[..., Any]
+
+
+def test_the_version(command: Command) -> None:
+    outcome = command("--version")
+    assert outcome.code == 0
+    assert outcome.out.startswith("adsynflow 0.")
+    assert "torch 2." in outcome.out
+
+
+def test_the_version_comes_without_torch() -> None:
+    code = "import sys; from cli import main; main(['--version']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(cli.__file__).parents[1]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("started", "name"),
+    [("/usr/bin/adsynflow", "adsynflow"), ("adsynflow.exe", "adsynflow"), ("main.py", "python main.py")],
+)
+def test_usage_says_how_the_program_was_started(
+    started: str, name: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [started])
+    assert f"usage: {name} <command>" in command("--help").out
+    assert f"usage: {name} lottery --flag=value" in command("lottery", "--help").out
+    assert f"usage: {name} lottery_branch <branch>" in command("lottery_branch").out
+    assert f"usage: {name} task FILE" in command("task").out
+
+
+def test_what_there_is_is_listed_a_line_each_with_what_a_plugin_brings(command: Command, tmp_path: Path) -> None:
+    plugin = tmp_path / "listed.py"
+    plugin.write_text(
+        "from models.registry import models\n@models.register('listed_net')\ndef listed_net(shape):\n    'A net.'\n"
+    )
+    out = command("available", f"--plugin={plugin}").out
+    for line in ("--pruning_strategy:", "  snip ", "  digits ", "  cifar_resnet/cifar10/thesis ", "  shuffle "):
+        assert f"\n{line}" in f"\n{out}"
+    assert "  listed_net                           A net.\n" in out
+    models = command("available", "models").out
+    assert "mnist_lenet" in models
+    assert "snip" not in models
+    refused = command("available", "model")
+    assert refused.code == 2
+    assert "did you mean 'models'" in refused.err
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completions_know_commands_flags_and_values(shell: str, command: Command) -> None:
+    pytest.importorskip("shtab")
+    script = command("completion", shell).out
+    for word in ("lottery_branch", "--pruning_strategy", "synflow", "--synflow_input", "randomly_reinitialize"):
+        assert word in script
+
+
+def test_completion_of_an_unknown_shell_is_refused(command: Command) -> None:
+    assert command("completion", "fish").err == "completion: expected a shell, one of bash, zsh, tcsh\n"
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain = Terminal(), Terminal()
+    monkeypatch.setattr(sys, "stderr", coloured)
+    RichReporter().warn("look")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stderr", plain)
+    RichReporter().warn("look")
+    assert "\x1b[33m" in coloured.getvalue()
+    assert plain.getvalue() == "look\n"

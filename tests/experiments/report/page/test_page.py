@@ -1,0 +1,158 @@
+"""The page of stored runs, by its HTML."""
+
+import csv
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import stored
+from experiments.report.lines import Line
+from experiments.report.page.build import write_page
+from experiments.report.page.latex import tabular
+from experiments.report.page.material import gather
+from experiments.report.page.run_sections import at_densities
+from experiments.report.page.theme import Inliner, darkened
+from experiments.report.tables import Table
+from tests.test_stored_runs import INTERRUPTED, LOTTERY, STABILITY
+
+
+def drawings(html: str) -> list[str]:
+    return re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+
+
+def test_it_has_a_section_for_everything_that_the_runs_hold(page: Path) -> None:
+    sections = re.findall(r'<section id="(\w+)"', page.read_text())
+    assert sections == [
+        "summary", "accuracy", "training", "layers", "cost", "stability", "interpolation", "children", "runs",
+        "hyperparameters", "reproduce",
+    ]  # fmt: skip
+
+
+def test_nothing_is_fetched_and_ids_are_there_once(page: Path) -> None:
+    html = page.read_text()
+    assert not re.findall(r"https?:|@import|url\((?!#)", re.sub(r"<code>.*?</code>", "", html))
+    assert not re.findall(r"<(?:link|img|iframe|script src)", html)
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(|\bhref=")#([^)"]+)', html)) <= set(ids)
+
+
+def test_figures_are_well_formed_and_have_no_colour_of_their_own(page: Path) -> None:
+    html = page.read_text()
+    assert len(drawings(html)) >= 7
+    for drawing in drawings(html):
+        assert ET.fromstring(drawing).tag == "svg"
+        assert not re.search(r"#[0-9a-f]{6}\b", drawing)
+        for colour in set(re.findall(r"var\((--c-\w+)\)", drawing)):
+            assert html.count(f"{colour}:#") == 2  # light and dark
+
+
+def test_files_lie_beside_it_under_the_names_that_it_links_to(page: Path) -> None:
+    linked = {page.parent / link for link in re.findall(r'href="(report_files/[^"]+)"', page.read_text())}
+    assert linked == set((page.parent / "report_files").iterdir())
+    assert {path.suffix for path in linked} == {".svg", ".png", ".pdf", ".csv", ".tex"}
+
+
+def test_drawn_again_it_has_the_same_bytes(root: Path, tmp_path: Path) -> None:
+    once, again = (write_page([stored.open(root / LOTTERY)], tmp_path / name / "report.html") for name in ("a", "b"))
+    for path in (once.with_name("report.html"), *once.iterdir()):
+        assert path.read_bytes() == (again.parent / path.relative_to(once.parent)).read_bytes(), path.name
+
+
+def test_what_collapsed_is_counted_and_says_why(page: Path) -> None:
+    html = page.read_text()
+    assert "0 of 1; 1 collapsed" in html
+    assert "no path from input to output is left (empty: fc.weight)" in html
+    with (page.parent / "report_files" / "accuracy.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["collapsed"] for line in lines if line["mean_test_accuracy"] == ""] == ["1"]
+
+
+def test_paper_has_its_own_widths_and_no_headings(root: Path, tmp_path: Path) -> None:
+    write_page([stored.open(root / STABILITY)], tmp_path / "paper.html", "paper")
+    svg = (tmp_path / "paper_files" / "stability_barrier_by_k.svg").read_text()
+    assert f'width="{6.8 * 72:g}pt"' in svg
+    assert "Means over" not in svg
+
+
+def test_runs_without_their_plug_in_are_listed_all_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pruning import strategies
+
+    entries = {name: entry for name, entry in strategies._entries.items() if name != "adsynflow"}
+    monkeypatch.setattr(strategies, "_entries", entries)
+    found = gather(stored.runs(root))
+    assert len(found.endings) >= 5
+    assert all("--plugin" in line for line in found.unread)
+
+
+def test_the_best_is_named_beside_those_that_did_not_end(tmp_path: Path) -> None:
+    def line(strategy: str, values: tuple[float, ...], states: tuple[str, ...]) -> Line:
+        return Line(strategy, "0ep", 1, 0.1, values, (tmp_path,), states=states)
+
+    lines = [line("snip", (0.9,), ("done",)), line("random", (), ("collapsed",)), line("grasp", (0.5,), ("done",))]
+    assert at_densities(lines) == ["10% kept: snip, the best of 3: 90.00%; random: 0 of 1; 1 collapsed."]
+    assert at_densities(lines[:1]) == ["10% kept: snip, its sparsest: 90.00%."]
+
+
+# Its parts ---------------------------------------------------------------------------------------------------------
+
+
+def test_black_and_white_change_places_and_colours_stay_colours() -> None:
+    assert (darkened("000000"), darkened("ffffff")) == ("ededed", "171717")
+    red, green, blue = (int(darkened("0072b2")[place : place + 2], 16) for place in (0, 2, 4))
+    assert blue > green > red > 0
+
+
+def test_letters_are_on_the_page_once_and_other_ids_have_the_figures_name() -> None:
+    svg = (
+        '<?xml?><svg width="1pt" height="1pt" viewBox="0 0 1 1"><defs><path id="DejaVuSans-41" d="M 0 0"/>'
+        '<path id="clip" d="M 0.123456 10.123456" style="fill: #FFFFFF"/></defs>'
+        '<use xlink:href="#DejaVuSans-41" clip-path="url(#clip)"/></svg>'
+    )
+    inliner = Inliner()
+    first, second = (inliner.element(svg, name) for name in ("a", "b"))
+    assert 'id="DejaVuSans-41"' in first
+    assert 'id="DejaVuSans-41"' not in second
+    assert 'href="#DejaVuSans-41"' in second
+    assert 'id="b-clip" d="M 0.123456 10.12" style="fill: var(--c-ffffff)"' in second
+    assert "url(#b-clip)" in second
+
+
+def test_tables_are_set_by_latex() -> None:
+    lines = tabular(Table(["a_b", "accuracy"], [["x & y", "91.20% +- 0.15"]])).splitlines()
+    assert lines[1] == r"\begin{tabular}{lr}"
+    assert lines[3] == r"a\_b & accuracy \\"
+    assert lines[5] == r"x \& y & 91.20\% $\pm$ 0.15 \\"
+
+
+# The command -------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_wrote(root: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    outcome = command("report", str(root / INTERRUPTED), f"--output={tmp_path / 'one.html'}")
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [
+        f"Report: {tmp_path / 'one.html'}", f"Figures and tables: {tmp_path / 'one_files'}",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--outptu=x"], "--output"), (["--style=print"], "screen"), (["nowhere"], "no run"),
+        (["--root=nowhere"], "no runs there"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(
+    flags: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = command("report", *flags)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
