@@ -236,6 +236,7 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "device": ("cpu", "cpu"),
     "threads": (2, "2"),
     "jobs": (3, "3"),
+    "at_once": (3, "3"),
     "engine": ("in_process", "in_process"),
     "deterministic": (True, "true"),
     "recompute": (True, "true"),
