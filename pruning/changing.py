@@ -62,7 +62,7 @@ class ChangingMask(Strategy):
         Args:
             model: the network in training, masked; it is only looked at.
             mask: that of the layers that pruning may touch.
-            gradients: dL/dw of all weights by parameter name, pruned ones too, of the batch of the step before.
+            gradients: dL/dw of all weights by parameter name, pruned ones too, on the batch of the next step.
             generator: on the CPU, for all that is random; another one at each update.
             moment: how far training has come.
 

@@ -1,17 +1,25 @@
 """Updates of a mask that changes in training, and what is written down of them."""
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from foundations import files
 from foundations.errors import UsageError
+from foundations.seeds import seed_global
 from foundations.steps import Step
 from foundations.store import Store
 from pruning import ChangingMask, Mask, Moment, PruningHparams, prunable
+from pruning.gradients import gradients
+from training.arithmetic import arithmetic
 from training.data import TrainingData
+from training.hparams import TrainingHparams
+from training.memory_format import convert
 from training.state import TrainState
 
 Row = dict[str, Any]
@@ -74,7 +82,7 @@ class MaskUpdates:
             )
         store.write_rows(files.MASK_UPDATES, before)
 
-    def update(self, store: Store, state: TrainState) -> None:
+    def update(self, store: Store, hparams: TrainingHparams, state: TrainState) -> None:
         """Gives the state, at one of the iterations, its next mask."""
         assert state.mask is not None, "the first mask is there"
         per_epoch = self.data.iterations_per_epoch
@@ -82,12 +90,8 @@ class MaskUpdates:
         moment = Moment((state.iteration - first) / (last - first), self.density, self.pruning)
         seeds, child = state.noise.seeds, state.noise.child
         generator = seeds.generator("mask update", *self.index, *child, state.iteration)
-        gradients = {
-            name: torch.zeros_like(weight) if weight.grad is None else weight.grad
-            for name, weight in prunable(state.model).items()
-        }
-        before = state.mask.to(self.data.device)
-        found = self.strategy.update(state.model, before.without(self.ignored), gradients, generator, moment)
+        before, slopes = state.mask.to(self.data.device), next_gradients(state, hparams, self.data)
+        found = self.strategy.update(state.model, before.without(self.ignored), slopes, generator, moment)
         mask = Mask({**before, **found})
         dropped = sum(int((before[name] & ~mask[name]).sum()) for name in mask)
         state.set_mask(mask)
@@ -105,3 +109,21 @@ class MaskUpdates:
             "grown": grown,
             "multiply_adds": sum(int(kept.sum()) * self.positions[name] for name, kept in state.mask.items()),
         }
+
+
+def next_gradients(state: TrainState, hparams: TrainingHparams, data: TrainingData) -> dict[str, Tensor]:
+    """dL/dw of all prunable weights, pruned ones too, on the batch that the next step will train on.
+
+    They are a copy's, so that the state stays as it is (a forward pass moves BatchNorm's statistics). Those that the
+    step before has left are no substitute: what a replayed CUDA graph computes lies elsewhere.
+    """
+    epoch, index = divmod(state.iteration, data.iterations_per_epoch)
+    [batch] = data.batches(state.noise.epoch(epoch), index, index + 1)
+    model = copy.deepcopy(state.model).train().requires_grad_()
+    with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []), arithmetic(hparams, data.device):
+        seed_global(state.noise.step(state.iteration), data.device)
+        inputs, labels = data.fetch(batch)
+        outputs = model(convert(inputs, state.memory_format))
+        loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
+        weights = prunable(model)
+        return dict(zip(weights, gradients(loss, weights), strict=True))

@@ -184,7 +184,7 @@ def train_branch(
         updates.begin(store, state)
         advance_to(
             end, store, state, data, hparams, context, start=start,
-            change_at=updates.iterations, change=partial(updates.update, store),
+            change_at=updates.iterations, change=partial(updates.update, store, hparams),
         )  # fmt: skip
     store.write_tensors(model_file(state, data), state.tensors())
     result = {**conclude(state), **final_result(state, data, hparams), "model": model_file(state, data)}

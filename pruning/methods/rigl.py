@@ -15,8 +15,7 @@ class RigL(SET):
     """Drops the smallest weights of each layer again and again, and grows as many of the largest gradients.
 
     Evci et al. 2020, "Rigging the Lottery: Making All Tickets Winners", algorithm 1. All else is as in :class:`SET`.
-    The gradients are those of the batch that the last step before the update has seen; the authors' code spends a
-    batch on the update alone.
+    The gradients are those of the batch that is trained on next; the authors' code spends a batch on the update alone.
     """
 
     def growth(self, gradient: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cli import main
+from foundations import files
 from foundations.interruption import Interrupted
 from foundations.steps import Step
 from foundations.store import Store
@@ -126,7 +127,7 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(
         changing(experiment, name).run()
     steps.before.remove(ask)
     interruption.signal = None
-    assert here.read_state("checkpoint.pt")["iteration"] == at
+    assert here.read_state(files.CHECKPOINT)["iteration"] == at
     steps.taken.clear()
     changing(experiment, name).run()
     assert steps.taken == list(range(at, 15))

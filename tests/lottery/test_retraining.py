@@ -37,7 +37,7 @@ def by_hand(trunk: Trunk, weights: dict[str, Tensor], mask: Mask, rate: Callable
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, fused=True)
     iteration = trunk.per_epoch
     for epoch in (1, 2):
-        for inputs, labels in data.batches(noise.epoch(epoch), 0, trunk.per_epoch):
+        for inputs, labels in map(data.fetch, data.batches(noise.epoch(epoch), 0, trunk.per_epoch)):
             optimizer.param_groups[0]["lr"] = rate(iteration)
             optimizer.zero_grad()
             F.cross_entropy(model(inputs), labels).backward()
