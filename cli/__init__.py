@@ -15,17 +15,17 @@ from foundations.watchdog import end_with_parent
 COMMANDS: Mapping[str, str] = {
     "train": "train the full network",
     "lottery": "train to k, prune, train the subnetwork on; level by level",
-    "lottery_branch": "a level again with one thing changed: shuffled mask, new weights, ...",
+    "lottery_branch": "a level again with one thing changed: shuffled mask, ...",
     "stability": "from which step on is a network stable to SGD noise?",
     "list": "all runs: what they are, how far, what came of them",
     "clean": "find what no run needs any more, and remove it",
-    "report": "one HTML page of runs: tables, figures, how to compute them again",
-    "export": "a trained subnetwork as files for other programs, with a model card",
+    "report": "one HTML page of runs: tables, figures, commands",
+    "export": "a trained subnetwork as files for other programs",
     "diff": "compare two runs: hyperparameters, versions, results, weights",
-    "available": "list strategies, models, data sets, recipes and what else has a name",
-    "completion": "print a script that lets a shell complete flags at Tab",
-    "verify": "is what lies on disk as it was written? --repair puts aside what can be computed anew",
-    "task": "one part of an experiment, described by JSON; what engines start",
+    "available": "list strategies, models, data sets and what else has a name",
+    "completion": "print a script that lets a shell complete flags",
+    "verify": "is what lies on disk as it was written?",
+    "task": "one part of an experiment, described by JSON",
 }
 
 FAILED, BAD_INPUT = 1, 2
@@ -108,14 +108,14 @@ def overview() -> str:
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         [
-            "AdSynFlow: lottery tickets, pruning early in training, and stability to SGD noise",
+            "AdSynFlow: lottery tickets, early pruning, and stability to SGD noise",
             "",
             f"usage: {program()} <command> --flag=value ...",
             "",
             *lines,
             "",
-            f"{program()} <command> --help lists the command's common flags for the chosen model",
-            "and strategy, --help=all every one; --version prints the version.",
+            f"{program()} <command> --help lists the command's common flags for the",
+            "chosen model and strategy, --help=all every one; --version the version.",
             "",
             EXIT_CODES,
         ]

@@ -93,8 +93,9 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     strategy = strategies.get(name) if prunes and name != NONE else None
     defaults = {**recipe_values(model, dataset, given.get("recipe")), "dataset": dataset}
     if strategy is not None:
-        defaults |= {name: value for name, value in strategy.defaults.items() if value is not None}
-        defaults["score_at"] = strategy.pruning_defaults()["score_at"]
+        own = {name: value for name, value in strategy.defaults.items() if value is not None}
+        general = strategy.pruning_defaults()
+        defaults = {**general, **defaults, **own, "score_at": general["score_at"]}
     return Selection(strategy, None if branch is None else branches.get(branch), defaults)
 
 

@@ -140,7 +140,7 @@ class Part:
             return State("failed", at, reason=status.reason)
         if at is None:
             return State("begun")
-        return State("trained" if self.store.has(files.optimizer(at)) else "interrupted", at)
+        return State("trained" if self.store.has_state(files.optimizer(at)) else "interrupted", at)
 
 
 def furthest(steps: Iterable[Step]) -> Step | None:

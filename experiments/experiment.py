@@ -87,6 +87,10 @@ class Experiment(ABC):
         """The directory of the run."""
         return store_of(self.desc, self.replicate, self.session.context)
 
+    def densities(self) -> Sequence[tuple[str, float]]:
+        """The strategy and what it keeps, for each subnetwork that is compared with others; none of full networks."""
+        return ()
+
     def places(self) -> list[Path]:
         """The directories that its results lie in."""
         return [self.store.path]

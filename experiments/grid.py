@@ -120,6 +120,8 @@ class Grid(Sequence[Experiment]):
                 experiment.restore()
                 if experiment.identity not in looked_at and (opening := experiment.opening()):
                     self.session.context.reporter.say(opening)
+            if warning := different_densities(self.experiments):
+                self.session.context.reporter.warn(warning)
             failures += run_plan(self.plan(), self.session)
         finally:
             self.session.release()
@@ -175,6 +177,18 @@ def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:
         if store.path.exists():
             what = "would be put aside and computed anew" if dry else f"is put aside: it is now {store.put_aside()}"
             one.session.context.reporter.say(f"{store.path} {what}")
+
+
+def different_densities(experiments: Iterable[Experiment]) -> str:
+    """What there is to say where strategies are compared that prune to different densities; else nothing."""
+    found: dict[str, set[str]] = {}
+    for one in experiments:
+        for strategy, density in one.densities():
+            found.setdefault(strategy, set()).add(f"{density:.4g}")
+    if len(set(map(frozenset, found.values()))) < 2:
+        return ""
+    each = "; ".join(f"{strategy} {', '.join(sorted(densities))}" for strategy, densities in found.items())
+    return f"The strategies are compared at different densities ({each}); --density gives them one"
 
 
 class Choice:

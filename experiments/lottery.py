@@ -23,6 +23,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner, with_needed
 from lottery.branch import Branch, BranchRunner
+from lottery.retraining import REWIND_WEIGHTS
 from pruning import Mask, PruningHparams
 from stability import AnalysisHparams
 from training.segments import load_network
@@ -98,9 +99,10 @@ class Lottery(Searchable):
         return [self._level(number) for number in with_needed(self.desc, self.levels)]
 
     def _level(self, number: int) -> LevelTask:
-        return LevelTask(
-            desc=self.desc, replicate=self.replicate, level=number, allow_collapse=self.allow_collapse
-        )
+        return LevelTask(desc=self.desc, replicate=self.replicate, level=number, allow_collapse=self.allow_collapse)
+
+    def densities(self) -> Sequence[tuple[str, float]]:
+        return [(self.desc.strategy.name, self.desc.density(level)) for level in self.levels if level]
 
     def done_before(self) -> str:
         return f"All done before: {self.store.path}. Nothing was trained."
@@ -154,9 +156,14 @@ def lottery_desc(values: Values, options: LotteryOptions) -> LotteryDesc:
     if options.k.certainly_after(train.training.training_steps):
         by_default = "" if "k" in values.given else " (k is the default here; give a smaller one)"
         raise after_end("k", options.k, train, by_default)
+    if options.retrain != REWIND_WEIGHTS and pruning.score_at != "end":
+        raise UsageError(
+            f"--retrain={options.retrain}: goes on with a trained network, but --pruning_strategy={strategy.name} "
+            "prunes that of step k; give --score_at=end"
+        )
     return LotteryDesc(
         train=train, strategy=values.build(strategy), pruning=pruning, k=options.k,
-        reset_optimizer=options.reset_optimizer, compact=options.compact,
+        reset_optimizer=options.reset_optimizer, compact=options.compact, retrain=options.retrain,
     )  # fmt: skip
 
 

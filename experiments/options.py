@@ -6,6 +6,7 @@ from experiments.stable_k import criteria
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
+from lottery.retraining import REWIND_WEIGHTS, WAYS
 
 MOST_THREADS = 1024
 """More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
@@ -46,6 +47,9 @@ class LotteryOptions(Hparams):
     """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
     compact: bool = hp(False)
     """Train subnetworks at their true size: same results, faster where few channels are left."""
+    retrain: str = hp(REWIND_WEIGHTS, choices=WAYS)
+    """How a network that was pruned at the end of training is trained again: from weights and schedule of step k, from
+    the weights of the end with the schedule of step k (rewind_lr), or at the last learning rate (finetune)."""
     allow_collapse: bool = hp(False)
     """Train even a subnetwork that has no path left from input to output."""
 

@@ -83,6 +83,9 @@ class Stability(Analysis, Searchable):
         super().check()
         _ = self.runner  # refuses what its data do not bear
 
+    def densities(self) -> Sequence[tuple[str, float]]:
+        return [] if self.desc.strategy is None else [(self.desc.strategy_name, self.desc.density)]
+
     def tasks(self) -> Sequence[Task]:
         about: dict[str, Any] = {
             "desc": self.desc, "replicate": self.replicate, "k": self.runner.k, "settings": self.settings,

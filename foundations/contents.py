@@ -87,6 +87,10 @@ REQUIRED: Mapping[str, Mapping[str, Test]] = {
         "normalization": has(mean=is_list_of(is_number), std=is_list_of(is_number)),
     },
     files.METRICS: {"step": is_step, "iteration": is_count, **ACCURACIES},
+    files.MASK_UPDATES: {
+        "step": is_step, "iteration": is_count, "density": is_share, "ever_active": is_share, "dropped": is_count,
+        "grown": is_count, "multiply_adds": is_count,
+    },
     files.SPARSITY_REPORT: {
         "density": is_share, "total": is_count, "kept": is_count, "has_path": is_flag,
         "empty_layers": is_list_of(is_text), "layers": is_list_of(LAYER),

@@ -6,6 +6,7 @@ from typing import ClassVar
 from foundations.desc import Desc
 from foundations.hparams import hp, tagged
 from foundations.steps import Step
+from lottery.retraining import REWIND_WEIGHTS, WAYS
 from pruning import PruningHparams, Strategy, strategies
 from training.desc import TrainDesc
 
@@ -24,6 +25,9 @@ class LotteryDesc(Desc):
     """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
     compact: bool = hp(False, absent=False)
     """Train subnetworks at their true size: without the channels that cannot influence the output."""
+
+    retrain: str = hp(REWIND_WEIGHTS, choices=WAYS, absent=REWIND_WEIGHTS)
+    """How a network that was pruned at the end of training is trained again."""
 
     def density(self, level: int) -> float:
         """The fraction of the prunable weights that level ``level`` keeps: ``(1 - pruning_fraction) ** level``."""

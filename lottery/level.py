@@ -12,10 +12,13 @@ from torch import nn
 from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
+from lottery.changing import conclude_updates, load_first_mask, mask_updates
 from lottery.desc import LotteryDesc
 from lottery.masks import find_mask, look_for_collapse, record_mask, trunk_network
+from lottery.retraining import FINETUNE, REWIND_WEIGHTS, at_last_rate, state_of_the_end
 from pruning import Mask, Strategy, ignored_layers
 from training.hparams import TrainingHparams
+from training.mask_updates import MaskUpdates
 from training.optimizers import make_optimizer
 from training.segments import load_network, train_branch
 from training.state import TrainState
@@ -68,6 +71,11 @@ class Level:
             self.record(self.here, mask, self.desc.k, self.desc.train.training, found_by=self._trainings_before())
         return Mask.load(self.here / files.MASK, self.trunk.fresh().model)
 
+    def first_mask(self) -> Mask:
+        """The mask that its training begins with: the level's, unless that has changed in training."""
+        self.mask()
+        return load_first_mask(self.here, self.trunk.fresh().model)
+
     def sparsity_report(self) -> dict[str, Any]:
         """The report of its mask, from disk or found and written down."""
         self.mask()
@@ -91,7 +99,13 @@ class Level:
 
     def ticket(self) -> "Ticket":
         """The subnetwork as the level trains it."""
-        return Ticket(self, self.state_at(self.desc.k), self.mask(), self.desc.train.training)
+        training = self.desc.train.training
+        if self.desc.retrain == REWIND_WEIGHTS:
+            return Ticket(self, self.state_at(self.desc.k), self.first_mask(), training)
+        if self.desc.retrain == FINETUNE:
+            training = at_last_rate(training, self.trunk.per_epoch)
+        model, _ = self._network_to_score()
+        return Ticket(self, state_of_the_end(model, self.trunk, self.desc.k), self.mask(), training)
 
     # Training it ---------------------------------------------------------------------------------------------
 
@@ -122,10 +136,25 @@ class Level:
             start = Step.at(ticket.state.iteration, data.iterations_per_epoch)
             self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
         look_for_collapse(here, method, context.reporter, allow=self.allow_collapse)
-        ticket.state.prune(Mask.load(here / files.MASK, ticket.state.model))
+        updates = self.updates(ticket.state.iteration, ticket.training)
+        ticket.state.prune(load_first_mask(here, ticket.state.model))
         if self.desc.compact:
             ticket.state.compact(ticket.training)
-        train_branch(here, ticket.state, data, ticket.training, context, self._about(here))
+
+        def conclude(state: TrainState) -> dict[str, Any]:
+            if updates is None:
+                return self._about(here)
+            history = conclude_updates(here, state, updates, self.trunk, found_by=self._trainings_before())
+            return {**self._about(here), **history}
+
+        train_branch(here, ticket.state, data, ticket.training, context, conclude, updates)
+
+    def updates(self, start: int, training: TrainingHparams) -> MaskUpdates | None:
+        """How the mask of a subnetwork changes that is trained from iteration ``start`` on, if it does."""
+        return mask_updates(
+            self.trunk, self.desc.strategy, self.desc.pruning, self.desc.density(self.number), self.number,
+            start=start, end=self.trunk.iteration(training.training_steps),
+        )  # fmt: skip
 
     def record(self, here: Store, mask: Mask, start: Step, training: TrainingHparams, found_by: int) -> None:
         """Writes a mask and its sparsity report."""

@@ -8,7 +8,7 @@ from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.sparsity import sparsity_report, training_cost
-from pruning import Mask, PruningHparams, Strategy, ignored_layers, prune
+from pruning import ChangingMask, Mask, PruningHparams, Strategy, ignored_layers, prune
 from training.arithmetic import arithmetic
 from training.trunk import Trunk
 
@@ -47,10 +47,12 @@ def find_mask(
     """
     batches = trunk.data.pruning_batches(
         pruning.pruning_batches,
-        trunk.desc.data.batch_size,
+        pruning.pruning_batch_size or trunk.desc.data.batch_size,
         trunk.seeds.generator("pruning batches"),
         pruning.pruning_balanced,
     )
+    if isinstance(strategy, ChangingMask):
+        density = strategy.first_density(density)
     generator = trunk.seeds.generator("pruning", level)
     reporter = trunk.context.reporter
     reporter.say(f"Pruning with {strategy.name} to {density:.4%} of the weights")
@@ -68,6 +70,7 @@ def record_mask(
     start: int,
     end: int,
     found_by: int = 0,
+    subnetwork: int | None = None,
 ) -> None:
     """Writes ``sparsity_report.json`` and ``mask.safetensors``.
 
@@ -80,10 +83,11 @@ def record_mask(
         start: the iteration at which the training of the subnetwork begins.
         end: the iteration at which it ends.
         found_by: multiply-adds of other trainings that the mask was found by.
+        subnetwork: multiply-adds of its training, where the mask is not the same all the time.
     """
     report = sparsity_report(model, mask, trunk.data.shape, ignored_layers(model, pruning.layers_to_ignore))
     before, after = trunk.examples_seen(start), trunk.examples_seen(end)
-    cost = training_cost(report, before_k=before, after_k=after - before, found_by=found_by)
+    cost = training_cost(report, before_k=before, after_k=after - before, found_by=found_by, subnetwork=subnetwork)
     here.write_json(files.SPARSITY_REPORT, report | {"training_multiply_adds": cost})
     mask.save(here / files.MASK)  # last: a mask on disk has its report
 

@@ -11,8 +11,10 @@ from foundations.errors import UsageError
 from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
+from lottery.changing import check_changing
 from lottery.desc import LotteryDesc
 from lottery.level import Level
+from pruning import ChangingMask
 from pruning.graph import channel_graph
 from training.data import TrainingData
 from training.trunk import Trunk
@@ -33,7 +35,11 @@ class LotteryRunner:
         self.trunk = Trunk(desc.train, replicate, data, context)
         if self.trunk.iteration(desc.k) > self.trunk.end:
             raise UsageError(f"--k={desc.k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
+        check_changing(desc.strategy, desc.pruning, self.trunk, desc.k)
         if desc.compact:
+            if isinstance(desc.strategy, ChangingMask):
+                name = desc.strategy.name
+                raise UsageError(f"--compact: the mask of --pruning_strategy={name} changes in training; leave it out")
             check_compactable(self.trunk.fresh().model)
         self.store = store_of(desc, replicate, context)
 

@@ -73,7 +73,9 @@ def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, i
     }
 
 
-def training_cost(report: dict[str, Any], *, before_k: int, after_k: int, found_by: int = 0) -> dict[str, int]:
+def training_cost(
+    report: dict[str, Any], *, before_k: int, after_k: int, found_by: int = 0, subnetwork: int | None = None
+) -> dict[str, int]:
     """Multiply-adds of a whole training, pre-training included, beside the dense training's.
 
     A step costs three forward passes an example: one forward, two backward (inputs and weights). What scoring costs
@@ -85,9 +87,11 @@ def training_cost(report: dict[str, Any], *, before_k: int, after_k: int, found_
         after_k: number of training examples seen from there to the end.
         found_by: multiply-adds of other trainings that the mask was found by (the levels before, if the strategy
             scores at the end).
+        subnetwork: multiply-adds from k to the end; by default those of the report's mask throughout.
     """
     dense, kept = 3 * report["multiply_adds"]["dense"], 3 * report["multiply_adds"]["kept"]
-    pretraining, subnetwork = dense * before_k, kept * after_k
+    pretraining = dense * before_k
+    subnetwork = kept * after_k if subnetwork is None else subnetwork
     return {
         "dense_training": dense * (before_k + after_k),
         "pretraining": pretraining,

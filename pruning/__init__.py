@@ -2,6 +2,7 @@
 
 import pruning.methods  # noqa: F401  registers the strategies that come with the framework
 from pruning.batches import Batches
+from pruning.changing import ChangingMask, Moment
 from pruning.collapse import empty_layers, has_path
 from pruning.conformance import check_strategy
 from pruning.hparams import PruningHparams
@@ -13,7 +14,9 @@ from pruning.strategy import Strategy, strategies
 
 __all__ = [
     "Batches",
+    "ChangingMask",
     "Mask",
+    "Moment",
     "PruningHparams",
     "Strategy",
     "check_strategy",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from foundations.hparams import Hparams, hp
+from pruning.prunable import split_fraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,13 @@ class PruningHparams(Hparams):
     pruning_schedule: str = hp("exponential", choices=("exponential", "linear"))
     """How the density falls from round to round: by a constant factor or by a constant amount."""
 
-    pruning_scope: str = hp("global", choices=("global", "layer"))
-    """Whether weights compete with those of all layers, or only with those of their own."""
+    pruning_scope: str = hp("global", choices=("global", "layer", "erk"))
+    """Whether weights compete with those of all layers, or only with those of their own: at one density for all layers
+    (layer), or at Erdos-Renyi-kernel densities, higher where a layer is small (erk)."""
+
+    layer_fractions: tuple[str, ...] = hp((), absent=())
+    """Layers with a pruning_fraction of their own: names or patterns, such as fc:0.1. Their weights do not compete with
+    others, and --density does not count them."""
 
     layers_to_ignore: tuple[str, ...] = ()
     """Layers left as they are: names or patterns such as fc or blocks.*.shortcut. Their weights do not count
@@ -29,7 +35,15 @@ class PruningHparams(Hparams):
     """The weights that are scored: those of step k, or those at the end of training."""
 
     pruning_batches: int = hp(1, within="[1, inf)")
-    """Batches of training data, of the training's batch size, that a strategy gets to see."""
+    """Batches of training data that a strategy gets to see."""
+
+    pruning_batch_size: int | None = hp(None, within="[1, inf)", absent=None)
+    """Images in each of these batches; default: --batch_size."""
 
     pruning_balanced: bool = True
     """Whether these batches hold the classes in equal numbers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for entry in self.layer_fractions:
+            split_fraction(entry)

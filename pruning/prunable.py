@@ -1,6 +1,6 @@
 """Which of a model's parameters can be pruned."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -35,16 +35,45 @@ def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str
     Raises:
         UsageError: if an entry matches nothing.
     """
-    ancestry = {name: ancestors(name) for name in prunable(model)}
-    ignored: set[str] = set()
-    for pattern in layers_to_ignore:
-        matched = {name for name, family in ancestry.items() if any(fnmatchcase(member, pattern) for member in family)}
-        if not matched:
-            layers = [name.removesuffix(".weight") for name in ancestry]
-            meant = near_misses(pattern, layers)
-            raise UsageError(f"--layers_to_ignore={pattern}: no such layer{meant}; layers: {', '.join(layers)}")
-        ignored |= matched
-    return ignored
+    names = prunable(model).keys()
+    return {name for pattern in layers_to_ignore for name in matching(names, pattern, "layers_to_ignore")}
+
+
+def layer_fractions(names: Collection[str], entries: Iterable[str]) -> dict[str, float]:
+    """The fraction that a level prunes of each layer that has one of its own.
+
+    Args:
+        names: prunable parameters.
+        entries: ``"fc:0.1"``, a name or pattern as for :func:`ignored_layers` and a fraction; of several that match a
+            layer the last one counts.
+
+    Raises:
+        UsageError: if an entry matches nothing.
+    """
+    split = map(split_fraction, entries)
+    return {name: fraction for pattern, fraction in split for name in matching(names, pattern, "layer_fractions")}
+
+
+def split_fraction(entry: str) -> tuple[str, float]:
+    """Pattern and fraction of ``"fc:0.1"``; ``UsageError`` if it is none such."""
+    pattern, _, text = entry.rpartition(":")
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = -1
+    if not pattern or not 0 <= fraction < 1:
+        raise UsageError(f"--layer_fractions={entry}: expected a layer and a fraction in [0, 1), such as fc:0.1")
+    return pattern, fraction
+
+
+def matching(names: Collection[str], pattern: str, flag: str) -> list[str]:
+    """The parameters that a pattern means by themselves or by a module around them; ``UsageError`` if there is none."""
+    matched = [name for name in names if any(fnmatchcase(member, pattern) for member in ancestors(name))]
+    if not matched:
+        layers = [name.removesuffix(".weight") for name in names]
+        meant = near_misses(pattern, layers)
+        raise UsageError(f"--{flag}={pattern}: no such layer{meant}; layers: {', '.join(layers)}")
+    return matched
 
 
 def ancestors(name: str) -> list[str]:

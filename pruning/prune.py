@@ -1,6 +1,6 @@
 """From scores to masks: iteration, schedule, scope, exact counts. The same for every strategy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from pruning.batches import Batches
+from pruning.erk import erk_scores
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
-from pruning.prunable import ignored_layers, prunable
+from pruning.prunable import ignored_layers, layer_fractions
 from pruning.scorer import Scorer
+from pruning.shares import Share, shares
 from pruning.strategy import Strategy, strategies
 
 Pair = tuple[Tensor, Tensor]
@@ -32,8 +34,11 @@ def prune(
     In each of n iterations the strategy scores a copy of the model, masked as far as pruning has come, and
     the mask shrinks to the next density d_i = d_0^(1 - i/n) * d^(i/n) (exponential) or d_0 (1 - i/n) + d i/n
     (linear), where d_0 is the density of ``mask``. Exactly round(d_i * total) weights are kept; of equal
-    scores those that come first in the model. What is pruned stays pruned. With the scope "layer" this holds
-    in every layer by itself, and a layer that has fewer weights already keeps them.
+    scores those that come first in the model. What is pruned stays pruned, unless the strategy revives: then
+    all weights of ``mask`` compete in every iteration. With the scope "layer" the count holds in every layer by
+    itself, and a layer that has fewer weights already keeps them; with "erk" scores rank weights within their
+    layer, and layers share the density as :func:`pruning.erk.erk_scores` says. For layers with a fraction of
+    their own see :func:`pruning.shares.shares`.
 
     Nothing about ``model`` changes.
 
@@ -43,8 +48,8 @@ def prune(
         batches: training data for strategies that look at it; of plain pairs (inputs, labels) see ``Batches.of``.
         hparams: iterations, schedule, scope and layers to ignore. Which weights are scored and how far a
             level prunes (``score_at``, ``pruning_fraction``) is the caller's business. By default the strategy's own.
-        density: the share of weights to keep, in [0, 1], of those that are not in a layer to be ignored; by default
-            what ``pruning_fraction`` leaves of ``mask``.
+        density: the share of weights to keep, in [0, 1], of those in layers that are neither ignored nor have a
+            fraction of their own; by default what ``pruning_fraction`` leaves of ``mask``.
         generator: for all that is random; one number is drawn from it. By default one that is seeded with 0.
         mask: where to start; everything if None.
         reporter: is told the progress of the iterations.
@@ -63,32 +68,55 @@ def prune(
     mask = Mask.ones(model) if mask is None else mask
     mask.check(model)
     ignored = ignored_layers(model, hparams.layers_to_ignore)
-    names = [name for name in prunable(model) if name not in ignored]
     start = mask.without(ignored)
-    density = (1 - hparams.pruning_fraction) * start.density if density is None else density
+    common = start.without(layer_fractions(start.keys(), hparams.layer_fractions))
+    density = (1 - hparams.pruning_fraction) * common.density if density is None else density
     if not 0 <= density <= 1:
         raise UsageError(f"--density={density}: expected a number in [0, 1]")
-    if not names:
+    if not start:
         raise UsageError(f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune")
-    if round(density * start.total) > start.kept:
-        raise UsageError(f"--density={density}: only {start.density:.6g} of the weights are left to start with")
+    if round(density * common.total) > common.kept:
+        raise UsageError(f"--density={density}: only {common.density:.6g} of the weights are left to start with")
 
     device = next(model.parameters()).device
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     scorer = Scorer(strategy, model, batches, seed)
     alive = {name: entry.to(scorer.device) for name, entry in mask.items()}
-    groups = [names] if hparams.pruning_scope == "global" else [[name] for name in names]
-    densities = [start.without(set(names) - set(group)).density for group in groups]
+    whole = dict(alive)
+    groups = shares(start, density, hparams)
 
     iterations = hparams.pruning_iterations
     with (reporter or Reporter()).progress(f"Pruning with {strategy.name}", iterations) as advance:
         for iteration in range(1, iterations + 1):
             scores = scorer(alive)
-            for group, first in zip(groups, densities, strict=True):
-                target = scheduled(hparams.pruning_schedule, first, min(first, density), iteration / iterations)
-                keep_highest(scores, alive, group, target)
+            if strategy.revives:
+                alive = dict(whole)
+            shrink(scores, alive, groups, hparams, iteration / iterations)
             advance(1)
     return Mask(alive).to(device)
+
+
+def shrink(
+    scores: dict[str, Tensor],
+    alive: dict[str, Tensor],
+    groups: Iterable[Share],
+    hparams: PruningHparams,
+    progress: float = 1.0,
+) -> None:
+    """Shrinks ``alive`` to what its weights of the highest scores are; uses the scores up.
+
+    Args:
+        scores: of each layer's weights.
+        alive: the weights that compete, by layer.
+        groups: the layers that compete with each other, and their densities.
+        hparams: the scope, and the schedule of densities.
+        progress: how far on the schedule the densities have come; 1 is its end.
+    """
+    for group in groups:
+        if hparams.pruning_scope == "erk":
+            scores |= {name: erk_scores(scores[name], alive[name]) for name in group.names}
+        target = scheduled(hparams.pruning_schedule, group.first, group.last, progress)
+        keep_highest(scores, alive, group.names, target)
 
 
 def scheduled(schedule: str, start: float, end: float, progress: float) -> float:
@@ -99,22 +127,22 @@ def scheduled(schedule: str, start: float, end: float, progress: float) -> float
 
 
 def keep_highest(scores: dict[str, Tensor], alive: dict[str, Tensor], group: Sequence[str], density: float) -> None:
-    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``; uses their scores up."""
+    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``, rounded to whole weights."""
     sizes = [alive[name].numel() for name in group]
     together = torch.empty(sum(sizes), dtype=scores[group[0]].dtype, device=scores[group[0]].device)
     for name, part in zip(group, together.split(sizes), strict=True):
         part.copy_(scores.pop(name).flatten())  # layer by layer, so that memory holds the scores only once
-    kept = highest(together, torch.cat([alive[name].flatten() for name in group]), density)
+    kept = highest(together, torch.cat([alive[name].flatten() for name in group]), round(density * sum(sizes)))
     for name, part in zip(group, kept.split(sizes), strict=True):
         alive[name] = part.view(alive[name].shape)
 
 
-def highest(scores: Tensor, alive: Tensor, density: float) -> Tensor:
-    """The round(density * n) highest of n scores among those alive, as a mask; the first of equals. All flat.
+def highest(scores: Tensor, alive: Tensor, keep: int) -> Tensor:
+    """The highest scores among those alive, as a mask; of equals the first. All flat.
 
     Never more than are alive. ``scores > threshold`` alone would prune every tie.
     """
-    keep = min(round(density * scores.numel()), int(alive.count_nonzero()))
+    keep = min(keep, int(alive.count_nonzero()))
     if keep == 0:
         return torch.zeros_like(alive)
     threshold = kth_highest(scores, alive, keep)

@@ -29,14 +29,19 @@ class Scorer:
         # on a CPU (uxlfoundation/oneDNN issue 6035).
         self.original = copy.deepcopy(model).to(self.device)
         self.original.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in the stubs
-        self.original.train(strategy.mode == "train").requires_grad_()
+        self.original.train(strategy.scored_in == "train").requires_grad_()
         self.weights = prunable(self.original)
+        # Masking takes the values of pruned weights away, which are needed where these may come back.
+        kept = self.weights if strategy.revives else {}
+        self.unmasked = {name: weight.detach().to(self.dtype, copy=True) for name, weight in kept.items()}
         self.refreshed = self.refresher() if strategy.spoils_values_only else self.copied
 
     def __call__(self, alive: dict[str, Tensor]) -> dict[str, Tensor]:
         """The scores, checked, of the model masked by ``alive``, by parameter name."""
         with torch.no_grad():
             for name, weight in self.weights.items():
+                if name in self.unmasked:
+                    weight.copy_(self.unmasked[name])
                 weight.mul_(alive[name])
         generator = torch.Generator().manual_seed(self.seed)
         with (
@@ -44,7 +49,7 @@ class Scorer:
             torch.autocast(self.device.type, enabled=False),
             torch.enable_grad(),
         ):
-            scores = self.strategy.score(self.refreshed(), self.batches, generator)
+            scores = self.strategy.score_all(self.refreshed(), self.unmasked, self.batches, generator)
         return self.checked(scores)
 
     def copied(self) -> nn.Module:

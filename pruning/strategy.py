@@ -15,6 +15,9 @@ from foundations.steps import Step
 from pruning.batches import Batches
 from pruning.hparams import PruningHparams
 
+PRUNED_ONCE = 0.9
+"""The fraction pruned by default by every strategy that prunes once, so that a list of them has one density."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy(Method, ABC):
@@ -26,7 +29,7 @@ class Strategy(Method, ABC):
     """
 
     mode: ClassVar[Literal["eval", "train"]] = "eval"
-    """The mode of the model that ``score`` gets."""
+    """The mode of the model that ``score`` gets, unless a field of the strategy decides (see :attr:`scored_in`)."""
 
     dtype: ClassVar[torch.dtype | None] = None
     """The type of the parameters and images that ``score`` gets; None for the model's own."""
@@ -38,6 +41,10 @@ class Strategy(Method, ABC):
     """Defaults of pruning hyperparameters, and of the step ``k`` at which the subnetwork starts. A ``k`` of
     None is the recipe's pre-training step: the step at which the full network is to be stable (30 epochs in
     the thesis)."""
+
+    revives: ClassVar[bool] = False
+    """Whether a weight that an iteration has pruned may come back in a later one of the same pruning. Such a strategy
+    scores in :meth:`score_all`."""
 
     spoils_values_only: ClassVar[bool] = False
     """Whether ``score`` changes at most the values of parameters and buffers, in place: no modules, hooks,
@@ -60,10 +67,23 @@ class Strategy(Method, ABC):
             are scored too; whatever they get, they stay pruned.
         """
 
+    def score_all(
+        self, model: nn.Module, weights: Mapping[str, Tensor], batches: Batches, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """As :meth:`score`, for strategies that revive: ``weights`` are those of the model before it was masked."""
+        return self.score(model, batches, generator)
+
+    @property
+    def scored_in(self) -> str:
+        """The mode of the model that is scored, ``"eval"`` or ``"train"``."""
+        return self.mode
+
     @classmethod
     def pruning_defaults(cls) -> dict[str, Any]:
-        """The strategy's own defaults of the fields of ``PruningHparams``."""
-        return {"score_at": cls.score_at} | {key: value for key, value in cls.defaults.items() if key != "k"}
+        """The defaults of the fields of ``PruningHparams``: those declared, and the density of all that prune once."""
+        once = {"pruning_fraction": PRUNED_ONCE} if cls.score_at == "k" else {}
+        own = {key: value for key, value in cls.defaults.items() if key != "k" and value is not None}
+        return {"score_at": cls.score_at, **once, **own}
 
 
 S = TypeVar("S", bound="type[Strategy]")

@@ -16,6 +16,7 @@ from stability.children import Children
 from stability.desc import AnalysisHparams
 from stability.judge import Subject
 from stability.verdict import Verdict, stored
+from training.mask_updates import MaskUpdates
 from training.state import TrainState
 
 
@@ -53,13 +54,17 @@ class Stability(Branch, AnalysisHparams):
         return ticket
 
     def run(self, here: Store, ticket: Ticket) -> None:
-        level = ticket.level
+        level, training = ticket.level, ticket.training
         if not here.has(files.MASK):
             ticket.mask.save(here / files.MASK)
-        density = ticket.mask.without(level.ignored).density
+
+        def updates(state: TrainState) -> MaskUpdates | None:
+            return level.updates(state.iteration, training)
+
+        density = level.mask().without(level.ignored).density
         verdict = Analysis(
             subject=Subject(level.desc.k, level.desc.strategy.name, density, level.number),
-            children=Children(here, level.trunk, starter(ticket), ticket.training),
+            children=Children(here, level.trunk, starter(ticket), training, updates=updates),
             mask=ticket.mask,
             full_network=level.trunk.finish,
             settings=self.settings,
@@ -71,7 +76,7 @@ def starter(ticket: Ticket) -> Callable[[], TrainState]:
     """Makes the masked state that the level's training starts from, as often as it is wanted."""
 
     def start() -> TrainState:
-        state = ticket.level.state_at(ticket.level.desc.k)
+        state = ticket.level.ticket().state
         state.prune(ticket.mask)
         return state
 

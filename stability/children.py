@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,9 @@ from torch import Tensor
 from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
+from pruning import Mask
 from training.hparams import TrainingHparams
+from training.mask_updates import MaskUpdates
 from training.optimizers import with_hparams
 from training.segments import train_branch
 from training.state import Noise, TrainState
@@ -29,6 +32,7 @@ class Children:
         start: makes the state they start from, with the trunk's noise, masked.
         hparams: how they are trained.
         perturbation: see ``StabilityDesc.perturb_hyperparameters``.
+        updates: how the mask changes in training from a state, if it does; then each child has one of its own.
     """
 
     here: Store
@@ -36,6 +40,7 @@ class Children:
     start: Callable[[], TrainState]
     hparams: TrainingHparams
     perturbation: float = 0.0
+    updates: Callable[[TrainState], MaskUpdates | None] = lambda state: None
 
     def store(self, number: int) -> Store:
         """A child's directory."""
@@ -58,12 +63,27 @@ class Children:
             own = self.hyperparameters(number)
             hparams = replace(self.hparams, lr=own["lr"], weight_decay=own["weight_decay"])
             state.optimizer = with_hparams(state.optimizer, hparams, state.model)  # a weight decay of its own
-            train_branch(self.store(number), state, self.trunk.data, hparams, context)
+            store, updates = self.store(number), self.updates(state)
+
+            def conclude(state: TrainState) -> dict[str, Any]:
+                if updates is None:
+                    return {}
+                assert state.mask is not None, "it has been updated"
+                state.mask.save(store / files.MASK)
+                return updates.summary(store)
+
+            train_branch(store, state, self.trunk.data, hparams, context, conclude, updates)
+
+    def own_mask(self, number: int) -> Mask | None:
+        """The mask that a child has ended with, if masks have changed in training."""
+        store = self.store(number)
+        return Mask.load(store / files.MASK) if store.has(files.MASK) else None
 
     def files(self, count: int) -> list[str]:
         """What the first ``count`` children, all trained, consist of, by paths within the analysis."""
-        names = (files.DONE, files.METRICS, self._file)
-        return [f"{files.child(number)}/{name}" for number in range(1, count + 1) for name in names]
+        names = (files.DONE, files.METRICS, self._file, files.MASK, files.MASK_UPDATES)
+        numbers = range(1, count + 1)
+        return [f"{files.child(one)}/{name}" for one in numbers for name in names if self.store(one).has(name)]
 
     def noise(self, number: int) -> Noise:
         """A child's SGD noise."""

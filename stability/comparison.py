@@ -41,9 +41,9 @@ class Comparison:
         return *self.distances(trained), self.rows(trained)
 
     def read(self, number: int) -> dict[str, Tensor]:
-        """A child's weights; ``UsageError`` if they are not zero where the mask is."""
+        """A child's weights; ``UsageError`` if they are not zero where the mask is, or its own if it has one."""
         tensors = self.children.weights(number)
-        for name, kept in (self.mask or {}).items():
+        for name, kept in (self.children.own_mask(number) or self.mask or {}).items():
             pruned = tensors[name][~kept.cpu()].nan_to_num(0)  # 0 * inf: a child that has diverged is no other's
             if revived := int(pruned.count_nonzero()):
                 raise UsageError(

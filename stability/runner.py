@@ -13,8 +13,9 @@ from foundations.runner import store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
+from lottery.changing import check_changing, mask_updates
 from lottery.masks import find_mask, record_mask
-from pruning import Mask
+from pruning import ChangingMask, Mask
 from stability.analysis import Analysis
 from stability.children import Children
 from stability.desc import AnalysisHparams, StabilityDesc
@@ -22,6 +23,7 @@ from stability.judge import Subject
 from stability.start import fresh_optimizer, start_of
 from stability.verdict import Verdict, read_verdict, stored
 from training.data import TrainingData
+from training.mask_updates import MaskUpdates
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -45,6 +47,7 @@ class StabilityRunner:
         self.trunk = Trunk(desc.train, replicate, data, context)
         if self.trunk.iteration(k) > self.trunk.end:
             raise UsageError(f"--k={k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
+        check_changing(desc.strategy, desc.pruning, self.trunk, k)
         self.k = Step.at(self.trunk.iteration(k), data.iterations_per_epoch)
         self.start = start_of(desc, self.trunk, checkpoint)
         self.store = store_of(desc, replicate, context)
@@ -133,8 +136,16 @@ class StabilityRunner:
 
     def _children(self) -> Children:
         return Children(
-            self.here, self.trunk, self._masked_start, self.desc.train.training, self.desc.perturb_hyperparameters
-        )
+            self.here, self.trunk, self._masked_start, self.desc.train.training, self.desc.perturb_hyperparameters,
+            self._updates,
+        )  # fmt: skip
+
+    def _updates(self, state: TrainState) -> MaskUpdates | None:
+        """How the mask of a child changes in training, if it does."""
+        start, end = self.trunk.iteration(self.k), self.trunk.end
+        return mask_updates(
+            self.trunk, self.desc.strategy, self.desc.pruning, self.desc.density, start=start, end=end
+        )  # fmt: skip
 
     def _masked_start(self) -> TrainState:
         """The state that the children start from, with the trunk's noise."""
@@ -147,7 +158,9 @@ class StabilityRunner:
 
     def _density(self) -> float:
         """What the mask keeps, ignored layers left out of the count."""
-        return 1.0 if self.desc.strategy is None else float(self.here.read_json(files.SPARSITY_REPORT)["density"])
+        if self.desc.strategy is None or isinstance(self.desc.strategy, ChangingMask):
+            return self.desc.density
+        return float(self.here.read_json(files.SPARSITY_REPORT)["density"])
 
     def _find_mask(self) -> None:
         strategy, pruning = self.desc.strategy, self.desc.pruning

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from types import MappingProxyType
+from functools import partial
 from typing import Any, NoReturn
 
 from torch import nn
@@ -19,9 +19,13 @@ from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import evaluate, train
+from training.mask_updates import MaskUpdates
 from training.metrics import Evaluations, Row, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
+
+BESIDE = (files.DESC, files.MASK, files.FIRST_MASK, files.MASK_UPDATES, files.SPARSITY_REPORT)
+"""Files of a branch whose checksums its marker holds, where it has them, beside metrics and network."""
 
 
 def advance_to(
@@ -35,10 +39,14 @@ def advance_to(
     start: int = 0,
     save_at: Collection[int] = (),
     save: Callable[[TrainState], None] = lambda state: None,
+    change_at: Collection[int] = (),
+    change: Callable[[TrainState], None] = lambda state: None,
 ) -> None:
     """Trains ``state`` to iteration ``until``, calling ``save`` at each step of ``save_at`` on the way.
 
     These lie between the state's iteration and ``until``; ``start`` is the iteration at which the training began.
+    At the steps of ``change_at``, unless the state is there already, ``change`` alters the state, before it is measured
+    and saved.
 
     Every ``context.evaluate_every`` steps, counted from the trunk's first, and at the end of training a row is added to
     ``metrics.jsonl``: ``step``, ``iteration``, the loss and accuracy of the test set (``test_*``) and of the batches
@@ -80,12 +88,14 @@ def advance_to(
         )  # fmt: skip
         with reporter.training(shown) as advance:
             while state.iteration < until:
-                stop = next_stop(state.iteration, per_epoch, every, (until, *save_at))
+                stop = next_stop(state.iteration, per_epoch, every, (until, *save_at, *change_at))
                 train(state, data, hparams, until=stop, advance=advance, asked=lambda: asked() or pace.due())
                 there = state.iteration == stop
                 finite = context.allow_divergence or bool(state.running_metrics[0].isfinite())
                 if not finite and (there or asked()):
                     give_up(store, measure(state, data, hparams), good, hparams, data)
+                if there and stop in change_at:
+                    change(state)
                 if there and (stop % every == 0 or stop == end) and stop > rows[-1]["iteration"]:
                     row = measure(state, data, hparams)
                     if not is_finite(row) and not context.allow_divergence:
@@ -153,12 +163,14 @@ def train_branch(
     data: TrainingData,
     hparams: TrainingHparams,
     context: Context,
-    about: Mapping[str, Any] = MappingProxyType({}),
+    conclude: Callable[[TrainState], Mapping[str, Any]] = lambda state: {},
+    updates: MaskUpdates | None = None,
 ) -> dict[str, Any]:
     """Trains a branch of the trunk from ``state``, or from where it was interrupted, to the end, and finishes it.
 
-    Returns what it writes to ``done.json``: ``about``, the final losses and accuracies, and the name of the final
-    network's file, ``model_<end>.safetensors``. Raises like :func:`advance_to`.
+    Returns what it writes to ``done.json``: what ``conclude`` says of the state at the end, the final losses and
+    accuracies, and the name of the final network's file, ``model_<end>.safetensors``. ``updates`` change the mask on
+    the way. Raises like :func:`advance_to`.
     """
     start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
     if store.has_state(files.CHECKPOINT):
@@ -166,10 +178,17 @@ def train_branch(
         context.reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     else:
         state.running_metrics.zero_()  # those of the trunk's batches, which are another network's
-    advance_to(end, store, state, data, hparams, context, start=start)
+    if updates is None:
+        advance_to(end, store, state, data, hparams, context, start=start)
+    else:
+        updates.begin(store, state)
+        advance_to(
+            end, store, state, data, hparams, context, start=start,
+            change_at=updates.iterations, change=partial(updates.update, store, hparams),
+        )  # fmt: skip
     store.write_tensors(model_file(state, data), state.tensors())
-    result = {**about, **final_result(state, data, hparams), "model": model_file(state, data)}
-    beside = [name for name in (files.DESC, files.MASK, files.SPARSITY_REPORT) if store.has(name)]
+    result = {**conclude(state), **final_result(state, data, hparams), "model": model_file(state, data)}
+    beside = [name for name in BESIDE if store.has(name)]
     store.finish(result, files.METRICS, model_file(state, data), *beside)
     return result
 

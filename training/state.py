@@ -9,7 +9,7 @@ from torch import Tensor, nn, optim
 
 from foundations.contents import is_count
 from foundations.seeds import Seeds
-from pruning import Mask
+from pruning import Mask, prunable
 from pruning.mask import Applier
 from training.capture import CapturedStep, cuda_graphs
 from training.compaction import Compaction
@@ -18,6 +18,9 @@ from training.data import EpochNoise
 from training.hparams import TrainingHparams
 from training.memory_format import find_memory_format
 from training.optimizers import load_state, make_optimizer
+
+EVER_ACTIVE = "ever_active"
+"""The entry of a captured state that holds the weights of all its masks so far."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class TrainState:
     ``running_metrics`` holds sum of losses, number of correct predictions and number of examples of the current epoch
     so far, as float64, on the device. ``forward`` is ``model``, compiled if that was asked for; ``captured_step``
     replays whole steps, where the device has CUDA graphs. ``first_mask`` is that of :meth:`prune`, ``mask`` the one
-    that holds now.
+    that holds now, and ``ever_active`` has the weights of all masks so far.
     """
 
     model: nn.Module
@@ -60,6 +63,7 @@ class TrainState:
     noise: Noise
     mask: Mask | None = None
     first_mask: Mask | None = None
+    ever_active: Mask | None = None
     iteration: int = 0
     running_metrics: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
     applier: Applier | None = None
@@ -87,7 +91,7 @@ class TrainState:
 
     def prune(self, mask: Mask) -> None:
         """From here on the network is masked."""
-        self.mask = self.first_mask = mask
+        self.mask = self.first_mask = self.ever_active = mask
         self.applier = mask.applier(self.model)
         self.apply_mask()
         self._changed()
@@ -95,9 +99,22 @@ class TrainState:
     def set_mask(self, mask: Mask) -> None:
         """Another mask for a network that is masked already, in place: a captured step goes on with it.
 
-        Weights that it takes away are zero at once; those that it gives back start from zero. The optimizer's state
-        stays as it is. A compact network has no weights to give back: its mask stays.
+        Weights that it takes away are zero at once; those that it gives back start from zero, and so does their
+        optimizer's state. A compact network has no weights to give back: its mask stays.
         """
+        assert self.mask is not None, "the first mask is that of prune()"
+        assert self.ever_active is not None, "it begins with that mask"
+        weights = prunable(self.model)
+        device = next(iter(weights.values())).device
+        mask, before, active = mask.to(device), self.mask.to(device), self.ever_active.to(device)
+        for name, weight in weights.items():
+            for entry in self.optimizer.state.get(weight, {}).values():
+                if isinstance(entry, Tensor) and entry.shape == weight.shape:
+                    entry.masked_fill_(mask[name] & ~before[name], 0)
+        self.ever_active = Mask({name: mask[name] | entry for name, entry in active.items()})
+        self._take_mask(mask)
+
+    def _take_mask(self, mask: Mask) -> None:
         assert self.applier is not None, "the first mask is that of prune()"
         assert self.compaction is None, "a compact network's mask stays"
         self.applier.set(mask)
@@ -140,7 +157,13 @@ class TrainState:
         """The whole state, as tensors and numbers; ``mask`` is among them if there is one."""
         captured = {**self.training_state(), "model": self.tensors()}
         mask = self.mask if self.compaction is None else self.compaction.mask
-        return captured if mask is None else {**captured, "mask": dict(mask)}
+        return captured if mask is None else {**captured, "mask": dict(mask), **self._history()}
+
+    def _history(self) -> dict[str, Any]:
+        """What :meth:`capture` says of the masks before this one; nothing if there was none."""
+        if self.ever_active is None or self.ever_active is self.first_mask:
+            return {}
+        return {EVER_ACTIVE: dict(self.ever_active)}
 
     def checkpoint(self) -> dict[str, Any]:
         """What of :meth:`capture` goes to a file: without a mask that is still that of :meth:`prune`.
@@ -148,7 +171,7 @@ class TrainState:
         That one lies in the run's mask file, and the run prunes with it before it restores a checkpoint.
         """
         captured = self.capture()
-        if self.mask is self.first_mask:
+        if self.mask is self.first_mask and not self._history():
             captured.pop("mask", None)
         return captured
 
@@ -179,13 +202,15 @@ class TrainState:
         self.iteration = captured["iteration"]
         if "mask" in captured:
             self._restore_mask(Mask(captured["mask"]))
+        if EVER_ACTIVE in captured:
+            self.ever_active = Mask(captured[EVER_ACTIVE])
         self._changed()
 
     def _restore_mask(self, mask: Mask) -> None:
         if self.mask is None:
             self.prune(mask)
         elif mask != (self.mask if self.compaction is None else self.compaction.mask):
-            self.set_mask(mask)
+            self._take_mask(mask)
 
     def _changed(self) -> None:
         """Tensors that a step uses have been replaced."""

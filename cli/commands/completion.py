@@ -24,7 +24,8 @@ SHELLS = ("bash", "zsh", "tcsh")
 SUMMARY = f"Prints a script that completes commands, flags and values of {NAME}, as it is called once installed."
 EXAMPLE = f"""\
 for bash:
-  {NAME} completion bash > ~/.local/share/bash-completion/completions/{NAME}"""
+  {NAME} completion bash \\
+      > ~/.local/share/bash-completion/completions/{NAME}"""
 DIRECTORIES, FILES = {"root", "data_dir"}, {"plugin", "config", "checkpoint"}
 
 

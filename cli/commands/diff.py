@@ -19,7 +19,8 @@ from foundations.formats import finite
 SUMMARY = "Compare two runs: what they were asked for and computed with, their results, weights and masks."
 EXIT_CODES = """\
 exit codes: 0 the runs were asked for the same on the same data and have equal
-results and weights, on whatever machine; 1 they differ; 2 they cannot be compared"""
+results and weights, on whatever machine; 1 they differ; 2 they cannot be
+compared"""
 LONGEST = 60
 
 

@@ -14,14 +14,15 @@ USAGE = """usage: {program} task FILE|- [--flag=value ...]
 
 Does the tasks that a file (- is standard input) holds, one a line:
   {{"session": {{...}}, "task": {{"task": KIND, ...}}}}
-as Session.task_line(task) gives it; see docs/python.md. The entry "session" may be missing: then tasks are done where
-and how the flags say: --root, --data_dir, --device, --threads, --deterministic, --plugin.
-How far each is, and what came of it, is printed as lines of JSON."""
+as Session.task_line(task) gives it; see docs/python.md. The entry "session" may
+be missing: then tasks are done where and how the flags say: --root, --data_dir,
+--device, --threads, --deterministic, --plugin. How far each is, and what came
+of it, is printed as lines of JSON."""
 
 
 def run(argv: Sequence[str]) -> int:
     """Does the tasks; 1 if one of them failed, 2 if it was refused."""
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv or argv[0].partition("=")[0] in ("-h", "--help"):
         print(USAGE.format(program=program()))
         return 0
     file, *flags = argv

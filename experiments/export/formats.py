@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from experiments.export.subnetwork import Subnetwork
@@ -26,8 +27,8 @@ def write_safetensors(subnetwork: Subnetwork, folder: Path) -> list[str]:
     mask = load_file("mask.safetensors")                   # {"conv.weight": tensor of bool, ...}
     """
     files = Store(folder)
-    files.write_tensors("model.safetensors", subnetwork.model.state_dict(), describe(subnetwork))
-    files.write_tensors("mask.safetensors", subnetwork.mask)
+    files.write_bytes("model.safetensors", save(plain(subnetwork.model.state_dict()), describe(subnetwork)))
+    files.write_bytes("mask.safetensors", save(plain(subnetwork.mask)))
     return []
 
 

@@ -119,6 +119,8 @@ def by_strategy(axes: "Axes", series: Series) -> None:
         axes.errorbar(
             place, 100 * line.mean, yerr=deviation or None, color=colour, marker=marker, markersize=6, capsize=4
         )
+    if len({line.density for (line,) in series.values()}) > 1:
+        axes.set_title("not at one density", fontsize="medium")
     axes.set_xticks(range(len(series)), [tick_label(name, line) for name, (line,) in series.items()])
     axes.set_xlim(-0.5, len(series) - 0.5)
     axes.grid(visible=False, axis="x")

@@ -10,6 +10,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from lottery.branch import Branch, BranchRunner, branches
+from lottery.retraining import REWIND_WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,8 @@ class LevelTask(_OfLevel):
         mask = LevelMaskTask(
             desc=self.desc, replicate=self.replicate, level=self.level, allow_collapse=self.allow_collapse
         )
-        return mask, self.trunk_to(self.desc.k if self.level else self.desc.train.training.training_steps)
+        starts_at_k = self.level and self.desc.retrain == REWIND_WEIGHTS
+        return mask, self.trunk_to(self.desc.k if starts_at_k else self.desc.train.training.training_steps)
 
     def done(self, session: Workspace) -> bool:
         return self._runner(session).done(self.level)

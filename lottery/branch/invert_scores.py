@@ -1,5 +1,6 @@
 """Do the scores tell good weights from bad ones?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,8 +27,10 @@ def inverted(strategy: Strategy) -> Strategy:
     """The same strategy with its scores negated, which inverts their order; 1 / score would not survive a 0."""
     original = type(strategy)
 
-    def score(self: Strategy, model: nn.Module, batches: Batches, generator: torch.Generator) -> dict[str, Tensor]:
-        return {name: -score for name, score in original.score(self, model, batches, generator).items()}
+    def score_all(
+        self: Strategy, model: nn.Module, weights: Mapping[str, Tensor], batches: Batches, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        return {name: -score for name, score in original.score_all(self, model, weights, batches, generator).items()}
 
-    inverse: type[Strategy] = type(f"Inverted{original.__name__}", (original,), {"score": score})
+    inverse: type[Strategy] = type(f"Inverted{original.__name__}", (original,), {"score_all": score_all})
     return inverse(**vars(strategy))

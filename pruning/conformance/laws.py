@@ -29,7 +29,7 @@ def is_registered(strategy: Strategy) -> None:
 
 def declares_what_there_is(strategy: Strategy) -> None:
     """Class variables have values that mean something."""
-    mode, score_at, dtype = strategy.mode, strategy.score_at, strategy.dtype
+    mode, score_at, dtype = strategy.scored_in, strategy.score_at, strategy.dtype
     expect(mode in ("eval", "train"), f"expected mode to be 'eval' or 'train'; got {mode!r}")
     expect(score_at in ("k", "end"), f"expected score_at to be 'k' or 'end'; got {score_at!r}")
     floating = isinstance(dtype, torch.dtype) and dtype.is_floating_point

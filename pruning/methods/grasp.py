@@ -1,7 +1,6 @@
 """GraSP: pruning that preserves the gradient's size."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +8,14 @@ from torch import Tensor, nn
 from foundations.hparams import hp
 from pruning.batches import Batches
 from pruning.gradients import Gradients, added, gradients, loss
+from pruning.methods.of_loss import OfLoss
 from pruning.prunable import prunable
-from pruning.strategy import Strategy, strategies
+from pruning.strategy import strategies
 
 
 @strategies.register("grasp")
 @dataclass(frozen=True, kw_only=True)
-class GraSP(Strategy):
+class GraSP(OfLoss):
     """Keeps the weights whose removal would lower the gradient flow |g|^2 most. Score: w * (H g), signed.
 
     Wang et al. 2020, "Picking Winning Tickets Before Training by Preserving Gradient Flow", equation 8:
@@ -23,9 +23,11 @@ class GraSP(Strategy):
     lowest; here, as for every strategy, the highest are kept, so the sign is turned. g is the gradient of the
     loss summed over the batches and H its Hessian; both passes see the same batches. Weights already pruned
     have no part in the flow.
-    """
 
-    mode: ClassVar[Literal["eval", "train"]] = "train"
+    The score does not ask how large the flow becomes. Where few weights are pruned they are those that hold it down:
+    at density 0.8 LeNet-300-100 on digits starts at a loss of 11 to 19 instead of 3 with an |g|^2 a hundred times as
+    large, and a learning rate that suits the full network can be too large for it.
+    """
 
     grasp_temperature: float = hp(200.0, within="(0, inf)")
     """What the logits are divided by before the loss, which evens out the softmax."""

@@ -24,9 +24,9 @@ def pair(finished_root: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    entries = json.loads(path.read_text())
+    entries = Store(path.parent).read_json(path.name)
     change(entries)
-    path.write_text(json.dumps(entries))
+    Store(path.parent).write_json(path.name, entries)
 
 
 def test_a_copy_is_equal(pair: tuple[Path, Path], command: Command) -> None:

@@ -38,7 +38,10 @@ def test_weights_keys_and_verdict_are_the_same(
     assert [row["iteration"] for row in Store(trunk).read_rows("metrics.jsonl")] == expected
     for name in ("instability.json", "interpolation.csv", "report/barrier_by_k.csv", "report/pairs.csv"):
         (here,), (there,) = (list(root.glob(f"stability_*/replicate_1/**/{name}")) for root in (tmp_path, each_epoch))
-        assert here.read_bytes() == there.read_bytes()
+        if name == "instability.json":  # beside the verdict it has the checksum of the children's metrics
+            assert Store(here.parent).read_json(name) == Store(there.parent).read_json(name)
+        else:
+            assert here.read_bytes() == there.read_bytes()
     (table,) = tmp_path.glob("stability_*/replicate_1/report")
     epochs = [float(row["epoch"]) for row in Store(table).read_table("training.csv") if row["child"] == "0"]
     assert epochs == [iteration / 5 for iteration in expected]

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from cli.terminal import width_of_terminal
+from foundations.store import Store
 from tests.cli.test_runs import tensors
 
 Command = Callable[..., Any]
@@ -124,14 +125,18 @@ def worked(command: Command, place: Any, small: tuple[str, ...]) -> Any:
     return place
 
 
+def networks_and_masks(root: Path) -> dict[str, bytes]:
+    return {name: content for name, content in tensors(root).items() if "checkpoint" not in name}
+
+
 def test_after_cleaning_everything_is_still_done_and_more_ends_with_equal_bits(
     command: Command, worked: Any, small: tuple[str, ...], steps_taken: list[int], tmp_path: Path
 ) -> None:
     shutil.copytree(worked.root, tmp_path / "dirty")
-    networks = tensors(worked.root)
+    networks = networks_and_masks(worked.root)
     listed = command("clean", f"--root={worked.root}")
     assert "Nothing was removed" in listed.out
-    assert tensors(worked.root) == networks
+    assert networks_and_masks(worked.root) == networks
     cleaned = command("clean", f"--root={worked.root}", "--yes")
     assert cleaned.code == 0
     assert not list(worked.root.rglob("checkpoint*"))
@@ -148,9 +153,9 @@ def test_after_cleaning_everything_is_still_done_and_more_ends_with_equal_bits(
         steps_taken.clear()
         assert command(*later, f"--root={root}", f"--data_dir={worked.data}").code == 0
         assert len(steps_taken) == 23  # the third epoch of the subnetwork: no step of the trunk
-    after = tensors(worked.root)
+    after = networks_and_masks(worked.root)
     assert {name: after[name] for name in networks} == networks
-    assert after == tensors(tmp_path / "dirty")
+    assert after == networks_and_masks(tmp_path / "dirty")
 
 
 def test_what_is_superfluous_goes_and_the_rest_stays(command: Command, worked: Any, small: tuple[str, ...]) -> None:
@@ -185,19 +190,19 @@ def test_where_a_process_works_nothing_is_removed(command: Command, worked: Any)
     (level / ".mask.safetensors.ab12_cd9").touch()
     with FileLock(level / ".lock"):
         assert command("clean", f"--root={worked.root}", "--yes").code == 0
-    assert {path.name for path in level.iterdir()} >= {"checkpoint.pt", ".mask.safetensors.ab12_cd9"}
-    assert not (level.parent / "level_2" / "checkpoint.pt").exists()
+    assert {path.name for path in level.iterdir()} >= {"checkpoint.safetensors", ".mask.safetensors.ab12_cd9"}
+    assert not (level.parent / "level_2" / "checkpoint.safetensors").exists()
 
 
 def test_with_a_run_that_cannot_be_read_no_trunk_is_removed(command: Command, worked: Any) -> None:
     trunk = worked.one("train_*/replicate_1")
-    environment = json.loads((trunk / "environment.json").read_text())
-    (trunk / "environment.json").write_text(json.dumps(environment | {"command": ["lottery"]}))
+    environment = Store(trunk).read_json("environment.json")
+    Store(trunk).write_json("environment.json", environment | {"command": ["lottery"]})
     for run in [*worked.root.glob("stability_*"), *worked.root.glob("lottery_*")][1:]:
         shutil.rmtree(run)
     [left] = worked.root.glob("stability_*/replicate_1")
-    desc = (left / "desc.json").read_text()
-    (left / "desc.json").write_text(desc.replace("adsynflow", "of_a_plugin"))
+    desc = Store(left).read_json("desc.json")
+    Store(left).write_json("desc.json", desc | {"strategy": desc["strategy"] | {"kind": "of_a_plugin"}})
     outcome = command("clean", f"--root={worked.root}", "--yes")
     assert trunk.exists()
     assert "Is a --plugin missing?" in outcome.err

@@ -22,7 +22,7 @@ KEYS = {
     "--model=cifar_resnet_20 --recipe=default": ("train_bf11da5cc224", "lottery_0a40698b546d"),
     "--model=cifar_resnet_20 --pruning_strategy=synflow": ("train_bdd42929ea04", "lottery_faf55fdcc1db"),
     "--model=cifar_resnet_20 --pruning_strategy=sparse_global": ("train_bdd42929ea04", "lottery_921988e9cdde"),
-    "--model=cifar_resnet_20 --pruning_strategy=random": ("train_bdd42929ea04", "lottery_380584e56c3b"),
+    "--model=cifar_resnet_20 --pruning_strategy=random": ("train_bdd42929ea04", "lottery_a751c212d253"),
 }
 
 

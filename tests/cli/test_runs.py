@@ -147,8 +147,8 @@ def test_nothing_is_called_done_before_changed_data_are_refused(command: Command
     assert "Done before" not in command(*argv).err
     assert "Done before" in command(*argv).err
     for environment in place.root.rglob("environment.json*"):
-        text = environment.read_text()
-        environment.write_text(text.replace('"data_fingerprint": "', '"data_fingerprint": "0'))
+        store = Store(environment.parent)
+        store.write_json(environment.name, {**store.read_json(environment.name), "data_fingerprint": "0"})
     outcome = command(*argv)
     assert outcome.code == 2
     assert "was computed on other data" in outcome.err
@@ -247,3 +247,10 @@ def test_locations_come_one_a_line_for_lists(command: Command, place: Any) -> No
     paths = [Path(line) for line in outcome.out.splitlines()]
     assert [path.name for path in paths] == ["replicate_1", "replicate_2"] * 2
     assert len(set(paths)) == 4
+
+
+def test_strategies_at_different_densities_are_warned_of(command: Command, tmp_path: Path) -> None:
+    flags = ["--dataset=digits", "--model=mnist_lenet_4", "--training_steps=1ep", "--k=0", f"--root={tmp_path}"]
+    outcome = command("lottery", *flags, "--threads=1", "--quiet", "--pruning_strategy=random,sparse_global")
+    assert outcome.code == 0
+    assert "compared at different densities (random 0.1; sparse_global 0.8); --density gives them one" in outcome.err

@@ -116,8 +116,12 @@ TEXTS = {
     "recipe": ("default", "open_lth"),
     "pruning_strategy": ("snip", "magnitude"),
     "layers_to_ignore": ("fc", "fc*"),
+    "layer_fractions": ("fc:0.1", "fc*:0.2"),
 }
 """Values of flags that are texts without a list of choices."""
+
+BESIDE: dict[str, dict[str, Any]] = {"retrain": {"score_at": "end"}}
+"""Values that flags need beside them."""
 
 NEEDS_A_FILE = {"checkpoint"}
 FOR_A_SEARCH = {"max_k"}
@@ -176,7 +180,7 @@ def test_every_flag_of_an_experiment_has_a_case() -> None:
 def test_a_flag_is_a_keyword_with_a_typed_value(
     name: str, command: str, branch: str | None, strategy: str | None, by_command_line: Places, by_python: Places
 ) -> None:
-    base = small(command, strategy)
+    base = {**small(command, strategy), **BESIDE.get(name, {})}
     chosen = Choice(experiments.get(command), base, branch)
     defaults = {key: value for section in chosen.sections for key, value in section.values().items()} | base
     item, hint = next(
@@ -238,7 +242,6 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "recompute": (True, "true"),
     "cuda_graphs": ("off", "off"),
     "allow_divergence": (True, "true"),
-    "at_once": (2, "2"),
     "evaluate_every": (Step("100it"), "100it"),
     "quiet": (True, "true"),
     "track": ("tensorboard", "tensorboard"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cli.command_line import read_command
-from experiments.grid import Grid, combinations
+from experiments.grid import Grid, combinations, different_densities
 from experiments.kinds import IN_NO_KEY
 from experiments.session import Session
 from foundations.errors import UsageError
@@ -118,6 +118,19 @@ def test_what_a_strategy_brings_stays_its_own(session: Session) -> None:
     flow, imp = session.lottery(dataset="digits", pruning_strategy=["adsynflow", "sparse_global"])
     assert flow.desc.k != imp.desc.k == Step("0ep")  # type: ignore[attr-defined]
     assert imp.desc.pruning.score_at == "end"  # type: ignore[attr-defined]
+
+
+def test_strategies_that_are_compared_at_different_densities_are_named(session: Session) -> None:
+    names = ["synflow", "adsynflow", "snip", "magnitude", "random"]
+    assert different_densities(session.lottery(**TINY, k=0, pruning_strategy=names)) == ""
+    by_default = session.lottery(**TINY, k=0, pruning_strategy=["snip", "sparse_global"])
+    assert different_densities(by_default) == (
+        "The strategies are compared at different densities (snip 0.1; sparse_global 0.8); --density gives them one"
+    )
+    at_one = session.lottery(**TINY, k=0, pruning_strategy=["snip", "sparse_global"], density=0.3)
+    assert different_densities(at_one) == ""
+    assert different_densities(session.stability(**TINY, k=0, pruning_strategy=["none", "snip", "sparse_global"]))
+    assert different_densities(session.stability(**TINY, k=0, pruning_strategy=["none", "snip"])) == ""
 
 
 def test_a_value_counts_for_those_to_which_it_applies(session: Session) -> None:

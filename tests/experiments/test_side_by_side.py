@@ -11,6 +11,7 @@ import torch
 
 from experiments.engines.turns import InTurns, Turns
 from experiments.session import Session
+from foundations import files
 from foundations.errors import UsageError
 from foundations.interruption import Interrupted, Interruption
 from foundations.store import Store
@@ -96,7 +97,7 @@ def test_a_signal_stops_all_of_them_after_their_step_and_they_go_on_from_there(t
     with pytest.raises(Interrupted):
         session.stability(**CHILDREN).run()
     children = [Store(path) for path in (tmp_path / "in_turns").glob("stability_*/replicate_1/*/child_*")]
-    reached = [child.read_state("checkpoint.pt")["iteration"] for child in children if child.has("checkpoint.pt")]
+    reached = [child.read_state(files.CHECKPOINT)["iteration"] for child in children if child.has(files.CHECKPOINT)]
     assert 31 in reached
     assert not any(child.done for child in children)
     steps.before.clear()

@@ -41,7 +41,8 @@ def test_every_flipped_bit_is_noticed(name: str, tmp_path: Path) -> None:
                 found = read(store, name)
             except UsageError:
                 continue
-            assert found == value  # 1e5 became 1E5: the same number
+            # 1e5 became 1E5, the same number; or the last line has lost its end, as when its writer was killed.
+            assert found == value or (name == "rows.jsonl" and content[-1:] != b"\n" and found == value[:-1])
 
 
 def test_another_s_file_is_refused_with_whose_it_is(name: str, tmp_path: Path) -> None:

@@ -47,8 +47,10 @@ def test_a_run_that_goes_on_elsewhere_says_so_once_and_records_it(
     store, context = Store(tmp_path / "run"), Context(root=tmp_path, data_dir=tmp_path, reporter=listener)
     settle(store, [], context, "fingerprint")
     first = store.read_json("environment.json")
-    store.write_rows("metrics.jsonl", [{"step": "0ep0it"}, {"step": "2ep0it"}])
-    store.sub("level_1").write_rows("metrics.jsonl", [{"step": "1ep0it"}])
+    measured = {"test_loss": 1.0, "test_accuracy": 0.5}
+    rows = [{"step": f"{epoch}ep0it", "iteration": 5 * epoch, **measured} for epoch in range(3)]
+    store.write_rows("metrics.jsonl", rows)
+    store.sub("level_1").write_rows("metrics.jsonl", rows[:2])
     monkeypatch.setattr(environment, "cpu", lambda: "Another, AVX512")
     settle(store, [], context, "fingerprint")
     settle(store, [], context, "fingerprint")

@@ -100,7 +100,8 @@ def test_bytes_that_are_there_already_are_not_written_again(tmp_path: Path) -> N
 )
 @pytest.mark.parametrize("content", [b"torn", b"}torn", b"PK\x03\x04torn"])
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, content: bytes, name: str, read: object) -> None:
-    (tmp_path / name).write_bytes(content)
+    end = b"\n" if name == "a.jsonl" else b""  # a last line without its end is one whose writer was killed
+    (tmp_path / name).write_bytes(content + end)
     with pytest.raises(UsageError, match=rf"{name} is damaged .*\n.*run the same command again"):
         read(Store(tmp_path), name)  # type: ignore[operator]
 

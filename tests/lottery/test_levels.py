@@ -103,6 +103,15 @@ def test_level_n_is_pruned_with_the_random_numbers_of_n_and_the_replicate_s_batc
         assert Mask.load(runner.store.sub(f"level_{level}") / "mask.safetensors") == by_hand
 
 
+def test_the_size_of_scoring_batches_may_be_another_than_that_of_training(experiment: Experiment) -> None:
+    level = experiment("snip", pruning_batch_size=16, pruning_balanced=False).level(1)
+    seeds, trunk = level.trunk.seeds, level.trunk
+    batches = trunk.data.pruning_batches(1, 16, seeds.generator("pruning batches"), balanced=False)
+    model, generator = trunk.state_at(Step("1ep")).model, seeds.generator("pruning", 1)
+    assert level.mask() == prune(level.desc.strategy, model, batches, level.desc.pruning, 0.5, generator)
+    assert level.mask() != experiment("snip").level(1).find_mask(level.desc.strategy)
+
+
 def test_running_again_trains_nothing_and_changes_no_file(experiment: Experiment, steps_taken: list[int]) -> None:
     runner = experiment(levels=(0, 1))
     runner.run()

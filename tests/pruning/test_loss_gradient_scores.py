@@ -1,11 +1,14 @@
 """SNIP and GraSP against finite differences."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from pruning import Batches, Mask, PruningHparams, prunable, prune, strategies
+from pruning.scorer import Scorer
 
 STEP = 1e-5
 
@@ -79,6 +82,29 @@ def test_grasp_is_half_the_gradient_flow_s_derivative(model, batches, temperatur
         scale = expected[name].abs().max().item()
         torch.testing.assert_close(score, expected[name] / 2, rtol=1e-4, atol=1e-6 * scale)
     assert (score < 0).any(), "scores are signed"
+
+
+def test_grasp_by_hand():
+    """Logits (a, b) of the input 1, label 0, q the second probability: g = (-q, q), H = q (1 - q) [[1, -1], [-1, 1]],
+    so H g = 2 q^2 (1 - q) (-1, 1). To take a away raises the gradient flow, to take b away lowers it: b is kept."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2, bias=False)).double()
+    model[1].weight.data = torch.tensor([[0.5], [0.3]], dtype=torch.float64)
+    batches = Batches([(torch.ones(1, 1, 1, 1, dtype=torch.float64), torch.tensor([0]))], [], None)
+    q = model[1].weight.detach().flatten().softmax(0)[1]
+    [score] = scores(strategies.get("grasp")(grasp_temperature=1.0), model, batches).values()
+    torch.testing.assert_close(score, 2 * q**2 * (1 - q) * torch.tensor([[-0.5], [0.3]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["snip", "force", "grasp"])
+def test_the_scoring_mode_is_that_of_the_network(name, residual, batches):
+    residual.double()
+    found = {}
+    for mode in ("train", "eval"):
+        strategy = strategies.get(name)(scoring_mode=mode)
+        found[mode] = Scorer(strategy, residual, batches, seed=0)(dict(Mask.ones(residual)))
+        by_hand = scores(strategy, copy.deepcopy(residual).train(mode == "train"), batches)
+        assert all(torch.equal(by_hand[layer], score) for layer, score in found[mode].items())
+    assert not any(torch.allclose(score, found["eval"][layer]) for layer, score in found["train"].items())
 
 
 def test_grasp_removes_first_what_raises_the_gradient_flow(model, batches):

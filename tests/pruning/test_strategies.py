@@ -31,13 +31,19 @@ def densities(mask) -> list[float]:
 
 
 def test_the_strategies_of_the_field():
-    established = ["adsynflow", "grasp", "iterative_snip", "magnitude", "random", "random_erk", "snip"]
+    established = ["adsynflow", "force", "grasp", "iterative_snip", "magnitude", "random", "random_erk", "snip"]
     assert set(strategies.names()) >= {*established, "sparse_global", "sparse_layerwise", "synflow"}
 
 
 def test_only_iterative_magnitude_pruning_scores_at_the_end():
     at_end = {name for name in strategies.names() if strategies.get(name).score_at == "end"}
     assert at_end == {"sparse_global", "sparse_layerwise"}
+
+
+def test_all_that_prune_once_keep_a_tenth_by_default():
+    fractions = {name: strategies.get(name).pruning_defaults()["pruning_fraction"] for name in strategies.names()}
+    assert fractions.pop("sparse_global") == fractions.pop("sparse_layerwise") == 0.2
+    assert set(fractions.values()) == {0.9}
 
 
 def test_synflow_prunes_at_initialization_and_adsynflow_after_pretraining():

@@ -216,7 +216,9 @@ def test_going_on_on_another_device_is_said(
     monkeypatch.setattr(environment, "device_name", lambda device: "NVIDIA H100")
     weights(trunk(), "3it")
     [warning] = listener.warned
-    assert warning.endswith("replicate_1 began on cpu and goes on on NVIDIA H100: its last bits will be others.")
+    assert warning.endswith(
+        "replicate_1 goes on in another environment, which may give other bits: device: cpu -> NVIDIA H100"
+    )
 
 
 def test_a_loss_that_is_no_longer_finite_is_warned_of_once_and_recorded_as_null_if_that_is_allowed(

@@ -134,6 +134,14 @@ def test_curves_are_named_by_what_differs() -> None:
     ]  # fmt: skip
 
 
+def test_the_figure_says_where_strategies_are_not_at_one_density() -> None:
+    pytest.importorskip("matplotlib")
+    for density, title in ((0.1, ""), (0.8, "not at one density")):
+        rows = [row("snip", 1, 1, 0.6), row("sparse_global", 1, 1, 0.7, density)]
+        [axes] = accuracy(summarize(rows), []).axes
+        assert axes.get_title() == title
+
+
 # Files ---------------------------------------------------------------------------------------------------------
 
 

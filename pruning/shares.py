@@ -1,0 +1,41 @@
+"""Which layers' weights compete with each other, and how far each group is pruned."""
+
+import math
+from dataclasses import dataclass
+
+from pruning.hparams import PruningHparams
+from pruning.mask import Mask
+from pruning.prunable import layer_fractions
+
+
+@dataclass(frozen=True)
+class Share:
+    """Layers whose weights compete with each other.
+
+    Args:
+        names: their parameters.
+        first: the density they have, taken together.
+        last: the density that they come to; no higher than the first.
+    """
+
+    names: tuple[str, ...]
+    first: float
+    last: float
+
+
+def shares(mask: Mask, density: float, hparams: PruningHparams) -> list[Share]:
+    """How the layers of ``mask`` are pruned to ``density``.
+
+    A layer with a fraction f' of its own is by itself and comes to density^(log(1 - f') / log(1 - f)), f the general
+    ``pruning_fraction``: it is pruned by f' as often as the others by f.
+    """
+    own = layer_fractions(mask.keys(), hparams.layer_fractions)
+    common = [name for name in mask if name not in own]
+    groups = [[name] for name in common] if hparams.pruning_scope == "layer" else [common] if common else []
+    powers = {name: math.log1p(-fraction) / math.log1p(-hparams.pruning_fraction) for name, fraction in own.items()}
+    ends = [(group, density) for group in groups] + [([name], density**power) for name, power in powers.items()]
+    found = []
+    for group, end in ends:
+        first = mask.without(set(mask) - set(group)).density
+        found.append(Share(tuple(group), first, min(first, end)))
+    return found

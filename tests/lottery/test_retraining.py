@@ -1,0 +1,94 @@
+"""Retraining other than by rewinding weights, against a loop of plain PyTorch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cli import main
+from foundations.steps import Step
+from lottery.retraining import at_last_rate
+from pruning import Mask
+from tests.lottery.conftest import Levels
+from training.hparams import TrainingHparams
+from training.trunk import Trunk
+
+Experiment = Callable[..., Levels]
+END = "model_3ep0it.safetensors"
+
+
+def retraining(experiment: Experiment, way: str, levels: tuple[int, ...] = (1,), **training: Any) -> Levels:
+    """Iterative magnitude pruning with k = 1 epoch of 3."""
+    runner = experiment("sparse_global", levels, k="1ep")
+    train = replace(runner.desc.train, training=replace(runner.desc.train.training, **training))
+    desc = replace(runner.desc, retrain=way, train=train)
+    return Levels(desc, 1, runner.data, runner.context, levels=levels)
+
+
+def by_hand(trunk: Trunk, weights: dict[str, Tensor], mask: Mask, rate: Callable[[int], float]) -> nn.Module:
+    """The network of the end, masked, trained from k to the end with a fresh optimizer."""
+    model, noise, data = trunk.fresh().model.train(), trunk.fresh().noise, trunk.data
+    model.load_state_dict(weights)
+    mask.apply_(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, fused=True)
+    iteration = trunk.per_epoch
+    for epoch in (1, 2):
+        for inputs, labels in map(data.fetch, data.batches(noise.epoch(epoch), 0, trunk.per_epoch)):
+            optimizer.param_groups[0]["lr"] = rate(iteration)
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+            mask.apply_(model)
+            iteration += 1
+    return model
+
+
+def assert_same(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    assert all(torch.equal(value, tensors[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("way", ["rewind_lr", "finetune"])
+def test_both_are_a_loop_from_the_weights_of_the_end(experiment: Experiment, way: str) -> None:
+    """The learning rate falls to a tenth after two epochs of three: with its rewinding there is one epoch at either."""
+    runner = retraining(experiment, way, levels=(2,), milestone_steps=(Step("2ep"),))
+    runner.run()
+    trunk = runner.trunk
+
+    def rate(iteration: int) -> float:
+        return 0.1 if way == "rewind_lr" and iteration < 2 * trunk.per_epoch else 0.1 * 0.1
+
+    before = trunk.store.read_tensors(END)
+    for number in (1, 2):
+        level = runner.level(number)
+        here = level.here.read_tensors(END)
+        assert_same(by_hand(trunk, before, level.mask(), rate), here)
+        before = here
+
+
+def test_the_mask_of_the_first_level_is_that_of_rewinding(experiment: Experiment) -> None:
+    runners = [retraining(experiment, way) for way in ("rewind_weights", "rewind_lr", "finetune")]
+    assert len({runner.desc.key for runner in runners}) == 3
+    assert len({runner.trunk.desc.key for runner in runners}) == 1
+    for runner in runners:
+        runner.run()
+    masks = [runner.level(1).mask() for runner in runners]
+    assert masks[0] == masks[1] == masks[2]
+
+
+def test_the_last_rate_is_that_of_the_last_step_of_any_schedule() -> None:
+    cosine = TrainingHparams(lr=0.4, training_steps=Step("10it"), lr_schedule="cosine", warmup_steps=Step("2it"))
+    found = at_last_rate(cosine, 5)
+    assert found.lr == pytest.approx(0.4 * (1 + torch.cos(torch.tensor(torch.pi * 7 / 8)).item()) / 2)
+    assert (found.lr_schedule, found.milestone_steps, found.warmup_steps.iteration(5)) == ("step", (), 0)
+
+
+def test_it_is_refused_for_what_prunes_the_network_of_k(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--dataset=digits", "--model=mnist_lenet_16", "--pruning_strategy=snip", f"--root={tmp_path / 'runs'}"]
+    assert main(["lottery", *flags, "--retrain=rewind_lr"]) == 2
+    said = "--retrain=rewind_lr: goes on with a trained network, but --pruning_strategy=snip prunes that of step k"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
