@@ -51,8 +51,10 @@ PRUNED = {
 }
 OF_THEIR_OWN = {  # of these strategies
     "adsynflow": {f"training/data/device.py mean_image: {TO_DEVICE}"},
-    "random": {f"pruning/methods/random.py score: {TO_DEVICE}"},
-    "random_erk": {f"pruning/methods/random_erk.py random_ranks: {TO_DEVICE}"},
+    **{
+        name: {f"pruning/methods/random.py score: {TO_DEVICE}"}
+        for name in ("random", "random_erk", "rigl", "set", "static")
+    },
 }
 
 
