@@ -145,7 +145,7 @@ def read(store: Store, name: str) -> None:
         read_verdict(store)
     elif name == files.INTERPOLATION:
         read_rows(store)
-    elif name == files.MASK:
+    elif name in (files.MASK, files.FIRST_MASK):
         Mask.load(store / name)
     elif name.endswith(PICKLES):
         store.read_pickle(name)
