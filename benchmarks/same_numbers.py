@@ -65,7 +65,7 @@ TENSORS, PICKLES = ".safetensors", ".pt"
 TABLES = (".csv", ".jsonl", ".json")
 # Versions, threads, command line and commit; and the descriptor, whose hash is the name of its directory: a newer
 # program may write more fields into it than the hash is made of.
-NOT_NUMBERS = {"environment.json", "desc.json"}
+NOT_NUMBERS = {"environment.json", "desc.json", "network.json", "status.json"}
 ENVELOPE = {"format", "of", "sha256", "files"}  # says something about the file, not about what was computed
 
 

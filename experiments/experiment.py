@@ -17,11 +17,12 @@ from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.hparams import as_text
 from foundations.registry import Registry
-from foundations.runner import entries, restore_desc, store_of
+from foundations.runner import entries, restore_desc, restore_network, store_of
 from foundations.steps import Step
 from foundations.store import Store
 from training.desc import TrainDesc
 from training.metrics import restore as restore_metrics
+from training.network import describe_network
 
 Row = dict[str, Any]
 
@@ -145,12 +146,15 @@ class Experiment(ABC):
     def restore(self) -> None:
         """Writes anew what is lost of its run and its trunk and lies elsewhere as well, and says so.
 
-        Descriptors follow from the values; the metrics of what is done are in its checkpoint, too.
+        Descriptors follow from the values; the metrics of what is done are in its checkpoint, too. What its networks
+        are follows from the values and the data, and is added to older runs without a word.
         """
-        context = self.session.context
-        for desc in (self.desc, train_of(self.desc)):
+        context, train = self.session.context, train_of(self.desc)
+        network = describe_network(train.model, self.session.data(train.data))
+        for desc in (self.desc, train):
             store = store_of(desc, self.replicate, context)
             restore_desc(store, entries(desc), context)
+            restore_network(store, network)
             for done in store.path.rglob(files.DONE):
                 if not any(map(files.is_aside, done.parts)):
                     restore_metrics(Store(done.parent), context.reporter)

@@ -107,7 +107,10 @@ def put_aside(path: Path) -> Path:
 
 
 def checked_files(run: StoredRun) -> list[Path]:
-    """What lies in a run under the name of a file that has a format; reports and what was put aside left out."""
+    """What lies in a run under the name of a file that has a format.
+
+    Reports, statuses and what was put aside are left out: no result depends on them.
+    """
     return [path for path in sorted(run.path.rglob("*")) if path.name.endswith(SUFFIXES) and counts(path, run)]
 
 
@@ -115,7 +118,7 @@ def counts(path: Path, run: StoredRun) -> bool:
     """Whether a path is part of what a run consists of."""
     inside = path.relative_to(run.path)
     hidden = any(files.is_aside(part) or part.startswith(".") for part in inside.parts)
-    return not hidden and files.REPORT not in inside.parts
+    return not hidden and files.REPORT not in inside.parts and path.name != files.STATUS
 
 
 def unexpected(run: StoredRun) -> Iterator[Finding]:
@@ -142,7 +145,7 @@ def read(store: Store, name: str) -> None:
         read_verdict(store)
     elif name == files.INTERPOLATION:
         read_rows(store)
-    elif name == files.MASK:
+    elif name in (files.MASK, files.FIRST_MASK):
         Mask.load(store / name)
     elif name.endswith(PICKLES):
         store.read_pickle(name)
@@ -204,7 +207,7 @@ def kept_whole(store: Store) -> bool:
 
 
 def missing_of_run(run: StoredRun) -> Iterator[Finding]:
-    """What every run and branch that was begun has: a descriptor, and its environment twice."""
+    """What every run and branch that was begun has: a descriptor, its environment twice, and a run its networks."""
     begun = {path.parent for path in checked_files(run) if path.name in (files.DESC, *ENVIRONMENTS)}
     for store in map(Store, sorted({run.path, *begun})):
         if not store.has(files.DESC):
@@ -213,7 +216,9 @@ def missing_of_run(run: StoredRun) -> Iterator[Finding]:
             yield with_advice(run, store / files.DESC, f"describes {run.desc.key}")
         there = [name for name in ENVIRONMENTS if store.has(name)]
         if not any(is_checked(store / name) for name in (*there, files.DESC) if store.has(name)):
-            continue  # older programs made no copy, and did not say it of branches
+            continue  # older programs made no copy and no network.json, and did not say it of branches
+        if store.path == run.path and not store.has(files.NETWORK):
+            yield Finding(store / files.NETWORK, "is missing", again(run))
         for name in sorted({*ENVIRONMENTS} - {*there}):
             advice = f"The same command restores it from {there[0]}." if there else anew(store.path)
             yield Finding(store / name, "is missing", advice)

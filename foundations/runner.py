@@ -44,7 +44,7 @@ def begin(
     if not store.has(files.DESC):
         store.write_json(files.DESC, entries(desc))
     restore_desc(store, entries(desc), context)
-    store.write_bytes(files.NETWORK, formats.encode_json(store / files.NETWORK, network))
+    restore_network(store, network)
 
 
 def entries(desc: Desc) -> dict[str, Any]:
@@ -71,3 +71,9 @@ def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> 
         pass
     context.reporter.warn(f"{store / files.DESC} is lost or damaged; it is written anew")
     store.write_json(files.DESC, entries)
+
+
+def restore_network(store: Store, network: Mapping[str, Any]) -> None:
+    """Writes ``network.json`` with the entries of ``network`` into a run that was begun, unless it has just these."""
+    if store.has(files.DESC):
+        store.write_bytes(files.NETWORK, formats.encode_json(store / files.NETWORK, network))

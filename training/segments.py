@@ -104,12 +104,13 @@ def advance_to(
                     reporter.row(store.path, row)
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
-                if finite and (state.iteration == until or asked() or pace.due()):
+                stopping = asked()  # of a signal that comes later the next step's checkpoint takes care
+                if finite and (state.iteration == until or stopping or pace.due()):
                     checkpoint()
                     good = state.iteration
                 if there and stop in save_at:  # after the metrics, so that what is saved has them
                     save(state)
-                if asked():
+                if stopping:
                     reporter.say(f"{name_of(store)}: stopped at {Step.at(state.iteration, per_epoch).short}")
                     break
 

@@ -51,8 +51,10 @@ PRUNED = {
 }
 OF_THEIR_OWN = {  # of these strategies
     "adsynflow": {f"training/data/device.py mean_image: {TO_DEVICE}"},
-    "random": {f"pruning/methods/random.py score: {TO_DEVICE}"},
-    "random_erk": {f"pruning/methods/random_erk.py random_ranks: {TO_DEVICE}"},
+    **{
+        name: {f"pruning/methods/random.py score: {TO_DEVICE}"}
+        for name in ("random", "random_erk", "rigl", "set", "static")
+    },
 }
 
 
@@ -175,7 +177,7 @@ def test_a_checkpoint_goes_to_a_cpu_and_back(optimizer: str, data: DeviceData, t
     train(straight, data, hparams, until=2)
     with waits() as seen:
         store.write_state("to_the_cpu.pt", straight.capture())
-    assert seen.keys() == {f"foundations/store.py write_state: {TO_HOST}"}
+    assert seen.keys() == {f"foundations/tensors.py encode_tensors: {TO_HOST}"}
     at_home.restore(store.read_state("to_the_cpu.pt"))
     store.write_state("and_back.pt", at_home.capture())
     train(at_home, data_on(CPU), hparams, until=3)
@@ -288,15 +290,14 @@ ANYWHERE = {
     f"training/loop.py evaluate: {TO_HOST}",
     f"training/metrics.py measure: {TO_HOST}",
     f"training/segments.py advance_to: {VALUE}",  # whether the loss is finite, at the end of a segment
-    f"foundations/store.py write_state: {TO_HOST}",
-    f"foundations/store.py write_tensors: {TO_HOST}",
+    f"foundations/tensors.py encode_tensors: {TO_HOST}",
     f"pruning/mask.py __init__: {TO_DEVICE}",
     f"pruning/mask.py to: {TO_HOST}",
     f"pruning/collapse.py has_path: {TO_DEVICE}",
     f"pruning/collapse.py has_path: {SIZE}",
     f"pruning/paths.py effective_mask: {TO_HOST}",
 }  # fmt: skip
-IN_A_LOTTERY = {f"lottery/level.py _network_to_score: {TO_DEVICE}", f"pruning/prune.py prune: {TO_DEVICE}"}
+IN_A_LOTTERY = {f"training/segments.py load_network: {TO_DEVICE}", f"pruning/prune.py prune: {TO_DEVICE}"}
 IN_AN_ANALYSIS = {
     f"stability/comparison.py predict: {TO_DEVICE}",
     f"stability/distances.py flat: {TO_HOST}",

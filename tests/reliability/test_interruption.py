@@ -17,6 +17,8 @@ from foundations.interruption import STOPPING, Interrupted, Interruption, instal
 from foundations.store import Store
 from tests.reliability.conftest import TINY, computed
 from tests.steps import Steps
+from training.saved_steps import SavedSteps
+from training.state import TrainState
 
 HOME = Path(__file__).parents[2]
 CODES = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
@@ -120,6 +122,28 @@ def test_a_training_stops_in_mid_epoch_and_goes_on_from_there(
     assert command(*argv, *TINY, f"--root={tmp_path / 'other'}").code == 0
     assert len(steps.taken) - resumed == resumed  # in two parts as many steps as in one: none is lost
     assert taken < resumed
+    assert computed(root) == computed(tmp_path / "other")
+
+
+def test_a_signal_while_a_state_is_saved_waits_for_the_next_checkpoint(
+    command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It comes after the moment at which a checkpoint is decided on."""
+    save = SavedSteps.save
+
+    def stop(saved: SavedSteps, state: TrainState) -> None:
+        save(saved, state)
+        if state.iteration == 5:
+            kill_self()
+
+    root = tmp_path / "runs"
+    with monkeypatch.context() as patch:
+        patch.setattr(SavedSteps, "save", stop)
+        assert command("train", *TINY, f"--root={root}").code == 143
+    (here,) = root.glob("train_*/replicate_1")
+    assert Store(here).read_state("checkpoint.safetensors")["iteration"] == 6
+    assert command("train", *TINY, f"--root={root}").code == 0
+    assert command("train", *TINY, f"--root={tmp_path / 'other'}").code == 0
     assert computed(root) == computed(tmp_path / "other")
 
 

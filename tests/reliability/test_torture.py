@@ -7,7 +7,7 @@ import pytest
 from tests.reliability.killing import run
 from tests.reliability.torture import SCENARIOS, differences, torture, undisturbed
 
-SHORT = {"train": 25, "levels": 60, "compact": 100, "branch_retrain": 50, "branch_stability": 50, "stability": 80}
+SHORT = {"train": 40, "levels": 130, "compact": 150, "branch_retrain": 90, "branch_stability": 120, "stability": 300}
 """Of each scenario every n-th event."""
 
 
