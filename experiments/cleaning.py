@@ -12,7 +12,7 @@ from experiments.directory import Part, RunDirectory, kinds
 from experiments.listing import MISREAD
 from experiments.stored import StoredRun, runs
 from experiments.workspace import train_of
-from foundations import files
+from foundations import disk, files
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
@@ -75,8 +75,8 @@ def checkpoints(run: RunDirectory) -> Iterator[Superfluous]:
         return
     for part in parts:
         for store in (part.store, *part.children):
-            if store.has(files.CHECKPOINT) and whole(store):
-                yield item(store / files.CHECKPOINT, CHECKPOINTS, *locks_of(run, part, store))
+            if store.has_state(files.CHECKPOINT) and whole(store):
+                yield item(store / store.state_file(files.CHECKPOINT), CHECKPOINTS, *locks_of(run, part, store))
 
 
 def whole(store: Store) -> bool:
@@ -127,7 +127,7 @@ def asked_for(store: Store) -> bool:
 def temporary_files(root: Path) -> Iterator[Superfluous]:
     """Files that a process was writing when it was killed."""
     for path in root.rglob(".*"):
-        if files.is_temporary(path.name) and path.is_file():
+        if disk.TEMPORARY.fullmatch(path.name) and path.is_file():
             above = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
             with contextlib.suppress(OSError):  # it was not a killed process's: it has its name now
                 yield item(path, TEMPORARY, *(folder for folder in above if Store(folder).has(files.LOCK)))

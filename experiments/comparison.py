@@ -191,7 +191,7 @@ def tensor_files(run: StoredRun) -> set[str]:
 
 def is_mask(name: str) -> bool:
     """Whether a file is a mask."""
-    return Path(name).name == files.MASK
+    return Path(name).name in (files.MASK, files.FIRST_MASK)
 
 
 def compare_file(name: str, left: StoredRun, right: StoredRun, into: Comparison) -> None:

@@ -65,8 +65,6 @@ REPLICATE, LEVEL, ANALYSIS, CHILD = "replicate_", "level_", "k_", "child_"
 FULL_NETWORK = "full_network"
 """The directory of the network that children from a checkpoint are compared with."""
 ASIDE = ".aside_"
-TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}")
-"""A file that is being written: ``.<name>.<eight characters>``, as ``tempfile.mkstemp`` makes it."""
 RUN_NAME, REPLICATE_NAME = re.compile(r".+_[0-9a-f]{12}"), re.compile(rf"{REPLICATE}\d+")
 
 
@@ -159,8 +157,3 @@ def free_aside(path: Path) -> Path:
 def is_aside(name: str) -> bool:
     """Whether a directory has been put aside."""
     return ASIDE in name
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a file is one that is being written, or that a killed process has left."""
-    return TEMPORARY.fullmatch(name) is not None

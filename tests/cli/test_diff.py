@@ -19,8 +19,8 @@ RUN = "lottery_*/replicate_1"
 @pytest.fixture
 def pair(finished_root: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A run and its copy elsewhere."""
-    shutil.copytree(finished_root, tmp_path / "copy")
-    return next(finished_root.glob(RUN)), next((tmp_path / "copy").glob(RUN))
+    roots = [shutil.copytree(finished_root, tmp_path / name) for name in ("original", "copy")]
+    return next(roots[0].glob(RUN)), next(roots[1].glob(RUN))
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -64,8 +64,12 @@ def test_what_was_asked_for_and_came_of_it_makes_a_difference(
     assert outcome.out.splitlines()[-1] == "The runs differ."
 
 
-def test_weights_and_masks_are_compared_tensor_by_tensor(pair: tuple[Path, Path], command: Command) -> None:
-    level = Store(pair[1] / "level_1")
+@pytest.mark.parametrize("file", ["mask.safetensors", "first_mask.safetensors"])
+def test_weights_and_masks_are_compared_tensor_by_tensor(
+    file: str, pair: tuple[Path, Path], command: Command
+) -> None:
+    here, level = (Store(run / "level_1") for run in pair)
+    here.write_tensors(file, here.read_tensors("mask.safetensors"))
     (model,) = (path.name for path in level.path.glob("model_*"))
     weights, mask = level.read_tensors(model), level.read_tensors("mask.safetensors")
     weights["fc.bias"] = weights["fc.bias"] + 0.25
@@ -73,7 +77,7 @@ def test_weights_and_masks_are_compared_tensor_by_tensor(pair: tuple[Path, Path]
     first = mask["fc.weight"].nonzero()[0]
     mask["fc.weight"][tuple(first)] = False
     level.write_tensors(model, weights)
-    level.write_tensors("mask.safetensors", mask)
+    level.write_tensors(file, mask)
     outcome = command("diff", *map(str, pair), "--json")
     assert outcome.code == 1
     found = json.loads(outcome.out)

@@ -178,6 +178,14 @@ def test_what_is_superfluous_goes_and_the_rest_stays(command: Command, worked: A
     assert not trunk.exists()
 
 
+def test_checkpoints_of_older_programs_go_too_where_the_training_is_finished(command: Command, old_root: Path) -> None:
+    states = [run["state"] for run in json.loads(command("list", f"--root={old_root}", "--json").out)]
+    assert command("clean", f"--root={old_root}", "--yes").code == 0
+    [left] = old_root.rglob("checkpoint*")
+    assert left.relative_to(old_root) == Path("lottery_2966a787fcf8/replicate_1/level_1/checkpoint.pt")
+    assert [run["state"] for run in json.loads(command("list", f"--root={old_root}", "--json").out)] == states
+
+
 def test_a_trunk_that_train_was_asked_for_stays(command: Command, place: Any, small: tuple[str, ...]) -> None:
     command("train", *small, "--to=1", *place.flags)
     before = place.files()

@@ -55,6 +55,21 @@ def test_run_again_it_trains_nothing_changes_no_file_and_says_so(
     assert "Nothing was trained" in outcome.err
 
 
+def test_a_last_row_of_metrics_whose_end_is_flipped_is_missed_and_restored(
+    command: Command, finished: Any, small: tuple[str, ...]
+) -> None:
+    """Read by itself, such a file has one row less, as when its writer was killed; the marker knows better."""
+    before = {metrics: metrics.read_bytes() for metrics in finished.root.rglob("metrics.jsonl")}
+    for metrics, content in before.items():
+        metrics.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    outcome = command("verify", f"--root={finished.root}")
+    assert outcome.code == 1
+    assert all(f"{metrics} is not the one that done.json was written with" in outcome.out for metrics in before)
+    outcome = command("lottery", *small, "--k=1", "--levels=0-1", *finished.flags)
+    assert all(f"{metrics} lacked epochs that were trained" in outcome.err for metrics in before)
+    assert {metrics: metrics.read_bytes() for metrics in before} == before
+
+
 def test_the_trunk_of_a_lottery_run_is_the_training(
     command: Command, finished: Any, small: tuple[str, ...], steps_taken: list[int]
 ) -> None:
