@@ -57,7 +57,9 @@ def test_interrupted_it_goes_on_and_ends_in_the_bits_of_a_command_without_it(
     assert outcome.code == 130
     assert "5 tasks in 2 processes at once" in outcome.err  # the trunk to k; masks and levels
     assert outcome.err.splitlines()[-1] == "Interrupted. The same command goes on from the last checkpoint."
-    assert {process.poll() for process in started} == {128 + signal.SIGTERM}  # they have written their checkpoints
+    codes = {process.poll() for process in started}
+    assert 128 + signal.SIGTERM in codes  # that one has written its checkpoint
+    assert codes <= {128 + signal.SIGTERM, -signal.SIGTERM}  # the other may just have been starting Python
     assert not list(place.root.rglob("done.json"))
 
     workers = request.getfixturevalue("workers")
