@@ -57,6 +57,8 @@ def session(file: Path) -> Callable[[Tensor], Tensor]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # The threads of a session go on spinning after a call, in the way of the session that is timed next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     loaded = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(loaded.run(None, {"images": images.numpy()})[0])
 

@@ -50,12 +50,8 @@ class Subnetwork:
         return channels, height, width
 
     def compacted(self) -> "Subnetwork":
-        """The same function without the channels that cannot matter; ``UsageError`` if the network cannot be traced.
-
-        Widths are multiples of 16, the blocks of channels that onnxruntime's convolutions work on with AVX-512: with
-        multiples of 8 they were slower than the dense network's.
-        """
-        small = compact(self.model, self.mask, round_to=16)
+        """The same function without the channels that cannot matter; ``UsageError`` if the network cannot be traced."""
+        small = compact(self.model, self.mask)
         return replace(self, model=small.model.eval(), mask=small.mask, is_compact=True)
 
 
