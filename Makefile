@@ -4,7 +4,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up-from
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture lint bench
+STUDIES := thesis thesis-medium thesis-small thesis-mnist thesis-imagenet
+.PHONY: help setup demo test torture lint bench $(STUDIES)
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -34,3 +35,7 @@ lint: setup  ## ruff and mypy
 
 bench: setup  ## the benchmarks, as ratios in one run
 	$(BIN)/python -m benchmarks
+
+thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -mnist, -imagenet at other sizes; ARGS=--dry_run
+$(STUDIES): setup
+	$(BIN)/python -m benchmarks.studies $@ $(ARGS)

@@ -9,7 +9,7 @@ import time
 import benchmarks
 from benchmarks.measuring import Row, Settings, machine
 
-SHARED = ("__main__", "measuring")
+SHARED = ("__main__", "measuring", "same_numbers", "studies")
 
 
 def names() -> list[str]:

@@ -1,0 +1,172 @@
+"""From rows to the tables of docs/results.md; what was not run is listed with its command."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.studies.rows import STABILITY, file_of, read
+from benchmarks.studies.study import Part, Study
+from foundations.hparams import as_text
+
+FILE = Path(__file__).parents[2] / "docs" / "results.md"
+BEGIN, END = "<!-- studies: written by python -m benchmarks.studies document -->", "<!-- end of studies -->"
+
+Row = Mapping[str, str]
+Table = list[list[str]]
+
+
+def updated(text: str, studies: Iterable[Study]) -> str:
+    """A document with the section between its two marks written anew."""
+    section = f"{BEGIN}\n\n{sections(studies)}\n{END}"
+    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: section, text, flags=re.DOTALL)
+
+
+def sections(studies: Iterable[Study]) -> str:
+    """One for each study of which there are rows."""
+    found = [(study, read(file_of(study, "lottery")), read(file_of(study, STABILITY))) for study in studies]
+    return "\n".join(section(*one) for one in found if one[1] or one[2])
+
+
+def section(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) -> str:
+    """A study: what it is, its tables, where the numbers are from, and what has not been run."""
+    parts = [
+        f"## {study.name}: {study.summary}", f"`python -m benchmarks.studies {study.name}`. {study.about}",
+        *accuracy_tables(study, accuracies), *barrier_table(study, barriers), whence(study, accuracies, barriers),
+        *not_run(study, accuracies, barriers),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+# Accuracies --------------------------------------------------------------------------------------------------------
+
+
+def accuracy_tables(study: Study, rows: Sequence[Row]) -> list[str]:
+    """A table of methods by density; those pruned level by level in one of their own, since its densities differ."""
+    by_levels = {part.title for part in study.parts if "levels" in part.flags}
+    groups = [[row for row in rows if (row["title"] in by_levels) is iterative] for iterative in (False, True)]
+    return [markdown(accuracy_table(study, group)) for group in groups if group]
+
+
+def accuracy_table(study: Study, rows: Sequence[Row]) -> Table:
+    """Mean and standard deviation over replicates in percent, and the difference to the reference in points."""
+    densities = sorted({kept(row) for row in rows}, key=lambda text: -float(text.rstrip("%")))
+    of_subnetworks = [density for density in densities if density != "100%"]
+    compared = study.reference if any(row["title"] == study.reference for row in rows) else ""
+    against = [f"minus {compared}, at {of_subnetworks[0]}"] if compared and of_subnetworks else []
+    published = {part.title: part.published for part in study.parts if part.published}
+    header = ["method", "k", *(f"{density} kept" for density in densities), *against, *["published"] * bool(published)]
+    table = [header]
+    for title, k in dict.fromkeys((row["title"], row["k"]) for row in rows):
+        own = [row for row in rows if (row["title"], row["k"]) == (title, k)]
+        cells = [summary([row for row in own if kept(row) == density]) for density in densities]
+        difference = [paired(own, rows, compared, of_subnetworks[0])] if against else []
+        table.append([title, k, *cells, *difference, *[published.get(title, "")] * bool(published)])
+    return table
+
+
+def kept(row: Row) -> str:
+    """A density as a column's heading."""
+    return f"{100 * float(row['density']):.3g}%"
+
+
+def summary(rows: Sequence[Row], column: str = "test_accuracy") -> str:
+    """``84.85 ± 0.31 (3)``: percent, and the number of replicates; those that did not end well are counted beside."""
+    ended = [row for row in rows if row.get("state", "done") == "done" and row[column]]
+    others = [row["state"] for row in rows if row.get("state", "done") != "done"]
+    values = [100 * float(row[column]) for row in ended]
+    return with_deviation(values) + "".join(f"; {others.count(state)} {state}" for state in dict.fromkeys(others))
+
+
+def with_deviation(values: Sequence[float], sign: str = "") -> str:
+    """Mean ± standard deviation (number)."""
+    if not values:
+        return ""
+    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{mean(values):{sign}.2f}{deviation} ({len(values)})"
+
+
+def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str) -> str:
+    """Differences in points between runs of the same replicate, which share initialization and data order."""
+    theirs = {row["replicate"]: row for row in rows if row["title"] == reference and kept(row) == density}
+    mine = [row for row in own if kept(row) == density and row["title"] != reference and row["replicate"] in theirs]
+    values = [100 * (float(row["test_accuracy"]) - float(theirs[row["replicate"]]["test_accuracy"])) for row in mine]
+    return with_deviation(values, "+")
+
+
+# Barriers ----------------------------------------------------------------------------------------------------------
+
+
+def barrier_table(study: Study, rows: Sequence[Row]) -> list[str]:
+    """Error barriers in points by network and k."""
+    if not rows:
+        return []
+    published = {part.title: part.published for part in study.parts if part.command == STABILITY and part.published}
+    columns = {
+        "barrier": "test_error_barrier_raw", "recalculated": "test_error_barrier_recalculated",
+        "on training images": "train_error_barrier_raw", "accuracy of the ends": "child_accuracy",
+        "gap to the full network": "accuracy_gap",
+    }  # fmt: skip
+    table = [["network", "k", *columns, *["published"] * bool(published)]]
+    for title, k in dict.fromkeys((row["title"], row["k"]) for row in rows):
+        own = [row for row in rows if (row["title"], row["k"]) == (title, k)]
+        cells = [summary(own, column) for column in columns.values()]
+        table.append([title, k, *cells, *[published.get(title, "")] * bool(published)])
+    return ["Error barriers between two children in percentage points:", markdown(table)]
+
+
+# What they rest on -------------------------------------------------------------------------------------------------
+
+
+def whence(study: Study, *tables: Sequence[Row]) -> str:
+    """Versions, processors, commits and dates of all rows, and the files that have them."""
+    rows = [row for table in tables for row in table]
+
+    def each(name: str) -> str:
+        return ", ".join(dict.fromkeys(value for row in rows for value in row[name].split("; ") if value))
+
+    places = [place for place in (file_of(study, "lottery"), file_of(study, STABILITY)) if place.exists()]
+    links = " and ".join(f"[{place.name}](results/{place.name})" for place in places)
+    dates = sorted(row["date"] for row in rows)
+    return (
+        f"Mean ± standard deviation (number of replicates). {links}: computed with torch {each('torch')} on "
+        f"{each('processor')}, threads: {each('threads')}, at commits {each('commit')}, {dates[0]} to {dates[-1]}."
+    )
+
+
+def not_run(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) -> list[str]:
+    """The parts that are not whole, in rank order, with their commands."""
+    left = [part for part in study.parts if missing(part, barriers if part.command == STABILITY else accuracies)]
+    if not left:
+        return []
+    common = shlex.join(f"--{name}={as_text(value)}" for name, value in study.training.items())
+    lines = [f"- {part.title}: `{part.without(study.training)}`" for part in left]
+    return [
+        f"<details><summary>Not run yet, in rank order (each `python main.py ...` with `{common}`)</summary>",
+        "\n".join(lines), "</details>",
+    ]  # fmt: skip
+
+
+def missing(part: Part, rows: Sequence[Row]) -> bool:
+    """Whether a replicate, density or k of a part has no row."""
+    there = {(row["title"], row["replicate"], row["k"], kept(row)) for row in rows}
+    replicates, ks = as_list(part.flags["replicate"]), as_list(part.flags.get("k"))
+    densities = as_list(part.flags.get("density", 1.0))
+    wanted = {
+        (part.title, str(replicate), "" if k is None else f"{k}ep", f"{100 * density:.3g}%")
+        for replicate in replicates for k in ks for density in densities
+    }  # fmt: skip
+    return not wanted <= there
+
+
+def as_list(value: Any) -> list[Any]:
+    """The values of a flag, of which there may be one."""
+    return value if isinstance(value, list) else [value]
+
+
+def markdown(table: Table) -> str:
+    """A Markdown table; its first row is the header."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in table]
+    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])

@@ -1,0 +1,62 @@
+"""What a study is: experiments of ordinary commands, in the order in which they tell most."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments.grid import Grid
+from experiments.session import Session
+from foundations.hparams import as_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One method under one command; lists among its flags make several experiments of it."""
+
+    title: str
+    """The method, as tables name it."""
+    command: str
+    """train, lottery, stability or lottery_branch."""
+    flags: Mapping[str, Any]
+    branch: str | None = None
+    published: str = ""
+    """The number that stands beside ours, with its source."""
+
+    def grid(self, session: Session) -> Grid:
+        """Its experiments, defined and not computed."""
+        if self.branch is not None:
+            return session.lottery_branch(self.branch, **self.flags)
+        defined: Grid = getattr(session, self.command)(**self.flags)
+        return defined
+
+    @property
+    def arguments(self) -> list[str]:
+        """The same as arguments of the command line."""
+        flags = [f"--{name}={as_text(value)}" for name, value in self.flags.items()]
+        return [self.command, *([self.branch] if self.branch else []), *flags]
+
+    @property
+    def command_line(self) -> str:
+        """The same as a line for the shell."""
+        return shlex.join(["python", "main.py", *self.arguments])
+
+    def without(self, common: Mapping[str, Any]) -> str:
+        """The command's name and the flags that ``common`` does not give."""
+        own = {name: value for name, value in self.flags.items() if common.get(name) != value}
+        return shlex.join(replace(self, flags=own).arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Parts in rank order, all with the same training."""
+
+    name: str
+    summary: str
+    about: str
+    """Network, data and training in a sentence or two, and in what they differ from what was published."""
+    training: Mapping[str, Any]
+    """The flags that all parts have in common."""
+    parts: tuple[Part, ...]
+    reference: str = ""
+    """The title of the method that the others are compared with, replicate by replicate."""

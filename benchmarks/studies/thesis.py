@@ -1,0 +1,189 @@
+"""The experiments of Bolwerk 2021 and what it left open, at five sizes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.studies.study import Part, Study
+
+DENSITY = 0.1
+OTHER_DENSITIES = (0.05, 0.02)
+REPLICATES = (1, 2, 3)
+ADSYNFLOW = "AdSynFlow"
+SHORTCUTS = "blocks.*.shortcut"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """A training, and the steps at which it is pruned and looked at."""
+
+    name: str
+    summary: str
+    about: str
+    training: Mapping[str, Any]
+    k: int
+    """In epochs, as all steps here."""
+    ks: Sequence[int]
+    """Of the stability curve."""
+    published: Mapping[str, str] = field(default_factory=dict)
+    """The thesis's numbers by title."""
+    residual: bool = True
+    """Whether the network has shortcuts and BatchNorm."""
+    analysis: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the comparison of children, beside their defaults."""
+
+
+def study(size: Size) -> Study:
+    """All parts of a size: accuracies, then stability, then what may limit AdSynFlow, then replicates."""
+    first, others = REPLICATES[0], REPLICATES[1:]
+    return Study(
+        name=size.name, summary=size.summary, about=size.about, training=size.training, reference=ADSYNFLOW,
+        parts=(
+            *accuracies(size, [first], DENSITY),
+            *stability(size, [first]),
+            *limits(size, [first]),
+            *accuracies(size, others, DENSITY)[:4],
+            *stability(size, others)[:2],
+            *changes(size, REPLICATES),
+            *limits(size, others),
+            *accuracies(size, others, DENSITY)[4:],
+            *(part for density in OTHER_DENSITIES for part in accuracies(size, REPLICATES, density)[1:5]),
+        ),
+    )  # fmt: skip
+
+
+def accuracies(size: Size, replicates: Sequence[int], density: float) -> list[Part]:
+    """Every method at one density, the most telling first."""
+    methods: list[tuple[str, dict[str, Any]]] = [
+        (ADSYNFLOW, {"pruning_strategy": "adsynflow", "k": size.k}),
+        ("SynFlow at initialization", {"pruning_strategy": "synflow", "k": 0}),
+        ("magnitude at k", {"pruning_strategy": "magnitude", "k": size.k}),
+        ("random at k", {"pruning_strategy": "random", "k": size.k}),
+        ("SNIP at initialization", {"pruning_strategy": "snip", "k": 0}),
+        ("random at initialization", {"pruning_strategy": "random", "k": 0}),
+        ("SNIP at k", {"pruning_strategy": "snip", "k": size.k}),
+        ("GraSP at initialization", {"pruning_strategy": "grasp", "k": 0}),
+        ("GraSP at k", {"pruning_strategy": "grasp", "k": size.k}),
+        ("SynFlow's score at k, without data", {"pruning_strategy": "synflow", "k": size.k}),
+        ("AdSynFlow, without momentum", {"pruning_strategy": "adsynflow", "k": size.k, "optimizer": "sgd"}),
+    ]
+    full = Part(
+        title="full network", command="train", flags={**size.training, "replicate": [*replicates]},
+        published=size.published.get("full network", ""),
+    )  # fmt: skip
+    return [full, *(lottery(size, title, replicates, density=density, **flags) for title, flags in methods)]
+
+
+def lottery(size: Size, title: str, replicates: Sequence[int], **flags: Any) -> Part:
+    """Level 1 of a lottery run."""
+    return Part(
+        title=title, command="lottery", published=size.published.get(title, ""),
+        flags={**size.training, **flags, "replicate": [*replicates]},
+    )  # fmt: skip
+
+
+def stability(size: Size, replicates: Sequence[int]) -> list[Part]:
+    """Barrier against k (the thesis's figures 4.1 to 4.3): full and pruned, with and without momentum, and as the
+    thesis's code did it, whose two copies also differed in learning rate and weight decay.
+    """
+    curve = {**size.training, **size.analysis, "replicate": [*replicates], "k": [*size.ks]}
+    pruned = {"pruning_strategy": "adsynflow", "density": DENSITY}
+    variants: list[tuple[str, dict[str, Any]]] = [
+        ("full network", {"pruning_strategy": "none"}),
+        (ADSYNFLOW, pruned),
+        ("full network, children 10% apart in learning rate and weight decay",
+         {"pruning_strategy": "none", "perturb_hyperparameters": 0.1}),
+        ("AdSynFlow, children 10% apart in learning rate and weight decay", {**pruned, "perturb_hyperparameters": 0.1}),
+        ("full network, without momentum", {"pruning_strategy": "none", "optimizer": "sgd"}),
+        ("AdSynFlow, without momentum", {**pruned, "optimizer": "sgd"}),
+    ]  # fmt: skip
+    return [
+        Part(
+            title=title, command="stability", flags={**curve, **flags},
+            published=size.published.get(f"{title}, barrier", ""),
+        )
+        for title, flags in variants
+    ]  # fmt: skip
+
+
+def limits(size: Size, replicates: Sequence[int]) -> list[Part]:
+    """What limits AdSynFlow: its mask, or k? Other masks of the same density at the same k in its place."""
+    at_k = {"density": DENSITY, "k": size.k}
+    shuffled = {**size.training, **at_k, "pruning_strategy": "adsynflow", "replicate": [*replicates]}
+    found = [
+        lottery(size, "magnitude at the end, weights of k (IMP in one level)", replicates, **at_k,
+                pruning_strategy="sparse_global"),
+        Part(title="AdSynFlow's layer densities, weights at random", command="lottery_branch", branch="shuffle",
+             flags=shuffled),
+    ]  # fmt: skip
+    if size.residual:
+        spared = {**at_k, "pruning_strategy": "adsynflow", "layers_to_ignore": [SHORTCUTS]}
+        found.append(lottery(size, "AdSynFlow, shortcuts left dense", replicates, **spared))
+    return found
+
+
+def changes(size: Size, replicates: Sequence[int]) -> list[Part]:
+    """Principled changes of AdSynFlow, each by one flag."""
+    variants: list[tuple[str, dict[str, Any]]] = [
+        ("flow of a batch", {"synflow_input": "batch"}),
+        ("flow of one image", {"synflow_input": "image"}),
+        ("signs kept", {"synflow_signs": "kept"}),
+        ("equal density of layers", {"pruning_scope": "layer"}),
+        ("ERK densities of layers", {"pruning_scope": "erk"}),
+    ]
+    if size.residual:
+        treatments = [(f"BatchNorm as {name}", {"synflow_batchnorm": name}) for name in ("scale", "identity")]
+        variants = [*treatments, *variants]
+    fixed = {"pruning_strategy": "adsynflow", "density": DENSITY, "k": size.k}
+    return [lottery(size, f"{ADSYNFLOW}, {what}", replicates, **fixed, **flags) for what, flags in variants]
+
+
+JPEG = "the images are stored again as JPEG (quality 75) where the original batches are not there"
+TWENTY_EPOCHS: dict[str, Any] = {
+    "model": "cifar_resnet_20", "dataset": "cifar10", "training_steps": "20ep", "lr": 0.1,
+    "milestone_steps": ["8ep", "15ep"], "gamma": 0.2, "weight_decay": 5e-4,
+}  # fmt: skip
+THESIS = {
+    "full network": "90.14% (thesis: 160 epochs, lr 0.01)",
+    ADSYNFLOW: "85.27% (thesis: pruned at epoch 30 of 160, lr 0.01)",
+    "SynFlow at initialization": "about 80% (thesis)",
+    "AdSynFlow, children 10% apart in learning rate and weight decay, barrier": "11.3 points at epoch 30 (thesis)",
+    "AdSynFlow, without momentum": "70.98% (thesis)",
+}
+
+SIZES = (
+    Size(
+        name="thesis", summary="full size: ResNet-20 on CIFAR-10, 160 epochs; for a GPU",
+        about="ResNet-20 on CIFAR-10 by the thesis's recipe: 160 epochs, momentum, lr 0.01 with x0.2 at epochs 60 and "
+        "120, weight decay 5e-4, batch 128.",
+        training={"model": "cifar_resnet_20", "dataset": "cifar10", "recipe": "thesis"}, k=30,
+        ks=(0, 2, 5, 10, 15, 20, 25, 30, 40, 60, 80), published=THESIS,
+    ),
+    Size(
+        name="thesis-medium", summary="all 50,000 images, 20 epochs: about 35 minutes a training on two cores",
+        about="ResNet-20 on CIFAR-10, 20 epochs, momentum, lr 0.1 with x0.2 at epochs 8 and 15, weight decay 5e-4, "
+        f"batch 128; k = 4 epochs. Unlike the thesis: an eighth of its epochs, ten times its learning rate; {JPEG}.",
+        training=TWENTY_EPOCHS, k=4, ks=(0, 1, 2, 4, 8), published=THESIS,
+    ),
+    Size(
+        name="thesis-small", summary="10,000 images, 20 epochs: about 7 minutes a training on two cores",
+        about="ResNet-20 on 10,000 training and all test images of CIFAR-10, 20 epochs, momentum, lr 0.1 with x0.2 at "
+        f"epochs 8 and 15, weight decay 5e-4, batch 128; k = 4 epochs. Unlike the thesis: a fifth of the images, an "
+        f"eighth of the epochs, ten times its learning rate; {JPEG}.",
+        training={**TWENTY_EPOCHS, "subsample_fraction": 0.2}, k=4, ks=(0, 1, 2, 4, 8), published=THESIS,
+        analysis={"interpolation_examples": 2000, "alphas": 11},
+    ),
+    Size(
+        name="thesis-mnist", summary="LeNet-300-100 on Fashion-MNIST, 10 epochs: seconds a training",
+        about="LeNet-300-100 on Fashion-MNIST, 10 epochs, momentum, cosine schedule from lr 0.05, batch 128, no "
+        "augmentation; k = 1 epoch. The thesis leaves MNIST and LeNet to later work.",
+        training={"model": "mnist_lenet_300_100", "dataset": "fashion_mnist", "training_steps": "10ep",
+                  "optimizer": "momentum", "lr": 0.05, "lr_schedule": "cosine", "do_not_augment": True},
+        k=1, ks=(0, 1, 2, 4, 6), residual=False, analysis={"alphas": 11},
+    ),
+    Size(
+        name="thesis-imagenet", summary="ResNet-50 on ImageNet, 90 epochs; for GPUs",
+        about="ResNet-50 on ImageNet by open_lth's recipe. The thesis leaves it to later work.",
+        training={"model": "imagenet_resnet_50", "dataset": "imagenet"}, k=18, ks=(0, 4, 9, 18, 30),
+    ),
+)  # fmt: skip

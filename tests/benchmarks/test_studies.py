@@ -1,0 +1,106 @@
+"""Studies: plans of ordinary experiments, their rows, and the tables made from them."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.studies.__main__ import studies
+from benchmarks.studies.document import FILE, accuracy_table, markdown, not_run, paired, summary, updated
+from benchmarks.studies.rows import read, write
+from benchmarks.studies.study import Part, Study
+from cli import main
+from experiments.session import Session
+
+TRAINING = {"model": "mnist_lenet_16", "dataset": "digits", "training_steps": "2ep"}
+
+
+def tiny() -> Study:
+    return Study(
+        name="tiny", summary="two methods", about="LeNet on digits.", training=TRAINING, reference="SynFlow",
+        parts=(
+            Part(title="full network", command="train", flags={**TRAINING, "replicate": [1, 2]}),
+            Part(
+                title="SynFlow", command="lottery", published="50% (a paper)",
+                flags={**TRAINING, "pruning_strategy": "synflow", "k": 0, "density": 0.2, "replicate": [1, 2]},
+            ),
+            Part(
+                title="random", command="lottery",
+                flags={**TRAINING, "pruning_strategy": "random", "k": 1, "density": 0.2, "replicate": [1]},
+            ),
+        ),
+    )  # fmt: skip
+
+
+def row(title: str, accuracy: float, replicate: int = 1, density: float = 0.1, state: str = "done") -> dict[str, str]:
+    values = {"title": title, "k": "0ep", "density": density, "replicate": replicate, "test_accuracy": accuracy}
+    return {**{name: str(value) for name, value in values.items()}, "state": state}
+
+
+def test_the_document_is_what_the_rows_say() -> None:
+    text = FILE.read_text()
+    assert text == updated(text, studies().values()), "python -m benchmarks.studies document writes it anew"
+
+
+@pytest.mark.parametrize("name", [name for name in studies() if name != "thesis-imagenet"])
+def test_every_part_of_a_study_is_experiments_that_can_be_defined(name: str, tmp_path: Path) -> None:
+    session = Session(root=tmp_path, data_dir=tmp_path, quiet=True)
+    for part in studies()[name].parts:
+        assert len(part.grid(session)) >= len(part.flags["replicate"])
+
+
+def test_the_command_line_of_a_part_comes_to_its_directories(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two ways to the same runs: the Python API, which reads the rows, and the command line, which computes them."""
+    part = tiny().parts[1]
+    assert main([*part.arguments, f"--root={tmp_path}", "--display_output_location"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed == [str(one.store.path) for one in part.grid(Session(root=tmp_path, quiet=True)).experiments]
+
+
+def test_what_is_done_becomes_rows_and_the_rest_is_listed(tmp_path: Path) -> None:
+    study, session = tiny(), Session(root=tmp_path / "runs", threads=1, quiet=True)
+    study.parts[1].grid(session).run()
+    write(study, session, tmp_path)
+    rows = read(tmp_path / "tiny.csv")
+    assert [(row["title"], row["replicate"], row["k"]) for row in rows] == [
+        ("SynFlow", "1", "0ep"),
+        ("SynFlow", "2", "0ep"),
+    ]
+    assert all(float(row["test_accuracy"]) > 0.2 and row["torch"] and row["date"] for row in rows)
+    listed = "\n".join(not_run(study, rows, []))
+    assert "- random: `lottery --pruning_strategy=random --k=1 --density=0.2 --replicate=1`" in listed
+    assert "- SynFlow" not in listed
+
+
+def test_rows_of_another_machine_stay(tmp_path: Path) -> None:
+    study = tiny()
+    for number, part in enumerate(study.parts[1:], 1):
+        session = Session(root=tmp_path / f"machine_{number}", threads=1, quiet=True)
+        part.grid(session).run()
+        write(study, session, tmp_path)
+    assert [row["title"] for row in read(tmp_path / "tiny.csv")] == ["SynFlow", "SynFlow", "random"]
+
+
+def test_differences_are_taken_replicate_by_replicate() -> None:
+    """0.82 - 0.80 and 0.85 - 0.81: 3 points, and a deviation of 1.41 that the replicates' own 2 points do not enter."""
+    reference = [row("SynFlow", 0.80, 1), row("SynFlow", 0.81, 2), row("SynFlow", 0.90, 3)]
+    own = [row("SNIP", 0.82, 1), row("SNIP", 0.85, 2)]
+    assert paired(own, reference, "SynFlow", "10%") == "+3.00 ± 1.41 (2)"
+
+
+def test_replicates_that_did_not_end_well_are_counted() -> None:
+    assert (
+        summary([row("SNIP", 0.5), row("SNIP", 0.6), row("SNIP", 0.1, state="collapsed")])
+        == "55.00 ± 7.07 (2); 1 collapsed"
+    )
+
+
+def test_a_table_by_density() -> None:
+    rows = [row("SynFlow", 0.5), row("SynFlow", 0.4, density=0.05), row("random", 0.3)]
+    assert markdown(accuracy_table(tiny(), rows)).splitlines() == [
+        "| method | k | 10% kept | 5% kept | minus SynFlow, at 10% | published |",
+        "|---|---|---|---|---|---|",
+        "| SynFlow | 0ep | 50.00 (1) | 40.00 (1) |  | 50% (a paper) |",
+        "| random | 0ep | 30.00 (1) |  | -20.00 (1) |  |",
+    ]
