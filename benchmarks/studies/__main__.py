@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.studies import fashion, thesis
 from benchmarks.studies.document import FILE, updated
+from benchmarks.studies.figures import draw
 from benchmarks.studies.rows import write
 from benchmarks.studies.study import Study
 from cli import main as command
@@ -57,6 +58,8 @@ def main() -> int:
     parser.add_argument("--dry_run", action="store_true", help="say what each part would do, and train nothing")
     arguments = parser.parse_args()
     if arguments.name == DOCUMENT:
+        for study in known.values():
+            draw(study)
         FILE.write_text(updated(FILE.read_text(), known.values()))
         return 0
     return run(known[arguments.name], arguments)

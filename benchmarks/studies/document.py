@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.studies.rows import STABILITY, file_of, read
+from benchmarks.studies.rows import RESULTS, STABILITY, file_of, read
 from benchmarks.studies.study import Part, Study
 from foundations.hparams import as_text
 
@@ -34,8 +34,8 @@ def section(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) ->
     """A study: what it is, its tables, where the numbers are from, and what has not been run."""
     parts = [
         f"## {study.name}: {study.summary}", f"`python -m benchmarks.studies {study.name}`. {study.about}",
-        *accuracy_tables(study, accuracies), *barrier_table(study, barriers), whence(study, accuracies, barriers),
-        *not_run(study, accuracies, barriers),
+        *accuracy_tables(study, accuracies), *figure(study), *barrier_table(study, barriers),
+        whence(study, accuracies, barriers), *not_run(study, accuracies, barriers),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -94,6 +94,12 @@ def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str
     mine = [row for row in own if kept(row) == density and row["title"] != reference and row["replicate"] in theirs]
     values = [100 * (float(row["test_accuracy"]) - float(theirs[row["replicate"]]["test_accuracy"])) for row in mine]
     return with_deviation(values, "+")
+
+
+def figure(study: Study) -> list[str]:
+    """The figure beside the rows, if it has been drawn."""
+    name = f"{study.name}.svg"
+    return [f"![Test accuracy](results/{name})"] if (RESULTS / name).exists() else []
 
 
 # Barriers ----------------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ def study() -> Study:
         about="LeNet-300-100 on Fashion-MNIST (all 70,000 images), 10 epochs, momentum, cosine schedule from lr 0.05, "
         "batch 128, no augmentation; k = 1 epoch. IMP prunes 36.9% of the weights a level.",
         training=TRAINING, reference="SynFlow",
+        drawn=("full network", "SynFlow", "SNIP", "random, ERK", "RigL", "GMP", "IMP, learning rate rewound to k"),
         parts=(
             Part(title="full network", command="train", flags={**TRAINING, **REPLICATES}),
             *(part(title, {"density": DENSITIES, **flags}) for title, flags in strategies),

@@ -60,3 +60,5 @@ class Study:
     parts: tuple[Part, ...]
     reference: str = ""
     """The title of the method that the others are compared with, replicate by replicate."""
+    drawn: tuple[str, ...] = ()
+    """The titles of the methods in the figure of accuracies, the full network's included; all by default."""
