@@ -14,7 +14,7 @@ from models.shape import ImageShape
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The training set or the test set.
+    """The training set, the test set or the validation set.
 
     Args:
         images: (N, H, W, C), uint8.
@@ -45,6 +45,7 @@ class Dataset:
         mean: of each channel over all training images, as pixels in [0, 1].
         std: the standard deviation alike; 1 for a channel that is constant.
         fingerprint: sha256 of the decoded images and labels, in hex.
+        validation: what has been held out of the training set, if anything.
 
     ``mean``, ``std`` and ``fingerprint`` stay those of the whole data set when ``train`` is reduced.
     """
@@ -57,6 +58,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    validation: Split | None = None
 
     @classmethod
     def from_arrays(
@@ -96,6 +98,12 @@ class Dataset:
             raise UsageError(f"the labels of a data set must lie in 0 to {len(class_names) - 1}, by its class names")
         mean, std = moments(train.images)
         return cls(train, test, tuple(class_names), crop_padding, flip, mean, std, fingerprint(train, test))
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """``train``, ``test`` and, where there is one, ``validation``."""
+        held_out = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, "test": self.test, **held_out}
 
     @property
     def augment(self) -> bool:

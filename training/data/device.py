@@ -42,8 +42,12 @@ class DeviceData:
         self.padded_size = padded.shape[1], padded.shape[2]
         self.train_pixels = padded.to(device).view(-1, dataset.channels)
         self.train_labels = dataset.train.labels.to(device)
-        self.test_images = dataset.test.images.to(device)
-        self.test_labels = dataset.test.labels.to(device)
+        # Splits that are only evaluated; the training set lies padded.
+        self.evaluated = {
+            name: (split.images.to(device), split.labels.to(device))
+            for name, split in dataset.splits.items()
+            if name != "train"
+        }
         self.rows = torch.arange(dataset.height, device=device)
         self.columns = torch.arange(dataset.width, device=device)
         # By channel, repeated along a row of pixels: arithmetic by threes is ten times slower.
@@ -58,12 +62,12 @@ class DeviceData:
     @property
     def sizes(self) -> Mapping[str, int]:
         """The number of images of each split."""
-        return {"train": len(self.dataset.train), "test": len(self.dataset.test)}
+        return {name: len(split) for name, split in self.dataset.splits.items()}
 
     @property
     def labels(self) -> Mapping[str, Tensor]:
         """The labels of each split, (N,) int64 on the CPU."""
-        return {"train": self.dataset.train.labels, "test": self.dataset.test.labels}
+        return {name: split.labels for name, split in self.dataset.splits.items()}
 
     @property
     def fingerprint(self) -> str:
@@ -122,16 +126,16 @@ class DeviceData:
         return EpochPlan(self, torch.stack([order, *corners, flips], 1).to(self.device))
 
     def evaluation_batches(self, split: str, batch_size: int = 1000, limit: int | None = None) -> Iterator[Pair]:
-        """The images of ``split`` ("train" or "test") as they are, in the data set's order.
+        """The images of ``split`` ("train", "test", "validation") as they are, in the data set's order.
 
         ``limit`` takes so many of them only: always the same ones, of each class in proportion.
         """
-        part = self.dataset.train if split == "train" else self.dataset.test
-        chosen = None
-        if limit is not None and limit < len(part):
-            chosen = draw_stratified(part.labels, limit, Seeds(0).generator("evaluation subset")).to(self.device)
         images, labels = self._split(split)
-        for start in range(0, len(part) if chosen is None else len(chosen), batch_size):
+        chosen = None
+        if limit is not None and limit < len(labels):
+            generator = Seeds(0).generator("evaluation subset")
+            chosen = draw_stratified(self.labels[split], limit, generator).to(self.device)
+        for start in range(0, len(labels) if chosen is None else len(chosen), batch_size):
             where = slice(start, start + batch_size) if chosen is None else chosen[start : start + batch_size]
             yield self.normalize(images[where]), labels[where]
 
@@ -174,10 +178,10 @@ class DeviceData:
 
     def _split(self, split: str) -> Pair:
         """Images (N, H, W, C), uint8, without padding, and labels, on the device."""
-        if split == "test":
-            return self.test_images, self.test_labels
+        if split in self.evaluated:
+            return self.evaluated[split]
         if split != "train":
-            raise ValueError(f"no split {split!r}; valid: train, test")
+            raise ValueError(f"no split {split!r}; valid: {', '.join(self.sizes)}")
         padded = self.train_pixels.view(-1, *self.padded_size, self.dataset.channels)
         _, height, width = padded.shape[:3]
         edge = self.padding

@@ -25,4 +25,7 @@ class DataHparams(Hparams):
     """Fraction of the training labels that is replaced by a random class (the right one, now and then)."""
 
     transformation_seed: int = hp(0, within="[0, inf)")
-    """Seed of the subsample and of the random labels; the same for all replicates."""
+    """Seed of the subsample, of the random labels and of the validation set; the same for all replicates."""
+
+    validation_fraction: float = hp(0.0, within="[0, 1)", absent=0.0)
+    """Fraction of the training images that is held out as a validation set, in the same proportion of every class."""
