@@ -55,7 +55,7 @@ def test_what_a_lottery_run_depends_on_is_in_its_key_but_not_in_the_trunks(flag:
     assert other[1] != plain[1]
 
 
-@pytest.mark.parametrize("flag", ["--lr=0.02", "--batch_size=64", "--precision=bf16", "--batchnorm_init=uniform"])
+@pytest.mark.parametrize("flag", ["--lr=0.02", "--batch_size=64", "--precision=bf16", "--validation_fraction=0.1"])
 def test_what_the_trunk_depends_on_is_in_both_keys(flag: str) -> None:
     plain, other = keys("--model=cifar_resnet_20"), keys(f"--model=cifar_resnet_20 {flag}")
     assert other[0] != plain[0]
