@@ -187,7 +187,7 @@ def find_recipe(model: str, dataset: str, name: str | None) -> Values:
     any data set. A name that this pair does not have raises ``UsageError``.
     """
     fitting = sorted(
-        (recipe for recipe in map(recipes.get, recipes) if recipe.family in (family(model), "*")
+        (recipe for recipe in map(recipes.get, recipes.keys()) if recipe.family in (family(model), "*")
          and recipe.dataset in (dataset, "*")),
         key=lambda recipe: (recipe.dataset == "*", recipe.family == "*"),
     )  # fmt: skip

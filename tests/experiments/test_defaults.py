@@ -157,7 +157,7 @@ def test_the_environment_names_the_directories(monkeypatch: pytest.MonkeyPatch) 
     assert Session("here", reporter=Reporter()).options.root == "here"
 
 
-# Recipes that name a strategy ------------------------------------------------------------------------------------------
+# Recipes that name a strategy -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
