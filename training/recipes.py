@@ -119,4 +119,6 @@ def find_recipe(model: str, dataset: str, name: str | None) -> Values:
 
 def default_dataset(model: str) -> str:
     """The data set that a model is made for: the first word of its name if it is one of ours, else cifar10."""
+    if family(model) == "mlp1d":
+        return "arrays:mnist1d.npz"
     return "mnist" if family(model).startswith("mnist_") else "cifar10"
