@@ -160,6 +160,32 @@ def linear_mode_connectivity_vgg() -> Values:
     return {**linear_mode_connectivity_resnet(), "k": Step("1000it")}
 
 
+@register("lottery_ticket", "conv2", "*")
+def lottery_ticket_conv2() -> Values:
+    """The lottery-ticket paper's (Frankle & Carbin 2019, arXiv 1803.03635, figure 2) for Conv-2.
+
+    The paper prunes 10% of the convolutions, 20% of the linear layers and 10% of the output a level:
+    ``--pruning_strategy=sparse_layerwise --pruning_fraction=0.2 --layer_fractions=conv*:0.1,fc:0.1``. It rewinds to
+    step 0; ``k`` is ours.
+    """
+    return {
+        "model_init": "xavier_normal", "optimizer": "adam", "lr": 2e-4, "training_steps": Step("20000it"),
+        "batch_size": 60, "k": Step("2000it"),
+    }  # fmt: skip
+
+
+@register("lottery_ticket", "conv4", "*")
+def lottery_ticket_conv4() -> Values:
+    """As for Conv-2, a learning rate of 3e-4 and 25,000 iterations."""
+    return {**lottery_ticket_conv2(), "lr": 3e-4, "training_steps": Step("25000it")}
+
+
+@register("lottery_ticket", "conv6", "*")
+def lottery_ticket_conv6() -> Values:
+    """As for Conv-4, 30,000 iterations; of the convolutions 15% are pruned a level."""
+    return {**lottery_ticket_conv4(), "training_steps": Step("30000it")}
+
+
 @register("digits", "*", "digits")
 def digits() -> Values:
     """A short training for 1,437 images of 8x8 pixels."""
@@ -203,4 +229,6 @@ def find_recipe(model: str, dataset: str, name: str | None) -> Values:
 
 def default_dataset(model: str) -> str:
     """The data set that a model is made for: the first word of its name if it is one of ours, else cifar10."""
+    if family(model) == "mlp1d":
+        return "arrays:mnist1d.npz"
     return "mnist" if family(model).startswith("mnist_") else "cifar10"

@@ -23,6 +23,16 @@ def test_the_thesis_recipe_has_the_thesis_values() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "lr", "iterations"), [("conv2", 2e-4, 20_000), ("conv4", 3e-4, 25_000), ("conv6", 3e-4, 30_000)]
+)
+def test_the_lottery_ticket_papers_convolutional_networks_have_its_recipe(model, lr, iterations) -> None:
+    values = find_recipe(model, "cifar10", "lottery_ticket")
+    assert values == find_recipe(model, "cifar10", None)
+    assert (values["optimizer"], values["lr"], values["batch_size"]) == ("adam", lr, 60)
+    assert (values["model_init"], values["training_steps"]) == ("xavier_normal", Step(f"{iterations}it"))
+
+
+@pytest.mark.parametrize(
     ("model", "dataset", "name", "lr", "epochs"),
     [
         ("cifar_resnet_20", "cifar10", None, 0.01, 160),  # of just this pair: the thesis's

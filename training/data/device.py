@@ -1,4 +1,4 @@
-"""A data set that lives on the device as bytes and is augmented there, batch by batch."""
+"""A data set that lives on the device, images as bytes, and is augmented there, batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ from training.data.sampling import draw_balanced, draw_stratified
 
 
 class DeviceData:
-    """``TrainingData`` whose images all live on ``device``, as bytes.
+    """``TrainingData`` whose images all live on ``device``, as bytes, or whose features do.
 
     Images of a batch are float32 (B, C, H, W) in channels-last memory order, (pixel - mean) / std with the
-    mean and std of each channel over the data set; labels are int64 (B,).
+    mean and std of each channel over the data set; features that are no images stay as they are. Labels are int64
+    (B,).
 
     Args:
         dataset: the decoded data set, already transformed (see ``load``), on the CPU.
@@ -51,8 +52,9 @@ class DeviceData:
         self.rows = torch.arange(dataset.height, device=device)
         self.columns = torch.arange(dataset.width, device=device)
         # By channel, repeated along a row of pixels: arithmetic by threes is ten times slower.
-        self.offset = (255 * torch.tensor(dataset.mean)).repeat(dataset.width).to(device)
-        self.scale = (1 / (255 * torch.tensor(dataset.std))).repeat(dataset.width).to(device)
+        unit = 255 if dataset.train.images.dtype == torch.uint8 else 1
+        self.offset = (unit * torch.tensor(dataset.mean)).repeat(dataset.width).to(device)
+        self.scale = (1 / (unit * torch.tensor(dataset.std))).repeat(dataset.width).to(device)
 
     @property
     def shape(self) -> ImageShape:
@@ -91,10 +93,13 @@ class DeviceData:
 
     @cached_property
     def mean_image(self) -> Tensor:
-        """The average training image, (C, H, W) in [0, 1], summed in whole numbers."""
+        """The average training image, (C, H, W) in [0, 1]; bytes are summed in whole numbers."""
         images = self.dataset.train.images
-        total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64))
-        return (total.double() / (255 * len(images))).float().permute(2, 0, 1).contiguous().to(self.device)
+        whole = images.dtype == torch.uint8
+        total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64 if whole else np.float64)).double()
+        low, high = self.dataset.low, self.dataset.high
+        mean = (total - low * len(images)) / ((high - low) * len(images))
+        return mean.float().permute(2, 0, 1).contiguous().to(self.device)
 
     def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
         """The choices for training batches ``first`` to ``last - 1`` of an epoch. Nothing waits for the device."""
@@ -164,20 +169,25 @@ class DeviceData:
         raw = [images[batch] for batch in chosen]
         return Batches(
             pairs=[(self.normalize(image), labels[batch]) for image, batch in zip(raw, chosen, strict=True)],
-            pixels=[image.permute(0, 3, 1, 2).float() / 255 for image in raw],
+            pixels=[self.pixels(image) for image in raw],
             mean_image=self.mean_image,
         )
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(B, H, W, C) bytes -> (B, C, H, W) float32, channels last.
+        """(B, H, W, C) as stored -> (B, C, H, W) float32, channels last, in memory of its own.
 
         Subtraction and multiplication are two steps, so that no machine fuses them: same bits everywhere.
         """
-        rows = images.flatten(2).float().sub_(self.offset).mul_(self.scale)
+        rows = images.flatten(2).to(torch.float32, copy=True).sub_(self.offset).mul_(self.scale)
         return rows.view(images.shape).permute(0, 3, 1, 2)
 
+    def pixels(self, images: Tensor) -> Tensor:
+        """(B, H, W, C) as stored -> (B, C, H, W) float32 in [0, 1], not normalized: from ``low`` to ``high``."""
+        low, high = self.dataset.low, self.dataset.high
+        return (images.permute(0, 3, 1, 2).float() - low) / (high - low)
+
     def _split(self, split: str) -> Pair:
-        """Images (N, H, W, C), uint8, without padding, and labels, on the device."""
+        """Images (N, H, W, C), as stored, without padding, and labels, on the device."""
         if split in self.evaluated:
             return self.evaluated[split]
         if split != "train":

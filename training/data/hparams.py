@@ -10,7 +10,8 @@ class DataHparams(Hparams):
     """The data set, the size of a batch, and what is done to the training images and labels."""
 
     dataset: str = "cifar10"
-    """Data set: a registered name, or image_folder:NAME for images in --data_dir/NAME/{train,test}/CLASS/."""
+    """Data set: a registered name, image_folder:NAME for images in --data_dir/NAME/{train,test}/CLASS/, or
+    arrays:FILE.npz for the arrays x_train, y_train, x_test and y_test of a file in --data_dir."""
 
     batch_size: int = hp(128, within="[1, inf)")
     """Images in a training step; the last batch of an epoch may be smaller."""
