@@ -1,6 +1,7 @@
 """From names and given values to hyperparameters: the only place that merges what was given with defaults.
 
-A value that was not given is that of the chosen strategy, else that of the recipe, else that of its dataclass.
+A value that was not given is that of the chosen strategy, else that of the recipe, else that of its dataclass. A
+recipe that names a strategy goes before that strategy's own values, and says nothing about how others prune.
 """
 
 from collections.abc import Iterable, Mapping
@@ -89,20 +90,30 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     parse_model(model)
     dataset = given.get("dataset") or default_dataset(model)
     find_loader(dataset)
-    name = given.get("pruning_strategy", "adsynflow")
+    recipe = {**recipe_values(model, dataset, given.get("recipe")), "dataset": dataset}
+    name = given.get("pruning_strategy", recipe.get("pruning_strategy", "adsynflow"))
     strategy = strategies.get(name) if prunes and name != NONE else None
-    defaults = {**recipe_values(model, dataset, given.get("recipe")), "dataset": dataset}
-    if strategy is not None:
-        own = {name: value for name, value in strategy.defaults.items() if value is not None}
-        general = strategy.pruning_defaults()
-        defaults = {**general, **defaults, **own, "score_at": general["score_at"]}
+    defaults = recipe if strategy is None else with_strategy(recipe, strategy)
     return Selection(strategy, None if branch is None else branches.get(branch), defaults)
+
+
+def with_strategy(recipe: Mapping[str, Any], strategy: type[Strategy]) -> dict[str, Any]:
+    """The values of a recipe and those of a strategy."""
+    general = strategy.pruning_defaults()
+    own = {name: value for name, value in strategy.defaults.items() if value is not None}
+    meant = recipe.get("pruning_strategy")
+    if meant == strategy.name:
+        merged = {**general, **own, **recipe}
+    else:
+        others = [item.name for item in fields(PruningHparams)] if meant else []
+        merged = {**general, **{name: value for name, value in recipe.items() if name not in others}, **own}
+    return {**merged, "score_at": general["score_at"]}
 
 
 def recipe_values(model: str, dataset: str, name: str | None) -> Mapping[str, Any]:
     """The values of a recipe; ``UsageError`` with near misses if it names what is no hyperparameter."""
     values = find_recipe(model, dataset, name)
-    known = {item.name for cls in RECIPE_CLASSES for item in fields(cls)} | {"k"}
+    known = {item.name for cls in RECIPE_CLASSES for item in fields(cls)} | {"k", "pruning_strategy"}
     for key in values:
         if key not in known:
             recipe = f"The recipe {name!r}" if name else "The recipe"

@@ -17,6 +17,7 @@ from foundations.store import Store
 COLUMNS = (
     "kind", "run", "part", "model", "dataset", "pruning_strategy", "branch", "density", "k", "level", "children",
     "replicate", "state", "at", "since", "reason", "has_path", "accuracy", "barrier", "size", "path",
+    "validation_accuracy", "early_stopping_iteration", "early_stopping_accuracy",
 )  # fmt: skip
 """Of every row, before its hyperparameters. Accuracy and barrier are fractions of 1, a size is in bytes."""
 
@@ -62,13 +63,15 @@ def damage(error: Exception) -> Row:
 
 def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> Row:
     """What a part is, how far it has come, and what came of it."""
-    state = part.state
+    state, result = part.state, part.result() if part.done else {}
     verdict = part.store.read_json(files.INSTABILITY) if part.store.has(files.INSTABILITY) else {}
     row: Row = {
         "state": state.word, "at": None if state.at is None else state.at.short, "since": state.since or None,
-        "reason": state.reason or None, "has_path": part.has_path, "accuracy": accuracy(part, verdict),
+        "reason": state.reason or None, "has_path": part.has_path, "accuracy": accuracy(part, verdict, result),
         "barrier": verdict["error_barrier"]["test"]["raw"] if verdict else None,
-        "density": density(run, part, hyperparameters),
+        "density": density(run, part, hyperparameters), "validation_accuracy": result.get("validation_accuracy"),
+        "early_stopping_iteration": result.get("early_stopping_iteration"),
+        "early_stopping_accuracy": result.get("early_stopping_test_accuracy"),
     }  # fmt: skip
     if part.name.startswith(files.LEVEL):
         level, _, branch = part.name.removeprefix(files.LEVEL).partition("/")
@@ -88,12 +91,11 @@ def state_text(row: Row) -> str:
     return f"{text}, collapsed" if text == "done" and row["has_path"] is False else text
 
 
-def accuracy(part: Part, verdict: Mapping[str, Any]) -> float | None:
+def accuracy(part: Part, verdict: Mapping[str, Any], result: Mapping[str, Any]) -> float | None:
     """On the test set, at the end; the children's mean in an analysis; before the end that of the last epoch."""
     if verdict:
         errors = verdict["child_error"]["test"]
         return 1 - float(sum(errors)) / len(errors)
-    result = part.result() if part.done else {}
     last = part.last_rows
     found = result.get("test_accuracy", last[-1].get("test_accuracy") if last else None)
     return None if found is None else float(found)

@@ -74,6 +74,7 @@ def has(**tests: Test) -> Test:
 
 
 ACCURACIES: Mapping[str, Test] = {"test_loss": is_loss, "test_accuracy": is_share}
+VALIDATION: Mapping[str, Test] = {"validation_loss": is_loss, "validation_accuracy": is_share}
 LAYER = has(name=is_text, shape=is_list_of(is_count), total=is_count, kept=is_count, multiply_adds=is_count)
 
 BY_TREATMENT = has(raw=is_loss, recalculated=is_loss)
@@ -114,10 +115,11 @@ REQUIRED: Mapping[str, Mapping[str, Test]] = {
 
 KNOWN: Mapping[str, Mapping[str, Test]] = {
     files.DONE: {
-        **ACCURACIES, "train_loss": is_loss, "train_accuracy": is_share, "step": is_step, "level": is_count,
-        "density": is_share, "model": is_network,
+        **ACCURACIES, **VALIDATION, "train_loss": is_loss, "train_accuracy": is_share, "step": is_step,
+        "level": is_count, "density": is_share, "model": is_network, "early_stopping_iteration": is_count,
+        "early_stopping_test_accuracy": is_share,
     },
-    files.METRICS: {"batch_loss": is_loss, "batch_accuracy": is_share, "diverged": is_flag},
+    files.METRICS: {"batch_loss": is_loss, "batch_accuracy": is_share, **VALIDATION, "diverged": is_flag},
     files.ENVIRONMENT: {
         "plugins": lambda value: isinstance(value, dict) and all(map(has(sha256=is_optional_text), value.values())),
         "commit": lambda value: is_optional_text(value),

@@ -53,6 +53,11 @@ def summary_of(error: BaseException) -> str:
     return f"{type(error).__name__}{': ' if text else ''}{text}{where}"
 
 
+def first_line(error: BaseException) -> str:
+    """The beginning of an error's text, on one line."""
+    return " ".join((str(error) or type(error).__name__).split())[:160]
+
+
 def near_misses(name: str, choices: Iterable[str], prefix: str = "") -> str:
     """``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string.
 

@@ -4,7 +4,7 @@ Importing the package registers the networks that come with it. A plug-in adds o
 ``my_net(shape: ImageShape) -> nn.Module`` with ``@models.register("my_net")``.
 """
 
-from models import cifar_resnet, cifar_vgg, mnist_lenet
+from models import cifar_resnet, cifar_vgg, lottery_conv, mlp1d, mnist_lenet, tiny_resnet
 from models.factory import build, try_out
 from models.hparams import ModelHparams
 from models.registry import family, models, parse
@@ -17,8 +17,11 @@ __all__ = [
     "cifar_resnet",
     "cifar_vgg",
     "family",
+    "lottery_conv",
+    "mlp1d",
     "mnist_lenet",
     "models",
     "parse",
+    "tiny_resnet",
     "try_out",
 ]

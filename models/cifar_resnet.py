@@ -1,6 +1,7 @@
 """Residual networks for small images (He et al. 2016, arXiv 1512.03385, section 4.2)."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,25 +36,28 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A 3x3 convolution, three stages of blocks, average pooling, ``fc``.
+    """A 3x3 convolution, stages of blocks called layer1, layer2, ..., average pooling, ``fc``.
 
-    The stages have ``width``, 2 * ``width`` and 4 * ``width`` channels; the second and third halve the
-    image, rounding up. Input (N, channels, height, width), output (N, classes).
+    The stages have ``width``, 2 * ``width``, 4 * ``width``, ... channels; all but the first halve the image, rounding
+    up. Input (N, channels, height, width), output (N, classes).
     """
 
-    def __init__(self, shape: ImageShape, blocks_per_stage: int, width: int) -> None:
+    def __init__(self, shape: ImageShape, blocks: Sequence[int], width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(shape.channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = _stage(width, width, blocks_per_stage, stride=1)
-        self.layer2 = _stage(width, 2 * width, blocks_per_stage, stride=2)
-        self.layer3 = _stage(2 * width, 4 * width, blocks_per_stage, stride=2)
+        self.stages = [f"layer{number}" for number in range(1, len(blocks) + 1)]
+        channels = width
+        for number, (name, count) in enumerate(zip(self.stages, blocks, strict=True)):
+            self.add_module(name, _stage(channels, width * 2**number, count, stride=1 if number == 0 else 2))
+            channels = width * 2**number
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(4 * width, shape.classes)
+        self.fc = nn.Linear(channels, shape.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        x = self.layer3(self.layer2(self.layer1(x)))
+        for name in self.stages:
+            x = getattr(self, name)(x)
         logits: Tensor = self.fc(self.pool(x).flatten(1))
         return logits
 
@@ -70,4 +74,4 @@ def cifar_resnet(shape: ImageShape, depth: int, width: int = 16) -> nn.Module:
     Where the shape changes, the shortcut is a 1x1 convolution with BatchNorm, as in Frankle et al. 2020
     (arXiv 1912.05671); He et al. pad with zeros. ResNet-20 on CIFAR-10 has 272,474 trainable parameters.
     """
-    return ResNet(shape, blocks_per_stage=(depth - 2) // 6, width=width)
+    return ResNet(shape, [(depth - 2) // 6] * 3, width)

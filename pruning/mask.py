@@ -137,12 +137,22 @@ class Applier:
         mask.check(model)
         self.model = model
         weights = prunable(model)
-        self.weights = [weight.detach() for weight in weights.values()]
+        self.parameters = list(weights.values())
+        self.weights = [weight.detach() for weight in self.parameters]
         # Like the weights in every respect, or the fused operation falls back to one kernel for each tensor.
         self.factors = [torch.empty_like(weight).copy_(mask[name]) for name, weight in weights.items()]
 
     def __call__(self) -> None:
         torch._foreach_mul_(self.weights, self.factors)
+
+    def mask_gradients(self) -> None:
+        """Sets the gradients of pruned weights to zero, likewise."""
+        there = [
+            (parameter.grad, factor)
+            for parameter, factor in zip(self.parameters, self.factors, strict=True)
+            if parameter.grad is not None
+        ]
+        torch._foreach_mul_([gradient for gradient, _ in there], [factor for _, factor in there])
 
     def set(self, mask: Mask) -> None:
         """Takes another mask from the next call on; ``UsageError`` if it does not fit the model.

@@ -28,12 +28,12 @@ def has_learned(errors: Sequence[float], chance: float) -> bool:
     Two networks that have learned nothing err equally everywhere on the line between them. That is no stability.
 
     Args:
-        errors: the children's errors on the test set.
-        chance: the error of always answering with the test set's most frequent class.
+        errors: the children's errors on the images that are judged by.
+        chance: the error of always answering with the most frequent class of these.
     """
     return max(errors) < LEARNED * chance
 
 
 def is_stable(error_barrier: float | None, threshold: float, learned: bool) -> bool:
-    """The verdict: the mean raw error barrier on the test set is below the threshold, and the ends have learned."""
+    """The verdict: the mean raw error barrier is below the threshold, and the ends have learned."""
     return learned and error_barrier is not None and error_barrier < threshold

@@ -14,10 +14,11 @@ from lottery.branch import Branch, Ticket, branches
 from stability.analysis import Analysis
 from stability.children import Children
 from stability.desc import AnalysisHparams
-from stability.judge import Subject
+from stability.judge import Subject, check_judged
 from stability.verdict import Verdict, stored
 from training.mask_updates import MaskUpdates
 from training.state import TrainState
+from training.trunk import Trunk
 
 
 @branches.register("stability")
@@ -42,6 +43,9 @@ class Stability(Branch, AnalysisHparams):
     def settings(self) -> AnalysisHparams:
         """How the children are compared."""
         return AnalysisHparams(**{item.name: getattr(self, item.name) for item in fields(AnalysisHparams)})
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        check_judged(self.settings, trunk.data)
 
     def done(self, here: Store) -> bool:
         """Whether there is an analysis with just these settings."""

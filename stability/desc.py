@@ -7,6 +7,7 @@ from foundations.desc import Desc
 from foundations.hparams import Hparams, hp, tagged
 from pruning import PruningHparams, Strategy, strategies
 from training.desc import TrainDesc
+from training.metrics import VALIDATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class AnalysisHparams(Hparams):
     """Evenly spaced points on the line between two children, ends included."""
     threshold: float = hp(0.02, within="(0, 1)")
     """A network is stable at k if its raw error barrier on the test set is below this."""
+    judge_by: str = hp("test", choices=("test", VALIDATION), absent="test")
+    """The images on which the barrier decides what is stable; validation takes --validation_fraction."""
     interpolation_examples: int = hp(10_000, within="[1, inf)")
     """Training images that the barrier on the training set is measured on; the test set is always whole."""
     batchnorm_examples: int = hp(2_000, within="[2, inf)")

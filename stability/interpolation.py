@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from stability.batchnorm import batchnorms, recalculate
-from stability.rows import BATCHNORM, SPLITS, Row
+from stability.rows import BATCHNORM, Row
 from training.arithmetic import arithmetic
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import evaluate
+from training.metrics import VALIDATION
 
 RECALCULATION_BATCH = 500
 Tensors = Mapping[str, Tensor]
@@ -71,7 +72,10 @@ class Line:
 
 
 class Meter:
-    """Measures networks on the test set and on training images; the batches are prepared once for all points."""
+    """Measures networks on the test set, on training images and on the validation set, where there is one.
+
+    The batches are prepared once for all points.
+    """
 
     def __init__(self, data: TrainingData, hparams: TrainingHparams, examples: Examples) -> None:
         self.hparams, self.device = hparams, data.device
@@ -79,7 +83,9 @@ class Meter:
             "test": list(data.evaluation_batches("test")),
             "train": list(data.evaluation_batches("train", limit=examples.train)),
         }
-        self.examples = {split: sum(len(labels) for _, labels in self.batches[split]) for split in SPLITS}
+        if VALIDATION in data.sizes:
+            self.batches[VALIDATION] = list(data.evaluation_batches(VALIDATION))
+        self.examples = {split: sum(len(labels) for _, labels in batches) for split, batches in self.batches.items()}
         self.recalculation = list(
             data.evaluation_batches("train", batch_size=RECALCULATION_BATCH, limit=examples.batchnorm)
         )
@@ -105,7 +111,7 @@ def walk(
     keep: Callable[[list[Row]], None] = lambda rows: None,
     advance: Callable[[int], None] = lambda points: None,
 ) -> list[Row]:
-    """Error and loss at every alpha, both BatchNorm treatments, both splits; what is ``known`` is not computed again.
+    """Error and loss at every alpha, both BatchNorm treatments, all splits; what is ``known`` is not computed again.
 
     Args:
         line: the line between the children.
@@ -126,7 +132,7 @@ def walk(
         asked = [
             Row(*children, alpha, split, treatment, meter.examples[split],
                 meter.recalculated_from if treatment == "recalculated" else 0)
-            for treatment in BATCHNORM for split in SPLITS
+            for treatment in BATCHNORM for split in meter.examples
         ]  # fmt: skip
         missing = [row for row in asked if row.key not in there]
         if missing:

@@ -1,14 +1,15 @@
 """From what was measured between children to a verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from foundations.averages import average, standard_deviation
+from foundations.errors import UsageError
 from foundations.steps import Step
 from stability.barrier import barrier, has_learned, is_stable
 from stability.desc import AnalysisHparams
-from stability.rows import BATCHNORM, SPLITS, Row
+from stability.rows import BATCHNORM, Row
 from stability.verdict import Barriers, Child, Distances, Pair, Treatments, Verdict
 from training.data import TrainingData
 
@@ -42,12 +43,13 @@ def judge(
         rows: error and loss on the lines between them, at all alphas in ascending order.
         settings: how they were compared.
         full_network_accuracy: on the test set.
-        chance: the test error of guessing, see ``chance_error``.
+        chance: the error of guessing on the images that ``settings.judge_by``, see ``chance_error``.
     """
     pairs = [with_barriers(pair, rows) for pair in distances]
-    errors = {split: child_values(rows, split, "error", settings.children) for split in SPLITS}
     error_barrier = over_pairs([pair.error_barrier for pair in pairs], average)
-    learned = has_learned(errors["test"], chance)
+    splits = error_barrier.splits
+    errors = {split: child_values(rows, split, "error", settings.children) for split in splits}
+    learned = has_learned(errors[settings.judge_by], chance)
     accuracy = 1 - sum(errors["test"]) / settings.children
     return Verdict(
         k=subject.k,
@@ -55,10 +57,10 @@ def judge(
         level=subject.level,
         density=subject.density,
         threshold=settings.threshold,
-        stable=is_stable(error_barrier.test.raw, settings.threshold, learned),
+        stable=is_stable(error_barrier.at(settings.judge_by, "raw"), settings.threshold, learned),
         learned=learned,
         child_error=errors,
-        child_loss={split: child_values(rows, split, "loss", settings.children) for split in SPLITS},
+        child_loss={split: child_values(rows, split, "loss", settings.children) for split in splits},
         error_barrier=error_barrier,
         loss_barrier=over_pairs([pair.loss_barrier for pair in pairs], average),
         error_barrier_deviation=over_pairs([pair.error_barrier for pair in pairs], standard_deviation),
@@ -68,7 +70,7 @@ def judge(
         accuracy_gap=full_network_accuracy - accuracy,
         analysis=settings,
         examples={
-            **{split: next(row.examples for row in rows if row.split == split) for split in SPLITS},
+            **{split: next(row.examples for row in rows if row.split == split) for split in splits},
             "batchnorm": max(row.batchnorm_examples for row in rows),
         },
         children=children,
@@ -85,21 +87,24 @@ def with_barriers(pair: Distances, rows: Sequence[Row]) -> Pair:
 def barriers(rows: Sequence[Row], what: str) -> Barriers:
     """The barrier of ``error`` or ``loss`` on one line, by split and treatment."""
     return by_split_and_treatment(
+        {row.split for row in rows},
         lambda split, treatment: barrier(
             [getattr(row, what) for row in rows if (row.split, row.batchnorm) == (split, treatment)]
-        )
+        ),
     )
 
 
 def over_pairs(pairs: Sequence[Barriers], how: Callable[[list[float | None]], float | None]) -> Barriers:
     """One number over all pairs for each split and treatment."""
-    return by_split_and_treatment(lambda split, treatment: how([pair.at(split, treatment) for pair in pairs]))
+    return by_split_and_treatment(
+        pairs[0].splits, lambda split, treatment: how([pair.at(split, treatment) for pair in pairs])
+    )
 
 
-def by_split_and_treatment(number: Callable[[str, str], float | None]) -> Barriers:
-    """The four numbers that a function of split and treatment gives."""
+def by_split_and_treatment(splits: Iterable[str], number: Callable[[str, str], float | None]) -> Barriers:
+    """The numbers that a function of split and treatment gives."""
     return Barriers(
-        **{split: Treatments(**{treatment: number(split, treatment) for treatment in BATCHNORM}) for split in SPLITS}
+        **{split: Treatments(**{treatment: number(split, treatment) for treatment in BATCHNORM}) for split in splits}
     )
 
 
@@ -112,7 +117,13 @@ def child_values(rows: Sequence[Row], split: str, what: str, children: int) -> l
     return [values[number] for number in range(1, children + 1)]
 
 
-def chance_error(data: TrainingData) -> float:
-    """The test error of always answering with the most frequent class."""
-    labels = data.labels["test"]
+def check_judged(settings: AnalysisHparams, data: TrainingData) -> None:
+    """Raises ``UsageError`` if there are no images such as ``settings`` judge by."""
+    if settings.judge_by not in data.sizes:
+        raise UsageError(f"--judge_by={settings.judge_by}: there is no validation set; give --validation_fraction")
+
+
+def chance_error(data: TrainingData, split: str = "test") -> float:
+    """The error of always answering with the most frequent class."""
+    labels = data.labels[split]
     return 1 - int(labels.bincount().max()) / len(labels)

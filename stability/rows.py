@@ -8,6 +8,7 @@ from foundations import files
 from foundations.store import Store
 
 SPLITS = ("test", "train")
+"""Those that always exist."""
 BATCHNORM = ("raw", "recalculated")
 
 

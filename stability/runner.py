@@ -19,7 +19,7 @@ from pruning import ChangingMask, Mask
 from stability.analysis import Analysis
 from stability.children import Children
 from stability.desc import AnalysisHparams, StabilityDesc
-from stability.judge import Subject
+from stability.judge import Subject, check_judged
 from stability.start import fresh_optimizer, start_of
 from stability.verdict import Verdict, read_verdict, stored
 from training.data import TrainingData
@@ -43,6 +43,7 @@ class StabilityRunner:
     ) -> None:
         self.desc, self.data, self.context = desc, data, context
         self.settings = settings or AnalysisHparams()
+        check_judged(self.settings, data)
         self.seeds = Seeds(replicate)
         self.trunk = Trunk(desc.train, replicate, data, context)
         if self.trunk.iteration(k) > self.trunk.end:

@@ -10,6 +10,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from stability.desc import AnalysisHparams
 from stability.rows import BATCHNORM, SPLITS
+from training.metrics import VALIDATION
 
 T = TypeVar("T")
 Number = float | None
@@ -23,6 +24,8 @@ ON_DISK = {
     "loss_barrier_deviation": "loss_barrier_spread",
 }
 """Keys of the file that are not the names of their fields."""
+ABSENT: Mapping[str, Any] = {"level": None, VALIDATION: None, "judge_by": "test"}
+"""Entries that the file leaves out where they have these values."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,21 @@ class Barriers:
 
     test: Treatments
     train: Treatments
+    validation: Treatments | None = None
+    """None without a validation set."""
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Barriers":
-        """The inverse of ``dataclasses.asdict``."""
-        return cls(**{split: build(Treatments, entries[split]) for split in ("test", "train")})
+        """The inverse of ``dataclasses.asdict``; a validation set may be missing."""
+        return cls(**{item.name: build(Treatments, entries[item.name]) for item in fields(cls) if item.name in entries})
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that were measured."""
+        return SPLITS if self.validation is None else (*SPLITS, VALIDATION)
 
     def at(self, split: str, treatment: str) -> Number:
-        """One of the four."""
+        """One of them."""
         number: Number = getattr(getattr(self, split), treatment)
         return number
 
@@ -128,13 +138,14 @@ class Verdict:
     analysis: AnalysisHparams
     """The settings that it answers."""
     examples: Mapping[str, int]
-    """Images measured on: ``test``, ``train``, and ``batchnorm`` for recalculating statistics (0: none)."""
+    """Images measured on, by split, and ``batchnorm`` for recalculating statistics (0: none)."""
     children: Sequence[Child]
     pairs: Sequence[Pair]
 
     @property
     def test_barrier(self) -> float | None:
-        """What the verdict goes by: the mean raw error barrier on the test set."""
+        """The mean raw error barrier on the test set, by which the verdict goes unless ``analysis.judge_by`` says so.
+        """
         return self.error_barrier.test.raw
 
     @property
@@ -159,10 +170,8 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``instability.json``."""
-        entries = {ON_DISK.get(name, name): value for name, value in asdict(self).items()}
-        if self.level is None:
-            del entries["level"]
-        return entries
+        entries = asdict(self, dict_factory=without_absent)
+        return {ON_DISK.get(name, name): value for name, value in entries.items()}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Verdict":
@@ -182,12 +191,17 @@ class Verdict:
         )
 
 
+def without_absent(entries: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Entries of a dataclass, without those that say nothing."""
+    return {name: value for name, value in entries if name not in ABSENT or value != ABSENT[name]}
+
+
 def flat(error: Barriers, loss: Barriers) -> dict[str, Number]:
     """Barriers under flat names such as ``test_error_barrier_raw``."""
     return {
         f"{split}_{what}_barrier_{treatment}": barriers.at(split, treatment)
         for what, barriers in (("error", error), ("loss", loss))
-        for split in SPLITS
+        for split in error.splits
         for treatment in BATCHNORM
     }
 

@@ -21,7 +21,8 @@ class TrainingHparams(Hparams):
     training_steps: Step = hp(Step("160ep"))
     """Length of the whole training, pre-training included."""
     lr_schedule: str = hp("step", choices=schedules.keys(), absent="step")
-    """How the learning rate falls: at the milestones, or along a cosine or a line to zero at the end of training."""
+    """How the learning rate falls: at the milestones, or along a cosine or a line to zero at the end of training.
+    one_cycle rises first, for three tenths of it."""
     milestone_steps: tuple[Step, ...] = hp(())
     """Steps at which the learning rate is multiplied by gamma, separated by commas; for --lr_schedule=step."""
     gamma: float = hp(0.1, within="(0, 1]")
@@ -30,6 +31,8 @@ class TrainingHparams(Hparams):
     """The learning rate grows linearly from zero over this many steps."""
     weight_decay: float = hp(0.0, within="[0, inf)")
     """Weight decay of all parameters (L2; decoupled for adamw)."""
+    clip_grad_norm: float = hp(0.0, within="[0, inf)", absent=0.0)
+    """Norm to which the gradient of a step is scaled down where it is larger; 0 leaves it as it is."""
     label_smoothing: float = hp(0.0, within="[0, 1)")
     """Label smoothing of the cross entropy that is trained on."""
     precision: str = hp("fp32", choices=("fp32", "tf32", "bf16"))

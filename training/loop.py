@@ -110,12 +110,25 @@ def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, bat
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    if hparams.clip_grad_norm:
+        clip_gradients(state, hparams.clip_grad_norm)
     state.optimizer.step()
     state.apply_mask()
     with torch.no_grad():
         correct = (outputs.argmax(1) == labels).sum()
         size = torch.full_like(correct, len(labels))
         state.running_metrics += torch.stack([loss.detach() * size, correct, size]).to(state.running_metrics.dtype)
+
+
+def clip_gradients(state: TrainState, largest: float) -> None:
+    """``g <- g * min(1, largest / ||g||)``, the norm being that of all parameters' gradients together.
+
+    Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063. Pruned weights have no part in the norm, so that it is that of the
+    compact network. There is no host synchronization in it.
+    """
+    if state.applier is not None:
+        state.applier.mask_gradients()
+    nn.utils.clip_grad_norm_(state.model.parameters(), largest)
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """metrics.jsonl: a line for each evaluation of a training, and a second copy of them in the checkpoint."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from training.state import TrainState
 
 Row = dict[str, Any]
 
+VALIDATION = "validation"
+"""The name of the split that is held out of the training set, where there is one."""
 IN_CHECKPOINT = "metrics"
 """The entry of a checkpoint that holds the rows, as the text of their file."""
 
@@ -28,9 +31,33 @@ def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> 
     loss_sum, correct, size = state.running_metrics.tolist()
     if size:
         row |= {"batch_loss": loss_sum / size, "batch_accuracy": correct / size}
+    return row | evaluations(state, data, hparams, ("test",))
+
+
+def evaluations(
+    state: TrainState, data: TrainingData, hparams: TrainingHparams, splits: Iterable[str]
+) -> dict[str, float]:
+    """Loss and accuracy on ``splits``, and on the validation set where there is one: ``test_loss`` and so on."""
+    found: dict[str, float] = {}
     with arithmetic(hparams, data.device):
-        test = evaluate(state.model, data.evaluation_batches("test"))
-    return row | {f"test_{name}": value for name, value in test.items()}
+        for split in (*splits, *({VALIDATION} & {*data.sizes})):
+            measured = evaluate(state.model, data.evaluation_batches(split))
+            found |= {f"{split}_{name}": value for name, value in measured.items()}
+    return found
+
+
+def early_stopping(rows: Iterable[Row]) -> Row:
+    """What a training would have come to, had it been stopped where its validation loss was smallest.
+
+    Returns:
+        ``early_stopping_iteration`` and ``early_stopping_test_accuracy``, of the first such row; nothing without
+        validation losses. As fine as the test set was evaluated.
+    """
+    finite = [row for row in rows if (loss := row.get("validation_loss")) is not None and math.isfinite(loss)]
+    if not finite:
+        return {}
+    best = min(finite, key=lambda row: row["validation_loss"])
+    return {"early_stopping_iteration": best["iteration"], "early_stopping_test_accuracy": best["test_accuracy"]}
 
 
 def is_finite(row: Row) -> bool:

@@ -1,8 +1,8 @@
 """Recipes: the defaults that go with a model on a data set, as values of flags.
 
 A recipe holds the training hyperparameters, the batch size, how BatchNorm starts, and ``k``, the step up to which
-a strategy that prunes after pre-training trains the full network. Whatever a recipe does not name keeps its
-dataclass's default.
+a strategy that prunes after pre-training trains the full network. One that stands for a publication may name a
+``pruning_strategy`` and how that prunes. Whatever a recipe does not name keeps its dataclass's default.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,6 +76,116 @@ def open_lth_lenet() -> Values:
     }  # fmt: skip
 
 
+@register("lottery_ticket", "mnist_lenet", "*")
+def lottery_ticket() -> Values:
+    """Frankle & Carbin 2019, arXiv 1803.03635, LeNet-300-100: section 2 and appendix G.
+
+    The validation set is 5,000 of MNIST's 60,000 training images. The output layer is pruned at half the rate.
+    """
+    return {
+        "model_init": "xavier_normal", "optimizer": "adam", "lr": 1.2e-3, "batch_size": 60,
+        "training_steps": Step("50000it"), "validation_fraction": 5_000 / 60_000, "k": Step("0ep"),
+        "pruning_strategy": "sparse_layerwise", "pruning_fraction": 0.2, "layer_fractions": ("fc:0.1",),
+    }  # fmt: skip
+
+
+@register("snip", "mnist_lenet", "*")
+def snip() -> Values:
+    """Lee et al. 2019, arXiv 1810.02340, section 5, LeNet-300-100 on MNIST at a sparsity of 95%.
+
+    One batch of 100 images is scored, as it comes. Where the training ends the paper does not say: two drops of the
+    learning rate, every 25,000 iterations, are ours.
+    """
+    return {
+        "model_init": "xavier_normal", "optimizer": "momentum", "lr": 0.1, "batch_size": 100, "weight_decay": 5e-4,
+        "training_steps": Step("75000it"), "milestone_steps": (Step("25000it"), Step("50000it")), "gamma": 0.1,
+        "validation_fraction": 0.1, "k": Step("0ep"), "pruning_strategy": "snip", "pruning_fraction": 0.95,
+        "pruning_batches": 1, "pruning_batch_size": 100, "pruning_balanced": False,
+    }  # fmt: skip
+
+
+@register("synflow", "cifar_vgg", "*")
+def synflow() -> Values:
+    """Tanaka et al. 2020, arXiv 2006.05467, VGG with BatchNorm; as in the arguments stored beside their published
+    results (``args.json`` in ganguli-lab/Synaptic-Flow, Results/data).
+    """
+    return {
+        "batchnorm_init": "ones", "optimizer": "momentum", "lr": 0.1, "training_steps": Step("160ep"),
+        "milestone_steps": (Step("60ep"), Step("120ep")), "gamma": 0.1, "weight_decay": 1e-4, "batch_size": 128,
+        "k": Step("0ep"), "pruning_strategy": "synflow", "pruning_fraction": 0.9, "pruning_iterations": 100,
+    }  # fmt: skip
+
+
+@register("renda", "cifar_resnet", "*")
+def renda() -> Values:
+    """Renda, Frankle & Carbin 2020, arXiv 2003.02389, ResNets on CIFAR-10, weights rewound to epoch 12.
+
+    Momentum as in their code (lottery-ticket/rewinding-iclr20-public), whose weight decay spares BatchNorm; ours
+    does not. Other ways to retrain: ``--retrain``.
+    """
+    return {
+        "batchnorm_init": "ones", "optimizer": "momentum", "lr": 0.1, "training_steps": Step("182ep"),
+        "milestone_steps": (Step("91ep"), Step("136ep")), "gamma": 0.1, "weight_decay": 2e-4, "batch_size": 128,
+        "k": Step("12ep"), "pruning_strategy": "sparse_global", "pruning_fraction": 0.2,
+    }  # fmt: skip
+
+
+LINEAR_MODE_CONNECTIVITY = "linear_mode_connectivity"
+"""Frankle et al. 2020, arXiv 1912.05671, table 1; k is where the paper finds full networks stable."""
+
+
+@register(LINEAR_MODE_CONNECTIVITY, "mnist_lenet", "*")
+def linear_mode_connectivity_lenet() -> Values:
+    """LeNet-300-100, stable at initialization."""
+    return {
+        "model_init": "xavier_normal", "optimizer": "adam", "lr": 1.2e-3, "batch_size": 60,
+        "training_steps": Step("24000it"), "k": Step("0ep"),
+        "pruning_strategy": "sparse_global", "pruning_fraction": 0.2,
+    }  # fmt: skip
+
+
+@register(LINEAR_MODE_CONNECTIVITY, "cifar_resnet", "*")
+def linear_mode_connectivity_resnet() -> Values:
+    """ResNet-20."""
+    return {
+        "batchnorm_init": "uniform", "optimizer": "momentum", "lr": 0.1, "training_steps": Step("63000it"),
+        "milestone_steps": (Step("32000it"), Step("48000it")), "gamma": 0.1, "weight_decay": 1e-4, "batch_size": 128,
+        "k": Step("2000it"), "pruning_strategy": "sparse_global", "pruning_fraction": 0.2,
+    }  # fmt: skip
+
+
+@register(LINEAR_MODE_CONNECTIVITY, "cifar_vgg", "*")
+def linear_mode_connectivity_vgg() -> Values:
+    """VGG-16."""
+    return {**linear_mode_connectivity_resnet(), "k": Step("1000it")}
+
+
+@register("lottery_ticket", "conv2", "*")
+def lottery_ticket_conv2() -> Values:
+    """The lottery-ticket paper's (Frankle & Carbin 2019, arXiv 1803.03635, figure 2) for Conv-2.
+
+    The paper prunes 10% of the convolutions, 20% of the linear layers and 10% of the output a level:
+    ``--pruning_strategy=sparse_layerwise --pruning_fraction=0.2 --layer_fractions=conv*:0.1,fc:0.1``. It rewinds to
+    step 0; ``k`` is ours.
+    """
+    return {
+        "model_init": "xavier_normal", "optimizer": "adam", "lr": 2e-4, "training_steps": Step("20000it"),
+        "batch_size": 60, "k": Step("2000it"),
+    }  # fmt: skip
+
+
+@register("lottery_ticket", "conv4", "*")
+def lottery_ticket_conv4() -> Values:
+    """As for Conv-2, a learning rate of 3e-4 and 25,000 iterations."""
+    return {**lottery_ticket_conv2(), "lr": 3e-4, "training_steps": Step("25000it")}
+
+
+@register("lottery_ticket", "conv6", "*")
+def lottery_ticket_conv6() -> Values:
+    """As for Conv-4, 30,000 iterations; of the convolutions 15% are pruned a level."""
+    return {**lottery_ticket_conv4(), "training_steps": Step("30000it")}
+
+
 @register("digits", "*", "digits")
 def digits() -> Values:
     """A short training for 1,437 images of 8x8 pixels."""
@@ -103,7 +213,7 @@ def find_recipe(model: str, dataset: str, name: str | None) -> Values:
     any data set. A name that this pair does not have raises ``UsageError``.
     """
     fitting = sorted(
-        (recipe for recipe in map(recipes.get, recipes) if recipe.family in (family(model), "*")
+        (recipe for recipe in map(recipes.get, recipes.keys()) if recipe.family in (family(model), "*")
          and recipe.dataset in (dataset, "*")),
         key=lambda recipe: (recipe.dataset == "*", recipe.family == "*"),
     )  # fmt: skip
@@ -119,4 +229,6 @@ def find_recipe(model: str, dataset: str, name: str | None) -> Values:
 
 def default_dataset(model: str) -> str:
     """The data set that a model is made for: the first word of its name if it is one of ours, else cifar10."""
+    if family(model) == "mlp1d":
+        return "arrays:mnist1d.npz"
     return "mnist" if family(model).startswith("mnist_") else "cifar10"

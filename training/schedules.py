@@ -56,6 +56,31 @@ def linear(hparams: "TrainingHparams", iteration: int, iterations_per_epoch: int
     return 1 - progress(hparams, iteration, iterations_per_epoch)
 
 
+RISE, FIRST, LAST = 0.3, 1 / 25, 1 / (25 * 1e4)
+"""Of one_cycle: the share of the steps in which the rate rises, and the factors of the first and of the last step."""
+
+
+@schedules.register("one_cycle")
+def one_cycle(hparams: "TrainingHparams", iteration: int, iterations_per_epoch: int) -> float:
+    """Half a cosine up from 1/25 in the first 30% of the steps, and half a cosine down to 1/250,000 at the last one.
+
+    Smith & Topin 2017, arXiv 1708.07120, in the form and with the defaults of PyTorch's ``OneCycleLR``; the momentum
+    stays as it is. A warm-up comes before it.
+    """
+    start = hparams.warmup_steps.iteration(iterations_per_epoch)
+    last = hparams.training_steps.iteration(iterations_per_epoch) - start - 1
+    peak = max(0.0, RISE * (last + 1) - 1)
+    done = min(max(0, iteration - start), last)
+    if done < peak:
+        return between(FIRST, 1.0, done / peak)
+    return between(1.0, LAST, (done - peak) / (last - peak) if last > peak else 0.0)
+
+
+def between(start: float, end: float, share: float) -> float:
+    """Half a cosine from ``start`` to ``end``."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
 def progress(hparams: "TrainingHparams", iteration: int, iterations_per_epoch: int) -> float:
     """The share of the way from the end of the warm-up to the end of training that is done, 0 to 1."""
     start = hparams.warmup_steps.iteration(iterations_per_epoch)

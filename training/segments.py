@@ -14,13 +14,12 @@ from foundations.formats import DIVERGED
 from foundations.reporting import Training
 from foundations.steps import Step
 from foundations.store import Store
-from training.arithmetic import arithmetic
 from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.loop import evaluate, train
+from training.loop import train
 from training.mask_updates import MaskUpdates
-from training.metrics import Evaluations, Row, history, is_finite, keep, measure
+from training.metrics import Evaluations, Row, early_stopping, evaluations, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
 
@@ -49,8 +48,9 @@ def advance_to(
     and saved.
 
     Every ``context.evaluate_every`` steps, counted from the trunk's first, and at the end of training a row is added to
-    ``metrics.jsonl``: ``step``, ``iteration``, the loss and accuracy of the test set (``test_*``) and of the batches
-    of the current epoch so far, as trained on, augmented (``batch_*``; at the end of an epoch those of the whole one).
+    ``metrics.jsonl``: ``step``, ``iteration``, the loss and accuracy of the test set (``test_*``), of the validation
+    set if there is one (``validation_*``), and of the batches of the current epoch so far, as trained on, augmented
+    (``batch_*``; at the end of an epoch those of the whole one).
 
     The whole state goes to the checkpoint at ``until``, after the step in which the process is asked to stop, and
     every few seconds (see :class:`Pace`). A run that was killed goes on from there; rows of later steps are cut off and
@@ -145,17 +145,18 @@ def first_not_finite(rows: list[Row]) -> bool:
     return not math.isfinite(now) and before is not None and math.isfinite(before)
 
 
-def final_result(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> dict[str, Any]:
-    """Loss and accuracy at the end of training, on the whole test set and the whole training set, not augmented."""
-    with arithmetic(hparams, data.device):
-        return {
-            "step": Step.at(state.iteration, data.iterations_per_epoch),
-            **{
-                f"{split}_{name}": value
-                for split in ("test", "train")
-                for name, value in evaluate(state.model, data.evaluation_batches(split)).items()
-            },
-        }
+def final_result(
+    state: TrainState, data: TrainingData, hparams: TrainingHparams, rows: Iterable[Row]
+) -> dict[str, Any]:
+    """Loss and accuracy at the end of training, on the whole of every split, not augmented.
+
+    With a validation set also what ``rows``, those of the training's metrics, say of early stopping.
+    """
+    return {
+        "step": Step.at(state.iteration, data.iterations_per_epoch),
+        **evaluations(state, data, hparams, ("test", "train")),
+        **early_stopping(rows),
+    }
 
 
 def train_branch(
@@ -188,7 +189,8 @@ def train_branch(
             change_at=updates.iterations, change=partial(updates.update, store, hparams),
         )  # fmt: skip
     store.write_tensors(model_file(state, data), state.tensors())
-    result = {**conclude(state), **final_result(state, data, hparams), "model": model_file(state, data)}
+    final = final_result(state, data, hparams, store.read_rows(files.METRICS))
+    result = {**conclude(state), **final, "model": model_file(state, data)}
     beside = [name for name in BESIDE if store.has(name)]
     store.finish(result, files.METRICS, model_file(state, data), *beside)
     return result

@@ -98,8 +98,8 @@ class Trunk:
             state = self.state_at(self.desc.training.training_steps)
             with self._at_work(unless=lambda: self.store.done):
                 if not self.store.done:
-                    self.metrics()  # lost, they are restored
-                    result = final_result(state, self.data, self.desc.training)
+                    rows = self.metrics()  # lost, they are restored
+                    result = final_result(state, self.data, self.desc.training, rows)
                     self.store.finish(result, files.METRICS, *self.saved.files(self.end))
         return self.store.result()
 

@@ -32,7 +32,7 @@ def model_card(subnetwork: Subnetwork, loading: str, found: Sequence[str]) -> st
         "The network": listing(about(subnetwork)),
         "How it came about": f"    {made_by(environment)}\n\n{where}",
         "Loading it": inspect.cleandoc(loading),
-        "Input": normalization(subnetwork.network),
+        "Input": normalization(subnetwork.network, data["dataset"]),
         "Data": f"{data['dataset']}; licence: {LICENCES.get(data['dataset'], 'see where it was published')}",
         **({"Checked": "\n".join(f"- {line}" for line in found)} if found else {}),
     }
@@ -61,8 +61,13 @@ def about(subnetwork: Subnetwork) -> dict[str, Any]:
     }
 
 
-def normalization(network: Mapping[str, Any]) -> str:
+def normalization(network: Mapping[str, Any], dataset: str) -> str:
     """What to do with an image before the network sees it."""
+    if dataset.startswith("arrays:"):
+        return (
+            f"Features of {' x '.join(map(str, network['input_shape']))} (channels, height, width), as they are in the "
+            "data. `network.json` has the names of the classes."
+        )
     mean, std = ([round(value, 6) for value in network["normalization"][name]] for name in ("mean", "std"))
     return (
         f"Images of {' x '.join(map(str, network['input_shape']))} (channels, height, width), pixels in [0, 1], then "

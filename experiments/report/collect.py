@@ -159,9 +159,10 @@ def asked_for(verdict: Verdict) -> Callable[[Row], bool]:
 
 
 def curves(store: Store, per_epoch: int) -> list[TableRow]:
-    """Accuracy over a training: epoch, test accuracy, test loss."""
+    """Accuracy over a training: epoch, test accuracy, test loss; with a validation set also those on it."""
+    names = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
     return [
-        {"epoch": row["iteration"] / per_epoch, **{name: row[name] for name in ("test_accuracy", "test_loss")}}
+        {"epoch": row["iteration"] / per_epoch, **{name: row[name] for name in names if name in row}}
         for row in store.read_rows(files.METRICS)
     ]
 

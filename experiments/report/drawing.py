@@ -162,7 +162,7 @@ def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float,
     """(k in epochs or density in percent, mean, standard deviation) over all pairs and replicates; 0 for one pair."""
     points = []
     for group in grouped(sorted(pairs, key=lambda row: row[index.column]), index.column):
-        values = [row[name] for row in group if row[name] is not None]
+        values = [row[name] for row in group if row.get(name) is not None]
         if values:
             at = 100 * group[0]["density"] if index is BY_LEVEL else group[0]["k_epoch"]
             points.append((at, average(values) or 0.0, standard_deviation(values) or 0.0))

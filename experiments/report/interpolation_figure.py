@@ -1,6 +1,6 @@
 """The figure of error and loss along the lines between children."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.report.collect import Index
@@ -47,7 +47,8 @@ def interpolation(lines: Sequence[Row], network: str, index: Index) -> "Figure":
             name_axes(axes, quantity, left=place % columns == 0, lowest=place + columns >= len(places))
             if quantity is ERROR:
                 axes.set_title(index.title.format_map(rows[0]))
-    figure.legend(handles=legend(shown), loc="outside lower center", ncols=2)
+    splits = {row["split"] for row in lines}
+    figure.legend(handles=legend(splits, shown), loc="outside lower center", ncols=2)
     figure.suptitle(f"{network}: on the line between two children", fontsize=10)
     return figure
 
@@ -75,12 +76,13 @@ def name_axes(axes: "Axes", quantity: Quantity, *, left: bool, lowest: bool) -> 
         axes.set_xlabel(r"$\alpha$ (0, 1: the children)")
 
 
-def legend(shown: Sequence[str]) -> list[Any]:
+def legend(splits: Container[str], shown: Sequence[str]) -> list[Any]:
     """A line for each split and treatment."""
     from matplotlib.lines import Line2D
 
     return [
         Line2D([], [], color=SPLIT_COLOURS[split], linestyle=DASHES[treatment], label=labelled(split, treatment, shown))
         for split in SPLIT_COLOURS
+        if split in splits
         for treatment in shown
     ]

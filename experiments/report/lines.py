@@ -17,6 +17,7 @@ from experiments.report.tables import Row, percent
 from foundations.averages import average, standard_deviation
 
 FULL = "(full network)"
+EARLY_STOPPED = "early_stopping_test_accuracy"
 HAVE_A_COLUMN = {"pruning_strategy", "k", "levels", "density", "pruning_fraction", "replicate"}
 """Hyperparameters that every table shows already."""
 
@@ -40,6 +41,10 @@ class Line:
     """Mean over the replicates of the density that counts only weights on a path from input to output."""
     training_cost: float | None = None
     """Mean multiply-adds of the whole training, finding the mask included, relative to the dense training's."""
+    early_stopped: tuple[float, ...] = ()
+    """Test accuracies of the replicates where their validation loss was smallest; none without a validation set."""
+    early_stopping_iteration: float | None = None
+    """The mean of the iterations at which that was."""
 
     @property
     def mean(self) -> float | None:
@@ -71,6 +76,13 @@ class Line:
     def plain(self) -> str:
         """The same without the number."""
         return percent(self.values)
+
+    @property
+    def early_stopping(self) -> str:
+        """What early stopping gives: ``98.03% +- 0.12 at 4200it``; ``-`` where that is not known."""
+        if self.early_stopping_iteration is None:
+            return "-"
+        return f"{percent(self.early_stopped)} at {self.early_stopping_iteration:.0f}it"
 
     @property
     def place(self) -> Path:
@@ -106,6 +118,8 @@ def line_of(group: Sequence[Row], value: str) -> Line:
         states=tuple(row.get("state", DONE) for row in group),
         effective_density=average([row.get("effective_density") for row in group]),
         training_cost=average([row.get("training_cost") for row in group]),
+        early_stopped=tuple(row[EARLY_STOPPED] for row in group if row.get(EARLY_STOPPED) is not None),
+        early_stopping_iteration=average([row.get("early_stopping_iteration") for row in group]),
     )
 
 

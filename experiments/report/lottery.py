@@ -4,22 +4,26 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.report.lines import Line, full_network_once, summarize, varied_names
+from experiments.report.early_stopping_figure import early_stopping
+from experiments.report.lines import EARLY_STOPPED, Line, full_network_once, summarize, varied_names
 from experiments.report.lottery_figure import accuracy
 from experiments.report.states import DONE, STATES
 from experiments.report.tables import Row, Table
+from experiments.report.training import EARLY_STOPPING
 from experiments.report.writing import write_files
+from foundations.averages import average, standard_deviation
 from foundations.reporting import Reporter
 from foundations.store import Store
 
 COLUMNS = (
     "level", "density", "replicate", "test_accuracy", "test_loss", "train_accuracy", "path", "state",
-    "effective_density",
+    "effective_density", "validation_accuracy", "validation_loss", "early_stopping_iteration", EARLY_STOPPED,
 )  # fmt: skip
 """Of ``runs.csv``. What has come to no result has its state and leaves the rest empty."""
 
 LINE_COLUMNS = (
     "level", "density", "mean_test_accuracy", "std_test_accuracy", "replicates", *STATES, "effective_density",
+    "early_stopping_iteration", "mean_early_stopping_test_accuracy", "std_early_stopping_test_accuracy",
 )  # fmt: skip
 """Of ``table.csv``. ``replicates`` are those that the mean is over; the states count all."""
 
@@ -30,13 +34,17 @@ LINE_COLUMNS = (
 def lottery_table(rows: Sequence[Row]) -> Table:
     """One line for each subnetwork, with mean and standard deviation over the replicates.
 
-    The effective density has a column if it is another than the density somewhere.
+    The effective density has a column if it is another than the density somewhere, early stopping if there is a
+    validation set.
     """
     names, lines = varied_names(rows), summarize(full_network_once(rows))
     more = ["effective"] if any(lies_idle(line) for line in lines) else []
-    headers = ["strategy", "k", *names, "level", "density", *more, "test accuracy", "where"]
+    stopping = [EARLY_STOPPING] if any(line.early_stopped for line in lines) else []
+    headers = ["strategy", "k", *names, "level", "density", *more, "test accuracy", *stopping, "where"]
     cells = [
-        [*named(line, names), *(effective(line) for _ in more), line.text, str(line.place)] for line in lines
+        [*named(line, names), *(effective(line) for _ in more), line.text, *(line.early_stopping for _ in stopping),
+         str(line.place)]
+        for line in lines
     ]  # fmt: skip
     return Table(headers, cells)
 
@@ -77,7 +85,7 @@ def named(line: Line, names: Sequence[str]) -> list[str]:
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
     """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
-    Where weights lie on no path there is ``accuracy_effective``, too.
+    Where weights lie on no path there is ``accuracy_effective``, too, with a validation set ``early_stopping``.
 
     Without the result of a pruned network there is no figure.
     """
@@ -94,6 +102,8 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
     figures = {"accuracy": lambda: accuracy(lines, names)} if drawn else {}
     if drawn and any(map(lies_idle, lines)):
         figures["accuracy_effective"] = lambda: accuracy(lines, names, effective=True)
+    if any(line.early_stopped and not line.is_full for line in lines):
+        figures["early_stopping"] = lambda: early_stopping(lines, names)
     if not write_files(Store(directory), tables, figures):
         reporter.warn("No figure: matplotlib is not installed; pip install 'adsynflow[plot]'")
 
@@ -103,5 +113,6 @@ def line_cells(line: Line, names: Sequence[str]) -> list[Any]:
     return [
         line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density, line.mean,
         line.standard_deviation, len(line.values), *map(line.states.count, STATES),
-        line.effective_density,
+        line.effective_density, line.early_stopping_iteration, average(line.early_stopped),
+        (standard_deviation(line.early_stopped) or 0.0) if line.early_stopped else None,
     ]  # fmt: skip

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # Okabe and Ito 2008, "Color Universal Design"; without yellow, which is too pale for lines. Black is the full network.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1]}
+SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1], "validation": COLOURS[2]}
 DASHES: dict[str, Any] = {"raw": "-", "recalculated": (0, (4, 2))}
 """Of lines, by the treatment of BatchNorm's statistics."""
 GREY = "#666666"

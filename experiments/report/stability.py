@@ -25,6 +25,8 @@ FAR_BELOW = 0.05
 HEADERS = (
     "strategy", "k", "test barrier raw", "recalculated", "train barrier raw", "end accuracy", "gap to full", "verdict",
 )  # fmt: skip
+VALIDATION_HEADER = "validation barrier raw"
+"""Of a column that is there if anything was measured on a validation set."""
 
 
 # Files -------------------------------------------------------------------------------------------------------------
@@ -74,6 +76,7 @@ def stability_table(analyses: Iterable[Analysed]) -> tuple[Table, list[str]]:
     """A line for each network and k, replicates together, and for each network what can be said of its k's."""
     once = list({one.place: one for one in analyses}.values())  # --k=auto,3 may come to 3 by itself
     names = distinct({one.desc.key: (one.desc.strategy_name, one.desc) for one in once})
+    held_out = any(one.verdict and one.verdict.error_barrier.validation for one in once)
     cells, sentences = [], []
     for key, name in names.items():
         groups: dict[int, list[Analysed]] = {}
@@ -81,9 +84,9 @@ def stability_table(analyses: Iterable[Analysed]) -> tuple[Table, list[str]]:
             if one.desc.key == key:
                 groups.setdefault(one.iteration, []).append(one)
         by_k = [groups[iteration] for iteration in sorted(groups)]
-        cells += [line(name, group) for group in by_k]
+        cells += [[*line(name, group), *([validation_barrier(group)] if held_out else [])] for group in by_k]
         sentences += [f"{name}: {sentence}" for sentence in what_is_stable(by_k)]
-    return Table(HEADERS, cells), sentences
+    return Table([*HEADERS, *([VALIDATION_HEADER] if held_out else [])], cells), sentences
 
 
 def what_is_stable(by_k: Sequence[Sequence[Analysed]]) -> list[str]:
@@ -91,8 +94,9 @@ def what_is_stable(by_k: Sequence[Sequence[Analysed]]) -> list[str]:
     found = [one.verdict for group in by_k for one in group if one.verdict]
     if not found:
         return ["no analysis came to a verdict"]
-    image = 1 / min(verdict.examples["test"] for verdict in found)
-    measured = f"threshold {found[0].threshold:.2%}; one test image: {100 * image:.2g} points"
+    split = found[0].analysis.judge_by
+    image = 1 / min(verdict.examples[split] for verdict in found)
+    measured = f"threshold {found[0].threshold:.2%}; one {split} image: {100 * image:.2g} points"
     first = smallest_stable(by_k)
     sentences = [f"{where_stable(by_k, first)} ({measured})"]
     if first is not None and (gap := average_gap(first)) > FAR_BELOW:
@@ -147,6 +151,12 @@ def line(name: str, group: Sequence[Analysed]) -> list[str]:
         f"{100 * average_gap(group):+.2f} points" if found else "-",
         verdict_text(found, [one.state for one in group]),
     ]
+
+
+def validation_barrier(group: Sequence[Analysed]) -> str:
+    """The cell below ``VALIDATION_HEADER``; ``-`` without a validation set."""
+    barriers = [one.verdict.error_barrier.validation for one in group if one.verdict]
+    return percent([barrier.raw for barrier in barriers if barrier])
 
 
 def verdict_text(found: Sequence[Verdict], states: Sequence[str]) -> str:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+SPLIT_TITLES = {"test": "test set", "train": "training set", "validation": "validation set"}
+
+
 def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
     """What draws each figure, by its file's name. Only drawing imports matplotlib."""
     networks = in_order(row["network"] for row in rows.analyses)
@@ -42,13 +45,14 @@ def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
 
 
 def barrier_by_index(rows: Rows) -> "Figure":
-    """Error barrier against k, or against the density of the levels, with its standard deviation, on both splits."""
-    figure = new_figure(7.2, 3.4)
-    panels = figure.subplots(1, 2, sharey=True)
-    for axis, split in zip(panels, ("test", "train"), strict=True):
+    """Error barrier against k, or against the density of the levels, with its standard deviation, on each split."""
+    splits = [split for split in SPLIT_TITLES if any(f"{split}_error_barrier_raw" in row for row in rows.pairs)]
+    figure = new_figure(3.6 * len(splits), 3.4)
+    panels = figure.subplots(1, len(splits), sharey=True)
+    for axis, split in zip(panels, splits, strict=True):
         draw_barriers(axis, rows, split)
         threshold_line(axis, rows)
-        axis.set_title(f"{'test' if split == 'test' else 'training'} set")
+        axis.set_title(SPLIT_TITLES[split])
         if rows.index is BY_LEVEL:
             density_axis(axis, {row["density"] for row in rows.analyses})
         else:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from experiments.defaults import Section, flags_of, recipe_values, refuse_unknown, select
+from experiments.options import LotteryOptions
 from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
@@ -154,3 +155,44 @@ def test_the_environment_names_the_directories(monkeypatch: pytest.MonkeyPatch) 
     options = Session(reporter=Reporter()).options
     assert (options.root, options.data_dir) == ("/somewhere", "data")
     assert Session("here", reporter=Reporter()).options.root == "here"
+
+
+# Recipes that name a strategy -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(keen: None) -> None:
+    """A recipe for the strategy of one's own."""
+
+    @register("published", "mnist_lenet", "digits")
+    def published() -> dict[str, Any]:
+        return {
+            "training_steps": "9ep", "k": Step("5ep"), "pruning_strategy": "keen", "pruning_fraction": 0.3,
+            "layers_to_ignore": ("fc",),
+        }  # fmt: skip
+
+
+def pruned_how(session: Session, **flags: Any) -> tuple[str, float, str, tuple[str, ...]]:
+    """Strategy, pruning fraction, k and ignored layers of a lottery run."""
+    desc: Any = session.lottery(**ON, recipe="published", **flags)[0].desc
+    return desc.strategy.name, desc.pruning.pruning_fraction, desc.k, desc.pruning.layers_to_ignore
+
+
+@pytest.mark.usefixtures("published")
+def test_the_strategy_of_a_recipe_is_the_default_and_prunes_as_the_recipe_says(session: Session) -> None:
+    assert pruned_how(session) == ("keen", 0.3, "5ep0it", ("fc",))
+    assert pruned_how(session, pruning_fraction=0.7, k=1) == ("keen", 0.7, "1ep0it", ("fc",))
+
+
+@pytest.mark.usefixtures("published")
+def test_how_another_strategy_prunes_such_a_recipe_does_not_say(session: Session) -> None:
+    assert pruned_how(session, pruning_strategy="adsynflow") == ("adsynflow", 0.9, "5ep0it", ())
+    assert pruned_how(session, pruning_strategy="snip") == ("snip", 0.9, "0ep0it", ())
+    desc: Any = session.stability(**ON, recipe="published", pruning_strategy="none", k=1)[0].desc
+    assert desc.strategy is None
+
+
+@pytest.mark.usefixtures("published")
+def test_the_help_names_the_strategy_of_the_recipe() -> None:
+    chosen = select({**ON, "recipe": "published"}, prunes=True)
+    assert chosen.section("", LotteryOptions).values()["pruning_strategy"] == "keen"

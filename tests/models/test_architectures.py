@@ -12,7 +12,7 @@ from models import ImageShape, ModelHparams, build
 CIFAR = ImageShape(3, 32, 32, 10)
 MNIST = ImageShape(1, 28, 28, 10)
 DIGITS = ImageShape(1, 8, 8, 10)
-SMALL = ("cifar_resnet_8_4", "cifar_vgg_11", "mnist_lenet_30_20")
+SMALL = ("cifar_resnet_8_4", "cifar_vgg_11", "mnist_lenet_30_20", "mlp1d_8", "conv2", "conv6", "tiny_resnet_18_4")
 
 
 def network(name: str, shape: ImageShape = CIFAR) -> nn.Module:
@@ -36,6 +36,10 @@ def size(model: nn.Module) -> int:
         ("cifar_resnet_56", CIFAR, 855_770),
         ("cifar_resnet_110", CIFAR, 1_730_714),
         ("mnist_lenet_300_100", MNIST, 266_610),
+        ("conv2", CIFAR, 4_301_642),  # Zhou et al. 2019, arXiv 1905.01067, appendix
+        ("conv4", CIFAR, 2_425_930),
+        ("conv6", CIFAR, 2_262_602),
+        ("tiny_resnet_18", CIFAR, 11_173_962),  # as many as torchvision's resnet18 with that stem and ten classes
     ],
 )
 def test_trainable_parameters_as_published(name: str, shape: ImageShape, published: int) -> None:
@@ -101,7 +105,7 @@ def test_positively_homogeneous_but_for_shifts(name: str) -> None:
     model = network(name, DIGITS).double().eval()  # fresh BatchNorm has mean 0 and shift 0
     with torch.no_grad():
         for layer in model.modules():
-            if isinstance(layer, nn.Linear):
+            if isinstance(layer, nn.Linear | nn.Conv2d) and layer.bias is not None:
                 layer.bias.zero_()
         x = images(DIGITS).double()
         once, thrice = model(x), model(3 * x)

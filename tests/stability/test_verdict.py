@@ -1,7 +1,9 @@
 """What an analysis found: in JSON and out, and what follows from what was measured."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from foundations.store import Store
 from stability import AnalysisHparams
 from stability.judge import Subject, judge
 from stability.rows import Row, write_rows
-from stability.verdict import Child, Distances, read_verdict, stored, write_verdict
+from stability.verdict import Child, Distances, Verdict, read_verdict, stored, write_verdict
 from tests.stability.verdicts import make_verdict
 
 OLD_RUNS = Path(__file__).parents[1] / "stored_runs" / "format_0"
@@ -83,12 +85,12 @@ def test_in_words() -> None:
 # From rows to a verdict --------------------------------------------------------------------------------------------
 
 
-def line(one: int, other: int, *errors: float) -> list[Row]:
-    """The rows of a line without BatchNorm, with the same errors on both splits; losses are ten times those."""
+def line(one: int, other: int, *errors: float, splits: Sequence[str] = ("test", "train")) -> list[Row]:
+    """The rows of a line without BatchNorm, with the same errors on all splits; losses are ten times those."""
     return [
         Row(one, other, place / (len(errors) - 1), split, treatment, 100, 0, error=error, loss=10 * error)
         for place, error in enumerate(errors)
-        for split in ("test", "train")
+        for split in splits
         for treatment in ("raw", "recalculated")
     ]
 
@@ -114,3 +116,23 @@ def test_barriers_are_averaged_over_the_pairs() -> None:
     assert verdict.accuracy_gap == pytest.approx(0.9 - (1 - 0.5 / 3))
     assert (verdict.k, verdict.strategy, verdict.level, verdict.learned) == ("1ep0it", "snip", 2, True)
     assert not judge(subject, children, pairs, rows, settings, 0.9, chance=0.3).learned  # 0.3 is guessing
+
+
+def test_it_goes_by_the_images_that_are_judged_by() -> None:
+    """A barrier of 0.3 on the validation set, of 0 elsewhere; children that err less than by chance on it alone."""
+    children = [
+        Child(child=number, lr=0.1, weight_decay=0.0, l2_from_start=1.0, angular_from_start=0.1) for number in (1, 2)
+    ]
+    pair = Distances(children=(1, 2), l2=1.0, angular=0.1, disagreement=0, classification_difference=0, layer_l2={})
+    rows = [*line(1, 2, 0.6, 0.6, 0.6), *line(1, 2, 0.1, 0.4, 0.1, splits=["validation"])]
+
+    def verdict(**settings: Any) -> Verdict:
+        how = AnalysisHparams(alphas=3, **settings)
+        return judge(Subject(Step(0), "none", 1.0), children, [pair], rows, how, full_network_accuracy=0.9, chance=0.5)
+
+    by_test, by_validation = verdict(), verdict(judge_by="validation", threshold=0.31)
+    assert (by_test.learned, by_test.stable) == (False, False)
+    assert (by_validation.learned, by_validation.stable) == (True, True)
+    assert not verdict(judge_by="validation").stable
+    assert by_validation.summary()["validation_error_barrier_raw"] == pytest.approx(0.3)
+    assert Verdict.from_dict(by_validation.to_dict()) == by_validation

@@ -1,6 +1,7 @@
 """Training a compact network through the training state: what is saved is the full network's."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -84,6 +85,17 @@ def assert_state_of_kept_weights(small: TrainState, masked: TrainState) -> None:
             torch.testing.assert_close(
                 found["state"][number][key][where], value[where], rtol=0, atol=1e-9, msg=f"{key} of {name}"
             )
+
+
+def test_its_gradient_is_clipped_like_that_of_masked_training(small_data: DeviceData) -> None:
+    hparams = replace(HPARAMS, clip_grad_norm=0.5)
+    masked, small = pruned(small_data, hparams, compact=False), pruned(small_data, hparams, compact=True)
+    plain = pruned(small_data, hparams, compact=False)
+    for state, how in ((masked, hparams), (small, hparams), (plain, HPARAMS)):
+        train(state, small_data, how, until=END)
+    for name, _ in masked.model.named_parameters():
+        assert torch.allclose(small.tensors()[name], masked.tensors()[name], rtol=0, atol=1e-9)
+    assert not torch.allclose(plain.tensors()["conv1.weight"], masked.tensors()["conv1.weight"], rtol=0, atol=1e-3)
 
 
 def test_without_a_step_the_trunks_state_is_found_again(small_data: DeviceData) -> None:

@@ -23,6 +23,16 @@ def test_the_thesis_recipe_has_the_thesis_values() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "lr", "iterations"), [("conv2", 2e-4, 20_000), ("conv4", 3e-4, 25_000), ("conv6", 3e-4, 30_000)]
+)
+def test_the_lottery_ticket_papers_convolutional_networks_have_its_recipe(model, lr, iterations) -> None:
+    values = find_recipe(model, "cifar10", "lottery_ticket")
+    assert values == find_recipe(model, "cifar10", None)
+    assert (values["optimizer"], values["lr"], values["batch_size"]) == ("adam", lr, 60)
+    assert (values["model_init"], values["training_steps"]) == ("xavier_normal", Step(f"{iterations}it"))
+
+
+@pytest.mark.parametrize(
     ("model", "dataset", "name", "lr", "epochs"),
     [
         ("cifar_resnet_20", "cifar10", None, 0.01, 160),  # of just this pair: the thesis's
@@ -34,11 +44,34 @@ def test_the_thesis_recipe_has_the_thesis_values() -> None:
         ("cifar_vgg_16", "cifar10", None, 0.1, 160),
         ("mnist_lenet_300_100", "mnist", None, 0.1, 40),
         ("mnist_lenet_300_100", "mnist", "default", 0.05, 40),
+        ("cifar_vgg_16", "cifar100", "synflow", 0.1, 160),
+        ("cifar_resnet_20", "cifar10", "renda", 0.1, 182),
     ],
 )
 def test_the_recipe_of_a_pair(model: str, dataset: str, name: str | None, lr: float, epochs: int) -> None:
     values = find_recipe(model, dataset, name)
     assert (values["lr"], values["training_steps"]) == (lr, Step(epochs))
+
+
+def test_the_lottery_ticket_recipe_has_the_papers_values() -> None:
+    """Frankle & Carbin 2019: Adam 1.2e-3, batches of 60, 50,000 iterations, 5,000 images held out, by layer 20%, output
+    layer 10%."""
+    values = find_recipe("mnist_lenet_300_100", "mnist", "lottery_ticket")
+    assert round(60_000 * values["validation_fraction"]) == 5_000
+    expected = {
+        "optimizer": "adam", "lr": 1.2e-3, "batch_size": 60, "training_steps": Step("50000it"), "k": Step("0ep"),
+        "model_init": "xavier_normal", "pruning_strategy": "sparse_layerwise", "pruning_fraction": 0.2,
+        "layer_fractions": ("fc:0.1",),
+    }  # fmt: skip
+    assert {name: value for name, value in values.items() if name != "validation_fraction"} == expected
+
+
+def test_linear_mode_connectivity_of_all_three_networks() -> None:
+    steps = {"mnist_lenet_300_100": ("24000it", "0ep"), "cifar_resnet_20": ("63000it", "2000it"),
+             "cifar_vgg_16": ("63000it", "1000it")}  # fmt: skip
+    for model, (length, k) in steps.items():
+        values = find_recipe(model, default_dataset(model), "linear_mode_connectivity")
+        assert (values["training_steps"], values["k"]) == (Step(length), Step(k))
 
 
 def test_every_recipe_says_where_pre_training_ends() -> None:
@@ -53,7 +86,7 @@ def test_an_unknown_recipe_names_the_pairs_own() -> None:
     with pytest.raises(
         UsageError,
         match=r"--recipe=open_lht: no such recipe for cifar_resnet_20 on cifar10 \(did you mean 'open_lth'\?\); "
-        r"valid: default, open_lth, thesis",
+        r"valid: default, linear_mode_connectivity, open_lth, renda, thesis",
     ):
         find_recipe("cifar_resnet_20", "cifar10", "open_lht")
 

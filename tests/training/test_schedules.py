@@ -1,8 +1,11 @@
 """Learning rates worked by hand."""
 
 import math
+import warnings
 
 import pytest
+import torch
+from torch import optim
 
 from foundations.errors import UsageError
 from foundations.hparams import canonical
@@ -43,6 +46,46 @@ def test_falling_to_zero_by_hand(schedule: str, middle: dict[int, float]) -> Non
 def test_a_warm_up_as_long_as_the_training_leaves_nothing_to_fall(schedule: str) -> None:
     hparams = TrainingHparams(lr=1.0, lr_schedule=schedule, warmup_steps=Step("2ep"), training_steps=Step("2ep"))
     assert [learning_rate(hparams, iteration, 10) for iteration in (0, 10, 20)] == [0, 0.5, 1]
+
+
+def rates_of(scheduler: optim.lr_scheduler.LRScheduler, steps: int) -> list[float]:
+    """The learning rate of each of so many steps."""
+    found = []
+    for _ in range(steps):
+        found.append(scheduler.optimizer.param_groups[0]["lr"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that no optimizer step is taken
+            scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize("steps", [10, 25, 160])
+def test_they_are_pytorchs_own(steps: int) -> None:
+    optimizer = optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4)
+    expected = {"cosine": rates_of(optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps), steps)}
+    cycle = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.4, total_steps=steps, cycle_momentum=False)
+    expected["one_cycle"] = rates_of(cycle, steps - 1)
+    for name, rates in expected.items():
+        hparams = TrainingHparams(lr=0.4, lr_schedule=name, training_steps=Step(f"{steps}it"))
+        assert [learning_rate(hparams, iteration, 10) for iteration in range(len(rates))] == pytest.approx(rates)
+
+
+def test_one_cycle_by_hand() -> None:
+    """10 steps after a warm-up over 5: up from 1/25 in steps 0 to 2, down to 1/250,000 in steps 2 to 9."""
+    hparams = TrainingHparams(
+        lr=1.0, lr_schedule="one_cycle", warmup_steps=Step("5it"), training_steps=Step("15it")
+    )  # fmt: skip
+    found = {iteration: learning_rate(hparams, iteration, 10) for iteration in (0, 5, 6, 7, 14, 15, 99)}
+    low, end = 1 / 25, 1 / 250_000
+    assert found == pytest.approx({0: 0, 5: low, 6: (1 + low) / 2, 7: 1, 14: end, 15: end, 99: end})
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_one_cycle_of_few_steps_only_falls(steps: int) -> None:
+    hparams = TrainingHparams(lr=1.0, lr_schedule="one_cycle", training_steps=Step(f"{steps}it"))
+    rates = [learning_rate(hparams, iteration, 10) for iteration in range(steps)]
+    assert rates[0] == 1
+    assert rates == sorted(rates, reverse=True)
 
 
 def test_the_schedule_is_in_the_key_unless_it_is_that_of_before() -> None:

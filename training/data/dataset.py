@@ -1,4 +1,4 @@
-"""Decoded images and labels, as every data set delivers them."""
+"""Decoded images, or features, and labels, as every data set delivers them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from models.shape import ImageShape
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The training set or the test set.
+    """The training set, the test set or the validation set.
 
     Args:
-        images: (N, H, W, C), uint8.
+        images: (N, H, W, C), uint8; features that are no images, float32.
         labels: (N,), int64.
     """
 
@@ -45,8 +45,11 @@ class Dataset:
         mean: of each channel over all training images, as pixels in [0, 1].
         std: the standard deviation alike; 1 for a channel that is constant.
         fingerprint: sha256 of the decoded images and labels, in hex.
+        low: what counts as 0 where a pixel is asked for that lies in [0, 1].
+        high: what counts as 1.
+        validation: what has been held out of the training set, if anything.
 
-    ``mean``, ``std`` and ``fingerprint`` stay those of the whole data set when ``train`` is reduced.
+    ``mean``, ``std``, ``fingerprint``, ``low`` and ``high`` stay those of the whole data set when ``train`` is reduced.
     """
 
     train: Split
@@ -57,6 +60,9 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    low: float = 0.0
+    high: float = 255.0
+    validation: Split | None = None
 
     @classmethod
     def from_arrays(
@@ -86,16 +92,47 @@ class Dataset:
         """
         train = make_split("train", train_images, train_labels)
         test = make_split("test", test_images, test_labels)
-        if train.images.shape[1:] != test.images.shape[1:]:
-            sizes = " and ".join(str(tuple(split.images.shape[1:])) for split in (train, test))
-            raise UsageError(f"the training and test images of a data set differ in size: {sizes}")
-        labels = torch.cat([train.labels, test.labels])
-        if class_names is None:
-            class_names = [str(label) for label in range(int(labels.max()) + 1)]
-        if int(labels.min()) < 0 or int(labels.max()) >= len(class_names):
-            raise UsageError(f"the labels of a data set must lie in 0 to {len(class_names) - 1}, by its class names")
+        names = fitting_names(train, test, class_names)
         mean, std = moments(train.images)
-        return cls(train, test, tuple(class_names), crop_padding, flip, mean, std, fingerprint(train, test))
+        return cls(train, test, names, crop_padding, flip, mean, std, fingerprint(train, test))
+
+    @classmethod
+    def from_features(
+        cls,
+        train_features: Any,
+        train_labels: Any,
+        test_features: Any,
+        test_labels: Any,
+        class_names: Sequence[str] | None = None,
+    ) -> "Dataset":
+        """A data set of numbers that are no bytes. They are used as they are, neither normalized nor augmented.
+
+        Args:
+            train_features: (N, features), (N, channels, length), (N, channels, height, width) or, with all further
+                axes flattened into the last one, more; real and finite. Test features likewise.
+            train_labels: (N,), whole numbers from 0.
+            test_features: see above.
+            test_labels: see above.
+            class_names: as for :meth:`from_arrays`.
+
+        Raises:
+            UsageError: the arrays do not fit each other.
+        """
+        train = Split(in_channels(train_features), torch.as_tensor(train_labels).to(torch.int64))
+        test = Split(in_channels(test_features), torch.as_tensor(test_labels).to(torch.int64))
+        names = fitting_names(train, test, class_names)
+        low, high = (float(extreme) for extreme in train.images.aminmax())
+        channels = train.images.shape[3]
+        return cls(
+            train, test, names, 0, False, (0.0,) * channels, (1.0,) * channels, fingerprint(train, test),
+            low=low, high=high if high > low else low + 1,
+        )  # fmt: skip
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """``train``, ``test`` and, where there is one, ``validation``."""
+        held_out = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, "test": self.test, **held_out}
 
     @property
     def augment(self) -> bool:
@@ -141,6 +178,28 @@ def make_split(name: str, images: Any, labels: Any) -> Split:
     if labels.shape != images.shape[:1] or labels.is_floating_point():
         raise UsageError(f"the {name} labels of a data set must be one whole number for each of {len(images)} images")
     return Split(images.contiguous(), labels.to(torch.int64))
+
+
+def in_channels(features: Any) -> Tensor:
+    """Features (N, ...) as (N, H, W, C), float32; see :meth:`Dataset.from_features`."""
+    values: Tensor = torch.as_tensor(features).float()
+    if values.ndim < 4:  # (N, features) or (N, channels, length)
+        channels = values.shape[1] if values.ndim == 3 else 1
+        values = values.reshape(len(values), channels, 1, -1)
+    return values.flatten(3).permute(0, 2, 3, 1).contiguous()
+
+
+def fitting_names(train: Split, test: Split, class_names: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the classes; ``UsageError`` if the splits differ in size or have labels without a name."""
+    if train.images.shape[1:] != test.images.shape[1:]:
+        sizes = " and ".join(str(tuple(split.images.shape[1:])) for split in (train, test))
+        raise UsageError(f"the training and test images of a data set differ in size: {sizes}")
+    labels = torch.cat([train.labels, test.labels])
+    if class_names is None:
+        class_names = [str(label) for label in range(int(labels.max()) + 1)]
+    if int(labels.min()) < 0 or int(labels.max()) >= len(class_names):
+        raise UsageError(f"the labels of a data set must lie in 0 to {len(class_names) - 1}, by its class names")
+    return tuple(class_names)
 
 
 def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

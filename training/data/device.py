@@ -1,4 +1,4 @@
-"""A data set that lives on the device as bytes and is augmented there, batch by batch."""
+"""A data set that lives on the device, images as bytes, and is augmented there, batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,11 @@ from training.data.sampling import draw_balanced, draw_stratified
 
 
 class DeviceData:
-    """``TrainingData`` whose images all live on ``device``, as bytes.
+    """``TrainingData`` whose images all live on ``device``, as bytes, or whose features do.
 
     Images of a batch are float32 (B, C, H, W) in channels-last memory order, (pixel - mean) / std with the
-    mean and std of each channel over the data set; labels are int64 (B,).
+    mean and std of each channel over the data set; features that are no images stay as they are. Labels are int64
+    (B,).
 
     Args:
         dataset: the decoded data set, already transformed (see ``load``), on the CPU.
@@ -42,13 +43,18 @@ class DeviceData:
         self.padded_size = padded.shape[1], padded.shape[2]
         self.train_pixels = padded.to(device).view(-1, dataset.channels)
         self.train_labels = dataset.train.labels.to(device)
-        self.test_images = dataset.test.images.to(device)
-        self.test_labels = dataset.test.labels.to(device)
+        # Splits that are only evaluated; the training set lies padded.
+        self.evaluated = {
+            name: (split.images.to(device), split.labels.to(device))
+            for name, split in dataset.splits.items()
+            if name != "train"
+        }
         self.rows = torch.arange(dataset.height, device=device)
         self.columns = torch.arange(dataset.width, device=device)
         # By channel, repeated along a row of pixels: arithmetic by threes is ten times slower.
-        self.offset = (255 * torch.tensor(dataset.mean)).repeat(dataset.width).to(device)
-        self.scale = (1 / (255 * torch.tensor(dataset.std))).repeat(dataset.width).to(device)
+        unit = 255 if dataset.train.images.dtype == torch.uint8 else 1
+        self.offset = (unit * torch.tensor(dataset.mean)).repeat(dataset.width).to(device)
+        self.scale = (1 / (unit * torch.tensor(dataset.std))).repeat(dataset.width).to(device)
 
     @property
     def shape(self) -> ImageShape:
@@ -58,12 +64,12 @@ class DeviceData:
     @property
     def sizes(self) -> Mapping[str, int]:
         """The number of images of each split."""
-        return {"train": len(self.dataset.train), "test": len(self.dataset.test)}
+        return {name: len(split) for name, split in self.dataset.splits.items()}
 
     @property
     def labels(self) -> Mapping[str, Tensor]:
         """The labels of each split, (N,) int64 on the CPU."""
-        return {"train": self.dataset.train.labels, "test": self.dataset.test.labels}
+        return {name: split.labels for name, split in self.dataset.splits.items()}
 
     @property
     def fingerprint(self) -> str:
@@ -87,10 +93,13 @@ class DeviceData:
 
     @cached_property
     def mean_image(self) -> Tensor:
-        """The average training image, (C, H, W) in [0, 1], summed in whole numbers."""
+        """The average training image, (C, H, W) in [0, 1]; bytes are summed in whole numbers."""
         images = self.dataset.train.images
-        total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64))
-        return (total.double() / (255 * len(images))).float().permute(2, 0, 1).contiguous().to(self.device)
+        whole = images.dtype == torch.uint8
+        total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64 if whole else np.float64)).double()
+        low, high = self.dataset.low, self.dataset.high
+        mean = (total - low * len(images)) / ((high - low) * len(images))
+        return mean.float().permute(2, 0, 1).contiguous().to(self.device)
 
     def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
         """The choices for training batches ``first`` to ``last - 1`` of an epoch. Nothing waits for the device."""
@@ -122,16 +131,16 @@ class DeviceData:
         return EpochPlan(self, torch.stack([order, *corners, flips], 1).to(self.device))
 
     def evaluation_batches(self, split: str, batch_size: int = 1000, limit: int | None = None) -> Iterator[Pair]:
-        """The images of ``split`` ("train" or "test") as they are, in the data set's order.
+        """The images of ``split`` ("train", "test", "validation") as they are, in the data set's order.
 
         ``limit`` takes so many of them only: always the same ones, of each class in proportion.
         """
-        part = self.dataset.train if split == "train" else self.dataset.test
-        chosen = None
-        if limit is not None and limit < len(part):
-            chosen = draw_stratified(part.labels, limit, Seeds(0).generator("evaluation subset")).to(self.device)
         images, labels = self._split(split)
-        for start in range(0, len(part) if chosen is None else len(chosen), batch_size):
+        chosen = None
+        if limit is not None and limit < len(labels):
+            generator = Seeds(0).generator("evaluation subset")
+            chosen = draw_stratified(self.labels[split], limit, generator).to(self.device)
+        for start in range(0, len(labels) if chosen is None else len(chosen), batch_size):
             where = slice(start, start + batch_size) if chosen is None else chosen[start : start + batch_size]
             yield self.normalize(images[where]), labels[where]
 
@@ -160,24 +169,29 @@ class DeviceData:
         raw = [images[batch] for batch in chosen]
         return Batches(
             pairs=[(self.normalize(image), labels[batch]) for image, batch in zip(raw, chosen, strict=True)],
-            pixels=[image.permute(0, 3, 1, 2).float() / 255 for image in raw],
+            pixels=[self.pixels(image) for image in raw],
             mean_image=self.mean_image,
         )
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(B, H, W, C) bytes -> (B, C, H, W) float32, channels last.
+        """(B, H, W, C) as stored -> (B, C, H, W) float32, channels last, in memory of its own.
 
         Subtraction and multiplication are two steps, so that no machine fuses them: same bits everywhere.
         """
-        rows = images.flatten(2).float().sub_(self.offset).mul_(self.scale)
+        rows = images.flatten(2).to(torch.float32, copy=True).sub_(self.offset).mul_(self.scale)
         return rows.view(images.shape).permute(0, 3, 1, 2)
 
+    def pixels(self, images: Tensor) -> Tensor:
+        """(B, H, W, C) as stored -> (B, C, H, W) float32 in [0, 1], not normalized: from ``low`` to ``high``."""
+        low, high = self.dataset.low, self.dataset.high
+        return (images.permute(0, 3, 1, 2).float() - low) / (high - low)
+
     def _split(self, split: str) -> Pair:
-        """Images (N, H, W, C), uint8, without padding, and labels, on the device."""
-        if split == "test":
-            return self.test_images, self.test_labels
+        """Images (N, H, W, C), as stored, without padding, and labels, on the device."""
+        if split in self.evaluated:
+            return self.evaluated[split]
         if split != "train":
-            raise ValueError(f"no split {split!r}; valid: train, test")
+            raise ValueError(f"no split {split!r}; valid: {', '.join(self.sizes)}")
         padded = self.train_pixels.view(-1, *self.padded_size, self.dataset.channels)
         _, height, width = padded.shape[:3]
         edge = self.padding

@@ -10,7 +10,8 @@ class DataHparams(Hparams):
     """The data set, the size of a batch, and what is done to the training images and labels."""
 
     dataset: str = "cifar10"
-    """Data set: a registered name, or image_folder:NAME for images in --data_dir/NAME/{train,test}/CLASS/."""
+    """Data set: a registered name, image_folder:NAME for images in --data_dir/NAME/{train,test}/CLASS/, or
+    arrays:FILE.npz for the arrays x_train, y_train, x_test and y_test of a file in --data_dir."""
 
     batch_size: int = hp(128, within="[1, inf)")
     """Images in a training step; the last batch of an epoch may be smaller."""
@@ -25,4 +26,7 @@ class DataHparams(Hparams):
     """Fraction of the training labels that is replaced by a random class (the right one, now and then)."""
 
     transformation_seed: int = hp(0, within="[0, inf)")
-    """Seed of the subsample and of the random labels; the same for all replicates."""
+    """Seed of the subsample, of the random labels and of the validation set; the same for all replicates."""
+
+    validation_fraction: float = hp(0.0, within="[0, 1)", absent=0.0)
+    """Fraction of the training images that is held out as a validation set, in the same proportion of every class."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
+from training.data.arrays import read_arrays
 from training.data.dataset import Dataset
 from training.data.hparams import DataHparams
 from training.data.image_folder import read_image_folder
@@ -11,6 +12,7 @@ from training.data.registry import Loader, datasets
 from training.data.transformations import transform
 
 FOLDER = "image_folder"
+ARRAYS = "arrays"
 
 
 def load(hparams: DataHparams, data_dir: Path, reporter: Reporter) -> Dataset:
@@ -23,7 +25,7 @@ def load(hparams: DataHparams, data_dir: Path, reporter: Reporter) -> Dataset:
 
 
 def find_loader(name: str) -> Loader:
-    """The function that loads a registered data set or ``image_folder:<name>``; reads nothing yet.
+    """The function that loads a registered data set, ``image_folder:<name>`` or ``arrays:<file>``; reads nothing yet.
 
     Raises:
         UsageError: there is no data set of this name.
@@ -36,7 +38,12 @@ def find_loader(name: str) -> Loader:
                 "lie in --data_dir"
             )
         return lambda data_dir, reporter: read_image_folder(folder, data_dir, reporter, dataset=name)
+    if name == ARRAYS or name.startswith(f"{ARRAYS}:"):
+        file = name.removeprefix(ARRAYS).removeprefix(":")
+        if not file or not file.isprintable():
+            raise UsageError(f"--dataset={name}: expected {ARRAYS}:FILE.npz, a file in --data_dir or an absolute path")
+        return lambda data_dir, reporter: read_arrays(file, data_dir)
     try:
         return datasets.get(name)
     except UsageError as error:
-        raise UsageError(f"{error}, {FOLDER}:NAME") from None
+        raise UsageError(f"{error}, {FOLDER}:NAME, {ARRAYS}:FILE.npz") from None

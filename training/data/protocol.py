@@ -23,9 +23,9 @@ class EpochNoise(NamedTuple):
 
 
 class TrainingData(Protocol):
-    """A training set and a test set as batches on a device.
+    """A training set, a test set and perhaps a validation set as batches on a device.
 
-    The splits are called ``"train"`` and ``"test"``.
+    The splits are called ``"train"``, ``"test"`` and ``"validation"``; ``sizes`` and ``labels`` have those that exist.
     """
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foundations.errors import UsageError
+from foundations.errors import UsageError, first_line
 from foundations.reporting import Reporter
 from training.data.dataset import Dataset
 from training.data.image_folder import read_image_folder
@@ -86,11 +86,6 @@ class Source:
     def torchvision(self, directory: Path, **options: Any) -> Any:
         """torchvision's own object."""
         return getattr(import_torchvision().datasets, self.cls)(root=directory, **options)
-
-
-def first_line(error: BaseException) -> str:
-    """The beginning of an error's text, on one line."""
-    return " ".join((str(error) or type(error).__name__).split())[:160]
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
-"""Changes to the training set that hold for a whole run: a part of the images, false labels."""
+"""Changes to the training set that hold for a whole run: a validation set, a part of the images, false labels."""
 
 from dataclasses import replace
 
 import torch
 
+from foundations.errors import UsageError
 from foundations.seeds import Seeds
 from training.data.dataset import Dataset, Split
 from training.data.hparams import DataHparams
@@ -11,15 +12,37 @@ from training.data.sampling import draw_stratified
 
 
 def transform(dataset: Dataset, hparams: DataHparams) -> Dataset:
-    """``dataset`` with its training set subsampled, then given random labels, as ``hparams`` say.
+    """``dataset`` without its validation set, then subsampled and given random labels, as ``hparams`` say.
 
     The random numbers depend on ``transformation_seed`` alone. The test set stays as it is, and so do the
-    normalization and the fingerprint.
+    normalization and the fingerprint. A validation set is held out first: it is that of the whole training set, with
+    the right labels.
+
+    Raises:
+        UsageError: the validation set leaves nothing to train on.
     """
     seeds = Seeds(hparams.transformation_seed)
-    train = subsample(dataset.train, hparams.subsample_fraction, seeds.generator("subsample"))
+    train, validation = hold_out(dataset.train, hparams.validation_fraction, seeds.generator("validation"))
+    train = subsample(train, hparams.subsample_fraction, seeds.generator("subsample"))
     train = randomize_labels(train, hparams.random_labels_fraction, dataset.classes, seeds.generator("random labels"))
-    return replace(dataset, train=train)
+    return replace(dataset, train=train, validation=validation)
+
+
+def hold_out(split: Split, fraction: float, generator: torch.Generator) -> tuple[Split, Split | None]:
+    """The rest, and round(fraction * N) images (at least one) of each class in proportion; both in their old order.
+
+    Raises:
+        UsageError: there is no rest.
+    """
+    if fraction == 0:
+        return split, None
+    count = max(1, round(fraction * len(split)))
+    if count == len(split):
+        raise UsageError(f"--validation_fraction={fraction}: none of {len(split)} training images is left to train on")
+    chosen = draw_stratified(split.labels, count, generator)
+    rest = torch.ones(len(split), dtype=torch.bool)
+    rest[chosen] = False
+    return split.select(rest.nonzero().flatten()), split.select(chosen)
 
 
 def subsample(split: Split, fraction: float, generator: torch.Generator) -> Split:

@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.report.cost_figure import accuracy_against_cost
 from experiments.report.drawing import how_many_replicates
+from experiments.report.early_stopping_figure import early_stopping
 from experiments.report.lines import Line, full_network_once, summarize, varied_names
 from experiments.report.lottery import LINE_COLUMNS, effective, lies_idle, line_cells, named
 from experiments.report.lottery_figure import accuracy
@@ -13,6 +14,7 @@ from experiments.report.lottery_panels import accuracy_over_training, kept_by_la
 from experiments.report.page.material import Material, TableRow
 from experiments.report.page.parts import PageFigure, PageTable, Section
 from experiments.report.tables import Table
+from experiments.report.training import EARLY_STOPPING
 from experiments.report.writing import CSV, as_table
 
 NO_RESULT = "A hollow mark: not every replicate ended as it should; a cross: none has a result."
@@ -35,8 +37,13 @@ def lottery_sections(found: Material) -> list[Section]:
 
 def lottery_table(lines: Sequence[Line], names: Sequence[str]) -> Table:
     """A line for each subnetwork."""
+    stopping = [EARLY_STOPPING] if any(line.early_stopped for line in lines) else []
     headers = ["strategy", "k", *names, "level", "density", "effective density", "test accuracy", "replicates"]
-    cells = [[*named(line, names), effective(line), line.plain, line.counted] for line in lines]
+    headers += stopping
+    cells = [
+        [*named(line, names), effective(line), line.plain, line.counted, *(line.early_stopping for _ in stopping)]
+        for line in lines
+    ]
     return Table(headers, cells)
 
 
@@ -63,6 +70,9 @@ def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFi
             f"What has no path left has no place here.{exceptions(lines)}"
         )
         figures.append(PageFigure("accuracy_effective", caption, partial(accuracy, lines, names, effective=True), data))
+    if any(line.early_stopped and not line.is_full for line in lines):
+        caption = "Where the validation loss is smallest: the mean iteration, and the test accuracy there."
+        figures.append(PageFigure("early_stopping", caption, partial(early_stopping, lines, names), data))
     return figures
 
 

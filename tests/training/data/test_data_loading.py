@@ -22,7 +22,7 @@ def test_an_unknown_name_gets_near_misses_and_the_valid_ones():
     message = str(caught.value)
     assert message.startswith("--dataset=cifer10: unknown data set (did you mean 'cifar10'")
     assert "digits" in message
-    assert message.endswith("image_folder:NAME")
+    assert message.endswith("image_folder:NAME, arrays:FILE.npz")
 
 
 @pytest.mark.parametrize("name", ["image_folder", "image_folder:", "image_folder:a/b", "image_folder:.."])
