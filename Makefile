@@ -1,7 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.set-up-to-run-from
 STAMP := $(VENV)/.set-up-from
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 STUDIES := thesis thesis-medium thesis-small thesis-mnist thesis-imagenet
@@ -12,15 +14,24 @@ help:  ## this list
 
 setup: $(STAMP)  ## make .venv with the versions of constraints.txt
 
-# One stamp holds what the environment was made from; make rebuilds it when either file changes.
-$(STAMP): constraints.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0 torchvision==0.28.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[plot,dev]'
-	touch $@
-
-demo: setup  ## AdSynFlow on the bundled digits, under 3 minutes on 2 cores
+demo: $(RUNS)  ## AdSynFlow on the bundled digits, under 3 minutes on 2 cores
 	$(BIN)/python main.py lottery --dataset=digits --pruning_strategy=adsynflow --levels=0-1
+
+# A stamp says what the environment was made from; make brings it up to date when either file changes.
+# The demo needs only what runs; setup adds the tools that test.
+$(RUNS): constraints.txt pyproject.toml
+	@echo "$(VENV): an environment for Python, $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "1 of 2: PyTorch. The build for CPUs is 0.2 GB to download; the one for CUDA, which pip takes from PyPI, 2 to 3 GB."
+	@$(PIP) torch==2.13.0 torchvision==0.28.0
+	@echo "2 of 2: this program, matplotlib and what else it needs, about 20 MB"
+	@$(PIP) --editable '.[plot]'
+	@touch $@
+
+$(STAMP): $(RUNS)
+	@echo "Tools for tests, and trackers and formats that are tested: about 0.2 GB"
+	@$(PIP) --editable '.[plot,dev]'
+	@touch $@
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest -n 2

@@ -17,14 +17,14 @@ COMMANDS: Mapping[str, str] = {
     "lottery": "train to k, prune, train the subnetwork on; level by level",
     "lottery_branch": "a level again with one thing changed: shuffled mask, ...",
     "stability": "from which step on is a network stable to SGD noise?",
-    "list": "all runs: what they are, how far, what came of them",
-    "clean": "find what no run needs any more, and remove it",
+    "list": "all runs: what they are, their progress, their results",
+    "clean": "find files that no run needs any more, and remove them",
     "report": "one HTML page of runs: tables, figures, commands",
     "export": "a trained subnetwork as files for other programs",
     "diff": "compare two runs: hyperparameters, versions, results, weights",
-    "available": "list strategies, models, data sets and what else has a name",
+    "available": "list strategies, models, data sets, recipes and so on",
     "completion": "print a script that lets a shell complete flags",
-    "verify": "is what lies on disk as it was written?",
+    "verify": "check all files of runs against their checksums",
     "task": "one part of an experiment, described by JSON",
 }
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str], interruption: Interruption) -> int:
-    """The same, with what hears signals."""
+    """The same, with signal handlers."""
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(overview())

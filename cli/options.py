@@ -10,7 +10,7 @@ class CommandOptions(Hparams):
     """What is done with the experiments that a command line asks for."""
 
     config: str | None = hp(None)
-    """A TOML file of flags, also by command in tables, or the desc.json of a run; the command line goes first."""
+    """A TOML file of flags, also by command in tables, or the desc.json of a run; the command line wins."""
     display_output_location: bool = hp(False)
     """Print the run's directory and do nothing else."""
     dry_run: bool = hp(False)

@@ -44,7 +44,7 @@ def report_failures(failures: Sequence[Failure]) -> int:
         else:
             print(f"{failure.details}{failure.task.label}: {failure.reason}", file=sys.stderr)
         for task in failure.skipped:
-            print(f"  skipped, since it stands on that: {task.label}", file=sys.stderr)
+            print(f"  skipped, since it depends on that: {task.label}", file=sys.stderr)
     if all(failure.refused for failure in failures):
         return min(failure.exit_code for failure in failures)
     print(f"\n{RESUMES}", file=sys.stderr)

@@ -18,7 +18,7 @@ from foundations.steps import Step
 from foundations.store import Store
 
 CHECKPOINTS, TRUNKS, TEMPORARY, ASIDE, PLANS = (
-    "checkpoint of a finished training", "trunk that no run stands on", "temporary file of a killed process",
+    "checkpoint of a finished training", "trunk that no run needs", "temporary file of a killed process",
     "put aside", "plan of a command that has ended",
 )  # fmt: skip
 
@@ -105,7 +105,7 @@ def unused_trunks(known: Sequence[StoredRun], reporter: Reporter) -> list[Stored
     if unreadable:
         reporter.warn(
             f"{unreadable[0].path} cannot be read{f', nor can {len(unreadable) - 1} more' * (len(unreadable) > 1)}; "
-            "since it may stand on any trunk, none is listed. Is a --plugin missing?"
+            "since it may depend on any trunk, none is listed. Is a --plugin missing?"
         )
         return []
     used = {(train_of(run.desc).key, run.replicate) for run in known if run.kind != "train"}

@@ -147,7 +147,7 @@ class Values:
         return cls(**{name: self.given.get(name, default) for name, default in section.values().items()})
 
     def train_desc(self) -> TrainDesc:
-        """The trunk that the experiment stands on."""
+        """The trunk that the experiment depends on."""
         return TrainDesc(
             model=self.build(ModelHparams), data=self.build(DataHparams), training=self.build(TrainingHparams)
         )

@@ -160,7 +160,7 @@ class Experiment(ABC):
                     restore_metrics(Store(done.parent), context.reporter)
 
     def to_put_aside(self) -> list[Store]:
-        """The directories to rename before everything is computed anew: its own, and its trunk's if it is unusable."""
+        """The directories to rename before everything is recomputed: its own, and its trunk's if it is unusable."""
         train = train_of(self.desc)
         trunk = store_of(train, self.replicate, self.session.context)
         try:

@@ -175,7 +175,7 @@ def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:
     stores = {store.path: (store, one) for one in experiments for store in one.to_put_aside()}
     for store, one in stores.values():
         if store.path.exists():
-            what = "would be put aside and computed anew" if dry else f"is put aside: it is now {store.put_aside()}"
+            what = "would be put aside and recomputed" if dry else f"is put aside: it is now {store.put_aside()}"
             one.session.context.reporter.say(f"{store.path} {what}")
 
 

@@ -37,7 +37,7 @@ class Finding:
         what: is said of it.
         advice: what to do.
         wrong: whether something is lost or damaged; otherwise it is worth knowing and no more.
-        replaceable: whether what lies at ``path`` may be put aside, because the same command computes it anew.
+        replaceable: whether what lies at ``path`` may be put aside, because the same command recomputes it.
     """
 
     path: Path
@@ -91,7 +91,7 @@ def check(run: StoredRun) -> list[Finding]:
 
 
 def repair(run: StoredRun, findings: list[Finding], reporter: Reporter) -> list[Path]:
-    """Puts aside what the same command computes anew; the new places. Nothing is deleted."""
+    """Puts aside what the same command recomputes; the new places. Nothing is deleted."""
     with run.store.lock(reporter):
         return [put_aside(finding.path) for finding in findings if finding.replaceable]
 
@@ -175,14 +175,14 @@ def with_advice(run: StoredRun, path: Path, what: str) -> Finding:
 
 
 def again(run: StoredRun) -> str:
-    """The advice for what can be computed anew. A trunk is what other commands read, who do not look for its rest."""
+    """The advice for what can be recomputed. A trunk is what other commands read, who do not look for its rest."""
     trains = "The command train, with the flags of the model and its training,"
-    return f"{trains if run.kind == 'train' else 'The same command'} computes it anew."
+    return f"{trains if run.kind == 'train' else 'The same command'} recomputes it."
 
 
 def anew(directory: Path) -> str:
     """The advice for what is kept nowhere else."""
-    return f"Nothing else holds it: rename the directory {directory}; the same command computes it anew."
+    return f"Nothing else holds it: rename the directory {directory}; the same command recomputes it."
 
 
 def is_intact(store: Store, name: str) -> bool:
@@ -270,7 +270,7 @@ def unsaved(trunk: Store) -> Iterator[Finding]:
         for name in (files.model(step), files.optimizer(step)):
             there = trunk.has(name) or (files.is_state(name) and trunk.has_state(name))
             if not there:
-                yield Finding(trunk / name, "is missing", "It is computed anew when it is needed.", wrong=False)
+                yield Finding(trunk / name, "is missing", "It is recomputed when it is needed.", wrong=False)
 
 
 def trained_here(store: Store) -> bool:

@@ -1,4 +1,4 @@
-"""How fast something goes, how long it will take, and how people are told so."""
+"""How fast something goes, how long it will take, and how that is shown."""
 
 import time
 from collections import deque

@@ -91,7 +91,7 @@ class SessionOptions(Hparams):
     threads: int | None = hp(None, within=f"[1, {MOST_THREADS}]")
     """Threads on a CPU; a run that goes on keeps the number it began with. Default: PyTorch's."""
     jobs: int = hp(1, within=f"[1, {MOST_THREADS}]")
-    """Processes that compute at once, each with --threads threads (default: this machine's, shared out): trunks,
+    """Processes that compute in parallel, each with --threads threads (default: a share of the machine): trunks,
     levels, branches and children of all that the command asks for."""
     at_once: int = hp(1, within="[1, inf)")
     """Tasks that are computed at once in this process, over one copy of the data, with the same results: fills a GPU
@@ -108,7 +108,7 @@ class SessionOptions(Hparams):
     """Evaluate the test set during training each so many steps, and at its end; on small sets it takes a fifth of the
     time. It changes no weight."""
     recompute: bool = hp(False)
-    """Put the directories of what is asked for aside, if there are any, and compute it anew."""
+    """Put the directories of what is asked for aside, if there are any, and recompute it."""
     quiet: bool = hp(False)
     """Print nothing but warnings and the result."""
     track: tuple[str, ...] = repeatable()

@@ -20,7 +20,7 @@ class PlanFile:
     Args:
         command: the command line.
         tasks: how many there are, and of these how many are
-        done, running, failed, waiting: likewise; failed ones include those that stand on them.
+        done, running, failed, waiting: likewise; failed ones include those that depend on them.
         steps: optimizer steps of all of them.
         steps_done: how many of these are taken.
         steps_a_second: the present speed of all processes together.

@@ -36,7 +36,7 @@ class Session(Workspace):
     Args:
         root: directory of all runs; default ``$ADSYNFLOW_ROOT``, else ``runs``.
         data_dir: directory of the data sets; default ``$ADSYNFLOW_DATA``, else ``data``.
-        reporter: hears how it goes; by default lines or progress bars on standard error.
+        reporter: shows the progress; by default lines or progress bars on standard error.
         command: what was called, for ``environment.json``; by default the call of the method.
         options: the other fields of ``SessionOptions``: device, threads, jobs, at_once, engine, deterministic,
             recompute, quiet, track, plugin.

@@ -25,7 +25,7 @@ class Question:
             strategy and density; nothing is computed yet.
         complete: trains and compares what an analysis lacks; its ``result()`` is there afterwards.
         max_k: the largest step that may be answered; None leaves it to the criterion.
-        reporter: hears what the search will cost and what it finds.
+        reporter: shows what the search will cost and what it finds.
     """
 
     at: Callable[[Step], StabilityRunner]

@@ -36,7 +36,7 @@ class Workspace:
 
     Args:
         options: where and how.
-        reporter: hears how it goes.
+        reporter: shows the progress.
         command: what was called, for ``environment.json``.
 
     Raises:

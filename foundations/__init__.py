@@ -1,1 +1,1 @@
-"""What everything else stands on: hyperparameters, descriptors, steps, seeds, registries, the run directory."""
+"""What everything else depends on: hyperparameters, descriptors, steps, seeds, registries, the run directory."""

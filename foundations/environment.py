@@ -112,7 +112,7 @@ def lost(store: Store, damage: str) -> UsageError:
     """The refusal to go on with a run whose environment is not known."""
     return UsageError(
         f"{damage}\nIt said with how many threads the run was begun, and on which data; nothing else does. Rename the "
-        f"directory {store.path} and run the same command again: it is computed anew."
+        f"directory {store.path} and run the same command again: it is recomputed."
     )
 
 
@@ -145,7 +145,7 @@ def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) ->
         what = f"the plug-in {', '.join(recorded)}, not with {plugin.label}"
     raise UsageError(
         f"{store.path} was computed with {what}.\n"
-        "--recompute puts that directory aside and computes anew; or choose another --root."
+        "--recompute puts that directory aside and recomputes; or choose another --root."
     )
 
 

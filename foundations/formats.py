@@ -14,9 +14,9 @@ default that means "as before" instead.
 
 JSON objects have the whole sha256 of their canonical text (sorted, without spaces, without the checksum itself), JSON
 lines its first 16 digits in each line, so that lines can be appended, and a CSV likewise in each row; a CSV does not
-repeat whose it is, but its checksums depend on that. Tables of reports are made anew by every command and have
+repeat whose it is, but its checksums depend on that. Tables of reports are written again by every command and have
 format 1.
-The checksum of every later format is computed in the same way: so a damaged number is told from a newer program's.
+The checksum of every later format is computed in the same way, which distinguishes a damaged number from a newer one.
 """
 
 import csv
@@ -139,7 +139,7 @@ def finite(value: Any) -> Any:
 def encode_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """CSV with a line of column names; None becomes an empty field.
 
-    The last columns are the format's number and, in a file that is not made anew by every command, a checksum.
+    The last columns are the format's number and, in a file that is not written again by every command, a checksum.
     """
     if taken := sorted({*columns} & {*ENVELOPE}):
         raise ValueError(f"{path.name}: the column {taken[0]!r} is one that every table has")

@@ -73,7 +73,7 @@ class Interruption:
 
     @property
     def text(self) -> str:
-        """What people are told."""
+        """The message."""
         by = f" by {self.signal.name}" if self.signal not in (None, signal.SIGINT) else ""
         return f"Interrupted{by}. The same command goes on from the last checkpoint."
 

@@ -60,7 +60,7 @@ class Reporter:
         """A row was added to the metrics in the directory ``path``."""
 
     def epoch(self, text: str, last: bool) -> None:
-        """What people are told at the end of an epoch, here or in another process; ``last`` of a training."""
+        """What is shown at the end of an epoch, here or in another process; ``last`` of a training."""
 
     # Tasks -----------------------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class Reporter:
         """Another process has taken so many optimizer steps of a task."""
 
     def ended(self, task: Hashable, failed: bool, skipped: Sequence[Hashable] = ()) -> None:
-        """A task has ended, and those have been skipped that stand on it."""
+        """A task has ended, and those have been skipped that depend on it."""
 
     def left(self, path: Path) -> None:
         """Nothing works in the directory ``path`` any more; its results stand there, if it came to any."""

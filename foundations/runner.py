@@ -69,7 +69,7 @@ def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> 
         raise
     except UsageError:
         pass
-    context.reporter.warn(f"{store / files.DESC} is lost or damaged; it is written anew")
+    context.reporter.warn(f"{store / files.DESC} is lost or damaged; it is rewritten")
     store.write_json(files.DESC, entries)
 
 

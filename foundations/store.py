@@ -269,7 +269,7 @@ class Store:
         except IsADirectoryError as error:
             raise UsageError(
                 f"{path} is a directory, where a file belongs. Rename it and run the same command again: what the file "
-                "held is computed anew."
+                "held is recomputed."
             ) from error
         except UsageError as error:
             if str(self.path) in str(error):
@@ -284,7 +284,7 @@ class Store:
         reason = f"no {reason}" if isinstance(error, KeyError) else reason
         return UsageError(
             f"{self / name} is damaged ({reason[:200]}).\n"
-            "Delete this file and run the same command again: what it held is computed anew."
+            "Delete this file and run the same command again: what it held is recomputed."
         )
 
     def _write(self, name: str, content: bytes) -> None:

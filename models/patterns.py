@@ -62,7 +62,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> "Pattern":
-        """Raises ``UsageError`` where the text is no pattern, or its numbers could not be told apart."""
+        """Raises ``UsageError`` where the text is no pattern, or its numbers could not be distinguished."""
         parts = re.fullmatch(rf"({FAMILY})({SLOT}*)", text)
         if parts is None:
             raise UsageError(f"model name {text!r}: expected one such as my_net or my_net_<depth>[_<width>]")
@@ -86,11 +86,11 @@ class Pattern:
             if slot is None:
                 return f"more numbers than there are places for; expected {self.text}"
             if number not in slot.values:
-                meant = " or ".join(repr(name) for name in self.mended(numbers))
+                meant = " or ".join(repr(name) for name in self.suggestions(numbers))
                 return f"{slot.label} must be {slot.meaning}; did you mean {meant}?"
         return ""
 
-    def mended(self, numbers: tuple[int, ...]) -> list[str]:
+    def suggestions(self, numbers: tuple[int, ...]) -> list[str]:
         """Names of this family with valid numbers near these; none where too few are given."""
         ways: list[tuple[int, ...]] = [()]
         for index, number in enumerate(numbers):

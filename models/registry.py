@@ -69,6 +69,6 @@ def _meant(name: str) -> str:
         return max(SequenceMatcher(None, words, text).ratio() for text in (pattern.family, last_word))
 
     closest = max(models.patterns(), key=likeness)
-    if likeness(closest) < 0.6 or not (candidates := closest.mended(numbers)):
+    if likeness(closest) < 0.6 or not (candidates := closest.suggestions(numbers)):
         return ""
     return f" (did you mean {' or '.join(repr(candidate) for candidate in candidates)}?)"

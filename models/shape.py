@@ -1,4 +1,4 @@
-"""The one thing a model is told about its data."""
+"""The one thing that a model knows about its data."""
 
 from dataclasses import dataclass, fields
 

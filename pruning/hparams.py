@@ -8,7 +8,7 @@ from pruning.prunable import split_fraction
 
 @dataclass(frozen=True, kw_only=True)
 class PruningHparams(Hparams):
-    """What every strategy is told alike. A strategy may bring other defaults."""
+    """Hyperparameters that all strategies share. A strategy may have other defaults."""
 
     pruning_fraction: float = hp(0.2, within="(0, 1)")
     """The fraction of the weights that a level prunes of those it finds: level n keeps (1 - fraction)^n."""

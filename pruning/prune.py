@@ -52,7 +52,7 @@ def prune(
             fraction of their own; by default what ``pruning_fraction`` leaves of ``mask``.
         generator: for all that is random; one number is drawn from it. By default one that is seeded with 0.
         mask: where to start; everything if None.
-        reporter: is told the progress of the iterations.
+        reporter: shows the progress of the iterations.
 
     Returns:
         The mask on the model's device. Layers to be ignored are as in ``mask``.

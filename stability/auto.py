@@ -24,7 +24,7 @@ def find_stable_k(
         runner_at: makes the analysis at a step.
         analyse: completes it.
         max_k: the largest step tried.
-        reporter: is told the cost and each verdict.
+        reporter: shows the cost and each verdict.
 
     Returns:
         The smallest k found stable, or None, and the analyses made, by k.

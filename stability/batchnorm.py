@@ -1,4 +1,4 @@
-"""BatchNorm's statistics, computed anew for a network that no training has visited."""
+"""BatchNorm's statistics, recomputed for a network that no training has visited."""
 
 from collections.abc import Iterable
 

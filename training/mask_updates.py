@@ -78,7 +78,7 @@ class MaskUpdates:
         if {row["iteration"] for row in before} != wanted:
             raise UsageError(
                 f"{store / files.MASK_UPDATES} lacks updates; only training again gives them.\n"
-                f"Rename the directory {store.path} and run the same command again: it is trained anew."
+                f"Rename the directory {store.path} and run the same command again: it is trained again."
             )
         store.write_rows(files.MASK_UPDATES, before)
 

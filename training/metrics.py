@@ -105,7 +105,7 @@ def history(store: Store, evaluations: Evaluations, reached: int, reporter: Repo
     if rows is None:
         raise UsageError(
             f"{store / files.METRICS} lacks epochs that were trained, and they are in no checkpoint; only training "
-            f"again gives them.\nRename the directory {store.path} and run the same command again: it is trained anew."
+            f"again gives them.\nRename the directory {store.path} and run the same command again: it is trained again."
         )
     if len(rows) > len(up_to(reached, in_file)):
         write_back(store, rows, reporter)

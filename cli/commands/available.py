@@ -19,7 +19,7 @@ from training.optimizers import optimizers
 from training.recipes import recipes
 from training.schedules import schedules
 
-SUMMARY = "Lists what has a name, a line each; with --plugin also what a plug-in brings."
+SUMMARY = "Lists what can be chosen by name, a line each; with --plugin also what a plug-in adds."
 SHOWN: Mapping[str, tuple[str, Registry[Any]]] = {
     "strategies": ("--pruning_strategy", strategies),
     "models": ("--model", models),

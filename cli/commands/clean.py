@@ -10,7 +10,7 @@ from cli.terminal import aligned
 from experiments.directory import directories_from_environment
 from foundations.hparams import Hparams, hp, repeatable
 
-SUMMARY = """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run stands on,
+SUMMARY = """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run needs,
 temporary files of killed processes, and directories that were put aside. --yes removes it. Whatever a process works in
 is left alone. A command that was done stays done; other values of k, levels and strategies start from what is kept."""
 

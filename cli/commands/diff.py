@@ -16,9 +16,9 @@ from foundations import files
 from foundations.errors import UsageError
 from foundations.formats import finite
 
-SUMMARY = "Compare two runs: what they were asked for and computed with, their results, weights and masks."
+SUMMARY = "Compare two runs: hyperparameters, environments, results, weights and masks."
 EXIT_CODES = """\
-exit codes: 0 the runs were asked for the same on the same data and have equal
+exit codes: 0 both have the same hyperparameters and data, and equal
 results and weights, on whatever machine; 1 they differ; 2 they cannot be
 compared"""
 LONGEST = 60

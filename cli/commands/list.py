@@ -41,7 +41,7 @@ class ListOptions(Hparams):
     wide: bool = hp(False)
     """Print all columns of the table, however wide the terminal is."""
     watch: bool = hp(False)
-    """Look again every few seconds, until Ctrl-C, and say how far running commands have come."""
+    """Look again every few seconds, until Ctrl-C, and show the progress of running commands."""
 
 
 def run(argv: Sequence[str]) -> int:

@@ -16,8 +16,8 @@ Does the tasks that a file (- is standard input) holds, one a line:
   {{"session": {{...}}, "task": {{"task": KIND, ...}}}}
 as Session.task_line(task) gives it; see docs/python.md. The entry "session" may
 be missing: then tasks are done where and how the flags say: --root, --data_dir,
---device, --threads, --deterministic, --plugin. How far each is, and what came
-of it, is printed as lines of JSON."""
+--device, --threads, --deterministic, --plugin. Progress and results are printed
+as lines of JSON."""
 
 
 def run(argv: Sequence[str]) -> int:

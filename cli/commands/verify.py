@@ -24,7 +24,7 @@ class VerifyOptions(Hparams):
     root: str = hp("runs")
     """Directory of all runs; also $ADSYNFLOW_ROOT."""
     repair: bool = hp(False)
-    """Put aside (rename; nothing is deleted) what the same command then computes anew."""
+    """Put aside (rename; nothing is deleted) what the same command then recomputes."""
     plugin: tuple[str, ...] = repeatable()
     """A file or module that registers what the runs are made of; may be repeated."""
 

@@ -1,7 +1,7 @@
 """What an engine is, and the one rule for failure that all engines keep.
 
 A task that fails is tried once more, from its checkpoint; one that was refused (bad input, no permission) is not, since
-it would be refused again. What stands on a failed task is skipped and listed; everything else goes on.
+it would be refused again. What depends on a failed task is skipped and listed; everything else goes on.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Failure:
         reason: a line or two for people.
         refused: whether it is for the user to mend, rather than a defect or an accident.
         details: a traceback, or the last words of a process.
-        skipped: the tasks that were skipped since they stand on it.
+        skipped: the tasks that were skipped since they depend on it.
         exit_code: the command line's, if the task was refused.
     """
 
@@ -46,7 +46,7 @@ class Failure:
 
 
 class Failed(Exception):
-    """Tasks that could not be done; everything that does not stand on them was."""
+    """Tasks that could not be done; everything that does not depend on them was."""
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         super().__init__("\n".join(f"{failure.task.label}: {failure.reason}" for failure in failures))

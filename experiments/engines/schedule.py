@@ -18,7 +18,7 @@ class Schedule:
         at_once: how many are done at once.
         do: does a task in the thread that it is called in; how it failed, if it did.
         stop: called when an exception (an interruption) ends all: makes every ``do`` that runs return soon.
-        reporter: hears how it goes.
+        reporter: shows the progress.
     """
 
     def __init__(

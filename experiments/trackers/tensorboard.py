@@ -8,7 +8,7 @@ from experiments.trackers.registry import TrackedRun, Tracker, trackers
 
 @trackers.register("tensorboard")
 class TensorBoard(Tracker):
-    """Event files in ``<root>/tracked/tensorboard/<run>``; those of an earlier process are written anew."""
+    """Event files in ``<root>/tracked/tensorboard/<run>``; those of an earlier process are rewritten."""
 
     package, extra = "tensorboard", "track"
 

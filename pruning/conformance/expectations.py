@@ -1,4 +1,4 @@
-"""How a broken law is told: one line, whatever went wrong."""
+"""How a broken law is reported: one line, whatever went wrong."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -23,4 +23,4 @@ class AdSynFlow(SynFlow):
     defaults: ClassVar[Mapping[str, Any]] = {**SynFlow.defaults, "k": None}
 
     synflow_input: str = hp("mean", choices=INPUTS)
-    """What flows in, as pixels in [0, 1]: ones, one training image, the mean of all, or a batch of images."""
+    """Input of the score, as pixels in [0, 1]: ones, one training image, the mean of all, or a batch of images."""

@@ -61,7 +61,7 @@ class SynFlow(Strategy):
     defaults: ClassVar[Mapping[str, Any]] = {"k": "0ep", "pruning_fraction": 0.9, "pruning_iterations": 100}
 
     synflow_input: str = hp("ones", choices=INPUTS)
-    """What flows in, as pixels in [0, 1]: ones, one training image, the mean of all, or a batch of images."""
+    """Input of the score, as pixels in [0, 1]: ones, one training image, the mean of all, or a batch of images."""
 
     synflow_batchnorm: str = hp("eval", choices=BATCHNORMS)
     """BatchNorm: as it stands but absolute (eval), as a pure factor (scale), or left out (identity)."""

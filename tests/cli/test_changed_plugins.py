@@ -84,7 +84,7 @@ def test_an_edited_score_is_refused_and_prints_no_number(again: Command, place: 
     run = place.one("lottery_*/replicate_1")
     first, second = outcome.err.strip().splitlines()[-2:]
     assert f"{run} was computed with another version of the plug-in my_method.py (its sha256 began with " in first
-    assert second == "--recompute puts that directory aside and computes anew; or choose another --root."
+    assert second == "--recompute puts that directory aside and recomputes; or choose another --root."
     assert place.files() == before
     assert again(*MINE, my_method=METHOD).code == 0
 

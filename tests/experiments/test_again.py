@@ -1,4 +1,4 @@
-"""A run again: computed anew, only planned, or trained further than before."""
+"""A run again: recomputed, only planned, or trained further than before."""
 
 import sys
 from collections.abc import Callable, Iterator

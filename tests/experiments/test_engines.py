@@ -198,7 +198,7 @@ def test_what_failed_decides_the_exit_code_of_a_command(stubs: Stubs, capsys: An
     ]
     assert report_failures(failures) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "Traceback", "stubs, a: ZeroDivisionError: a defect", "  skipped, since it stands on that: stubs, c",
+        "Traceback", "stubs, a: ZeroDivisionError: a defect", "  skipped, since it depends on that: stubs, c",
         "stubs: --lr=1: unsuitable", "", "A defect of the program or a plug-in. The same command resumes.",
     ]  # fmt: skip
     assert report_failures(failures[1:]) == 2

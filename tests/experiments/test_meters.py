@@ -24,7 +24,7 @@ TRAINING = Training(
 
 
 class Clock:
-    """Goes only when it is told to."""
+    """Advances only when a test says so."""
 
     def __init__(self) -> None:
         self.now = 1000.0

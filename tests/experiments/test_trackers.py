@@ -120,7 +120,7 @@ def test_a_tracker_that_fails_is_left_out_and_the_run_goes_on(tmp_path: Path, li
 def test_tensorboard_shows_what_is_stored(root: Path) -> None:
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     [level] = root.glob("lottery_*/replicate_1/level_1")
-    for _ in range(2):  # the second time it is written anew
+    for _ in range(2):  # the second time it is rewritten
         tracking = TrackingReporter(["tensorboard"], root, pytest.fail)
         tracking.row(level, {})
         tracking.left(level)

@@ -65,7 +65,7 @@ def test_other_names_are_refused_in_one_line(name: str, said: str) -> None:
 def test_every_suggestion_is_a_name() -> None:
     pattern = Pattern.parse("net_<depth=6n+2>[_<width=2|4>]...")
     for numbers in [(1,), (21,), (20, 3), (21, 3, 5), (99_999, 0)]:
-        suggestions = pattern.mended(numbers)
+        suggestions = pattern.suggestions(numbers)
         assert suggestions
         assert not any(pattern.problem(pattern.numbers(name) or ()) for name in suggestions)
 

@@ -99,7 +99,7 @@ def test_a_child_that_has_diverged_is_named(jobs: int, command: Command, tmp_pat
     assert outcome.code == 1
     child = one(tmp_path, "stability_*/replicate_1/k_*/child_2")
     assert f"{child} has diverged: at 2ep its loss is not finite" in outcome.err
-    assert "skipped, since it stands on that: none, k=1ep, replicate 1, comparison" in outcome.err
+    assert "skipped, since it depends on that: none, k=1ep, replicate 1, comparison" in outcome.err
     assert not (child.parent / "child_2" / "done.json").exists()
     allowed = command(*argv, f"--jobs={jobs}", "--allow_divergence")
     assert allowed.code == 0

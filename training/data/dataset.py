@@ -161,7 +161,7 @@ class Dataset:
 
     @property
     def shape(self) -> ImageShape:
-        """What a model is told."""
+        """What a model is built for: size of the images and number of classes."""
         return ImageShape(self.channels, self.height, self.width, self.classes)
 
 

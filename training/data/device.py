@@ -58,7 +58,7 @@ class DeviceData:
 
     @property
     def shape(self) -> ImageShape:
-        """What a model is told."""
+        """What a model is built for: size of the images and number of classes."""
         return self.dataset.shape
 
     @property

@@ -131,7 +131,7 @@ def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) ->
 
 
 def trunk_of(run: "StoredRun", train: TrainDesc) -> Store:
-    """The directory of the dense training that a run stands on."""
+    """The directory of the dense training that a run depends on."""
     return Store(run.path.parent.parent / train.key / run.path.name)
 
 

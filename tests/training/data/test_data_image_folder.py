@@ -20,7 +20,7 @@ COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
 
 
 class Recorder(Reporter):
-    """Remembers what it is told."""
+    """Remembers what was reported."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
