@@ -18,16 +18,20 @@ from tests.experiments.conftest import TINY
 FLAGS = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")
 
 CRITERION = """
-from experiments.stable_k import Answer, Question, criteria
+from dataclasses import dataclass
+
+from experiments.stable_k import Answer, Criterion, Question, criteria
 from foundations.steps import Step
 
 @criteria.register("my_criterion")
-def my_criterion(question: Question) -> Answer:
-    k = Step("5it")
-    if question.max_k is not None and question.at(k).trunk.iteration(question.max_k) < 5:
-        question.reporter.warn("5it is too late")
-        return Answer(None)
-    return Answer(k)
+@dataclass(frozen=True, kw_only=True)
+class MyCriterion(Criterion):
+    def find(self, question: Question) -> Answer:
+        k = Step("5it")
+        if question.max_k is not None and question.at(k).trunk.iteration(question.max_k) < 5:
+            question.reporter.warn("5it is too late")
+            return Answer(None)
+        return Answer(k)
 """
 
 
