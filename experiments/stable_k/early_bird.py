@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from experiments.stable_k.along_trunk import AlongTrunk, Seen, Walk
 from experiments.stable_k.bits import distance
-from experiments.stable_k.registry import criteria
+from experiments.stable_k.registry import Answer, Question, criteria
 from foundations.errors import UsageError
 from foundations.hparams import hp
 from foundations.steps import Step
@@ -15,7 +15,7 @@ from stability import StabilityRunner
 @criteria.register("early_bird")
 @dataclass(frozen=True, kw_only=True)
 class EarlyBird(AlongTrunk):
-    """The first k whose mask differs little from those of the epochs before; trains nothing but the trunk.
+    """The first k whose mask stays close to those of the epochs before (Early-Bird).
 
     You et al. 2020, arXiv 1909.11957, algorithm 1: the mask is drawn after every epoch, and compared with the masks of
     the ``patience`` - 1 epochs before. Where none of these distances is above ``mask_distance``, the network is pruned.
@@ -36,6 +36,15 @@ class EarlyBird(AlongTrunk):
         if desc.pruning.score_at == "end":
             name = desc.strategy.name
             raise UsageError(f"--k={self.name}: --pruning_strategy={name} finds its mask at the end, whatever k is")
+
+    def find(self, question: Question) -> Answer:
+        density = question.at(Step("0ep")).desc.density
+        if (most := round(2 * min(density, 1 - density), 9)) <= self.mask_distance:
+            question.reporter.warn(
+                f"--k={self.name}: no two masks of density {density:.4g} differ in more than {most:.4g} of the "
+                f"weights; --mask_distance={self.mask_distance:g} is met by any"
+            )
+        return super().find(question)
 
     def look(self, walk: Walk, steps: Sequence[Step], before: Sequence[Seen]) -> Seen:
         newest = walk.mask(steps[-1])

@@ -15,7 +15,7 @@ from foundations.steps import Step
 @criteria.register("early_crop")
 @dataclass(frozen=True, kw_only=True)
 class EarlyCrop(AlongTrunk):
-    """The first k at which the weights' distance from early ones hardly grows; trains nothing but the trunk.
+    """The first k at which the weights hardly leave their early values (EarlyCroP).
 
     The rule of EarlyCroP's published code (Rachwan et al. 2022, arXiv 2206.10451; the authors' repository
     Early-Cropression-via-Gradient-Flow-Preservation, ``models/trainers/DefaultTrainer.py`` at 6fb1176): with w_t all
