@@ -11,7 +11,7 @@ from experiments.engines import Failed, Failure, engines
 from experiments.grid import Grid
 from experiments.plan import Plan, make_plan
 from experiments.session import Session
-from experiments.stable_k import Answer, Question, criteria
+from experiments.stable_k import AlongTrunk, Answer, Criterion, Question, Seen, criteria
 from experiments.stored import StoredRun
 from experiments.stored import open as open_run
 from experiments.tasks import Task
@@ -38,9 +38,11 @@ from training.schedules import schedules
 from training.state import Noise, TrainState
 
 __all__ = [
+    "AlongTrunk",
     "Answer",
     "Batches",
     "Branch",
+    "Criterion",
     "DataHparams",
     "Dataset",
     "DeviceData",
@@ -59,6 +61,7 @@ __all__ = [
     "Question",
     "Reporter",
     "Seeds",
+    "Seen",
     "Session",
     "Step",
     "StoredRun",

@@ -130,10 +130,12 @@ def too_long(choices: Iterable[str]) -> bool:
 
 
 def help_text(doc: str, default: Any, metadata: Mapping[str, Any]) -> str:
-    """The docstring, then the valid interval and the default in brackets."""
+    """The docstring, then in brackets the valid interval, texts that are values as well, and the default."""
     facts = [f"in {metadata['within']}"] if metadata.get("within") else []
     if too_long(metadata.get("choices", ())):
         facts.append(f"one of {', '.join(metadata['choices'])}")
+    if words := metadata.get("words", ()):
+        facts.append(f"or {', '.join(words)}")
     shown = "" if default is None else as_text(default)
     facts += [f"default {shown}"] if shown else []
     return f"{doc} [{'; '.join(facts)}]" if facts else doc

@@ -10,7 +10,7 @@ NAME = "adsynflow"
 EXIT_CODES = """\
 exit codes:
   0    done; of diff: the runs are equal
-  1    a training diverged, no stable k was found, or something failed; of diff:
+  1    a training diverged, no k was found, or something failed; of diff:
        the runs differ
   2    bad input, or a file that cannot be read or written; nothing is lost
   130, 143, 129

@@ -5,12 +5,18 @@ from typing import Any
 
 from cli.terminal import print_table
 from experiments.experiment import Experiment
+from experiments.grid import Grid
+from experiments.lottery import Lottery
+from experiments.report.criteria import CAPTION, criteria_table, rows_of, searches
+from experiments.report.criteria_figure import figures as criteria_figures
+from experiments.report.criteria_figure import write_criteria
 from experiments.report.lottery import lottery_table, write_report
 from experiments.report.places import directory_for
 from experiments.report.stability import Analysed, report_stability, stability_table
 from experiments.report.states import state_of
 from experiments.report.tables import Table
 from experiments.stability import Stability
+from experiments.stored import open as open_run
 from foundations import files
 from foundations.context import Context
 
@@ -31,6 +37,24 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
         directory = directory_for("lottery", [row["path"] for row in rows], context.root)
         write_report(rows, directory, context.reporter)
         context.reporter.say(f"Table and figure: {directory}")
+
+
+def show_criteria(grid: Grid) -> None:
+    """What criteria for k have found, beside each other and k's that were given; figures of what they saw."""
+    fixed = {one.desc.k.short for one in grid.items if isinstance(one, Lottery)}
+    places = [search.network.store for search in grid.searches] + [one.store for one in grid.experiments]
+    runs = [open_run(store.path) for store in {store.path: store for store in places}.values() if store.has(files.DESC)]
+    found = searches(runs, {search.criterion.key for search in grid.searches})
+    rows, figures = rows_of(found, runs, fixed), criteria_figures(found)
+    compared = len({*fixed, *(search.criterion for search in grid.searches)}) > 1
+    if compared and rows:
+        print()
+        print_rows(criteria_table(rows))
+        print(CAPTION)
+    if figures or (compared and rows):
+        context = grid.session.context
+        directory = directory_for("criteria", [run.path for run in runs], context.root)
+        write_criteria(found, rows, directory, context.reporter)
 
 
 def show_stability(experiments: Sequence[Experiment], context: Context, *, report: bool) -> None:

@@ -90,11 +90,12 @@ def size_text(size: float) -> str:
 
 
 def within_text(row: Row) -> str:
-    """Which part of its run a row is: level ``1``, its branch ``1 shuffle``; ``2 children`` of an analysis."""
+    """Which part of its run a row is: level ``1``, its branch ``1 shuffle``; of an analysis ``2 children``, of a search
+    for k the criterion."""
     level, branch, children = row.get("level"), row.get("branch") or "", row.get("children")
-    if level is None:
-        return "" if children is None else f"{children} children"
-    return f"{level} {branch.rpartition('_')[0]}".rstrip()
+    if children is not None:
+        return f"{children} children"
+    return f"{'' if level is None else level} {branch.rpartition('_')[0]}".strip()
 
 
 FORMATS: Mapping[str, Callable[[Any], str]] = {

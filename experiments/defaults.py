@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, NoReturn
 
 from experiments.options import RunOptions
+from experiments.stable_k import Criterion, criteria
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams, coerce
 from foundations.methods import Method
@@ -47,11 +48,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen strategy and branch, and the defaults that come with model, data set, strategy and recipe."""
+    """The chosen strategy, branch and criterion for k, and the defaults that come with model, data set, strategy and
+    recipe."""
 
     strategy: type[Strategy] | None
     branch: type[Branch] | None
     defaults: Mapping[str, Any]
+    criterion: type[Criterion] | None = None
 
     def section(self, title: str, cls: type[Hparams], *hidden: str) -> Section:
         """The flags of a dataclass, with the defaults of this selection."""
@@ -94,7 +97,9 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     name = given.get("pruning_strategy", recipe.get("pruning_strategy", "adsynflow"))
     strategy = strategies.get(name) if prunes and name != NONE else None
     defaults = recipe if strategy is None else with_strategy(recipe, strategy)
-    return Selection(strategy, None if branch is None else branches.get(branch), defaults)
+    k = given.get("k")
+    criterion = criteria.get(k) if isinstance(k, str) and k in criteria else None
+    return Selection(strategy, None if branch is None else branches.get(branch), defaults, criterion)
 
 
 def with_strategy(recipe: Mapping[str, Any], strategy: type[Strategy]) -> dict[str, Any]:
@@ -184,16 +189,16 @@ def refuse_unknown(name: str, known: Iterable[str], elsewhere: Mapping[str, str]
 
 
 def inapplicable(selections: Iterable[Selection], framework: Iterable[type[Hparams]]) -> dict[str, str]:
-    """Flags of other commands and of strategies and branches that are not selected, each with why it does not apply.
+    """Flags of other commands and of methods that are not selected, each with why it does not apply.
 
     Args:
         selections: what is selected.
         framework: the dataclasses of all commands.
     """
     elsewhere = {flag: "is no flag of this command" for cls in framework for flag in flags_of([Section("", cls)])}
-    selected = [method for chosen in selections for method in (chosen.strategy, chosen.branch)]
+    selected = [method for chosen in selections for method in (chosen.strategy, chosen.branch, chosen.criterion)]
     owners: dict[str, list[str]] = {}
-    for what, registry in (("--pruning_strategy=", strategies), ("lottery_branch ", branches)):
+    for what, registry in (("--pruning_strategy=", strategies), ("lottery_branch ", branches), ("--k=", criteria)):
         for name in registry:
             if registry.get(name) not in selected:
                 for flag in flags_of([Section(name, registry.get(name))]):

@@ -176,10 +176,13 @@ def parts_of_lottery(run: Store) -> Iterator[Part]:
 
 @kinds.register("stability")
 def parts_of_stability(run: Store) -> Iterator[Part]:
-    """The analyses by their k."""
+    """The analyses by their k, and what criteria have found."""
     paths = [path for path in run.path.glob(f"{files.ANALYSIS}*") if path.is_dir() and not files.is_aside(path.name)]
     for path in sorted(paths, key=lambda path: Step(path.name.removeprefix(files.ANALYSIS)).order):
         yield Part(path.name, Store(path), files.INSTABILITY)
+    for path in sorted(run.path.glob(f"*/{files.SEARCH}")):
+        if not files.is_aside(path.parent.name):
+            yield Part(path.parent.name, Store(path.parent), files.SEARCH)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

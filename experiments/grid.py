@@ -140,6 +140,8 @@ class Grid(Sequence[Experiment]):
             put_aside(ready, dry)
         for experiment in ready:
             experiment.check()
+        for search in self.unanswered:
+            search.check()
 
     def plan(self) -> Plan:
         """The tasks that are left, each once, however many experiments share them."""

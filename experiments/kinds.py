@@ -5,6 +5,7 @@ from typing import Any, get_origin, get_type_hints
 
 from experiments import lottery, stability  # noqa: F401  they register themselves
 from experiments.options import LotteryOptions, RunOptions, SessionOptions, StabilityOptions, TrainOptions
+from experiments.stable_k import criteria
 from foundations.hparams import Hparams
 from lottery.branch import branches
 from models import ModelHparams
@@ -30,7 +31,7 @@ IN_NO_KEY = {"allow_collapse", "report", "child", "max_k", "to", *(item.name for
 
 def all_flags(*more: type[Hparams]) -> "dict[str, tuple[Field[Any], Any]]":
     """Field and type of every flag that there is, by its name; with those of ``more`` classes."""
-    methods = [registry.get(name) for registry in (strategies, branches) for name in registry]
+    methods = [registry.get(name) for registry in (strategies, branches, criteria) for name in registry]
     return {
         item.name: (item, hints[item.name])
         for cls in (*methods, *FRAMEWORK, *more)

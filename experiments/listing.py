@@ -80,6 +80,9 @@ def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> 
             row |= {name: value for name, value in flat(branch_of(part.store)).items() if name not in hyperparameters}
     if part.name.startswith(files.ANALYSIS):
         row["k"] = Step(part.name.removeprefix(files.ANALYSIS)).short
+    if part.marker == files.SEARCH:
+        found = part.result()["k"]
+        row |= {"k": None if found is None else Step(found).short, "branch": part.name}
     children = [child for child in part.children if child.path.name != files.FULL_NETWORK]
     return row | ({"children": sum(child.done for child in children)} if children else {})
 

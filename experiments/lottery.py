@@ -7,13 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from experiments.defaults import Section, Selection, Values
+from experiments.defaults import Section, Selection, Values, flags_of
 from experiments.experiment import Experiment, Row, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
 from experiments.report.states import effective_density, state_of
 from experiments.search import Search, Searchable
 from experiments.stability import search_for, stability_desc
-from experiments.stable_k import criteria
 from experiments.tasks import BranchTask, LevelTask, Task
 from experiments.workspace import Workspace
 from foundations import files
@@ -48,13 +47,17 @@ class Lottery(Searchable):
             selection.section("pruning", PruningHparams),
             *selection.method_sections("strategy", selection.strategy),
         ]
-        if given.get("k") not in criteria:
+        if selection.criterion is None:
             return own
-        there = [item.name for item in Section("", LotteryOptions).items()]
+        of_search, of_analyses = flags_of([Section("", StabilityOptions)]), flags_of([Section("", AnalysisHparams)])
+        hidden = [name for name in of_search if name != "max_k"]
+        if selection.criterion.analyses:
+            hidden, of_analyses = [*flags_of([Section("", LotteryOptions)]), "child"], []
         return [
             *own,
-            selection.section("stability", StabilityOptions, *there, "child"),
-            selection.section("comparison", AnalysisHparams),
+            selection.section("search for k", StabilityOptions, *hidden),
+            selection.section("comparison", AnalysisHparams, *of_analyses),
+            *selection.method_sections("criterion for k", selection.criterion),
         ]
 
     @classmethod
@@ -180,7 +183,7 @@ class LotteryBranch(Lottery):
     def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
         return [
             *selection.method_sections("branch", selection.branch),
-            *Lottery.sections(selection, {name: value for name, value in given.items() if name != "k"}),
+            *Lottery.sections(replace(selection, criterion=None), given),
         ]
 
     @classmethod

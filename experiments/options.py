@@ -41,8 +41,8 @@ class LotteryOptions(Hparams):
     density: float | None = hp(None, within="(0, 1)")
     """What the last level keeps of the prunable weights; the fraction per level follows from it."""
     k: Step | str | None = hp(None, words=criteria)
-    """Step from which the subnetwork is trained, and at which it is found unless --score_at=end; auto runs
-    stability first, whose flags then apply too, and takes the smallest stable one."""
+    """Step from which the subnetwork is trained, and at which it is found unless --score_at=end; or the name of a
+    criterion that finds it, whose flags then apply too. Several (auto,early_bird,4) are compared."""
     reset_optimizer: bool = hp(False)
     """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
     compact: bool = hp(False)
@@ -61,9 +61,10 @@ class StabilityOptions(Hparams):
     pruning_strategy: str = hp("adsynflow")
     """What prunes at k; none for the full network; a,b for several over the one trunk."""
     k: Step | str | None = hp(None, words=criteria)
-    """Step from which children are trained; 0,5,2000it for several; auto searches the smallest stable one."""
+    """Step from which children are trained, or the name of a criterion that finds it; 0,5,2000it for several."""
     max_k: Step | None = hp(None)
-    """The largest step that --k=auto tries; default: half the training, since a k near the end is trivially stable."""
+    """The largest step that a criterion may find; default: the end of training, with --k=auto half of it, since a k
+    near the end is trivially stable."""
     density: float | None = hp(None, within="(0, 1)")
     """What pruning keeps of the prunable weights; --pruning_fraction prunes the rest."""
     checkpoint: str | None = hp(None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.defaults import Section, flags_of
 from experiments.kinds import OF_STABILITY, SHARED
+from experiments.stable_k import criteria
 from foundations.errors import UsageError, summary_of
 from foundations.registry import Registry
 from foundations.reporting import Reporter
@@ -33,6 +34,7 @@ def load_plugins(asked_for: Iterable[str], reporter: Reporter, reserved: Iterabl
     shared, of_stability = (flags_of(Section("", cls) for cls in some) for some in (SHARED, OF_STABILITY))
     strategies.reserve([*shared, *of_stability, *reserved])
     branches.reserve([*shared, *reserved])
+    criteria.reserve([*shared, *of_stability, *reserved])
     for plugin in asked_for:
         try:
             import_plugin(plugin)

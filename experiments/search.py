@@ -1,16 +1,22 @@
 """An experiment whose k a criterion is to find first."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from experiments.defaults import Values
-from experiments.engines import Failed, Failure
+from experiments.engines import Failed, Failure, run_plan
 from experiments.experiment import Experiment
-from experiments.stable_k import Answer, Question, criteria
+from experiments.plan import make_plan
+from experiments.stable_k import AlongTrunk, Answer, Criterion, Question
+from experiments.stable_k.cost import search_cost
+from experiments.tasks import CurveTask
 from experiments.workspace import Workspace
+from foundations import files
 from foundations.errors import UsageError
 from foundations.steps import Step
+from foundations.store import Store
 from stability import StabilityRunner
 
 
@@ -29,15 +35,15 @@ class Search:
 
     Args:
         session: where and how it is computed.
-        criterion: its name.
+        criterion: finds the step.
         analysis: the instability analysis of the network at a step.
-        experiment: what is wanted at the k that is found; None if the analyses are.
+        experiment: what is wanted at the k that is found; None if the analyses are, or else the one at k.
         identity: equal for two searches that are the same.
         max_k: the largest step that may be found.
     """
 
     session: Workspace
-    criterion: str
+    criterion: Criterion
     analysis: Callable[[Step], Analysis]
     experiment: Callable[[Step], Experiment] | None
     identity: Hashable
@@ -46,19 +52,25 @@ class Search:
 
     def __repr__(self) -> str:
         answer = "still to be run" if self.answer is None else self.answer.k.short if self.answer.k else "none found"
-        return f"<Search: k={self.criterion}, {answer}>"
+        return f"<Search: k={self.criterion.name}, {answer}>"
 
     def run(self) -> list[Failure]:
         """Computes what the criterion asks for and keeps its answer, once; the tasks that failed on the way."""
         if self.answer is not None:
             return []
-        question = Question(self._at, self._complete, self.max_k, self.session.context.reporter)
+        question = Question(self._at, self._complete, self._follow, self.max_k, self.session.context.reporter)
         try:
-            self.answer = criteria.get(self.criterion)(question)
+            self.answer = self.criterion.find(question)
         except Failed as failed:
             self.answer = Answer(None)
             return failed.failures
+        if self.answer.rests_on_something:
+            self._record(self.answer)
         return []
+
+    def check(self) -> None:
+        """Raises ``UsageError`` if there is nothing to be found, before anything is computed: data are read here."""
+        self.criterion.check(self.network, self.max_k)
 
     @property
     def found(self) -> bool:
@@ -74,10 +86,32 @@ class Search:
     def experiments(self) -> Sequence[Experiment]:
         """What has come of it: the experiment at k, or the analyses; ``UsageError`` before it is run."""
         if self.answer is None:
-            raise UsageError(f"--k={self.criterion}: the run's directory depends on the k that is found; give that k")
-        if self.experiment is None:
+            name = self.criterion.name
+            raise UsageError(f"--k={name}: the run's directory depends on the k that is found; give that k")
+        if self.experiment is None and self.answer.analyses:
             return self.analyses
-        return [] if self.answer.k is None else [self.experiment(self.answer.k)]
+        wanted = self.experiment or self.analysis
+        return [] if self.answer.k is None else [wanted(self.answer.k)]
+
+    @property
+    def network(self) -> StabilityRunner:
+        """An analysis of the network, of which nothing need be computed."""
+        return self._at(Step("0ep"))
+
+    @property
+    def store(self) -> Store:
+        """Where it is written down what was found."""
+        return self.network.store.sub(self.criterion.key)
+
+    def _record(self, answer: Answer) -> None:
+        """Writes ``search.json``."""
+        network, k = self.network, answer.k
+        found = None if k is None else str(Step.at(network.trunk.iteration(k), network.trunk.per_epoch))
+        network.begin()
+        with self.session.computing():
+            cost = search_cost(network, answer)
+        about = {"criterion": self.criterion.name, "settings": self.criterion.to_dict()}
+        self.store.write_json(files.SEARCH, {**about, "k": found, "multiply_adds": cost})
 
     def _at(self, k: Step) -> StabilityRunner:
         return self.analysis(k).runner
@@ -89,6 +123,18 @@ class Search:
             self.session.context.reporter.say(analysis.done_before())
         elif failures := analysis.run():
             raise Failed(failures)
+
+
+    def _follow(self, criterion: Criterion) -> Mapping[str, Any]:
+        network = self.network
+        assert isinstance(criterion, AlongTrunk), "no other criterion asks for it"
+        task = CurveTask(
+            desc=network.desc, replicate=network.seeds.replicate, criterion=criterion,
+            limit=criterion.limit(network, self.max_k),
+        )  # fmt: skip
+        if failures := run_plan(make_plan([task], self.session), self.session):
+            raise Failed(failures)
+        return self.store.read_json(files.CURVE)
 
 
 class Searchable(Experiment):

@@ -40,6 +40,7 @@ class Stability(Analysis, Searchable):
             selection.section("comparison", AnalysisHparams),
             *pruning,
             *selection.method_sections("strategy", selection.strategy),
+            *selection.method_sections("criterion for k", selection.criterion),
         ]
 
     @classmethod
@@ -143,7 +144,9 @@ def search_for(
         desc: the network.
         experiment: what is wanted at the k that is found; None if the analyses are.
     """
-    criterion = str(values.given["k"])
+    chosen = values.selection.criterion
+    assert chosen is not None, "k has the name of one"
+    criterion = chosen.name
     if options.checkpoint is not None:
         raise UsageError(f"--k={criterion}: a --checkpoint is the network at one k; give that k")
     if options.max_k is not None and options.max_k.certainly_after(desc.train.training.training_steps):
@@ -154,6 +157,6 @@ def search_for(
         return Stability(session=session, replicate=values.replicate, desc=desc, k=k, settings=settings)
 
     return Search(
-        session=session, criterion=criterion, analysis=analysis, experiment=experiment, max_k=options.max_k,
+        session=session, criterion=values.build(chosen), analysis=analysis, experiment=experiment, max_k=options.max_k,
         identity=(criterion, desc.key, values.replicate, str(sorted(values.given.items()))),
     )  # fmt: skip

@@ -98,6 +98,14 @@ REQUIRED: Mapping[str, Mapping[str, Test]] = {
         "multiply_adds": has(dense=is_count, kept=is_count),
         "training_multiply_adds": has(pretraining=is_count, subnetwork=is_count),
     },
+    files.CURVE: {
+        "criterion": is_text, "k": lambda value: value is None or is_step(value), "limit": is_count,
+        "points": is_list_of(has(k=is_step, epoch=is_number, value=is_loss, threshold=is_loss)),
+    },
+    files.SEARCH: {
+        "criterion": is_text, "k": lambda value: value is None or is_step(value),
+        "multiply_adds": has(trunk=is_count, children=is_count, scores=is_count, dense_training=is_count),
+    },
     files.INSTABILITY: {
         "k": is_step, "strategy": is_text, "density": is_share, "threshold": is_number, "stable": is_flag,
         "learned": is_flag, "child_error": has(test=is_list_of(is_share), train=is_list_of(is_share)),

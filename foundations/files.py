@@ -5,6 +5,7 @@
     .../level_1/<branch>_<hash>/                    a branch of a level: likewise
     .../k_30ep0it/                                  an instability analysis: a mask, children, comparison and verdict
     .../k_30ep0it/child_1/                          a child: what a training leaves
+    .../<criterion>_<hash>/, .../masks/             what a criterion for k has found, and masks that it has drawn
     any of these but replicate_1/ of lottery and stability: status and log of the last task that worked in it
     .../report/                                     tables and figures of one run; <root>/report/ of several
     <root>/plans/<host>_<process>_<thread>/         how far a command has come that is running
@@ -43,6 +44,10 @@ INTERPOLATION = "interpolation.csv"
 """Error and loss on the lines between children."""
 INSTABILITY = "instability.json"
 """The verdict on them."""
+CURVE = "curve.json"
+"""What a criterion for k has seen along the dense training, and where it says to prune."""
+SEARCH = "search.json"
+"""Which k a criterion has found, and what that cost."""
 STATUS = "status.json"
 """How the last task that worked in the directory goes, or how it ended and why."""
 LOG = "log.txt"
@@ -53,6 +58,8 @@ LOCK = ".lock"
 """Held by the process that works in the directory."""
 LOCK_HOLDER = ".lock.held_by"
 """Which process that is, for people; there as long as it works."""
+MASKS = "masks"
+"""The directory of the masks that a criterion for k has drawn along the dense training."""
 REPORT = "report"
 """The directory of tables and figures."""
 PLANS = "plans"
@@ -136,6 +143,11 @@ def level(number: int) -> str:
 def analysis(k: Step) -> str:
     """The directory of an instability analysis from ``k`` on."""
     return f"{ANALYSIS}{k}"
+
+
+def mask_at(step: Step) -> str:
+    """What a strategy would keep at ``step``, in the directory of such masks."""
+    return f"mask_{step}.safetensors"
 
 
 def child(number: int) -> str:

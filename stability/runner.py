@@ -83,7 +83,7 @@ class StabilityRunner:
         if self.desc.strategy is None:
             return None
         if not self.has_mask:
-            self._begin()
+            self.begin()
             with self.here.lock(self.context.reporter):
                 if not self.has_mask:
                     self._find_mask()
@@ -113,13 +113,13 @@ class StabilityRunner:
 
     def train_child(self, number: int) -> None:
         """Trains one child and compares nothing; children may be trained by different processes."""
-        self._begin()
+        self.begin()
         self.mask()
         self._children().train(number)
 
     def compare(self) -> Verdict:
         """Compares the children and judges, once what is missing of them, mask and full network is there, too."""
-        self._begin()
+        self.begin()
         mask = self.mask()
         return Analysis(
             subject=Subject(self.k, self.desc.strategy_name, self._density()),
@@ -131,7 +131,8 @@ class StabilityRunner:
 
     # How ---------------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Begins the run, or goes on with it."""
         with self.store.lock(self.context.reporter):  # else two that begin at once may record different threads
             self.trunk.begin(self.store, self.desc)
 

@@ -12,6 +12,7 @@ from experiments.defaults import Section, Selection
 from experiments.engines import engines
 from experiments.experiment import experiments
 from experiments.options import SessionOptions
+from experiments.stable_k import criteria
 from foundations.errors import UsageError
 from foundations.hparams import field_docs
 from lottery.branch import branches
@@ -64,12 +65,13 @@ def whole_parser(shtab: Any) -> ArgumentParser:
 
 
 def sections_of(command: str) -> Iterable[Section]:
-    """The flags that a command has for any strategy and branch."""
+    """The flags that a command has for any strategy, branch and criterion for k."""
     kind = experiments.get(command)
     for strategy in strategies if kind.prunes else [""]:
         selection = Selection(strategies.get(strategy) if strategy else None, None, {})
         yield from kind.sections(selection, {})
     yield from (Section(name, branches.get(name)) for name in branches if command == "lottery_branch")
+    yield from (Section(name, criteria.get(name)) for name in criteria if command in ("lottery", "stability"))
     yield from (Section("", SessionOptions), Section("", CommandOptions))
 
 

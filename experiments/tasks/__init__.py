@@ -2,6 +2,7 @@
 
 from experiments.tasks.analyses import AnalysisMaskTask, ChildTask, ComparisonTask, FullNetworkTask
 from experiments.tasks.base import Task, from_json, task_kinds
+from experiments.tasks.curve import CurveTask
 from experiments.tasks.levels import BranchTask, LevelMaskTask, LevelTask
 from experiments.tasks.trunk import TrunkTask, trunk_end
 
@@ -10,6 +11,7 @@ __all__ = [
     "BranchTask",
     "ChildTask",
     "ComparisonTask",
+    "CurveTask",
     "FullNetworkTask",
     "LevelMaskTask",
     "LevelTask",

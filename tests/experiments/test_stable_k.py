@@ -18,16 +18,20 @@ from tests.experiments.conftest import TINY
 FLAGS = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")
 
 CRITERION = """
-from experiments.stable_k import Answer, Question, criteria
+from dataclasses import dataclass
+
+from experiments.stable_k import Answer, Criterion, Question, criteria
 from foundations.steps import Step
 
 @criteria.register("my_criterion")
-def my_criterion(question: Question) -> Answer:
-    k = Step("5it")
-    if question.max_k is not None and question.at(k).trunk.iteration(question.max_k) < 5:
-        question.reporter.warn("5it is too late")
-        return Answer(None)
-    return Answer(k)
+@dataclass(frozen=True, kw_only=True)
+class MyCriterion(Criterion):
+    def find(self, question: Question) -> Answer:
+        k = Step("5it")
+        if question.max_k is not None and question.at(k).trunk.iteration(question.max_k) < 5:
+            question.reporter.warn("5it is too late")
+            return Answer(None)
+        return Answer(k)
 """
 
 
@@ -51,7 +55,8 @@ def test_a_criterion_of_a_plugin_is_chosen_in_the_place_of_a_step(plugin: str, t
 def test_without_an_answer_the_exit_code_is_1(plugin: str, tmp_path: Path, capsys: Any) -> None:
     flags = [*FLAGS, plugin, "--k=my_criterion", "--max_k=0", f"--root={tmp_path / 'runs'}"]
     assert main(["lottery", *flags]) == 1
-    assert capsys.readouterr().err.splitlines() == ["5it is too late", "Nothing was pruned: no stable k was found."]
+    said = ["5it is too late", "Nothing was pruned: no k was found by my_criterion."]
+    assert capsys.readouterr().err.splitlines() == said
     assert main(["stability", *flags]) == 1
     assert not (tmp_path / "runs").exists()
 
@@ -59,7 +64,7 @@ def test_without_an_answer_the_exit_code_is_1(plugin: str, tmp_path: Path, capsy
 def test_what_else_was_asked_for_is_done_all_the_same(plugin: str, root: Path, capsys: Any) -> None:
     assert main(["lottery", *FLAGS, plugin, "--k=my_criterion,1", "--max_k=0", f"--root={root}"]) == 1
     printed = capsys.readouterr()
-    assert printed.err.splitlines()[-1] == "Not everything was pruned: no stable k was found."
+    assert printed.err.splitlines()[-1] == "Not everything was pruned: no k was found by my_criterion."
     assert printed.out.splitlines()[-1].split()[:3] == ["adsynflow", "1ep", "1"]
 
 

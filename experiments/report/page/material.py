@@ -157,6 +157,8 @@ def analysed(run: "StoredRun") -> list[Analysed]:
     per_epoch = iterations_per_epoch(trunk_of(run, desc.train))
     found = []
     for part in run.parts:
+        if part.marker != files.INSTABILITY:  # what a criterion for k has found
+            continue
         k = Step(part.name.removeprefix(files.ANALYSIS))
         verdict, state = read_verdict(part.store) if part.done else None, state_of(part.store, part.marker)
         shown = verdict.k if verdict else k

@@ -1,0 +1,96 @@
+"""What a criterion for k is: it says at which step a network is to be pruned."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from foundations.desc import key_of
+from foundations.errors import UsageError
+from foundations.methods import Method, MethodRegistry
+from foundations.reporting import Reporter
+from foundations.steps import Step
+from stability import StabilityRunner
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """For which network a step is wanted.
+
+    Args:
+        at: the instability analysis of that network at a step. Its ``trunk`` is the dense training, its ``desc`` has
+            strategy and density; nothing is computed yet.
+        complete: trains and compares what an analysis lacks; its ``result()`` is there afterwards.
+        follow: has a criterion of the class ``AlongTrunk`` look at the dense training; what it saw, as ``curve.json``
+            has it.
+        max_k: the largest step that may be answered; None leaves it to the criterion.
+        reporter: shows what the search will cost and what it finds.
+    """
+
+    at: Callable[[Step], StabilityRunner]
+    complete: Callable[[StabilityRunner], None]
+    follow: "Callable[[Criterion], Mapping[str, Any]]"
+    max_k: Step | None
+    reporter: Reporter
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a criterion found.
+
+    Args:
+        k: the step; None if there is none.
+        analyses: the completed analyses that it rests on, by k.
+        trained_to: the step that the dense training had to reach for it; by default k.
+        masks: the number of masks that were drawn for it, those of the analyses left out.
+    """
+
+    k: Step | None
+    analyses: Sequence[StabilityRunner] = ()
+    trained_to: Step | None = None
+    masks: int = 0
+
+    @property
+    def rests_on_something(self) -> bool:
+        """Whether there is anything to be written down: a step, or what it cost to find none."""
+        return self.k is not None or self.trained_to is not None or bool(self.analyses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion(Method, ABC):
+    """A way to find k. Its fields are its flags; it differs from the others in :meth:`find` alone."""
+
+    analyses: ClassVar[bool] = True
+    """Whether it makes instability analyses, whose flags then apply, too."""
+
+    def check(self, runner: StabilityRunner, max_k: Step | None) -> None:
+        """Raises ``UsageError`` if the criterion does not go with a network; nothing has been trained yet.
+
+        Args:
+            runner: an analysis of the network, of which nothing is computed.
+            max_k: the largest step that may be answered.
+        """
+
+    @abstractmethod
+    def find(self, question: Question) -> Answer:
+        """The step at which the network is to be pruned."""
+
+    @property
+    def key(self) -> str:
+        """The directory of what it has found, within that of the network: ``<name>_<hash of its fields>``."""
+        return key_of(self.name, self)
+
+
+class CriterionRegistry(MethodRegistry[Criterion]):
+    """The criteria by name, none of which may read as a step."""
+
+    def register(self, name: str) -> Any:
+        """Decorator: as that of any method."""
+        try:
+            Step(name)
+        except UsageError:
+            return super().register(name)
+        raise UsageError(f"The {self.what} {name!r} reads as a step; choose another name")
+
+
+criteria = CriterionRegistry("criterion for k", "k")
