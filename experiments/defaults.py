@@ -5,6 +5,7 @@ A value that was not given is that of the chosen strategy, else that of the reci
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from experiments.options import RunOptions
@@ -15,10 +16,11 @@ from foundations.steps import Step
 from lottery.branch import Branch, branches
 from models import ModelHparams
 from models.registry import parse as parse_model
-from pruning import PruningHparams, Strategy, strategies
+from pruning import ImportedMask, PruningHparams, Strategy, strategies
 from training.data import DataHparams, find_loader
 from training.desc import TrainDesc
 from training.hparams import TrainingHparams
+from training.imported import find_imported
 from training.recipes import default_dataset, find_recipe
 
 NONE = "none"
@@ -89,7 +91,7 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     parse_model(model)
     dataset = given.get("dataset") or default_dataset(model)
     find_loader(dataset)
-    name = given.get("pruning_strategy", "adsynflow")
+    name = given.get("pruning_strategy", "imported" if given.get("imported") else "adsynflow")
     strategy = strategies.get(name) if prunes and name != NONE else None
     defaults = {**recipe_values(model, dataset, given.get("recipe")), "dataset": dataset}
     if strategy is not None:
@@ -138,12 +140,18 @@ class Values:
     def train_desc(self) -> TrainDesc:
         """The trunk that the experiment stands on."""
         return TrainDesc(
-            model=self.build(ModelHparams), data=self.build(DataHparams), training=self.build(TrainingHparams)
-        )
+            model=self.build(ModelHparams), data=self.build(DataHparams), training=self.build(TrainingHparams),
+            imported=self.build(RunOptions).imported,
+        )  # fmt: skip
 
-    def pruning(self, density: float | None, levels: int = 1) -> PruningHparams:
-        """The pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``."""
+    def pruning(self, root: Path, density: float | None, levels: int = 1) -> PruningHparams:
+        """The pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``.
+
+        An imported mask, which lies below ``root``, says itself what it keeps.
+        """
         pruning: PruningHparams = self.build(PruningHparams)
+        if self.selection.strategy is ImportedMask:
+            return replace(pruning, pruning_fraction=self._pruned_by_import(root, density, levels))
         if density is None:
             return pruning
         if "pruning_fraction" in self.given:
@@ -151,6 +159,18 @@ class Values:
         if levels == 0:
             raise UsageError(f"--density={density}: --levels=0 prunes nothing")
         return replace(pruning, pruning_fraction=float(1 - density ** (1 / levels)))
+
+    def _pruned_by_import(self, root: Path, density: float | None, levels: int) -> float:
+        """What an imported mask has pruned; ``UsageError`` if more than that mask is asked for."""
+        if density is not None or "pruning_fraction" in self.given:
+            flag = "density" if density is not None else "pruning_fraction"
+            raise UsageError(f"--{flag}: an imported mask keeps what it keeps; leave the flag out")
+        if levels > 1:
+            raise UsageError(f"--levels={levels}: an imported mask is that of level 1")
+        key = self.build(RunOptions).imported
+        if not key:
+            raise UsageError("--pruning_strategy=imported: give the network with --imported=import_<hash>")
+        return 1 - find_imported(root, key).density
 
 
 def flags_of(sections: Iterable[Section]) -> list[str]:

@@ -164,6 +164,12 @@ def parts_of_train(run: Store) -> Iterator[Part]:
     yield Part("", run)
 
 
+@kinds.register("import")
+def parts_of_import(run: Store) -> Iterator[Part]:
+    """The network itself."""
+    yield Part("", run)
+
+
 @kinds.register("lottery")
 def parts_of_lottery(run: Store) -> Iterator[Part]:
     """Levels, and their branches behind each."""
@@ -188,7 +194,7 @@ class RunDirectory:
 
     Args:
         path: ``<root>/<kind>_<hash>/replicate_<n>``.
-        kind: ``train``, ``lottery`` or ``stability``.
+        kind: ``train``, ``import``, ``lottery`` or ``stability``.
         replicate: the number.
     """
 
