@@ -70,11 +70,11 @@ def selected(options: ListOptions) -> list[Row]:
 
 
 def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
-    """The table and its sum; what is damaged is explained below it."""
+    """The table and its sum; what is damaged or has not ended as it should is explained below it."""
     if not rows:
         return [f"No runs below {options.root}" + (" that fulfil --where" if options.where else "")]
     runs, size = len({row["run"] for row in rows}), sum(row["size"] for row in rows)
-    explained = [f"{row['run']}: {row['reason']}" for row in rows if row["reason"]]
+    explained = [f"{path_of(row)}: {row['reason']}" for row in rows if row["reason"]]
     table = run_table(rows, None if options.wide else width_of_terminal())
     return [*table, *explained, f"{runs} run{'' if runs == 1 else 's'} below {options.root}, {size_text(size)}"]
 
@@ -118,6 +118,11 @@ def cropped(lines: Sequence[str]) -> list[str]:
 def changes(rows: Sequence[Row]) -> dict[str, str]:
     """By the path below the root of each row, how far it is."""
     return {
-        "/".join(filter(None, (row["run"], row["part"]))): " ".join(filter(None, (row["state"], row["at"])))
+        path_of(row): " ".join(filter(None, (row["state"], row["at"])))
         for row in rows
-    }
+    }  # fmt: skip
+
+
+def path_of(row: Row) -> str:
+    """The path below the root."""
+    return "/".join(filter(None, (row["run"], row["part"])))
