@@ -15,6 +15,7 @@ from foundations.formats import decode_json
 from foundations.hparams import as_text
 from foundations.methods import Method
 from stability import StabilityDesc
+from training.imported import ImportDesc
 
 Texts = dict[str, Any]
 """What a command line would say: the text of each flag; of a repeatable one, a list of texts."""
@@ -80,6 +81,8 @@ def read_desc(file: str, command: str) -> Texts:
         desc: Desc = DESCS[kind].from_dict(entries)
     except UsageError as error:
         raise UsageError(f"--config={file}: {error}") from error
+    if isinstance(desc, ImportDesc):
+        raise UsageError(f"--config={file}: an imported network; use it with --imported={desc.key}")
     if getattr(desc, "checkpoint", ""):
         raise UsageError(f"--config={file}: that run began from a --checkpoint, whose file desc.json does not hold")
     return flags_of(train_of(desc) if command == "train" else desc)

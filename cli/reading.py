@@ -5,10 +5,19 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
 from cli.flags import make_parser, parse_value
+from experiments.directory import directories_from_environment
 from foundations.errors import UsageError, near_misses
-from foundations.hparams import Hparams
+from foundations.hparams import Hparams, hp
 
 H = TypeVar("H", bound=Hparams)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootOptions(Hparams):
+    """Where such a command looks."""
+
+    root: str = hp("runs")
+    """Directory of all runs; also $ADSYNFLOW_ROOT."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Flags:
 
 
 def read_operands(
-    command: str, arguments: str, summary: str, cls: type[H], argv: Sequence[str], defaults: Mapping[str, Any]
+    command: str, arguments: str, summary: str, cls: type[H], argv: Sequence[str]
 ) -> tuple[list[str], H] | None:
     """The operands (run directories) and flags that ``argv`` has; None if it asks for help, which is printed.
 
@@ -45,11 +54,12 @@ def read_operands(
         summary: what it does.
         cls: its flags.
         argv: what stands behind its name.
-        defaults: of flags, where they are not the class's own.
 
     Raises:
         UsageError: an unknown flag, or a value that does not fit its type.
     """
+    known = [item.name for item in fields(cls)]
+    defaults = {name: value for name, value in directories_from_environment().items() if name in known}
     section: Any = Flags("flags", cls, defaults)
     parser = make_parser(command, summary, [section])
     parser.usage = f"{parser.prog} {arguments}"
@@ -58,7 +68,6 @@ def read_operands(
     if texts.pop("help", False):
         print(parser.format_help())
         return None
-    known = [item.name for item in fields(cls)]
     for token in rest:
         if token.startswith("-"):
             hint = near_misses(token.removeprefix("--").partition("=")[0], known, "--")
@@ -71,9 +80,9 @@ def read_operands(
     return rest, cls(**{**defaults, **values})
 
 
-def read_flags(command: str, summary: str, cls: type[H], argv: Sequence[str], defaults: Mapping[str, Any]) -> H | None:
+def read_flags(command: str, summary: str, cls: type[H], argv: Sequence[str]) -> H | None:
     """The same for a command without operands; one that is there raises ``UsageError``."""
-    line = read_operands(command, "--flag=value ...", summary, cls, argv, defaults)
+    line = read_operands(command, "--flag=value ...", summary, cls, argv)
     if line is None:
         return None
     operands, options = line

@@ -15,9 +15,10 @@ HEADERS: Mapping[str, str] = {
 }  # fmt: skip
 """The columns of the table, in order, and their headings. A run's key begins with its kind."""
 FIRST_TO_GO = (
-    "dataset", "model", "size", "density", "barrier", "k", "pruning_strategy", "within", "replicate",
+    "dataset", "model", "size", "density", "pruning_strategy", "k", "within", "replicate",
 )  # fmt: skip
-"""What is left out, in this order, until the table fits. Run, state and accuracy stay."""
+"""What is left out, in this order, until the table fits. Run, state, accuracy and barrier stay; k and level tell the
+rows of one run apart, which have their strategy in common."""
 ALWAYS = ("key", "state", "accuracy")
 """Columns that are shown even if they say the same of all runs."""
 

@@ -108,7 +108,7 @@ def unused_trunks(known: Sequence[StoredRun], reporter: Reporter) -> list[Stored
             "since it may depend on any trunk, none is listed. Is a --plugin missing?"
         )
         return []
-    used = {(train_of(run.desc).key, run.replicate) for run in known if run.kind != "train"}
+    used = {(train_of(run.desc).key, run.replicate) for run in known if run.kind not in ("train", "import")}
     return [
         run for run in known
         if run.kind == "train" and (run.desc.key, run.replicate) not in used and not asked_for(run.store)

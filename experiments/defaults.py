@@ -6,6 +6,7 @@ recipe that names a strategy goes before that strategy's own values, and says no
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from experiments.options import RunOptions
@@ -17,10 +18,11 @@ from foundations.steps import Step
 from lottery.branch import Branch, branches
 from models import ModelHparams
 from models.registry import parse as parse_model
-from pruning import PruningHparams, Strategy, strategies
+from pruning import ImportedMask, PruningHparams, Strategy, strategies
 from training.data import DataHparams, find_loader
 from training.desc import TrainDesc
 from training.hparams import TrainingHparams
+from training.imported import find_imported
 from training.recipes import default_dataset, find_recipe
 
 NONE = "none"
@@ -94,7 +96,8 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     dataset = given.get("dataset") or default_dataset(model)
     find_loader(dataset)
     recipe = {**recipe_values(model, dataset, given.get("recipe")), "dataset": dataset}
-    name = given.get("pruning_strategy", recipe.get("pruning_strategy", "adsynflow"))
+    by_default = "imported" if given.get("imported") else recipe.get("pruning_strategy", "adsynflow")
+    name = given.get("pruning_strategy", by_default)
     strategy = strategies.get(name) if prunes and name != NONE else None
     defaults = recipe if strategy is None else with_strategy(recipe, strategy)
     k = given.get("k")
@@ -154,12 +157,18 @@ class Values:
     def train_desc(self) -> TrainDesc:
         """The trunk that the experiment depends on."""
         return TrainDesc(
-            model=self.build(ModelHparams), data=self.build(DataHparams), training=self.build(TrainingHparams)
-        )
+            model=self.build(ModelHparams), data=self.build(DataHparams), training=self.build(TrainingHparams),
+            imported=self.build(RunOptions).imported,
+        )  # fmt: skip
 
-    def pruning(self, density: float | None, levels: int = 1) -> PruningHparams:
-        """The pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``."""
+    def pruning(self, root: Path, density: float | None, levels: int = 1) -> PruningHparams:
+        """The pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``.
+
+        An imported mask, which lies below ``root``, says itself what it keeps.
+        """
         pruning: PruningHparams = self.build(PruningHparams)
+        if self.selection.strategy is ImportedMask:
+            return replace(pruning, pruning_fraction=self._pruned_by_import(root, density, levels))
         if density is None:
             return pruning
         if "pruning_fraction" in self.given:
@@ -167,6 +176,18 @@ class Values:
         if levels == 0:
             raise UsageError(f"--density={density}: --levels=0 prunes nothing")
         return replace(pruning, pruning_fraction=float(1 - density ** (1 / levels)))
+
+    def _pruned_by_import(self, root: Path, density: float | None, levels: int) -> float:
+        """What an imported mask has pruned; ``UsageError`` if more than that mask is asked for."""
+        if density is not None or "pruning_fraction" in self.given:
+            flag = "density" if density is not None else "pruning_fraction"
+            raise UsageError(f"--{flag}: an imported mask keeps what it keeps; leave the flag out")
+        if levels > 1:
+            raise UsageError(f"--levels={levels}: an imported mask is that of level 1")
+        key = self.build(RunOptions).imported
+        if not key:
+            raise UsageError("--pruning_strategy=imported: give the network with --imported=import_<hash>")
+        return 1 - find_imported(root, key).density
 
 
 def flags_of(sections: Iterable[Section]) -> list[str]:

@@ -35,7 +35,7 @@ class State:
             maybe), or ``begun`` before the first step.
         at: the step of the last row of metrics, if there is one.
         since: when the task began that is running.
-        reason: why it failed.
+        reason: why it has not ended as it should, in a line: of what failed, diverged or collapsed.
     """
 
     word: str
@@ -107,6 +107,12 @@ class Part:
         )
 
     @property
+    def why_collapsed(self) -> str:
+        """Where its mask leaves no path from input to output."""
+        empty = ", ".join(self.store.read_json(files.SPARSITY_REPORT)["empty_layers"])
+        return f"no path from input to output is left (empty: {empty or 'no layer'})"
+
+    @property
     def last_rows(self) -> list[Row]:
         """The last row of metrics of each training, here and in its children."""
         return [rows[-1] for store in (self.store, *self.children) if (rows := store.read_rows(files.METRICS))]
@@ -133,11 +139,11 @@ class Part:
         if self.running:
             return State("running", at, since="" if status is None else status.since)
         if (diverged := furthest(Step(row["step"]) for row in rows if row.get(DIVERGED))) is not None:
-            return State("diverged", diverged)
+            return State("diverged", diverged, reason=f"the loss was not finite at {diverged.short}")
         if at is None and not self.has_path:
-            return State("collapsed")
+            return State("collapsed", reason=self.why_collapsed)
         if status is not None and status.state == FAILED:
-            return State("failed", at, reason=status.reason)
+            return State("failed", at, reason=status.reason.partition("\n")[0])  # what follows is advice
         if at is None:
             return State("begun")
         return State("trained" if self.store.has_state(files.optimizer(at)) else "interrupted", at)
@@ -161,6 +167,12 @@ kinds: Registry[Callable[[Store], Iterator[Part]]] = Registry("kind of run")
 @kinds.register("train")
 def parts_of_train(run: Store) -> Iterator[Part]:
     """The training itself."""
+    yield Part("", run)
+
+
+@kinds.register("import")
+def parts_of_import(run: Store) -> Iterator[Part]:
+    """The network itself."""
     yield Part("", run)
 
 
@@ -191,7 +203,7 @@ class RunDirectory:
 
     Args:
         path: ``<root>/<kind>_<hash>/replicate_<n>``.
-        kind: ``train``, ``lottery`` or ``stability``.
+        kind: ``train``, ``import``, ``lottery`` or ``stability``.
         replicate: the number.
     """
 

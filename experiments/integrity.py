@@ -258,7 +258,7 @@ def unfinished(run: StoredRun) -> Iterator[Finding]:
             marker = files.INSTABILITY if directory.name.startswith(files.ANALYSIS) else files.DONE
             if not store.has(marker):
                 yield Finding(store / marker, "is not there yet", "The same command goes on.", wrong=False)
-            elif trained_here(store) and not store.has_state(files.CHECKPOINT):
+            elif run.kind != "import" and trained_here(store) and not store.has_state(files.CHECKPOINT):
                 yield Finding(store / files.CHECKPOINT, "is missing", "It is needed no more.", wrong=False)
 
 

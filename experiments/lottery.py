@@ -64,7 +64,7 @@ class Lottery(Searchable):
     def define(cls, session: Workspace, values: Values) -> "Lottery":
         options: LotteryOptions = values.build(LotteryOptions)
         return cls(
-            session=session, replicate=values.replicate, desc=lottery_desc(values, options),
+            session=session, replicate=values.replicate, desc=lottery_desc(session, values, options),
             levels=tuple(sorted(set(options.levels))), allow_collapse=options.allow_collapse,
         )  # fmt: skip
 
@@ -75,7 +75,7 @@ class Lottery(Searchable):
         last = max(options.levels, default=0)
         if last == 0:
             raise UsageError(f"--k={options.k}: --levels=0 prunes nothing")
-        pruning, looked_at = values.pruning(options.density, last), values.build(StabilityOptions)
+        pruning, looked_at = values.pruning(session.context.root, options.density, last), values.build(StabilityOptions)
         fraction = pruning.pruning_fraction if last == 1 else 1 - float((1 - pruning.pruning_fraction) ** last)
         asked = replace(looked_at, reset_optimizer=options.reset_optimizer)
         desc = stability_desc(session, values, asked, replace(pruning, pruning_fraction=fraction))
@@ -146,14 +146,14 @@ class Lottery(Searchable):
         return model.eval(), Mask.load(here / files.MASK, model)
 
 
-def lottery_desc(values: Values, options: LotteryOptions) -> LotteryDesc:
+def lottery_desc(session: Workspace, values: Values, options: LotteryOptions) -> LotteryDesc:
     """What the result depends on; ``UsageError`` if the values do not fit each other."""
     if not options.levels:
         raise UsageError("--levels=: expected level numbers such as 1 or 0-3")
     strategy, train = values.selection.strategy, values.train_desc()
     if strategy is None:
         raise UsageError("--pruning_strategy=none: a lottery run prunes; train and stability have the full network")
-    pruning = values.pruning(options.density, max(options.levels))
+    pruning = values.pruning(session.context.root, options.density, max(options.levels))
     if not isinstance(options.k, Step):
         raise UsageError(f"--k: neither the recipe nor {strategy.name} says at which step to prune; give it")
     if options.k.certainly_after(train.training.training_steps):

@@ -18,6 +18,8 @@ class RunOptions(Hparams):
 
     recipe: str | None = hp(None)
     """Defaults to start from: the model's and data set's own, or a named one (open_lth)."""
+    imported: str = hp("")
+    """Start from a network that `import` has taken in, import_<hash>, in the place of an initialization."""
     replicate: int = hp(1, within="[1, inf)")
     """Number of the repetition, which all random numbers depend on; 1-3 or 1,4 for several."""
 

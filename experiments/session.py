@@ -10,6 +10,8 @@ from experiments import stored
 from experiments.directory import directories_from_environment
 from experiments.engines import engines
 from experiments.grid import Grid
+from experiments.importing.options import ImportOptions
+from experiments.importing.writing import import_network
 from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
@@ -17,6 +19,7 @@ from experiments.tasks import Task
 from experiments.trackers import check_trackers
 from experiments.workspace import Workspace
 from foundations.errors import UsageError, near_misses
+from foundations.hparams import Hparams
 from foundations.reporting import Reporter
 
 
@@ -55,7 +58,7 @@ class Session(Workspace):
         **options: Any,
     ) -> None:
         directories = {name: str(path) for name, path in (("root", root), ("data_dir", data_dir)) if path is not None}
-        refuse_unknown_options(options)
+        refuse_unknown_options(options, SessionOptions)
         for name in ("plugin", "track"):
             if isinstance(options.get(name), str):
                 options[name] = (options[name],)
@@ -110,6 +113,27 @@ class Session(Workspace):
         """
         return self._define("stability", flags)
 
+    def import_network(self, place: str | Path, **options: Any) -> str:
+        """Takes in somebody else's network, as the command ``import`` does; its key, for the flag ``imported``.
+
+        Example::
+
+            key = session.import_network("ticket", model="cifar_resnet_20", dataset="digits")
+            session.lottery(imported=key, model="cifar_resnet_20", dataset="digits", k=0).run()
+
+        Args:
+            place: the file or directory.
+            options: the fields of ``ImportOptions``: mask, model, dataset, step, match, names.
+
+        Raises:
+            UsageError: an unknown option, or the files cannot be read or do not fit.
+        """
+        refuse_unknown_options(options, ImportOptions)
+        call = ", ".join([repr(str(place)), *(f"{name}={value!r}" for name, value in options.items())])
+        named = self if self.context.command else self.with_context(command=(f"session.import_network({call})",))
+        with self.computing():
+            return import_network(named, Path(place), ImportOptions(**options)).key
+
     def _define(self, command: str, flags: Mapping[str, Any], branch: str | None = None) -> Grid:
         if self.context.command:
             return Grid.of(self, command, flags, branch)
@@ -134,9 +158,10 @@ class Session(Workspace):
         return Session(**{**entries, **repeated}, reporter=reporter)
 
 
-def refuse_unknown_options(options: Mapping[str, Any]) -> None:
-    """Raises ``UsageError`` with near misses for a keyword that is no option of a session."""
-    known = [item.name for item in fields(SessionOptions)]
+def refuse_unknown_options(options: Mapping[str, Any], cls: type[Hparams]) -> None:
+    """Raises ``UsageError`` with near misses for a keyword that is no field of a class of options."""
+    known = [item.name for item in fields(cls)]
+    what = cls.__name__.removesuffix("Options")
     for name in options:
         if name not in known:
-            raise UsageError(f"Session: unknown option {name!r}{near_misses(name, known)}; valid: {', '.join(known)}")
+            raise UsageError(f"{what}: unknown option {name!r}{near_misses(name, known)}; valid: {', '.join(known)}")

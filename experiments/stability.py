@@ -49,7 +49,7 @@ class Stability(Analysis, Searchable):
         settings: AnalysisHparams = values.build(AnalysisHparams)
         if options.child and options.child > settings.children:
             settings = replace(settings, children=options.child)
-        desc = stability_desc(session, values, options, pruning_of(values, options))
+        desc = stability_desc(session, values, options, pruning_of(session, values, options))
         if options.max_k is not None:
             raise UsageError(f"--max_k={options.max_k.short}: applies to --k=auto, which is not given")
         if not isinstance(options.k, Step):
@@ -64,7 +64,7 @@ class Stability(Analysis, Searchable):
     @classmethod
     def search(cls, session: Workspace, values: Values) -> Search:
         options: StabilityOptions = values.build(StabilityOptions)
-        desc = stability_desc(session, values, options, pruning_of(values, options))
+        desc = stability_desc(session, values, options, pruning_of(session, values, options))
         return search_for(session, values, options, desc, None)
 
     @property
@@ -108,18 +108,20 @@ class Stability(Analysis, Searchable):
         return [{**about, **self.runner.result().summary()}]
 
 
-def pruning_of(values: Values, options: StabilityOptions) -> PruningHparams | None:
+def pruning_of(session: Workspace, values: Values, options: StabilityOptions) -> PruningHparams | None:
     """How the children's mask is found; None for the full network."""
-    return values.pruning(options.density) if values.selection.strategy else None
+    return values.pruning(session.context.root, options.density) if values.selection.strategy else None
 
 
 def stability_desc(
     session: Workspace, values: Values, options: StabilityOptions, pruning: PruningHparams | None
 ) -> StabilityDesc:
     """What the children depend on."""
-    strategy = values.selection.strategy
+    strategy, train = values.selection.strategy, values.train_desc()
+    if options.checkpoint and train.imported:
+        raise UsageError(f"--checkpoint and --imported={train.imported} both say where children start; give one")
     return StabilityDesc(
-        train=values.train_desc(),
+        train=train,
         strategy=values.build(strategy) if strategy else None,
         pruning=pruning,
         reset_optimizer=options.reset_optimizer,
@@ -147,8 +149,9 @@ def search_for(
     chosen = values.selection.criterion
     assert chosen is not None, "k has the name of one"
     criterion = chosen.name
-    if options.checkpoint is not None:
-        raise UsageError(f"--k={criterion}: a --checkpoint is the network at one k; give that k")
+    for flag, value in (("checkpoint", options.checkpoint), ("imported", desc.train.imported)):
+        if value:
+            raise UsageError(f"--k={criterion}: --{flag} is the network at one k; give that k")
     if options.max_k is not None and options.max_k.certainly_after(desc.train.training.training_steps):
         raise UsageError(f"--max_k={options.max_k.short}: beyond the end of training")
     settings: AnalysisHparams = values.build(AnalysisHparams)

@@ -20,8 +20,9 @@ from lottery import LotteryDesc
 from pruning import Mask
 from stability import StabilityDesc
 from training.desc import TrainDesc
+from training.imported import ImportDesc
 
-DESCS: Mapping[str, type[Desc]] = {desc.kind: desc for desc in (TrainDesc, LotteryDesc, StabilityDesc)}
+DESCS: Mapping[str, type[Desc]] = {desc.kind: desc for desc in (TrainDesc, ImportDesc, LotteryDesc, StabilityDesc)}
 """What ``desc.json`` holds, by the kind of run."""
 
 
@@ -56,7 +57,7 @@ class StoredRun(RunDirectory):
     def result(self) -> Row:
         """What has come of it: the training's result, or one for each level, branch or k that is done, by its name."""
         results = {part.name: part.result() for part in self.parts if part.done}
-        return results.get("", {}) if self.kind == "train" else results
+        return results.get("", {}) if self.kind in ("train", "import") else results
 
     def rows(self) -> list[Row]:
         """The results, a plain dictionary for each part that is done, with what the run is."""

@@ -23,9 +23,9 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
-from stability.start import read_checkpoint
 from training.data import DataHparams, DeviceData, TrainingData, load
 from training.desc import TrainDesc
+from training.foreign import read_checkpoint
 from training.trunk import Trunk
 
 T = TypeVar("T")

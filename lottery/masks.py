@@ -8,7 +8,7 @@ from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.sparsity import sparsity_report, training_cost
-from pruning import ChangingMask, Mask, PruningHparams, Strategy, ignored_layers, prune
+from pruning import ChangingMask, ImportedMask, Mask, PruningHparams, Strategy, ignored_layers, prune
 from training.arithmetic import arithmetic
 from training.trunk import Trunk
 
@@ -44,7 +44,12 @@ def find_mask(
         density: what is kept of the prunable weights.
         level: an index of the random numbers, so that a random strategy draws anew in each level.
         before: the mask to start from; everything if None.
+
+    Raises:
+        UsageError: the strategy is that of an imported mask, and the trunk has none.
     """
+    if isinstance(strategy, ImportedMask):
+        return imported_mask(trunk)
     batches = trunk.data.pruning_batches(
         pruning.pruning_batches,
         pruning.pruning_batch_size or trunk.desc.data.batch_size,
@@ -58,6 +63,13 @@ def find_mask(
     reporter.say(f"Pruning with {strategy.name} to {density:.4%} of the weights")
     with arithmetic(trunk.desc.training, trunk.data.device):
         return prune(strategy, model, batches, pruning, density, generator, before, reporter)
+
+
+def imported_mask(trunk: Trunk) -> Mask:
+    """The mask of the network that the trunk has begun with; ``UsageError`` if there is none."""
+    if trunk.imported is None:
+        raise UsageError("--pruning_strategy=imported: give the network with --imported=import_<hash>")
+    return trunk.imported.mask(trunk.fresh().model)
 
 
 def record_mask(

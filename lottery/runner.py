@@ -33,8 +33,7 @@ class LotteryRunner:
         self.desc, self.replicate, self.data, self.context = desc, replicate, data, context
         self.allow_collapse = allow_collapse
         self.trunk = Trunk(desc.train, replicate, data, context)
-        if self.trunk.iteration(desc.k) > self.trunk.end:
-            raise UsageError(f"--k={desc.k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
+        self.trunk.check_step("k", desc.k)
         check_changing(desc.strategy, desc.pruning, self.trunk, desc.k)
         if desc.compact:
             if isinstance(desc.strategy, ChangingMask):

@@ -1,12 +1,12 @@
 """Masks and scores for any ``nn.Module``."""
 
-import pruning.methods  # noqa: F401  registers the strategies that come with the framework
 from pruning.batches import Batches
 from pruning.changing import ChangingMask, Moment
 from pruning.collapse import empty_layers, has_path
 from pruning.conformance import check_strategy
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
+from pruning.methods import ImportedMask
 from pruning.paths import effective_mask
 from pruning.prunable import ignored_layers, prunable
 from pruning.prune import prune
@@ -15,6 +15,7 @@ from pruning.strategy import Strategy, strategies
 __all__ = [
     "Batches",
     "ChangingMask",
+    "ImportedMask",
     "Mask",
     "Moment",
     "PruningHparams",

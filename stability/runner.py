@@ -8,7 +8,6 @@ from torch import Tensor
 from foundations import files
 from foundations.context import Context
 from foundations.environment import verify
-from foundations.errors import UsageError
 from foundations.runner import store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
@@ -46,8 +45,7 @@ class StabilityRunner:
         check_judged(self.settings, data)
         self.seeds = Seeds(replicate)
         self.trunk = Trunk(desc.train, replicate, data, context)
-        if self.trunk.iteration(k) > self.trunk.end:
-            raise UsageError(f"--k={k.short}: beyond --training_steps={desc.train.training.training_steps.short}")
+        self.trunk.check_step("k", k)
         check_changing(desc.strategy, desc.pruning, self.trunk, k)
         self.k = Step.at(self.trunk.iteration(k), data.iterations_per_epoch)
         self.start = start_of(desc, self.trunk, checkpoint)

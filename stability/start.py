@@ -2,22 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from foundations import files
-from foundations.errors import UsageError
-from foundations.formats import digest
-from foundations.pickles import decode_pickle
 from foundations.runner import store_of
 from foundations.steps import Step
 from foundations.store import Store
-from foundations.tensors import check_header
 from stability.desc import StabilityDesc
+from training.foreign import load_weights
 from training.optimizers import make_optimizer
 from training.segments import load_network, model_file, train_branch
 from training.state import TrainState
@@ -127,76 +121,3 @@ def start_of(desc: StabilityDesc, trunk: Trunk, checkpoint: Mapping[str, Tensor]
 def fresh_optimizer(state: TrainState, trunk: Trunk) -> None:
     """Forgets the optimizer's state."""
     state.optimizer = make_optimizer(trunk.desc.training, state.model)
-
-
-# A checkpoint's file ---------------------------------------------------------------------------------------------
-
-
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Weights by name from a safetensors file or a plain state dict, and the first 12 hex digits of its sha256.
-
-    A state dict may lie under the key ``state_dict`` or ``model`` of a larger checkpoint. No code in it is run.
-
-    Raises:
-        UsageError: the file is missing, unreadable, or holds something else.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"--checkpoint={path}: {error.strerror or error}") from error
-    key = digest(content)[:12]
-    try:
-        check_header(content)
-        return load(content), key
-    except KeyError as error:
-        raise UsageError(f"--checkpoint={path}: a tensor has the type {error}, which PyTorch does not have") from error
-    except (SafetensorError, ValueError):
-        pass
-    try:
-        value = decode_pickle(content)
-    except Exception as error:  # the unpickler raises whatever the bytes lead it to
-        raise UsageError(f"--checkpoint={path}: neither safetensors nor a plain state dict") from error
-    for name in ("state_dict", "model"):
-        if isinstance(value, Mapping) and isinstance(value.get(name), Mapping):
-            value = value[name]
-    if not isinstance(value, Mapping):
-        raise UsageError(f"--checkpoint={path}: expected a state dict, tensors by name; found {type(value).__name__}")
-    for name, tensor in value.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            found = f"{name!r} is {type(tensor).__name__}"
-            raise UsageError(f"--checkpoint={path}: expected a state dict, tensors by name; {found}")
-    return dict(value), key
-
-
-def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Puts the tensors into the model, each as the type that it has there.
-
-    BatchNorm's counters of batches (``num_batches_tracked``) may be missing.
-
-    Raises:
-        UsageError: names, shapes or types do not fit; all of them are listed.
-    """
-    own = model.state_dict()
-    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
-    unknown = [name for name in tensors if name not in own]
-    shapes = [
-        f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
-        for name, tensor in tensors.items()
-        if name in own and tensor.shape != own[name].shape
-    ]
-    types = [
-        f"{name} {tensor.dtype}"
-        for name, tensor in tensors.items()
-        if name in own and not fits(tensor, own[name])
-    ]
-    found = {"missing": missing, "unknown": unknown, "of another shape": shapes, "of another type": types}
-    if any(found.values()):
-        lists = "; ".join(f"{what}: {', '.join(names)}" for what, names in found.items() if names)
-        raise UsageError(f"--checkpoint does not fit --model: {lists}")
-    model.load_state_dict(dict(tensors), strict=False)
-
-
-def fits(tensor: Tensor, own: Tensor) -> bool:
-    """Whether a tensor is a plain one of numbers of the same sort, of whatever precision."""
-    same_sort = tensor.is_floating_point() == own.is_floating_point() and not tensor.is_complex()
-    return same_sort and tensor.layout == own.layout and not tensor.is_meta and not tensor.is_quantized

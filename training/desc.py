@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from foundations.desc import Desc
+from foundations.hparams import hp
 from models import ModelHparams, parse
 from training.data import DataHparams
 from training.data.loading import find_loader
@@ -20,6 +21,8 @@ class TrainDesc(Desc):
     model: ModelHparams
     data: DataHparams
     training: TrainingHparams
+    imported: str = hp("", absent="")
+    """The key of the imported network that it starts from; empty for an initialization."""
 
     def code(self) -> tuple[object, ...]:
         return (

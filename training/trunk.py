@@ -22,6 +22,7 @@ from training.arithmetic import emulates_bf16
 from training.compilation import check_compiler
 from training.data import TrainingData
 from training.desc import TrainDesc
+from training.imported import find_imported
 from training.loop import train
 from training.metrics import Evaluations, Row, history, known
 from training.network import describe_network
@@ -43,7 +44,12 @@ class Trunk:
         self.store = store_of(desc, replicate, context)
         self.per_epoch = data.iterations_per_epoch
         self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
+        self.imported = find_imported(context.root, desc.imported) if desc.imported else None
         self.end = desc.training.training_steps.iteration(self.per_epoch)
+        self.start = 0 if self.imported is None else self.iteration(self.imported.desc.step)
+        if self.imported is not None:
+            self.imported.check(desc)
+            self.refuse_after_end("step", self.imported.desc.step)
         check_compiler(desc.training)
         if plugins_of([parse(desc.model.model)[1]]):
             try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
@@ -51,11 +57,28 @@ class Trunk:
             self._try_single_image()
 
     def fresh(self) -> TrainState:
-        """The state at initialization."""
+        """The state at the start: at initialization, or that of an imported network with a fresh optimizer."""
         model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
-        return TrainState.fresh(
+        if self.imported is not None:
+            self.imported.load_into(model)
+        state = TrainState.fresh(
             model, self.desc.training, Noise(self.seeds), self.data.device, capture=self.context.cuda_graphs
         )
+        state.iteration = self.start
+        return state
+
+    def refuse_after_end(self, flag: str, step: Step) -> None:
+        """Raises ``UsageError`` if ``--flag=step`` comes after the end of this training."""
+        if self.iteration(step) > self.end:
+            end = self.desc.training.training_steps.short
+            raise UsageError(f"--{flag}={step.short}: beyond --training_steps={end}")
+
+    def check_step(self, flag: str, step: Step) -> None:
+        """Raises ``UsageError`` if this training does not come by ``--flag=step``: not after its end, nor, of an
+        imported network, before its start."""
+        self.refuse_after_end(flag, step)
+        if self.iteration(step) < self.start:
+            raise UsageError(f"--{flag}={step.short}: {self.desc.imported} begins at {self._name(self.start)}")
 
     @property
     def saved(self) -> SavedSteps:
@@ -75,6 +98,7 @@ class Trunk:
             UsageError: if the trunk was trained on other data of the same name.
         """
         verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
+        self.check_step("k", step)
         iteration = self.iteration(step)
         trained = False
         if not self.has(step):
@@ -123,7 +147,7 @@ class Trunk:
 
     def grid(self) -> list[int]:
         """The iterations saved unasked."""
-        return grid(self.end, self.per_epoch)
+        return [self.start, *(step for step in grid(self.end, self.per_epoch) if step > self.start)]
 
     def begin(self, store: Store, desc: Desc) -> None:
         """Begins a run that stands on this training (or is it), or goes on with it; raises like ``runner.begin``."""
@@ -177,7 +201,7 @@ class Trunk:
         state, say = self._furthest(), self.context.reporter.say
         target = self._name(iteration)
         if state.iteration <= iteration:
-            if state.iteration:
+            if state.iteration > self.start:
                 say(
                     f"Trunk {self.desc.key}: going on from {self._name(state.iteration)} to {target}; "
                     "no earlier step is trained again"
@@ -186,12 +210,12 @@ class Trunk:
                 say(f"Trunk {self.desc.key}: training to {target}")
             save_at = {step for step in self.grid() if state.iteration <= step <= iteration} | {iteration}
             advance_to(
-                iteration, self.store, state, self.data, self.desc.training, self.context,
+                iteration, self.store, state, self.data, self.desc.training, self.context, start=self.start,
                 save_at=save_at - set(self.saved_steps()), save=self.saved.save,
             )  # fmt: skip
             return
-        nearest = max((saved for saved in self.saved_steps() if saved < iteration), default=0)
-        state = self.saved.load(nearest, into=self.fresh()) if nearest else self.fresh()
+        nearest = max((saved for saved in self.saved_steps() if saved < iteration), default=self.start)
+        state = self.saved.load(nearest, into=self.fresh()) if nearest > self.start else self.fresh()
         say(f"Trunk {self.desc.key}: {target} was not saved; recomputing it from {self._name(nearest)}")
         train(state, self.data, self.desc.training, until=iteration)
         self.saved.save(state)
@@ -203,7 +227,7 @@ class Trunk:
         """
         state = self.fresh()
         if self.store.has_state(files.CHECKPOINT):
-            resume(self.store, state, 0, self.end)
+            resume(self.store, state, self.start, self.end)
         for saved in reversed(self.saved_steps()):
             if saved <= state.iteration:
                 break
@@ -217,7 +241,7 @@ class Trunk:
 
     @property
     def _evaluations(self) -> Evaluations:
-        return Evaluations(0, self.end, self.context.evaluate_every.iteration(self.per_epoch))
+        return Evaluations(self.start, self.end, self.context.evaluate_every.iteration(self.per_epoch))
 
     def _name(self, iteration: int) -> str:
         return Step.at(iteration, self.per_epoch).short

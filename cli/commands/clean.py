@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import read_flags
+from cli.reading import RootOptions, read_flags
 from cli.run_table import size_text
 from cli.terminal import aligned
-from experiments.directory import directories_from_environment
-from foundations.hparams import Hparams, hp, repeatable
+from foundations.hparams import hp, repeatable
 
 SUMMARY = """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run needs,
 temporary files of killed processes, and directories that were put aside. --yes removes it. Whatever a process works in
@@ -16,11 +15,9 @@ is left alone. A command that was done stays done; other values of k, levels and
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleanOptions(Hparams):
+class CleanOptions(RootOptions):
     """Where is cleaned, and whether."""
 
-    root: str = hp("runs")
-    """Directory of all runs; also $ADSYNFLOW_ROOT."""
     yes: bool = hp(False)
     """Remove it."""
     plugin: tuple[str, ...] = repeatable()
@@ -29,8 +26,7 @@ class CleanOptions(Hparams):
 
 def run(argv: Sequence[str]) -> int:
     """Lists or removes it."""
-    defaults = directories_from_environment()
-    options = read_flags("clean", SUMMARY, CleanOptions, argv, {"root": defaults.get("root", CleanOptions.root)})
+    options = read_flags("clean", SUMMARY, CleanOptions, argv)
     if options is None:
         return 0
     # These need PyTorch, which the help does not.

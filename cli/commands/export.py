@@ -32,7 +32,7 @@ class ExportOptions(Hparams):
 
 def run(argv: Sequence[str]) -> int:
     """Writes the directory."""
-    line = read_operands("export", "RUN_DIR --flag=value ...", SUMMARY, ExportOptions, argv, {})
+    line = read_operands("export", "RUN_DIR --flag=value ...", SUMMARY, ExportOptions, argv)
     if line is None:
         return 0
     operands, options = line

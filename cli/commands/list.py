@@ -8,15 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cli.reading import read_flags
+from cli.reading import RootOptions, read_flags
 from cli.run_table import run_table, size_text
 from cli.terminal import width_of_terminal
 from experiments.conditions import chosen, in_order
-from experiments.directory import Row, directories_from_environment
+from experiments.directory import Row
 from experiments.listing import known_columns, list_runs
 from experiments.plan_files import running_plans
 from foundations.errors import UsageError
-from foundations.hparams import Hparams, hp, repeatable
+from foundations.hparams import hp, repeatable
 
 SUMMARY = """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
 come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk."""
@@ -24,11 +24,9 @@ PAUSE = 3  # seconds between two looks of --watch
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListOptions(Hparams):
+class ListOptions(RootOptions):
     """Which runs are listed, and how."""
 
-    root: str = hp("runs")
-    """Directory of all runs; also $ADSYNFLOW_ROOT."""
     where: tuple[str, ...] = repeatable()
     """Only those for which this is true: 'pruning_strategy=adsynflow', 'lr<0.1', 'state!=done'; every hyperparameter
     and column of --json, compared by =, !=, <, <=, > or >=. May be repeated: all must be true."""
@@ -46,8 +44,7 @@ class ListOptions(Hparams):
 
 def run(argv: Sequence[str]) -> int:
     """Prints the list."""
-    defaults = directories_from_environment()
-    options = read_flags("list", SUMMARY, ListOptions, argv, {"root": defaults.get("root", ListOptions.root)})
+    options = read_flags("list", SUMMARY, ListOptions, argv)
     if options is None:
         return 0
     if options.json + options.csv + options.watch > 1:
@@ -73,11 +70,11 @@ def selected(options: ListOptions) -> list[Row]:
 
 
 def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
-    """The table and its sum; what is damaged is explained below it."""
+    """The table and its sum; what is damaged or has not ended as it should is explained below it."""
     if not rows:
         return [f"No runs below {options.root}" + (" that fulfil --where" if options.where else "")]
     runs, size = len({row["run"] for row in rows}), sum(row["size"] for row in rows)
-    explained = [f"{row['run']}: {row['reason']}" for row in rows if row["reason"]]
+    explained = [f"{path_of(row)}: {row['reason']}" for row in rows if row["reason"]]
     table = run_table(rows, None if options.wide else width_of_terminal())
     return [*table, *explained, f"{runs} run{'' if runs == 1 else 's'} below {options.root}, {size_text(size)}"]
 
@@ -121,6 +118,11 @@ def cropped(lines: Sequence[str]) -> list[str]:
 def changes(rows: Sequence[Row]) -> dict[str, str]:
     """By the path below the root of each row, how far it is."""
     return {
-        "/".join(filter(None, (row["run"], row["part"]))): " ".join(filter(None, (row["state"], row["at"])))
+        path_of(row): " ".join(filter(None, (row["state"], row["at"])))
         for row in rows
-    }
+    }  # fmt: skip
+
+
+def path_of(row: Row) -> str:
+    """The path below the root."""
+    return "/".join(filter(None, (row["run"], row["part"])))

@@ -4,25 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import read_operands
+from cli.reading import RootOptions, read_operands
 from experiments import stored
-from experiments.directory import directories_from_environment
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
 from experiments.report.page.build import write_page
 from experiments.report.palette import STYLES
 from foundations.errors import UsageError
-from foundations.hparams import Hparams, hp, repeatable
+from foundations.hparams import hp, repeatable
 
 SUMMARY = "Writes one HTML page of runs, by default of all below the root."
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(Hparams):
+class ReportOptions(RootOptions):
     """Of which runs, and what the page is like."""
 
-    root: str = hp("runs")
-    """Directory of all runs; also $ADSYNFLOW_ROOT."""
     output: str = hp("report.html")
     """The page; figures and tables go into a directory of the same name beside it."""
     style: str = hp("screen", choices=STYLES)
@@ -33,8 +30,7 @@ class ReportOptions(Hparams):
 
 def run(argv: Sequence[str]) -> int:
     """Writes the page of the runs that are named, or of all below the root."""
-    defaults = {"root": directories_from_environment().get("root", ReportOptions.root)}
-    line = read_operands("report", "[RUN_DIR ...] --flag=value ...", SUMMARY, ReportOptions, argv, defaults)
+    line = read_operands("report", "[RUN_DIR ...] --flag=value ...", SUMMARY, ReportOptions, argv)
     if line is None:
         return 0
     operands, options = line

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli import FAILED
-from cli.reading import read_operands
-from experiments.directory import directories_from_environment
+from cli.reading import RootOptions, read_operands
 from experiments.integrity import Finding, check, checked_files, repair, runs_at
 from experiments.plugins import load_plugins
 from experiments.progress import make_reporter
-from foundations.hparams import Hparams, hp, repeatable
+from foundations.hparams import hp, repeatable
 
 SUMMARY = """Reads every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all
 runs below the root without any: checksums, whose file it is, what it holds, and that what a finished part consists of
@@ -18,11 +17,9 @@ is there. Lists what is wrong, with what to do about it; exit code 1 if somethin
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(Hparams):
+class VerifyOptions(RootOptions):
     """Where is looked, and what is done."""
 
-    root: str = hp("runs")
-    """Directory of all runs; also $ADSYNFLOW_ROOT."""
     repair: bool = hp(False)
     """Put aside (rename; nothing is deleted) what the same command then recomputes."""
     plugin: tuple[str, ...] = repeatable()
@@ -31,8 +28,7 @@ class VerifyOptions(Hparams):
 
 def run(argv: Sequence[str]) -> int:
     """Lists what is wrong; 1 if something is."""
-    defaults = {"root": directories_from_environment().get("root", VerifyOptions.root)}
-    line = read_operands("verify", "[RUN_DIR ...] --flag=value ...", SUMMARY, VerifyOptions, argv, defaults)
+    line = read_operands("verify", "[RUN_DIR ...] --flag=value ...", SUMMARY, VerifyOptions, argv)
     if line is None:
         return 0
     operands, options = line

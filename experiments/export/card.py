@@ -50,10 +50,10 @@ def made_by(environment: Mapping[str, Any]) -> str:
 def about(subnetwork: Subnetwork) -> dict[str, Any]:
     """What is worth knowing at a glance."""
     result = subnetwork.part.result()
-    strategy = subnetwork.run.hyperparameters.get("strategy") or {}
+    strategy, sources = subnetwork.run.hyperparameters.get("strategy") or {}, result.get("imported_from")
     return {
         "architecture": subnetwork.network["model"]["model"],
-        "pruned by": strategy.get("kind", "nothing"),
+        "pruned by": strategy.get("kind", "nothing" if sources is None else f"others: {', '.join(sources)}, imported"),
         "at step k": subnetwork.run.hyperparameters.get("k", "none"),
         "test accuracy": f"{result['test_accuracy']:.2%}",
         "replicate": subnetwork.run.replicate,

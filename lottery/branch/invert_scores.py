@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from foundations.errors import UsageError
 from lottery.branch.registry import Branch, branches
+from lottery.desc import LotteryDesc
 from lottery.level import Ticket
-from pruning import Batches, Strategy
+from pruning import Batches, ImportedMask, Strategy
+from training.trunk import Trunk
 
 
 @branches.register("invert_scores")
@@ -18,6 +21,10 @@ class InvertScores(Branch):
 
     Frankle et al. 2021, "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?", section 5.
     """
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        if isinstance(desc.strategy, ImportedMask):
+            raise UsageError("invert_scores: an imported mask has no scores; give another --pruning_strategy")
 
     def start(self, ticket: Ticket) -> Ticket:
         return replace(ticket, mask=ticket.level.find_mask(inverted(ticket.level.desc.strategy)))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from foundations.hparams import hp
 from foundations.steps import Step
-from lottery.branch.registry import Branch, branches, refuse_after_end
+from lottery.branch.registry import Branch, branches
 from lottery.desc import LotteryDesc
 from lottery.level import Ticket
 from models import build
@@ -24,7 +24,7 @@ class RandomlyReinitialize(Branch):
     """Step of the schedule at which the new weights start; default: k, so that they train as long as the level."""
 
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
-        refuse_after_end("start_step", self.start_step or desc.k, trunk)
+        trunk.refuse_after_end("start_step", self.start_step or desc.k)
 
     def start(self, ticket: Ticket) -> Ticket:
         level, old = ticket.level, ticket.state

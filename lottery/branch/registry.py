@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from foundations.desc import key_of
-from foundations.errors import UsageError
 from foundations.methods import Method, MethodRegistry
 from foundations.steps import Step
 from foundations.store import Store
@@ -64,12 +63,6 @@ class Branch(Method, ABC):
     def key(self) -> str:
         """The directory of the branch within the level: ``<name>_<hash of its fields>``."""
         return key_of(self.name, self)
-
-
-def refuse_after_end(flag: str, step: Step, trunk: Trunk) -> None:
-    """Raises ``UsageError`` if ``--flag=step`` comes after the end of training."""
-    if trunk.iteration(step) > trunk.end:
-        raise UsageError(f"--{flag}={step.short}: beyond --training_steps={trunk.desc.training.training_steps.short}")
 
 
 branches: MethodRegistry[Branch] = MethodRegistry("branch")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from foundations.hparams import hp
 from foundations.steps import Step
-from lottery.branch.registry import Branch, branches, refuse_after_end
+from lottery.branch.registry import Branch, branches
 from lottery.desc import LotteryDesc
 from lottery.level import Ticket
 from training.trunk import Trunk
@@ -19,7 +19,7 @@ class Rewind(Branch):
     """Step whose weights, BatchNorm statistics and optimizer state the subnetwork starts with."""
 
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
-        refuse_after_end("start_step", self.start_step, trunk)
+        trunk.check_step("start_step", self.start_step)
 
     def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
         return (self.start_step,)

@@ -4,6 +4,7 @@ from pruning.methods.adsynflow import AdSynFlow
 from pruning.methods.force import FORCE
 from pruning.methods.gmp import GMP
 from pruning.methods.grasp import GraSP
+from pruning.methods.imported import ImportedMask
 from pruning.methods.magnitude import Magnitude, SparseGlobal, SparseLayerwise
 from pruning.methods.random import Random
 from pruning.methods.random_erk import RandomERK
@@ -20,6 +21,7 @@ __all__ = [
     "SNIP",
     "AdSynFlow",
     "GraSP",
+    "ImportedMask",
     "IterativeSNIP",
     "Magnitude",
     "Random",

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from cli.terminal import width_of_terminal
+from experiments.status import Status
 from foundations.store import Store
 from tests.cli.test_runs import tensors
 
@@ -61,6 +62,15 @@ def test_the_table_fits_the_terminal_and_cuts_no_hash(
     assert {path.name for path in old_root.glob("*_*")} == {line.split()[0] for line in table[1:]}
     assert ("no room for" in lines[-2]) == (columns < 200)
     assert "of all: rep 1, model mnist_lenet_4, data digits" in lines[0]
+    assert table[0].endswith("acc     barrier" + "  size" * (columns == 200))
+
+
+def test_below_the_table_stands_why_something_failed(command: Command, old_root: Path) -> None:
+    [level] = old_root.glob("lottery_2966a787fcf8/replicate_1/level_1")
+    status = Status(state="failed", task="level 1", since="2026-03-01T14:05:09+01:00", reason="No space left\nadvice")
+    status.write(Store(level))
+    lines = command("list", f"--root={old_root}").out.splitlines()
+    assert lines[-2] == "lottery_2966a787fcf8/replicate_1/level_1: No space left"
 
 
 def test_without_a_terminal_a_line_may_be_as_long_as_it_wants() -> None:

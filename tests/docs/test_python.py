@@ -114,6 +114,14 @@ def test_stored_runs(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0].startswith("lottery done {'level_1': {")
 
 
+def test_somebody_elses_network(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run("import_network")
+    _, theirs = found["theirs"].ticket(1)
+    _, again = found["again"][0].ticket(1)
+    assert again == theirs
+    assert "'strategy': 'imported'" in capsys.readouterr().out
+
+
 def test_adsynflow_in_plain_pytorch(run: Run) -> None:
     found = run("torch.optim.SGD")
     network, mask = found["network"], found["mask"]

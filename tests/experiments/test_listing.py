@@ -100,7 +100,8 @@ def test_a_running_part_says_since_when_and_its_finished_neighbours_are_done(roo
 
 
 def test_a_failed_part_says_why(root: Path) -> None:
-    status = Status(state="failed", task="level 1", since="2026-03-01T14:05:09+01:00", reason="No space left on device")
+    reason, since = "No space left on device\nand advice", "2026-03-01T14:05:09+01:00"
+    status = Status(state="failed", task="level 1", since=since, reason=reason)
     status.write(Store(root / INTERRUPTED / "level_1"))
     row = row_of(root, INTERRUPTED)
     assert (row["state"], row["reason"], row["at"]) == ("failed", "No space left on device", "1ep")
@@ -110,7 +111,9 @@ def test_a_diverged_part_says_where(root: Path) -> None:
     store = Store(root / INTERRUPTED / "level_1")
     rows = store.read_rows("metrics.jsonl")
     store.write_rows("metrics.jsonl", [*rows[:-1], rows[-1] | {"diverged": True}])
-    assert state_text(row_of(root, INTERRUPTED)) == "diverged at 1ep"
+    row = row_of(root, INTERRUPTED)
+    assert state_text(row) == "diverged at 1ep"
+    assert row["reason"] == "the loss was not finite at 1ep"
 
 
 def test_a_mask_without_a_path_is_collapsed_trained_or_not(root: Path) -> None:
@@ -119,6 +122,7 @@ def test_a_mask_without_a_path_is_collapsed_trained_or_not(root: Path) -> None:
         report.write_text(json.dumps(json.loads(report.read_text()) | {"has_path": False}))
     (root / INTERRUPTED / "level_1" / "metrics.jsonl").unlink()
     assert state_text(row_of(root, INTERRUPTED)) == "collapsed"
+    assert row_of(root, INTERRUPTED)["reason"] == "no path from input to output is left (empty: no layer)"
     assert state_text(row_of(root, STABILITY)) == "done, collapsed"
 
 

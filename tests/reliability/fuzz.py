@@ -36,10 +36,10 @@ from foundations.reporting import Reporter
 from foundations.store import UNREADABLE
 from lottery import LotteryDesc
 from stability import StabilityDesc
-from stability.start import read_checkpoint
 from tests.reliability import inputs
 from training.data import DataHparams, load
 from training.desc import TrainDesc
+from training.foreign import read_checkpoint
 
 STORED = Path(__file__).parents[1] / "stored_runs" / "format_0"
 LONGEST, MOST_LINES = 2500, 14

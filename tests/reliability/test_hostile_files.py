@@ -19,9 +19,9 @@ from cli import main
 from foundations.errors import UsageError
 from foundations.store import Store
 from pruning import Mask
-from stability.start import read_checkpoint
 from tests.reliability.conftest import TINY, computed
 from training.data.image_cache import read_cache
+from training.foreign import read_checkpoint
 
 Command = Callable[..., Any]
 

@@ -9,7 +9,8 @@ from experiments.report.collect import Rows, collect, curves, iterations_per_epo
 from experiments.report.lines import HAVE_A_COLUMN
 from experiments.report.naming import distinct, leaves, text
 from experiments.report.stability import Analysed
-from experiments.report.states import COLLAPSED, DIVERGED, effective_density, state_of
+from experiments.report.states import COLLAPSED, effective_density, state_of
+from experiments.status import FAILED
 from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
@@ -76,13 +77,10 @@ def ending(part: Part) -> TableRow:
         result = part.result()
         return {"state": state, "accuracy": result.get("test_accuracy", result.get("child_accuracy")), "why": ""}
     if state == COLLAPSED:
-        empty = ", ".join(part.store.read_json(files.SPARSITY_REPORT)["empty_layers"])
-        why = f"no path from input to output is left (empty: {empty or 'no layer'})"
-    else:
-        reached = part.state.at
-        why = f"at {reached.short}" if reached else "before its first step"
-        why = f"the loss was not finite {why}" if state == DIVERGED else f"stopped {why}"
-    return {"state": state, "accuracy": None, "why": why}
+        return {"state": state, "accuracy": None, "why": part.why_collapsed}
+    known = part.state
+    stopped = f"stopped at {known.at.short}" if known.at else "stopped before its first step"
+    return {"state": FAILED if known.word == FAILED else state, "accuracy": None, "why": known.reason or stopped}
 
 
 # Lottery runs ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,14 @@ from experiments import stored
 from experiments.report.lines import Line
 from experiments.report.page.build import write_page
 from experiments.report.page.latex import tabular
-from experiments.report.page.material import gather
+from experiments.report.page.material import endings, gather
 from experiments.report.page.run_sections import at_densities
 from experiments.report.page.theme import Inliner, darkened
 from experiments.report.tables import Table
-from tests.test_stored_runs import INTERRUPTED, LOTTERY, STABILITY
+from experiments.status import Status
+from foundations import files
+from foundations.steps import Step
+from tests.test_stored_runs import FORMAT_0, INTERRUPTED, LOTTERY, STABILITY
 
 
 def drawings(html: str) -> list[str]:
@@ -70,6 +74,22 @@ def test_what_collapsed_is_counted_and_says_why(page: Path) -> None:
     with (page.parent / "report_files" / "accuracy.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["collapsed"] for line in lines if line["mean_test_accuracy"] == ""] == ["1"]
+
+
+def test_what_failed_or_diverged_says_why(tmp_path: Path) -> None:
+    shutil.copytree(FORMAT_0 / STABILITY, tmp_path / STABILITY)
+    run = stored.open(tmp_path / STABILITY)
+    [part] = run.parts
+    (part.store / files.INSTABILITY).unlink()
+    since = "2026-03-01T14:05:09+01:00"
+    Status(state="failed", task="comparison", since=since, reason="No space left\nand advice").write(part.store)
+    [row] = endings(run)
+    assert (row["state"], row["why"]) == ("failed", "No space left")
+    child = part.store.sub("child_1")
+    rows = child.read_rows(files.METRICS)
+    child.append_rows(files.METRICS, [rows[-1] | {"diverged": True}])
+    [row] = endings(run)
+    assert (row["state"], row["why"]) == ("diverged", f"the loss was not finite at {Step(rows[-1]['step']).short}")
 
 
 def test_paper_has_its_own_widths_and_no_headings(root: Path, tmp_path: Path) -> None:
