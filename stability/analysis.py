@@ -41,9 +41,7 @@ class Analysis:
             for number in range(1, self.settings.children + 1):
                 self.children.train(number)
             measured = Comparison(self.children, self.mask, self.settings).run()
-            verdict = judge(
-                self.subject, *measured, self.settings, full["test_accuracy"], chance_error(trunk.data)
-            )  # fmt: skip
+            verdict = judge(self.subject, measured, self.settings, full["test_accuracy"], chance_error(trunk.data))
             own = [name for name in (files.MASK, files.SPARSITY_REPORT) if here.has(name)]
             write_verdict(here, verdict, *own, *self.children.files(self.settings.children))
         return verdict

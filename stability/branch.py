@@ -13,11 +13,13 @@ from lottery import LotteryDesc
 from lottery.branch import Branch, Ticket, branches
 from stability.analysis import Analysis
 from stability.children import Children
+from stability.comparison import check_alignable
 from stability.desc import AnalysisHparams
 from stability.judge import Subject
 from stability.verdict import Verdict, stored
 from training.mask_updates import MaskUpdates
 from training.state import TrainState
+from training.trunk import Trunk
 
 
 @branches.register("stability")
@@ -42,6 +44,10 @@ class Stability(Branch, AnalysisHparams):
     def settings(self) -> AnalysisHparams:
         """How the children are compared."""
         return AnalysisHparams(**{item.name: getattr(self, item.name) for item in fields(AnalysisHparams)})
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        if self.align:
+            check_alignable(trunk.fresh().model)
 
     def done(self, here: Store) -> bool:
         """Whether there is an analysis with just these settings."""

@@ -7,9 +7,11 @@ from typing import Any
 from foundations.averages import average, standard_deviation
 from foundations.steps import Step
 from stability.barrier import barrier, has_learned, is_stable
+from stability.comparison import Measured
 from stability.desc import AnalysisHparams
-from stability.rows import BATCHNORM, SPLITS, Row
-from stability.verdict import Barriers, Child, Distances, Pair, Treatments, Verdict
+from stability.rows import SPLITS, TREATMENTS, Row
+from stability.uncertainty import over_children
+from stability.verdict import Barriers, Distances, Pair, Treatments, Verdict
 from training.data import TrainingData
 
 
@@ -26,9 +28,7 @@ class Subject:
 
 def judge(
     subject: Subject,
-    children: Sequence[Child],
-    distances: Sequence[Distances],
-    rows: Sequence[Row],
+    measured: Measured,
     settings: AnalysisHparams,
     full_network_accuracy: float,
     chance: float,
@@ -37,16 +37,16 @@ def judge(
 
     Args:
         subject: what is analysed.
-        children: each child, by number.
-        distances: of every two.
-        rows: error and loss on the lines between them, at all alphas in ascending order.
+        measured: what lies between its children.
         settings: how they were compared.
         full_network_accuracy: on the test set.
         chance: the test error of guessing, see ``chance_error``.
     """
-    pairs = [with_barriers(pair, rows) for pair in distances]
+    rows = measured.rows
+    pairs = [with_barriers(pair, rows) for pair in measured.distances]
     errors = {split: child_values(rows, split, "error", settings.children) for split in SPLITS}
     error_barrier = over_pairs([pair.error_barrier for pair in pairs], average)
+    interval = over_children({pair.children: pair.error_barrier.test.raw for pair in pairs})
     learned = has_learned(errors["test"], chance)
     accuracy = 1 - sum(errors["test"]) / settings.children
     return Verdict(
@@ -55,23 +55,25 @@ def judge(
         level=subject.level,
         density=subject.density,
         threshold=settings.threshold,
-        stable=is_stable(error_barrier.test.raw, settings.threshold, learned),
+        stable=is_stable(error_barrier.test.raw, settings.threshold, learned, interval),
         learned=learned,
         child_error=errors,
         child_loss={split: child_values(rows, split, "loss", settings.children) for split in SPLITS},
         error_barrier=error_barrier,
+        error_barrier_interval=interval,
         loss_barrier=over_pairs([pair.loss_barrier for pair in pairs], average),
         error_barrier_deviation=over_pairs([pair.error_barrier for pair in pairs], standard_deviation),
         loss_barrier_deviation=over_pairs([pair.loss_barrier for pair in pairs], standard_deviation),
         full_network_accuracy=full_network_accuracy,
         child_accuracy=accuracy,
         accuracy_gap=full_network_accuracy - accuracy,
+        ensemble_accuracy=measured.ensemble_accuracy,
         analysis=settings,
         examples={
             **{split: next(row.examples for row in rows if row.split == split) for split in SPLITS},
             "batchnorm": max(row.batchnorm_examples for row in rows),
         },
-        children=children,
+        children=measured.children,
         pairs=pairs,
     )
 
@@ -97,9 +99,9 @@ def over_pairs(pairs: Sequence[Barriers], how: Callable[[list[float | None]], fl
 
 
 def by_split_and_treatment(number: Callable[[str, str], float | None]) -> Barriers:
-    """The four numbers that a function of split and treatment gives."""
+    """The numbers that a function of split and treatment gives."""
     return Barriers(
-        **{split: Treatments(**{treatment: number(split, treatment) for treatment in BATCHNORM}) for split in SPLITS}
+        **{split: Treatments(**{treatment: number(split, treatment) for treatment in TREATMENTS}) for split in SPLITS}
     )
 
 

@@ -9,6 +9,7 @@ from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from stability import AnalysisHparams
+from stability.comparison import Measured
 from stability.judge import Subject, judge
 from stability.rows import Row, write_rows
 from stability.verdict import Child, Distances, read_verdict, stored, write_verdict
@@ -104,7 +105,7 @@ def test_barriers_are_averaged_over_the_pairs() -> None:
     rows = [*line(1, 2, 0.1, 0.3, 0.1), *line(1, 3, 0.1, 0.3, 0.3), *line(2, 3, 0.1, 0.5, 0.3)]
     settings = AnalysisHparams(children=3, alphas=3, threshold=0.2)
     subject = Subject(Step("1ep"), "snip", 0.1, level=2)
-    verdict = judge(subject, children, pairs, rows, settings, full_network_accuracy=0.9, chance=0.9)
+    verdict = judge(subject, Measured(children, pairs, rows), settings, full_network_accuracy=0.9, chance=0.9)
     barriers = [0.3 - 0.1, 0.3 - 0.2, 0.5 - 0.2]
     assert [pair.error_barrier.test.raw for pair in verdict.pairs] == pytest.approx(barriers)
     assert verdict.test_barrier == pytest.approx(0.2)
@@ -113,4 +114,4 @@ def test_barriers_are_averaged_over_the_pairs() -> None:
     assert verdict.child_error["test"] == [0.1, 0.1, 0.3]
     assert verdict.accuracy_gap == pytest.approx(0.9 - (1 - 0.5 / 3))
     assert (verdict.k, verdict.strategy, verdict.level, verdict.learned) == ("1ep0it", "snip", 2, True)
-    assert not judge(subject, children, pairs, rows, settings, 0.9, chance=0.3).learned  # 0.3 is guessing
+    assert not judge(subject, Measured(children, pairs, rows), settings, 0.9, chance=0.3).learned  # 0.3 is guessing
