@@ -42,7 +42,7 @@ class Analysis:
                 self.children.train(number)
             measured = Comparison(self.children, self.mask, self.settings).run()
             chance = chance_error(trunk.data, self.settings.judge_by)
-            verdict = judge(self.subject, *measured, self.settings, full["test_accuracy"], chance)
+            verdict = judge(self.subject, measured, self.settings, full["test_accuracy"], chance)
             own = [name for name in (files.MASK, files.SPARSITY_REPORT) if here.has(name)]
             write_verdict(here, verdict, *own, *self.children.files(self.settings.children))
         return verdict

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from stability.uncertainty import Interval
+
 LEARNED = 0.9
 """Share of the error of guessing that a child must stay below to count as trained."""
 
@@ -14,10 +16,10 @@ def barrier(values: Sequence[float | None]) -> float | None:
         values: the error, or loss, at each alpha in ascending order, the two ends included.
 
     Returns:
-        Never below 0, since the ends are among the values; None if any of them is None or not finite.
+        Never below 0, since the ends are among the values; None if any of them is None or not finite, or there is none.
     """
     finite = [value for value in values if value is not None and math.isfinite(value)]
-    if len(finite) < len(values):
+    if not finite or len(finite) < len(values):
         return None
     return max(finite) - (finite[0] + finite[-1]) / 2
 
@@ -34,6 +36,11 @@ def has_learned(errors: Sequence[float], chance: float) -> bool:
     return max(errors) < LEARNED * chance
 
 
-def is_stable(error_barrier: float | None, threshold: float, learned: bool) -> bool:
-    """The verdict: the mean raw error barrier is below the threshold, and the ends have learned."""
-    return learned and error_barrier is not None and error_barrier < threshold
+def is_stable(error_barrier: float | None, threshold: float, learned: bool, interval: Interval | None = None) -> bool:
+    """The verdict: the mean raw error barrier is below the threshold, and the ends have learned.
+
+    Where there is an interval of that mean, all of it must be below the threshold.
+    """
+    if not learned or error_barrier is None:
+        return False
+    return (error_barrier if interval is None else interval.high) < threshold

@@ -13,6 +13,7 @@ from lottery import LotteryDesc
 from lottery.branch import Branch, Ticket, branches
 from stability.analysis import Analysis
 from stability.children import Children
+from stability.comparison import check_alignable
 from stability.desc import AnalysisHparams
 from stability.judge import Subject, check_judged
 from stability.verdict import Verdict, stored
@@ -46,6 +47,8 @@ class Stability(Branch, AnalysisHparams):
 
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
         check_judged(self.settings, trunk.data)
+        if self.align:
+            check_alignable(trunk.fresh().model)
 
     def done(self, here: Store) -> bool:
         """Whether there is an analysis with just these settings."""

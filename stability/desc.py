@@ -60,3 +60,6 @@ class AnalysisHparams(Hparams):
     """Training images that the barrier on the training set is measured on; the test set is always whole."""
     batchnorm_examples: int = hp(2_000, within="[2, inf)")
     """Training images from which BatchNorm's statistics are recalculated at every alpha."""
+    align: bool = hp(False, absent=False)
+    """Also walk the line to the second child with its channels permuted to match the first's: barriers aligned, and
+    aligned with the statistics of activations restored."""

@@ -48,10 +48,10 @@ def angle(one: Tensor, other: Tensor) -> float:
 
 
 @torch.inference_mode()
-def predictions(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The predicted class of every image, int64 (N,), on the CPU."""
+def outputs(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """What the network answers to every image, before the softmax: float32 (N, classes), on the CPU."""
     model.eval()
-    return torch.cat([model(inputs).argmax(1) for inputs, _ in batches]).cpu()
+    return torch.cat([model(inputs).float() for inputs, _ in batches]).cpu()
 
 
 def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -74,3 +74,16 @@ def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Any
         "disagreement": differing / len(labels),
         "classification_difference": differing / possible if possible else 0.0,
     }
+
+
+def ensemble_accuracy(probabilities: Iterable[Tensor], labels: Tensor) -> float:
+    """The accuracy of several networks together, which answer the class of the largest mean probability.
+
+    Lakshminarayanan et al. 2017, arXiv 1612.01474; what it has over the networks' own accuracy says whether they are
+    different functions (Fort et al. 2020, arXiv 1912.02757).
+
+    Args:
+        probabilities: of each network, (N, classes).
+        labels: the true classes, (N,).
+    """
+    return float((sum(probabilities).argmax(1) == labels).double().mean())  # type: ignore[union-attr]

@@ -110,6 +110,8 @@ def walk(
     known: Iterable[Row] = (),
     keep: Callable[[list[Row]], None] = lambda rows: None,
     advance: Callable[[int], None] = lambda points: None,
+    treatments: tuple[str, str] = BATCHNORM,
+    repair: Callable[[float], nn.Module] | None = None,
 ) -> list[Row]:
     """Error and loss at every alpha, both BatchNorm treatments, all splits; what is ``known`` is not computed again.
 
@@ -121,28 +123,35 @@ def walk(
         known: rows from before; those that do not fit are left alone.
         keep: called with the new rows of each alpha, for writing them down.
         advance: called with 1 after each alpha.
+        treatments: what the rows call the network as it is, and with statistics of its own.
+        repair: for networks without BatchNorm: the network at an alpha with statistics of its own, see
+            ``stability.repair``. Without it the treatments are one.
 
     Returns:
         The rows wanted, old and new.
     """
     there = {row.key: row for row in known}
     wanted: list[Row] = []
+    raw, recalculated = treatments
     normalized = bool(batchnorms(line.model))
     for alpha in alphas:
         asked = [
             Row(*children, alpha, split, treatment, meter.examples[split],
-                meter.recalculated_from if treatment == "recalculated" else 0)
-            for treatment in BATCHNORM for split in meter.examples
+                meter.recalculated_from if treatment == recalculated else 0)
+            for treatment in treatments for split in meter.examples
         ]  # fmt: skip
         missing = [row for row in asked if row.key not in there]
         if missing:
             model = line.go_to(alpha)
             new: dict[str, dict[str, dict[str, float]]] = {}
-            for treatment in BATCHNORM:
+            for treatment in treatments:
                 splits = [row.split for row in missing if row.batchnorm == treatment]
-                if treatment == "recalculated" and splits and normalized:
-                    meter.recalculate(model)
-                same = {} if normalized else new.get("raw", {})  # without BatchNorm the treatments are one
+                if treatment == recalculated and splits:
+                    if normalized:
+                        meter.recalculate(model)
+                    elif repair is not None:
+                        model = repair(alpha)
+                same = {} if normalized or repair else new.get(raw, {})
                 new[treatment] = {split: same.get(split) or meter.measure(model, split) for split in splits}
             measured = [row.with_result(**new[row.batchnorm][row.split]) for row in missing]
             there |= {row.key: row for row in measured}

@@ -8,9 +8,11 @@ from foundations.averages import average, standard_deviation
 from foundations.errors import UsageError
 from foundations.steps import Step
 from stability.barrier import barrier, has_learned, is_stable
+from stability.comparison import Measured
 from stability.desc import AnalysisHparams
-from stability.rows import BATCHNORM, Row
-from stability.verdict import Barriers, Child, Distances, Pair, Treatments, Verdict
+from stability.rows import TREATMENTS, Row
+from stability.uncertainty import over_children
+from stability.verdict import Barriers, Distances, Pair, Treatments, Verdict
 from training.data import TrainingData
 
 
@@ -27,9 +29,7 @@ class Subject:
 
 def judge(
     subject: Subject,
-    children: Sequence[Child],
-    distances: Sequence[Distances],
-    rows: Sequence[Row],
+    measured: Measured,
     settings: AnalysisHparams,
     full_network_accuracy: float,
     chance: float,
@@ -38,17 +38,18 @@ def judge(
 
     Args:
         subject: what is analysed.
-        children: each child, by number.
-        distances: of every two.
-        rows: error and loss on the lines between them, at all alphas in ascending order.
+        measured: what lies between its children.
         settings: how they were compared.
         full_network_accuracy: on the test set.
         chance: the error of guessing on the images that ``settings.judge_by``, see ``chance_error``.
     """
-    pairs = [with_barriers(pair, rows) for pair in distances]
+    rows = measured.rows
+    pairs = [with_barriers(pair, rows) for pair in measured.distances]
     error_barrier = over_pairs([pair.error_barrier for pair in pairs], average)
     splits = error_barrier.splits
     errors = {split: child_values(rows, split, "error", settings.children) for split in splits}
+    judged = {pair.children: pair.error_barrier.at(settings.judge_by, "raw") for pair in pairs}
+    interval = over_children(judged)
     learned = has_learned(errors[settings.judge_by], chance)
     accuracy = 1 - sum(errors["test"]) / settings.children
     return Verdict(
@@ -57,23 +58,25 @@ def judge(
         level=subject.level,
         density=subject.density,
         threshold=settings.threshold,
-        stable=is_stable(error_barrier.at(settings.judge_by, "raw"), settings.threshold, learned),
+        stable=is_stable(error_barrier.at(settings.judge_by, "raw"), settings.threshold, learned, interval),
         learned=learned,
         child_error=errors,
         child_loss={split: child_values(rows, split, "loss", settings.children) for split in splits},
         error_barrier=error_barrier,
+        error_barrier_interval=interval,
         loss_barrier=over_pairs([pair.loss_barrier for pair in pairs], average),
         error_barrier_deviation=over_pairs([pair.error_barrier for pair in pairs], standard_deviation),
         loss_barrier_deviation=over_pairs([pair.loss_barrier for pair in pairs], standard_deviation),
         full_network_accuracy=full_network_accuracy,
         child_accuracy=accuracy,
         accuracy_gap=full_network_accuracy - accuracy,
+        ensemble_accuracy=measured.ensemble_accuracy,
         analysis=settings,
         examples={
             **{split: next(row.examples for row in rows if row.split == split) for split in splits},
             "batchnorm": max(row.batchnorm_examples for row in rows),
         },
-        children=children,
+        children=measured.children,
         pairs=pairs,
     )
 
@@ -104,7 +107,7 @@ def over_pairs(pairs: Sequence[Barriers], how: Callable[[list[float | None]], fl
 def by_split_and_treatment(splits: Iterable[str], number: Callable[[str, str], float | None]) -> Barriers:
     """The numbers that a function of split and treatment gives."""
     return Barriers(
-        **{split: Treatments(**{treatment: number(split, treatment) for treatment in BATCHNORM}) for split in splits}
+        **{split: Treatments(**{treatment: number(split, treatment) for treatment in TREATMENTS}) for split in splits}
     )
 
 

@@ -10,6 +10,9 @@ from foundations.store import Store
 SPLITS = ("test", "train")
 """Those that always exist."""
 BATCHNORM = ("raw", "recalculated")
+ALIGNED = ("aligned", "aligned_recalculated")
+"""The same on the line to the second child with its channels in another order, see ``stability.alignment``."""
+TREATMENTS = (*BATCHNORM, *ALIGNED)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Row:
     alpha: float
     split: str
     batchnorm: str
-    """raw: the statistics are interpolated too; recalculated: computed from training images at this alpha."""
+    """The treatment. raw: the statistics are interpolated too; recalculated: computed from training images at this
+    alpha; aligned, aligned_recalculated: the same once the second child's channels are permuted."""
     examples: int
     """Images measured on."""
     batchnorm_examples: int

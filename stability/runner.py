@@ -17,6 +17,7 @@ from lottery.masks import find_mask, record_mask
 from pruning import ChangingMask, Mask
 from stability.analysis import Analysis
 from stability.children import Children
+from stability.comparison import check_alignable
 from stability.desc import AnalysisHparams, StabilityDesc
 from stability.judge import Subject, check_judged
 from stability.start import fresh_optimizer, start_of
@@ -49,6 +50,8 @@ class StabilityRunner:
         check_changing(desc.strategy, desc.pruning, self.trunk, k)
         self.k = Step.at(self.trunk.iteration(k), data.iterations_per_epoch)
         self.start = start_of(desc, self.trunk, checkpoint)
+        if self.settings.align:
+            check_alignable(self.trunk.fresh().model)
         self.store = store_of(desc, replicate, context)
         self.here = self.store.sub(files.analysis(self.k))
 

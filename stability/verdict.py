@@ -6,10 +6,12 @@ from typing import Any, TypeVar
 
 from foundations import files
 from foundations.averages import average
+from foundations.hparams import canonical
 from foundations.steps import Step
 from foundations.store import Store
 from stability.desc import AnalysisHparams
-from stability.rows import BATCHNORM, SPLITS
+from stability.rows import ALIGNED, BATCHNORM, SPLITS
+from stability.uncertainty import Interval
 from training.metrics import VALIDATION
 
 T = TypeVar("T")
@@ -18,13 +20,18 @@ Number = float | None
 
 DISTANCES = ("l2", "angular", "disagreement", "classification_difference")
 """Between two children; see ``stability.distances``."""
+ALIGNED_DISTANCES = ("aligned_l2", "channels_moved")
+"""Between two children that were aligned; see ``stability.alignment``."""
 
 ON_DISK = {
     "error_barrier_deviation": "error_barrier_spread",
     "loss_barrier_deviation": "loss_barrier_spread",
 }
 """Keys of the file that are not the names of their fields."""
-ABSENT: Mapping[str, Any] = {"level": None, VALIDATION: None, "judge_by": "test"}
+ABSENT: Mapping[str, Any] = {
+    "level": None, VALIDATION: None, "judge_by": "test", "aligned": None, "aligned_recalculated": None,
+    "aligned_l2": None, "channels_moved": None, "error_barrier_interval": None, "ensemble_accuracy": None,
+}  # fmt: skip
 """Entries that the file leaves out where they have these values."""
 
 
@@ -34,6 +41,9 @@ class Treatments:
 
     raw: Number
     recalculated: Number
+    aligned: Number = None
+    """This and the next are None as well if the children were not aligned."""
+    aligned_recalculated: Number = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,10 @@ class Distances:
     classification_difference: float
     layer_l2: Mapping[str, Number]
     """The L2 distance by parameter."""
+    aligned_l2: Number = None
+    """The L2 distance once the second's channels are permuted; None if they were not."""
+    channels_moved: Number = None
+    """The share of the hidden channels that are then in another place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +140,9 @@ class Verdict:
     child_loss: Mapping[str, Sequence[Number]]
     error_barrier: Barriers
     """Means over the pairs."""
+    error_barrier_interval: Interval | None = None
+    """Of the mean raw error barrier on the test set, see ``uncertainty.over_children``; None for a single pair, and
+    where an older program went by the mean alone."""
     loss_barrier: Barriers
     error_barrier_deviation: Barriers
     """Standard deviations over the pairs; None for a single pair."""
@@ -135,6 +152,8 @@ class Verdict:
     """Mean over the children, on the test set."""
     accuracy_gap: float
     """Full network minus children."""
+    ensemble_accuracy: Number = None
+    """Of all children together, on the test set; None where an older program did not measure it."""
     analysis: AnalysisHparams
     """The settings that it answers."""
     examples: Mapping[str, int]
@@ -144,34 +163,47 @@ class Verdict:
 
     @property
     def test_barrier(self) -> float | None:
-        """The mean raw error barrier on the test set, by which the verdict goes unless ``analysis.judge_by`` says so.
-        """
+        """The mean raw error barrier on the test set; the verdict goes by it unless ``analysis.judge_by`` says so."""
         return self.error_barrier.test.raw
 
     @property
     def text(self) -> str:
-        """``stable``, ``unstable``, or why two useless networks do not count."""
+        """``stable``, ``unstable``, ``undecided``, or why two useless networks do not count."""
         if self.stable:
             return "stable"
-        return "unstable" if self.learned else "unstable (at chance level)"
+        if not self.learned:
+            return "unstable (at chance level)"
+        interval = self.error_barrier_interval
+        return "undecided" if interval is not None and interval.holds(self.threshold) else "unstable"
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """Those that its barriers were measured with."""
+        return (*BATCHNORM, *ALIGNED) if self.analysis.align else BATCHNORM
 
     def summary(self) -> dict[str, Any]:
         """Its numbers under flat names, means over the pairs and children: a row of a table."""
-        deviations = flat(self.error_barrier_deviation, self.loss_barrier_deviation)
+        deviations = flat(self.error_barrier_deviation, self.loss_barrier_deviation, self.treatments)
+        low, high = self.error_barrier_interval or (None, None)
         return {
             **{name: getattr(self, name) for name in ("strategy", "threshold", "stable", "learned", "density")},
-            **flat(self.error_barrier, self.loss_barrier),
+            **flat(self.error_barrier, self.loss_barrier, self.treatments),
             "pairs": len(self.pairs),
             **{f"{name}_spread": value for name, value in deviations.items()},
             **{name: getattr(self, name) for name in ("child_accuracy", "full_network_accuracy", "accuracy_gap")},
             **{name: average([getattr(pair, name) for pair in self.pairs]) for name in DISTANCES},
             "l2_from_start": average([child.l2_from_start for child in self.children]),
-        }
+            "ensemble_accuracy": self.ensemble_accuracy,
+            "test_error_barrier_low": low,
+            "test_error_barrier_high": high,
+            **({name: average([getattr(pair, name) for pair in self.pairs]) for name in ALIGNED_DISTANCES}
+               if self.analysis.align else {}),
+        }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``instability.json``."""
-        entries = asdict(self, dict_factory=without_absent)
-        return {ON_DISK.get(name, name): value for name, value in entries.items()}
+        entries = {ON_DISK.get(name, name): value for name, value in asdict(self, dict_factory=without_absent).items()}
+        return {**entries, "analysis": canonical(self.analysis)}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Verdict":
@@ -179,11 +211,13 @@ class Verdict:
         keys = {item.name: ON_DISK.get(item.name, item.name) for item in fields(cls)}
         known = {name: entries[key] for name, key in keys.items() if key in entries}
         barriers = ("error_barrier", "loss_barrier", *ON_DISK)
+        interval = known.get("error_barrier_interval")
         return cls(
             **{
                 **known,
                 **{name: Barriers.from_dict(known[name]) for name in barriers},
                 "k": Step(known["k"]),
+                "error_barrier_interval": None if interval is None else Interval(*interval),
                 "analysis": AnalysisHparams.from_dict(known["analysis"]),
                 "children": [build(Child, entry) for entry in known["children"]],
                 "pairs": [Pair.from_dict(entry) for entry in known["pairs"]],
@@ -196,13 +230,13 @@ def without_absent(entries: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in entries if name not in ABSENT or value != ABSENT[name]}
 
 
-def flat(error: Barriers, loss: Barriers) -> dict[str, Number]:
+def flat(error: Barriers, loss: Barriers, treatments: Sequence[str]) -> dict[str, Number]:
     """Barriers under flat names such as ``test_error_barrier_raw``."""
     return {
         f"{split}_{what}_barrier_{treatment}": barriers.at(split, treatment)
         for what, barriers in (("error", error), ("loss", loss))
         for split in error.splits
-        for treatment in BATCHNORM
+        for treatment in treatments
     }
 
 

@@ -74,7 +74,7 @@ def write(
     if mask is not None:
         state.prune(mask)
     result = {
-        **final_result(state, data, hparams), "step": desc.step, "model": name, "imported_from": sources,
+        **final_result(state, data, hparams, rows=()), "step": desc.step, "model": name, "imported_from": sources,
         "density": 1.0 if mask is None else mask.density,
     }  # fmt: skip
     store.finish(result, files.DESC, files.NETWORK, *own)

@@ -16,7 +16,7 @@ from lottery import LotteryDesc
 from stability import StabilityDesc
 from stability.interpolation import even_alphas
 from stability.rows import Row, read_rows
-from stability.verdict import DISTANCES, Verdict, flat, read_verdict
+from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, flat, read_verdict
 
 TableRow = dict[str, Any]
 
@@ -130,7 +130,8 @@ def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> Non
     rows.analyses.append({**at, **verdict.summary(), "state": DONE})
     rows.pairs += [
         {**at, "first_child": pair.children[0], "second_child": pair.children[1],
-         **flat(pair.error_barrier, pair.loss_barrier), **{name: getattr(pair, name) for name in DISTANCES}}
+         **flat(pair.error_barrier, pair.loss_barrier, verdict.treatments),
+         **{name: getattr(pair, name) for name in (*DISTANCES, *(ALIGNED_DISTANCES if verdict.analysis.align else ()))}}
         for pair in verdict.pairs
     ]  # fmt: skip
     wanted = asked_for(verdict)
@@ -151,6 +152,7 @@ def asked_for(verdict: Verdict) -> Callable[[Row], bool]:
         return (
             row.alpha in alphas
             and (row.first_child, row.second_child) in pairs
+            and row.batchnorm in verdict.treatments
             and row.examples == verdict.examples[row.split]
             and row.batchnorm_examples in (0, verdict.examples["batchnorm"])
         )

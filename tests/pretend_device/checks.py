@@ -20,7 +20,7 @@ from foundations.seeds import Seeds
 from foundations.store import Store
 from models import ModelHparams, build
 from pruning import Mask, PruningHparams, prune, strategies
-from stability.distances import layer_distances, predictions, weight_distances
+from stability.distances import layer_distances, outputs, weight_distances
 from stability.interpolation import Examples, Line, Meter, walk
 from tests.pretend_device.device import Misaligned, Mixed, PretendTensor, register
 from training import loop
@@ -265,9 +265,10 @@ def test_distances_are_those_of_a_cpu(data: DeviceData) -> None:
     assert weight_distances(*ends, names) == weight_distances(*at_home, names)
     assert layer_distances(*ends, names) == layer_distances(*at_home, names)
     with waits() as seen:
-        predicted = predictions(first.model, data.evaluation_batches("test", batch_size=10))
-    assert seen == {f"stability/distances.py predictions: {TO_HOST}": 1}
-    assert torch.equal(predicted, predictions(state_on(CPU).model, data_on(CPU).evaluation_batches("test")))
+        answered = outputs(first.model, data.evaluation_batches("test", batch_size=10))
+    assert seen == {f"stability/distances.py outputs: {TO_HOST}": 1}
+    expected = outputs(state_on(CPU).model, data_on(CPU).evaluation_batches("test"))
+    assert torch.equal(answered.argmax(1), expected.argmax(1))
 
 
 def assert_alike(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> None:
@@ -299,9 +300,9 @@ ANYWHERE = {
 }  # fmt: skip
 IN_A_LOTTERY = {f"training/segments.py load_network: {TO_DEVICE}", f"pruning/prune.py prune: {TO_DEVICE}"}
 IN_AN_ANALYSIS = {
-    f"stability/comparison.py predict: {TO_DEVICE}",
+    f"stability/comparison.py logits: {TO_DEVICE}",
     f"stability/distances.py flat: {TO_HOST}",
-    f"stability/distances.py predictions: {TO_HOST}",
+    f"stability/distances.py outputs: {TO_HOST}",
     f"stability/interpolation.py _like_model: {TO_DEVICE}",
     # The multiply-adds of the network without its removed channels, for the sparsity report.
     f"pruning/compaction/compact.py find_removed: {TO_DEVICE}",

@@ -10,7 +10,7 @@ from foundations.errors import UsageError
 from models import ImageShape, ModelHparams, build
 from stability.barrier import barrier
 from stability.batchnorm import recalculate
-from stability.distances import predictions, weight_distances
+from stability.distances import outputs, weight_distances
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from training.hparams import TrainingHparams
 from training.loop import evaluate
@@ -102,10 +102,10 @@ def test_permuted_hidden_units_are_the_same_function_with_a_barrier_between() ->
     assert barrier(losses) == losses[1]
 
 
-def test_permuted_classifiers_predict_the_same() -> None:
+def test_permuted_networks_answer_the_same() -> None:
     first, second = TwoLayers(1.0, -1.0), TwoLayers(-1.0, 1.0)
     batches = [(torch.randn(20, 1), torch.zeros(20, dtype=torch.int64))]
-    assert torch.equal(predictions(first, batches), predictions(second, batches))
+    assert torch.equal(outputs(first, batches), outputs(second, batches))
 
 
 def test_networks_of_other_shapes_or_names_are_refused() -> None:

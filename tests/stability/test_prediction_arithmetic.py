@@ -26,9 +26,9 @@ def test_predictions_are_computed_as_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Switches] = []
-    real = comparison.predictions
+    real = comparison.outputs
 
-    def predictions(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    def outputs(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         def look(*_: object) -> None:
             backends = torch.backends
             seen.append((backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32, torch.is_autocast_enabled("cpu")))
@@ -36,7 +36,7 @@ def test_predictions_are_computed_as_asked_for(
         with model.register_forward_pre_hook(look):
             return real(model, batches)
 
-    monkeypatch.setattr(comparison, "predictions", predictions)
+    monkeypatch.setattr(comparison, "outputs", outputs)
     training = replace(full.train.training, precision=precision)
     make_runner(tmp_path, replace(full, train=replace(full.train, training=training))).run()
     assert set(seen) == {expected}

@@ -11,6 +11,7 @@ from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from stability import AnalysisHparams
+from stability.comparison import Measured
 from stability.judge import Subject, judge
 from stability.rows import Row, write_rows
 from stability.verdict import Child, Distances, Verdict, read_verdict, stored, write_verdict
@@ -106,7 +107,7 @@ def test_barriers_are_averaged_over_the_pairs() -> None:
     rows = [*line(1, 2, 0.1, 0.3, 0.1), *line(1, 3, 0.1, 0.3, 0.3), *line(2, 3, 0.1, 0.5, 0.3)]
     settings = AnalysisHparams(children=3, alphas=3, threshold=0.2)
     subject = Subject(Step("1ep"), "snip", 0.1, level=2)
-    verdict = judge(subject, children, pairs, rows, settings, full_network_accuracy=0.9, chance=0.9)
+    verdict = judge(subject, Measured(children, pairs, rows), settings, full_network_accuracy=0.9, chance=0.9)
     barriers = [0.3 - 0.1, 0.3 - 0.2, 0.5 - 0.2]
     assert [pair.error_barrier.test.raw for pair in verdict.pairs] == pytest.approx(barriers)
     assert verdict.test_barrier == pytest.approx(0.2)
@@ -115,7 +116,7 @@ def test_barriers_are_averaged_over_the_pairs() -> None:
     assert verdict.child_error["test"] == [0.1, 0.1, 0.3]
     assert verdict.accuracy_gap == pytest.approx(0.9 - (1 - 0.5 / 3))
     assert (verdict.k, verdict.strategy, verdict.level, verdict.learned) == ("1ep0it", "snip", 2, True)
-    assert not judge(subject, children, pairs, rows, settings, 0.9, chance=0.3).learned  # 0.3 is guessing
+    assert not judge(subject, Measured(children, pairs, rows), settings, 0.9, chance=0.3).learned  # 0.3 is guessing
 
 
 def test_it_goes_by_the_images_that_are_judged_by() -> None:
@@ -128,7 +129,9 @@ def test_it_goes_by_the_images_that_are_judged_by() -> None:
 
     def verdict(**settings: Any) -> Verdict:
         how = AnalysisHparams(alphas=3, **settings)
-        return judge(Subject(Step(0), "none", 1.0), children, [pair], rows, how, full_network_accuracy=0.9, chance=0.5)
+        return judge(
+            Subject(Step(0), "none", 1.0), Measured(children, [pair], rows), how, full_network_accuracy=0.9, chance=0.5
+        )
 
     by_test, by_validation = verdict(), verdict(judge_by="validation", threshold=0.31)
     assert (by_test.learned, by_test.stable) == (False, False)
