@@ -30,7 +30,7 @@ CAPTION = "Finding k in multiply-adds of the dense training; the subnetwork's ow
 
 
 @dataclass(frozen=True)
-class Search:
+class Found:
     """What a criterion has found for a network in one replicate.
 
     Args:
@@ -55,7 +55,7 @@ class Search:
         return desc
 
 
-def searches(runs: "Iterable[StoredRun]", wanted: Collection[str] | None = None) -> list[Search]:
+def searches(runs: "Iterable[StoredRun]", wanted: Collection[str] | None = None) -> list[Found]:
     """What criteria have found, by network and criterion; only those ``wanted``, by the names of their directories."""
     parts = [(run, part) for run in runs if isinstance(run.desc, StabilityDesc) for part in found_parts(run)]
     parts = [(run, part) for run, part in parts if wanted is None or part.name in wanted]
@@ -64,7 +64,7 @@ def searches(runs: "Iterable[StoredRun]", wanted: Collection[str] | None = None)
     names = distinct({d.key: (name_of_stability(d), d) for d in descs if isinstance(d, StabilityDesc)})
     called = labels(records)
     found = [
-        Search(names[run.desc.key], called[part.name], part.result(), curve_of(part.store), run) for run, part in parts
+        Found(names[run.desc.key], called[part.name], part.result(), curve_of(part.store), run) for run, part in parts
     ]
     return sorted(found, key=lambda one: (one.network, one.criterion, one.run.replicate))
 
@@ -91,7 +91,7 @@ def labels(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return called
 
 
-def rows_of(found: Sequence[Search], runs: "Iterable[StoredRun]", given: Collection[str] | None = None) -> list[Row]:
+def rows_of(found: Sequence[Found], runs: "Iterable[StoredRun]", given: Collection[str] | None = None) -> list[dict[str, Any]]:
     """A row for each search, and one for each k that was given, under ``COLUMNS``.
 
     Args:
@@ -100,7 +100,7 @@ def rows_of(found: Sequence[Search], runs: "Iterable[StoredRun]", given: Collect
         given: the k's that were given as steps; by default those of runs at a k that no criterion has found.
     """
     lotteries = [run for run in runs if isinstance(run.desc, LotteryDesc)]
-    rows: list[Row] = []
+    rows: list[dict[str, Any]] = []
     for group in by_network(found):
         first = group[0]
         trunk = Store(first.run.path.parent.parent / first.desc.train.key / first.run.path.name)
@@ -124,9 +124,9 @@ def rows_of(found: Sequence[Search], runs: "Iterable[StoredRun]", given: Collect
     return rows
 
 
-def by_network(found: Sequence[Search]) -> list[list[Search]]:
+def by_network(found: Sequence[Found]) -> list[list[Found]]:
     """Searches for the same network in the same replicate."""
-    groups: dict[str, list[Search]] = {}
+    groups: dict[str, list[Found]] = {}
     for one in found:
         groups.setdefault(str(one.run.path), []).append(one)
     return list(groups.values())
@@ -136,7 +136,7 @@ Level = tuple[str, Store]
 """Its k, and its directory."""
 
 
-def levels_of(search: Search, runs: "Iterable[StoredRun]", per_epoch: int) -> Iterator[tuple[int | None, Level]]:
+def levels_of(search: Found, runs: "Iterable[StoredRun]", per_epoch: int) -> Iterator[tuple[int | None, Level]]:
     """The levels that prune the network of a search, as it would have been pruned there, by the iteration of k."""
     for run in runs:
         desc = run.desc

@@ -248,6 +248,10 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patience=2, mask_distance=1.0,
     )  # fmt: skip
     grid.run()
+    rows = grid.criteria()
+    assert [(row["criterion"], row["k"]) for row in rows] == [
+        ("auto", "0ep"), ("early_bird", "2ep"), ("early_crop", None), ("k=1ep", "1ep"),
+    ]  # fmt: skip
     return root
 
 
