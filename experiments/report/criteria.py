@@ -26,7 +26,7 @@ COSTS = ("trunk", "children", "scores")
 """Dense training, children of analyses, masks that were drawn to be compared."""
 COLUMNS = ("network", "criterion", "replicate", "k", *COSTS, "dense_training", "test_accuracy", "path")
 """Of ``criteria.csv``; costs in multiply-adds."""
-CAPTION = "Finding k in multiply-adds of the dense training; the subnetwork's own training from k on comes to it."
+CAPTION = "Costs of finding k, in dense trainings; training from k on is not among them."
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ def labels(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return called
 
 
-def rows_of(found: Sequence[Found], runs: "Iterable[StoredRun]", given: Collection[str] | None = None) -> list[dict[str, Any]]:
+def rows_of(
+    found: Sequence[Found], runs: "Iterable[StoredRun]", given: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """A row for each search, and one for each k that was given, under ``COLUMNS``.
 
     Args:
