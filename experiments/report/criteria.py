@@ -48,6 +48,11 @@ class Found:
     run: "StoredRun"
 
     @property
+    def k(self) -> Step | None:
+        """The step; None if none was found."""
+        return None if self.found["k"] is None else Step(self.found["k"])
+
+    @property
     def desc(self) -> StabilityDesc:
         """The network."""
         desc = self.run.desc
@@ -106,24 +111,35 @@ def rows_of(
     for group in by_network(found):
         first = group[0]
         trunk = Store(first.run.path.parent.parent / first.desc.train.key / first.run.path.name)
-        levels = dict(levels_of(first, lotteries, iterations_per_epoch(trunk)))
-        about = {"network": first.network, "replicate": first.run.replicate}
-        ks = set()
-        for one in group:
-            k = None if one.found["k"] is None else Step(one.found["k"])
-            at = None if k is None else k.iteration(iterations_per_epoch(trunk))
-            ks.add(at)
-            costs = {name: one.found["multiply_adds"][name] for name in (*COSTS, "dense_training")}
-            rows.append(
-                {**about, "criterion": one.criterion, "k": k and k.short, **costs, **outcome(levels.get(at))}
-            )  # fmt: skip
-        for at, level in levels.items():
-            if (level[0] in given) if given is not None else at not in ks:
-                cost = level[1].read_json(files.SPARSITY_REPORT)["training_multiply_adds"]
-                costs = {"trunk": cost["pretraining"], "children": 0, "scores": 0}
-                more = {"dense_training": cost["dense_training"], **outcome(level)}
-                rows.append({**about, "criterion": f"k={level[0]}", "k": level[0], **costs, **more})
+        per_epoch = iterations_per_epoch(trunk)
+        levels = dict(levels_of(first, lotteries, per_epoch))
+        ks = [None if one.k is None else one.k.iteration(per_epoch) for one in group]
+        rows += [row_of(one, None if at is None else levels.get(at)) for one, at in zip(group, ks, strict=True)]
+        rows += [
+            row_of_given(first, level)
+            for at, level in levels.items()
+            if (at not in ks if given is None else level[0] in given)
+        ]
     return rows
+
+
+def row_of(search: Found, level: "Level | None") -> dict[str, Any]:
+    """What a criterion has found, and what came of it."""
+    return {
+        "network": search.network, "criterion": search.criterion, "replicate": search.run.replicate,
+        "k": search.k and search.k.short, **search.found["multiply_adds"], **outcome(level),
+    }  # fmt: skip
+
+
+def row_of_given(search: Found, level: "Level") -> dict[str, Any]:
+    """The same of a k that was given for the network of a search: it costs the dense training up to there."""
+    k, here = level
+    cost = here.read_json(files.SPARSITY_REPORT)["training_multiply_adds"]
+    return {
+        "network": search.network, "criterion": f"k={k}", "replicate": search.run.replicate, "k": k,
+        "trunk": cost["pretraining"], "children": 0, "scores": 0, "dense_training": cost["dense_training"],
+        **outcome(level),
+    }  # fmt: skip
 
 
 def by_network(found: Sequence[Found]) -> list[list[Found]]:
@@ -138,7 +154,7 @@ Level = tuple[str, Store]
 """Its k, and its directory."""
 
 
-def levels_of(search: Found, runs: "Iterable[StoredRun]", per_epoch: int) -> Iterator[tuple[int | None, Level]]:
+def levels_of(search: Found, runs: "Iterable[StoredRun]", per_epoch: int) -> Iterator[tuple[int, Level]]:
     """The levels that prune the network of a search, as it would have been pruned there, by the iteration of k."""
     for run in runs:
         desc = run.desc
