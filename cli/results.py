@@ -6,9 +6,7 @@ from typing import Any
 from cli.terminal import print_table
 from experiments.experiment import Experiment
 from experiments.grid import Grid
-from experiments.lottery import Lottery
-from experiments.report.criteria import CAPTION, criteria_table, rows_of, searches
-from experiments.report.criteria_figure import figures as criteria_figures
+from experiments.report.criteria import CAPTION, criteria_table
 from experiments.report.criteria_figure import write_criteria
 from experiments.report.lottery import lottery_table, write_report
 from experiments.report.places import directory_for
@@ -16,7 +14,6 @@ from experiments.report.stability import Analysed, report_stability, stability_t
 from experiments.report.states import state_of
 from experiments.report.tables import Table
 from experiments.stability import Stability
-from experiments.stored import open as open_run
 from foundations import files
 from foundations.context import Context
 
@@ -41,19 +38,16 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
 
 def show_criteria(grid: Grid) -> None:
     """What criteria for k have found, beside each other and k's that were given; figures of what they saw."""
-    fixed = {one.desc.k.short for one in grid.items if isinstance(one, Lottery)}
-    places = [search.network.store for search in grid.searches] + [one.store for one in grid.experiments]
-    runs = [open_run(store.path) for store in {store.path: store for store in places}.values() if store.has(files.DESC)]
-    found = searches(runs, {search.criterion.key for search in grid.searches})
-    rows, figures = rows_of(found, runs, fixed), criteria_figures(found)
-    compared = len({*fixed, *(search.criterion for search in grid.searches)}) > 1
+    found, rows = grid.found, grid.criteria()
+    compared = len(grid.searches) < len(grid.items) or len({search.criterion for search in grid.searches}) > 1
     if compared and rows:
         print()
         print_rows(criteria_table(rows))
         print(CAPTION)
-    if figures or (compared and rows):
+    if (compared and rows) or any(one.curve for one in found):
         context = grid.session.context
-        directory = directory_for("criteria", [run.path for run in runs], context.root)
+        paths = [*(search.network.store.path for search in grid.searches), *(one.store.path for one in grid)]
+        directory = directory_for("criteria", paths, context.root)
         write_criteria(found, rows, directory, context.reporter)
 
 

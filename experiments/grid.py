@@ -12,10 +12,13 @@ from experiments.defaults import NONE, Section, Selection, Values, flags_of, ina
 from experiments.engines import Failed, run_plan
 from experiments.experiment import Experiment, Row, experiments, plain
 from experiments.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
+from experiments.lottery import Lottery
 from experiments.options import SessionOptions
 from experiments.plan import Plan, make_plan
+from experiments.report.criteria import Found, rows_of, searches
 from experiments.search import Search, Searchable
 from experiments.stable_k import criteria
+from experiments.stored import known_runs
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
@@ -169,6 +172,23 @@ class Grid(Sequence[Experiment]):
     def rows(self) -> list[Row]:
         """The results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
         return [plain(row, one.varied) for one in self.experiments for row in one.rows()]
+
+
+    # Criteria for k ------------------------------------------------------------------------------------------
+
+    @property
+    def found(self) -> list[Found]:
+        """What the criteria have found, by network."""
+        stores = [search.network.store for search in self.searches]
+        return searches(known_runs(stores), {search.criterion.key for search in self.searches})
+
+    def criteria(self) -> list[Row]:
+        """Where each criterion puts k, and each k that was given; its multiply-adds, and the accuracy that came of it.
+
+        A row for each network, criterion and replicate; see ``experiments.report.criteria``.
+        """
+        given = {one.desc.k.short for one in self.items if isinstance(one, Lottery)}
+        return rows_of(self.found, known_runs([one.store for one in self.experiments]), given)
 
 
 def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:

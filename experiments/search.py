@@ -70,7 +70,9 @@ class Search:
 
     def check(self) -> None:
         """Raises ``UsageError`` if there is nothing to be found, before anything is computed: data are read here."""
-        self.criterion.check(self.network, self.max_k)
+        network = self.network
+        self.session.check(network.store, network.desc)
+        self.criterion.check(network, self.max_k)
 
     @property
     def found(self) -> bool:
@@ -107,11 +109,13 @@ class Search:
         """Writes ``search.json``."""
         network, k = self.network, answer.k
         found = None if k is None else str(Step.at(network.trunk.iteration(k), network.trunk.per_epoch))
-        network.begin()
         with self.session.computing():
             cost = search_cost(network, answer)
         about = {"criterion": self.criterion.name, "settings": self.criterion.to_dict()}
-        self.store.write_json(files.SEARCH, {**about, "k": found, "multiply_adds": cost})
+        entries = {**about, "k": found, "multiply_adds": cost}
+        if not (self.store.has(files.SEARCH) and self.store.read_json(files.SEARCH) == entries):
+            network.begin()
+            self.store.write_json(files.SEARCH, entries)
 
     def _at(self, k: Step) -> StabilityRunner:
         return self.analysis(k).runner
@@ -123,7 +127,6 @@ class Search:
             self.session.context.reporter.say(analysis.done_before())
         elif failures := analysis.run():
             raise Failed(failures)
-
 
     def _follow(self, criterion: Criterion) -> Mapping[str, Any]:
         network = self.network

@@ -1,6 +1,6 @@
 """A run's directory with all that it says: also its descriptor and its tickets, for which PyTorch is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.runner import read_desc
+from foundations.store import Store
 from lottery import LotteryDesc
 from pruning import Mask
 from stability import StabilityDesc
@@ -99,3 +100,9 @@ def open(path: Path | str) -> StoredRun:
 def runs(root: Path | str) -> list[StoredRun]:
     """All runs below a root, by kind, hash and replicate."""
     return [open(run.path) for run in directories(root) if run.store.has(files.DESC)]
+
+
+def known_runs(stores: Iterable[Store]) -> list[StoredRun]:
+    """The runs in some directories, each once, as far as they were begun."""
+    paths = {store.path: store for store in stores}
+    return [open(path) for path, store in paths.items() if store.has(files.DESC)]

@@ -26,11 +26,11 @@ COSTS = ("trunk", "children", "scores")
 """Dense training, children of analyses, masks that were drawn to be compared."""
 COLUMNS = ("network", "criterion", "replicate", "k", *COSTS, "dense_training", "test_accuracy", "path")
 """Of ``criteria.csv``; costs in multiply-adds."""
-CAPTION = "Finding k in multiply-adds of the dense training; the subnetwork's own training from k on comes to it."
+CAPTION = "Costs of finding k, in dense trainings; training from k on is not among them."
 
 
 @dataclass(frozen=True)
-class Search:
+class Found:
     """What a criterion has found for a network in one replicate.
 
     Args:
@@ -48,6 +48,11 @@ class Search:
     run: "StoredRun"
 
     @property
+    def k(self) -> Step | None:
+        """The step; None if none was found."""
+        return None if self.found["k"] is None else Step(self.found["k"])
+
+    @property
     def desc(self) -> StabilityDesc:
         """The network."""
         desc = self.run.desc
@@ -55,7 +60,7 @@ class Search:
         return desc
 
 
-def searches(runs: "Iterable[StoredRun]", wanted: Collection[str] | None = None) -> list[Search]:
+def searches(runs: "Iterable[StoredRun]", wanted: Collection[str] | None = None) -> list[Found]:
     """What criteria have found, by network and criterion; only those ``wanted``, by the names of their directories."""
     parts = [(run, part) for run in runs if isinstance(run.desc, StabilityDesc) for part in found_parts(run)]
     parts = [(run, part) for run, part in parts if wanted is None or part.name in wanted]
@@ -64,7 +69,7 @@ def searches(runs: "Iterable[StoredRun]", wanted: Collection[str] | None = None)
     names = distinct({d.key: (name_of_stability(d), d) for d in descs if isinstance(d, StabilityDesc)})
     called = labels(records)
     found = [
-        Search(names[run.desc.key], called[part.name], part.result(), curve_of(part.store), run) for run, part in parts
+        Found(names[run.desc.key], called[part.name], part.result(), curve_of(part.store), run) for run, part in parts
     ]
     return sorted(found, key=lambda one: (one.network, one.criterion, one.run.replicate))
 
@@ -91,7 +96,9 @@ def labels(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return called
 
 
-def rows_of(found: Sequence[Search], runs: "Iterable[StoredRun]", given: Collection[str] | None = None) -> list[Row]:
+def rows_of(
+    found: Sequence[Found], runs: "Iterable[StoredRun]", given: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """A row for each search, and one for each k that was given, under ``COLUMNS``.
 
     Args:
@@ -100,33 +107,44 @@ def rows_of(found: Sequence[Search], runs: "Iterable[StoredRun]", given: Collect
         given: the k's that were given as steps; by default those of runs at a k that no criterion has found.
     """
     lotteries = [run for run in runs if isinstance(run.desc, LotteryDesc)]
-    rows: list[Row] = []
+    rows: list[dict[str, Any]] = []
     for group in by_network(found):
         first = group[0]
         trunk = Store(first.run.path.parent.parent / first.desc.train.key / first.run.path.name)
-        levels = dict(levels_of(first, lotteries, iterations_per_epoch(trunk)))
-        about = {"network": first.network, "replicate": first.run.replicate}
-        ks = set()
-        for one in group:
-            k = None if one.found["k"] is None else Step(one.found["k"])
-            at = None if k is None else k.iteration(iterations_per_epoch(trunk))
-            ks.add(at)
-            costs = {name: one.found["multiply_adds"][name] for name in (*COSTS, "dense_training")}
-            rows.append(
-                {**about, "criterion": one.criterion, "k": k and k.short, **costs, **outcome(levels.get(at))}
-            )  # fmt: skip
-        for at, level in levels.items():
-            if (level[0] in given) if given is not None else at not in ks:
-                cost = level[1].read_json(files.SPARSITY_REPORT)["training_multiply_adds"]
-                costs = {"trunk": cost["pretraining"], "children": 0, "scores": 0}
-                more = {"dense_training": cost["dense_training"], **outcome(level)}
-                rows.append({**about, "criterion": f"k={level[0]}", "k": level[0], **costs, **more})
+        per_epoch = iterations_per_epoch(trunk)
+        levels = dict(levels_of(first, lotteries, per_epoch))
+        ks = [None if one.k is None else one.k.iteration(per_epoch) for one in group]
+        rows += [row_of(one, None if at is None else levels.get(at)) for one, at in zip(group, ks, strict=True)]
+        rows += [
+            row_of_given(first, level)
+            for at, level in levels.items()
+            if (at not in ks if given is None else level[0] in given)
+        ]
     return rows
 
 
-def by_network(found: Sequence[Search]) -> list[list[Search]]:
+def row_of(search: Found, level: "Level | None") -> dict[str, Any]:
+    """What a criterion has found, and what came of it."""
+    return {
+        "network": search.network, "criterion": search.criterion, "replicate": search.run.replicate,
+        "k": search.k and search.k.short, **search.found["multiply_adds"], **outcome(level),
+    }  # fmt: skip
+
+
+def row_of_given(search: Found, level: "Level") -> dict[str, Any]:
+    """The same of a k that was given for the network of a search: it costs the dense training up to there."""
+    k, here = level
+    cost = here.read_json(files.SPARSITY_REPORT)["training_multiply_adds"]
+    return {
+        "network": search.network, "criterion": f"k={k}", "replicate": search.run.replicate, "k": k,
+        "trunk": cost["pretraining"], "children": 0, "scores": 0, "dense_training": cost["dense_training"],
+        **outcome(level),
+    }  # fmt: skip
+
+
+def by_network(found: Sequence[Found]) -> list[list[Found]]:
     """Searches for the same network in the same replicate."""
-    groups: dict[str, list[Search]] = {}
+    groups: dict[str, list[Found]] = {}
     for one in found:
         groups.setdefault(str(one.run.path), []).append(one)
     return list(groups.values())
@@ -136,7 +154,7 @@ Level = tuple[str, Store]
 """Its k, and its directory."""
 
 
-def levels_of(search: Search, runs: "Iterable[StoredRun]", per_epoch: int) -> Iterator[tuple[int | None, Level]]:
+def levels_of(search: Found, runs: "Iterable[StoredRun]", per_epoch: int) -> Iterator[tuple[int, Level]]:
     """The levels that prune the network of a search, as it would have been pruned there, by the iteration of k."""
     for run in runs:
         desc = run.desc

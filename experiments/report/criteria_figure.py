@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.report.criteria import Search, as_csv
+from experiments.report.criteria import Found, as_csv
 from experiments.report.drawing import legend_below
 from experiments.report.naming import text
 from experiments.report.palette import COLOURS, GREY, MARKERS, cycle, new_figure
@@ -24,9 +24,9 @@ LABELS = {"early_bird": "largest distance between masks", "early_crop": r"$|d_t 
 """Of the value that has to become small, by criterion; a plug-in's is called like it."""
 
 
-def figures(found: Sequence[Search]) -> "dict[str, tuple[list[Search], Callable[[], Figure]]]":
+def figures(found: Sequence[Found]) -> "dict[str, tuple[list[Found], Callable[[], Figure]]]":
     """What draws each figure, by its file's name, and the searches in it: a criterion's for a network, by replicate."""
-    groups: dict[tuple[str, str], list[Search]] = {}
+    groups: dict[tuple[str, str], list[Found]] = {}
     for one in found:
         if one.curve:
             groups.setdefault((one.network, one.criterion), []).append(one)
@@ -37,7 +37,7 @@ def figures(found: Sequence[Search]) -> "dict[str, tuple[list[Search], Callable[
     }
 
 
-def write_criteria(found: Sequence[Search], rows: Sequence[Row], directory: Path, reporter: Reporter) -> None:
+def write_criteria(found: Sequence[Found], rows: Sequence[Row], directory: Path, reporter: Reporter) -> None:
     """Writes ``criteria.csv``, the figure of each curve and its numbers, and says where they are."""
     drawn = figures(found)
     tables = {"criteria": as_csv(rows), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
@@ -46,7 +46,7 @@ def write_criteria(found: Sequence[Search], rows: Sequence[Row], directory: Path
     reporter.say(f"Criteria for k: {directory}")
 
 
-def curve_csv(found: Sequence[Search]) -> CSV:
+def curve_csv(found: Sequence[Found]) -> CSV:
     """A line for each replicate and step: value and threshold, and the distances to the masks of the steps before."""
     points = [(one.run.replicate, point) for one in found for point in one.curve["points"]]
     columns = ("k", "epoch", "value", "threshold", "masks")
@@ -62,7 +62,7 @@ def plain(name: str) -> str:
     return "_".join("".join(c if c.isalnum() or c in "._" else " " for c in name).split())
 
 
-def curve(found: Sequence[Search]) -> "Figure":
+def curve(found: Sequence[Found]) -> "Figure":
     """The value at each step with its threshold; of masks that were compared also how far each two are apart."""
     distances = [point["masks"] for point in found[0].curve["points"] if "masks" in point]
     figure = new_figure(7.2 if distances else 4.4, 3.2)
@@ -75,7 +75,7 @@ def curve(found: Sequence[Search]) -> "Figure":
     return figure
 
 
-def draw_values(axis: "Axes", found: Sequence[Search]) -> None:
+def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
     """A curve for each replicate; a ring where k is."""
     for one, colour, marker in zip(found, cycle(COLOURS), cycle(MARKERS), strict=False):
         points = [point for point in one.curve["points"] if point["value"] is not None]
@@ -119,7 +119,7 @@ def draw_threshold(axis: "Axes", points: Sequence[Row], colour: str) -> None:
         )  # fmt: skip
 
 
-def draw_distances(axis: "Axes", one: Search) -> None:
+def draw_distances(axis: "Axes", one: Found) -> None:
     """How far the masks of each two steps are apart, as shades."""
     points = one.curve["points"]
     size = len(points)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from foundations.desc import key_of
 from foundations.errors import UsageError
@@ -81,16 +81,32 @@ class Criterion(Method, ABC):
         return key_of(self.name, self)
 
 
+C = TypeVar("C", bound="type[Criterion]")
+
+
 class CriterionRegistry(MethodRegistry[Criterion]):
     """The criteria by name, none of which may read as a step."""
 
-    def register(self, name: str) -> Any:
-        """Decorator: as that of any method."""
-        try:
-            Step(name)
-        except UsageError:
-            return super().register(name)
-        raise UsageError(f"The {self.what} {name!r} reads as a step; choose another name")
+    def register(self, name: str) -> Callable[[C], C]:  # type: ignore[override]  # of criteria alone
+        """Decorator: as that of any method; ``UsageError`` also if the name is that of a step, or this no criterion."""
+        enter = super().register(name)
+
+        def checked(criterion: C) -> C:
+            if not (isinstance(criterion, type) and issubclass(criterion, Criterion)):
+                raise UsageError(f"The {self.what} {name!r} is none: derive a class from Criterion (docs/extending.md)")
+            if is_step(name):
+                raise UsageError(f"The {self.what} {name!r} reads as a step; choose another name")
+            return enter(criterion)
+
+        return checked
+
+
+def is_step(text: str) -> bool:
+    """Whether a text reads as a step of training."""
+    try:
+        return bool(Step(text))
+    except UsageError:
+        return False
 
 
 criteria = CriterionRegistry("criterion for k", "k")

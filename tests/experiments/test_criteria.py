@@ -18,6 +18,7 @@ from experiments.stable_k.early_bird import EarlyBird
 from experiments.stable_k.early_crop import EarlyCrop
 from experiments.tasks import CurveTask, from_json
 from foundations import files
+from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
@@ -101,6 +102,13 @@ def test_a_plug_in_says_what_it_sees_and_the_walk_does_the_rest() -> None:
             return Seen(value=5.0 - len(steps), threshold=0.0)
 
     assert Fifth(k_every=Step("2it")).walk(walk_of(), limit=100)["k"] == "10ep0it"  # an epoch is one iteration here
+
+
+def test_what_is_no_criterion_is_not_registered() -> None:
+    with pytest.raises(UsageError, match="'30' reads as a step"):
+        criteria.register("30")(EarlyBird)
+    with pytest.raises(UsageError, match="'halfway' is none: derive a class from Criterion"):
+        criteria.register("halfway")(lambda question: None)  # type: ignore[type-var]
 
 
 # Along a trunk -------------------------------------------------------------------------------------------------------
@@ -248,6 +256,10 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patience=2, mask_distance=1.0,
     )  # fmt: skip
     grid.run()
+    rows = grid.criteria()
+    assert [(row["criterion"], row["k"]) for row in rows] == [
+        ("auto", "0ep"), ("early_bird", "2ep"), ("early_crop", None), ("k=1ep", "1ep"),
+    ]  # fmt: skip
     return root
 
 
