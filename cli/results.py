@@ -31,9 +31,7 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
         return
     print_rows(lottery_table(rows))
     if len(experiments) > 1:
-        directory = directory_for("lottery", [row["path"] for row in rows], context.root)
-        write_report(rows, directory, context.reporter)
-        context.reporter.say(f"Table and figure: {directory}")
+        write_report(rows, directory_for("lottery", [row["path"] for row in rows], context.root), context.reporter)
 
 
 def show_criteria(grid: Grid) -> None:

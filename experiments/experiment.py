@@ -143,15 +143,19 @@ class Experiment(ABC):
         """Raises ``UsageError`` if it cannot be computed, before anything is: its data are read here."""
         self.session.check(self.store, self.desc)
 
+    def stands_on(self) -> Sequence[Desc]:
+        """The other runs below the root that it is computed from: its trunk."""
+        return (train_of(self.desc),)
+
     def restore(self) -> None:
-        """Writes anew what is lost of its run and its trunk and lies elsewhere as well, and says so.
+        """Writes anew what is lost of its run and those it stands on and lies elsewhere as well, and says so.
 
         Descriptors follow from the values; the metrics of what is done are in its checkpoint, too. What its networks
         are follows from the values and the data, and is added to older runs without a word.
         """
         context, train = self.session.context, train_of(self.desc)
         network = describe_network(train.model, self.session.data(train.data))
-        for desc in (self.desc, train):
+        for desc in (self.desc, *self.stands_on()):
             store = store_of(desc, self.replicate, context)
             restore_desc(store, entries(desc), context)
             restore_network(store, network)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments import stored
 from experiments.directory import kinds, numbered
+from experiments.report.collect import iterations_per_epoch
 from experiments.stored import StoredRun
 from foundations import files, formats
 from foundations.errors import UsageError
@@ -264,9 +265,10 @@ def unfinished(run: StoredRun) -> Iterator[Finding]:
 
 def unsaved(trunk: Store) -> Iterator[Finding]:
     """States on the trunk's grid that are not there."""
-    iterations = [row["iteration"] for row in trunk.read_rows(files.METRICS)]
-    per_epoch = iterations[1] if len(iterations) > 1 else 1
-    for step in (Step.at(iteration, per_epoch) for iteration in grid(iterations[-1] if iterations else 0, per_epoch)):
+    iterations = [row["iteration"] for row in trunk.read_rows(files.METRICS)] or [0]
+    per_epoch = iterations_per_epoch(trunk)
+    wanted = [iteration for iteration in grid(iterations[-1], per_epoch) if iteration >= iterations[0]]
+    for step in (Step.at(iteration, per_epoch) for iteration in wanted):
         for name in (files.model(step), files.optimizer(step)):
             there = trunk.has(name) or (files.is_state(name) and trunk.has_state(name))
             if not there:

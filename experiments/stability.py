@@ -10,6 +10,7 @@ from experiments.options import StabilityOptions
 from experiments.search import Analysis, Search, Searchable
 from experiments.tasks import ChildTask, ComparisonTask, Task
 from experiments.workspace import Workspace
+from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.steps import Step
 from pruning import PruningHparams
@@ -74,6 +75,10 @@ class Stability(Analysis, Searchable):
     @property
     def label(self) -> str:
         return f"{self.desc.strategy_name}, k={self.k.short}, replicate {self.replicate}"
+
+    def stands_on(self) -> Sequence[Desc]:
+        """The full network from a checkpoint lies in a run of its own, too."""
+        return [*super().stands_on(), *([] if self.checkpoint is None else [self.desc.full_network])]
 
     @property
     def runner(self) -> StabilityRunner:

@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +16,23 @@ from foundations import files
 
 TEMPORARY = re.compile(r"\..+\.(json|copy|jsonl|pt|safetensors|csv|svg|png|html)\.[a-z0-9_]{8}")
 """The names of files that are being written, and of those that a killed writer has left."""
+
+
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def where_writable(otherwise: Callable[[OSError], None] = lambda error: None) -> Iterator[None]:
+    """Inside, what cannot be written because nothing can be written there is left out: for what no result depends on.
+
+    ``otherwise`` hears of it. Other errors, a full disk's say, are raised.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        otherwise(error)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from foundations import files, formats
 from foundations.context import Context
 from foundations.desc import Desc
+from foundations.disk import where_writable
 from foundations.environment import lost, restore_environment, settle
 from foundations.errors import UsageError
 from foundations.formats import NewerFormat
@@ -74,6 +75,10 @@ def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> 
 
 
 def restore_network(store: Store, network: Mapping[str, Any]) -> None:
-    """Writes ``network.json`` with the entries of ``network`` into a run that was begun, unless it has just these."""
+    """Writes ``network.json`` with the entries of ``network`` into a run that was begun, unless it has just these.
+
+    A root that is read-only stays without: its results can be shown all the same.
+    """
     if store.has(files.DESC):
-        store.write_bytes(files.NETWORK, formats.encode_json(store / files.NETWORK, network))
+        with where_writable():
+            store.write_bytes(files.NETWORK, formats.encode_json(store / files.NETWORK, network))

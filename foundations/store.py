@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import errno
 import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 
 from foundations import contents, files, formats, locks
-from foundations.disk import append_lines, atomic_write, named, sync_directory
+from foundations.disk import NOT_WRITABLE, append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 
@@ -25,9 +24,6 @@ UNREADABLE = (
     ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError,
     MemoryError, SafetensorError, pickle.UnpicklingError, csv.Error,
 )  # fmt: skip
-
-NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
-
 
 class Store:
     """One run's directory, and the only door to it.

@@ -1,6 +1,6 @@
 """What an instability analysis depends on, and what is only a way of looking at it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from foundations.desc import Desc
@@ -39,6 +39,12 @@ class StabilityDesc(Desc):
     def density(self) -> float:
         """The fraction of the prunable weights that the children have."""
         return 1.0 if self.pruning is None else float(1 - self.pruning.pruning_fraction)
+
+    @property
+    def full_network(self) -> "StabilityDesc":
+        """The analysis of the full network, to which the network belongs that children from a checkpoint are
+        compared with."""
+        return replace(self, strategy=None, pruning=None, perturb_hyperparameters=0.0, reset_optimizer=False)
 
     def code(self) -> tuple[object, ...]:
         return (*self.train.code(), *(() if self.strategy is None else (type(self.strategy),)))

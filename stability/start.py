@@ -1,7 +1,7 @@
 """Where the children start: the trunk at k, or somebody else's weights in its place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ class CheckpointStart:
     def full_network(self, k: Step) -> dict[str, Any]:
         here = self.full_network_store(k)
         if not here.done:
-            context, full = self.trunk.context, self._full_desc()
+            context, full = self.trunk.context, self.desc.full_network
             run = store_of(full, self.trunk.seeds.replicate, context)
             with run.lock(context.reporter):
                 self.trunk.begin(run, full)
@@ -102,11 +102,8 @@ class CheckpointStart:
         return state.model
 
     def full_network_store(self, k: Step) -> Store:
-        run = store_of(self._full_desc(), self.trunk.seeds.replicate, self.trunk.context)
+        run = store_of(self.desc.full_network, self.trunk.seeds.replicate, self.trunk.context)
         return run.sub(files.analysis(k)).sub(files.FULL_NETWORK)
-
-    def _full_desc(self) -> StabilityDesc:
-        return replace(self.desc, strategy=None, pruning=None, perturb_hyperparameters=0.0, reset_optimizer=False)
 
 
 def start_of(desc: StabilityDesc, trunk: Trunk, checkpoint: Mapping[str, Tensor] | None) -> Start:

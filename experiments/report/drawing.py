@@ -74,14 +74,24 @@ def k_axis(axis: "Axes", rows: Iterable[Row]) -> None:
     axis.set_xlabel("k: start of the children")
 
 
-def band(axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: float) -> None:
-    """Mean test accuracy over trainings, and between the lowest and the highest a lighter band."""
+def band(
+    axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: float, value: str = "test_accuracy",
+    *, dashes: str = "-", stays: bool = False,
+) -> None:  # fmt: skip
+    """The mean of a value over trainings, and between the lowest and the highest a lighter band.
+
+    A value that ``stays`` from one epoch to the next one of the rows is drawn in steps.
+    """
     epochs = sorted({row["epoch"] for row in rows})
-    values = [[100 * row["test_accuracy"] for row in rows if row["epoch"] == epoch] for epoch in epochs]
+    values = [[100 * row[value] for row in rows if row["epoch"] == epoch] for epoch in epochs]
     if not epochs:
         return
-    axis.plot(epochs, [fmean(some) for some in values], color=colour, linewidth=width, label=label)
-    axis.fill_between(epochs, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.15, linewidth=0)
+    axis.plot(
+        epochs, [fmean(some) for some in values], color=colour, linewidth=width, label=label, linestyle=dashes,
+        drawstyle="steps-post" if stays else "default",
+    )  # fmt: skip
+    low, high = [*map(min, values)], [*map(max, values)]
+    axis.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0, step="post" if stays else None)
 
 
 def values_band(
@@ -138,11 +148,16 @@ def round_ticks(axis: "Axes") -> None:
     axis.minorticks_off()
 
 
+def legend_columns(figure: "Figure", labels: Iterable[str]) -> int:
+    """How many columns of a legend below a figure have room there."""
+    return max(1, int(LEGEND_CHARACTERS * figure.get_figwidth()) // (5 + max(map(len, labels))))
+
+
 def legend_below(figure: "Figure", axis: "Axes") -> int:
     """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
     handles, labels = axis.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
-    columns = max(1, int(LEGEND_CHARACTERS * figure.get_figwidth()) // (5 + max(map(len, labels))))
+    columns = legend_columns(figure, labels)
     figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
     return -(-len(labels) // columns)
 

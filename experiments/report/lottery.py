@@ -104,8 +104,7 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
         figures["accuracy_effective"] = lambda: accuracy(lines, names, effective=True)
     if any(line.early_stopped and not line.is_full for line in lines):
         figures["early_stopping"] = lambda: early_stopping(lines, names)
-    if not write_files(Store(directory), tables, figures):
-        reporter.warn("No figure: matplotlib is not installed; pip install 'adsynflow[plot]'")
+    write_files(Store(directory), tables, figures, reporter)
 
 
 def line_cells(line: Line, names: Sequence[str]) -> list[Any]:

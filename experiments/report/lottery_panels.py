@@ -1,10 +1,10 @@
-"""Figures of lottery runs with a panel for each density: accuracy over training, and what layers keep."""
+"""Figures of lottery runs with a panel for each density: accuracy and masks over training, and what layers keep."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.drawing import band, room_above
+from experiments.report.drawing import band, legend_columns, room_above
 from experiments.report.lines import Line
 from experiments.report.lottery_figure import Series, in_series
 from experiments.report.palette import COLOURS, MARKERS, new_figure
@@ -62,6 +62,23 @@ def kept_by_layer(lines: Sequence[Line], varied: Sequence[str], layers: Sequence
     return in_panels(pruned, "weights kept (%)", begin, draw)[0]
 
 
+def masks_over_training(lines: Sequence[Line], varied: Sequence[str], updates: Sequence[Row]) -> "Figure":
+    """What masks keep over training, and, dashed, the weights that were ever kept until then."""
+
+    def draw(axes: "Axes", line: Line, name: str, colour: str, marker: str) -> None:
+        rows = of_line(updates, line)
+        band(axes, rows, colour, name, 1.3, "density", stays=True)
+        band(axes, rows, colour, f"{name}: ever", 1.3, "ever_active", dashes="--", stays=True)
+
+    def begin(axes: "Axes") -> None:
+        axes.set_xlabel("training (epochs)")
+
+    figure, panels = in_panels(in_series(lines, varied), "weights (%)", begin, draw)
+    panels[0].set_ylim(bottom=0)  # they share the axis
+    room_above(panels[0])
+    return figure
+
+
 def of_line(rows: Sequence[Row], line: Line) -> list[Row]:
     """The rows that belong to a line's replicates."""
     paths = set(line.paths)
@@ -95,7 +112,8 @@ def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figu
         axes.set_visible(False)
     for axes in grid.flat:
         axes.label_outer()
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=COLUMNS + 1)
+    most = min(COLUMNS + 1, legend_columns(figure, handles))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=most)
     return figure, list(grid.flat[: len(by_density)])
 
 

@@ -45,12 +45,8 @@ def write_report(rows: Rows, directory: Path, reporter: Reporter) -> None:
         f"barrier_by_{rows.index.name}": [*rows.analyses, *rows.missing], "pairs": rows.pairs, "lines": rows.lines,
         "training": rows.training,
     }  # fmt: skip
-    drawn = write_files(
-        Store(directory), {name: as_table(table) for name, table in tables.items()}, figures(rows)
-    )  # fmt: skip
-    reporter.say(f"{'Tables and figures' if drawn else 'Tables'}: {directory}")
-    if not drawn:
-        reporter.warn("No figures: matplotlib is not installed; pip install 'adsynflow[plot]'")
+    as_tables = {name: as_table(table) for name, table in tables.items()}
+    write_files(Store(directory), as_tables, figures(rows), reporter)
 
 
 # For the terminal --------------------------------------------------------------------------------------------------

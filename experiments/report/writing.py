@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.report.palette import FORMS, images
 from foundations import formats
+from foundations.disk import where_writable
 from foundations.reporting import Reporter
 from foundations.store import Store
 
@@ -16,24 +17,25 @@ CSV = tuple[Columns, Iterable[Sequence[Any]]]
 Figures = Mapping[str, Callable[[], "Figure"]]
 
 
-def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures) -> bool:
-    """Writes tables (CSV) and figures (SVG, PNG), by name.
+def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures, reporter: Reporter) -> None:
+    """Writes tables (CSV) and figures (SVG, PNG), by name, and says where.
 
     Files that would stay the same are not touched. Figures are not even drawn if they are there and so are just
-    these tables; delete the directory to draw them all the same.
-
-    Returns:
-        Whether there are figures, or none were wanted: matplotlib may be missing.
+    these tables; delete the directory to draw them all the same. That there is no matplotlib, or that the directory is
+    read-only, is said, and no error.
     """
     contents = {f"{name}.csv": formats.encode_table(here / f"{name}.csv", *table) for name, table in tables.items()}
     there = all(here.has(f"{name}.{form}") for name in figures for form in FORMS)
-    if there and all(here.holds(name, content) for name, content in contents.items()):
-        return True
-    with here.lock(Reporter()):
-        drawn = draw(here, figures)
-        for name, content in contents.items():  # last, since they vouch for the figures
-            here.write_bytes(name, content)
-    return drawn
+    drawn = there and all(here.holds(name, content) for name, content in contents.items())
+    with where_writable(lambda error: reporter.warn(f"No tables and figures are written: {error}")):
+        if not drawn:
+            with here.lock(Reporter()):
+                drawn = draw(here, figures)
+                for name, content in contents.items():  # last, since they vouch for the figures
+                    here.write_bytes(name, content)
+        reporter.say(f"{'Tables and figures' if drawn else 'Tables'}: {here.path}")
+        if not drawn:
+            reporter.warn("No figures: matplotlib is not installed; pip install 'adsynflow[plot]'")
 
 
 def draw(here: Store, figures: Figures) -> bool:

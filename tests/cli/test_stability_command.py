@@ -47,6 +47,22 @@ def test_optimizers_side_by_side_have_names_trunks_and_curves_of_their_own(comma
     assert len(set(last.values())) == 2
 
 
+def test_the_full_network_from_a_checkpoint_gets_its_descriptor_back(command: Command, place: Any) -> None:
+    shared = [flag for flag in SHORT if not flag.startswith("--alphas")]
+    assert command("train", *shared, "--to=1ep", *place.flags).code == 0
+    weights = place.one("train_*/replicate_1/model_1ep0it.safetensors")
+    flags = (*SHORT, "--k=1", f"--checkpoint={weights}", "--report=false", *place.flags)
+    assert command("stability", *flags).code == 0
+    run = place.one("stability_*/replicate_1/k_1ep0it/full_network").parent.parent
+    before = (run / "desc.json").read_bytes()
+    (run / "desc.json").write_text("{")
+    assert command("verify", str(run)).code == 1
+    assert command("verify", str(run), "--repair").code == 1
+    assert command("stability", *flags).code == 0
+    assert (run / "desc.json").read_bytes() == before
+    assert command("verify", str(run)).code == 0
+
+
 def test_again_it_computes_nothing_and_changes_no_file(command: Command, place: Any, steps_taken: list[int]) -> None:
     flags = (*SHORT, "--k=1", *place.flags)
     first = command("stability", *flags)

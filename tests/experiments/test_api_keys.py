@@ -61,7 +61,8 @@ def ours(registry: Registry[Any]) -> list[str]:
     return [name for name in registry if registry.get(name).__module__.partition(".")[0] != "tests"]
 
 
-STRATEGIES, BRANCHES = ours(strategies), ours(branches)
+STRATEGIES, BRANCHES = [name for name in ours(strategies) if name != "imported"], ours(branches)
+"""The strategy that is left out is that of a network on disk."""
 
 
 def selections(command: str) -> Iterator[tuple[str, str | None, str | None]]:
@@ -116,6 +117,7 @@ TEXTS = {
     "recipe": ("default", "open_lth"),
     "pruning_strategy": ("snip", "magnitude"),
     "layers_to_ignore": ("fc", "fc*"),
+    "imported": ("import_0123456789ab", "import_123456789abc"),
     "layer_fractions": ("fc:0.1", "fc*:0.2"),
 }
 """Values of flags that are texts without a list of choices."""

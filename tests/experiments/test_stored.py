@@ -102,7 +102,7 @@ def test_what_has_no_ticket_says_so(root: Path) -> None:
 @pytest.mark.parametrize("path", ["train_1/replicate_1", "lottery_{}/replicate_x", "tickets_{}/replicate_1", ""])
 def test_what_is_no_run_is_refused(path: str, root: Path) -> None:
     here = root / path.format(run_of("lottery", root).path.parent.name.partition("_")[2])
-    with pytest.raises(UsageError, match="no run; expected <root>/<kind>_<hash>/replicate_<n> with kind lottery, "):
+    with pytest.raises(UsageError, match="no run; expected <root>/<kind>_<hash>/replicate_<n> with kind import, "):
         stored.open(here)
 
 

@@ -1,7 +1,7 @@
 """What trackers are given, and what they make of it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,50 @@ def test_tensorboard_shows_what_is_stored(root: Path) -> None:
     assert events.Scalars("final/test_accuracy")[-1].value == pytest.approx(result["test_accuracy"])
     [text] = events.Tensors("hyperparameters/text_summary")
     assert b"| pruning_strategy | adsynflow |" in text.tensor_proto.string_val[0]
+
+
+def logged(file: Path) -> Iterator[bytes]:
+    """The records of a file of wandb's, a log like LevelDB's: blocks of 32 KiB, in them pieces of records.
+
+    A piece has a header of checksum (4 bytes), length (2) and kind (1): whole, first, middle, last.
+    """
+    content, at, record = file.read_bytes(), 7, b""  # behind the file's own header
+    while at < len(content):
+        if (left := 2**15 - at % 2**15) < 7:
+            at += left
+        length, kind = int.from_bytes(content[at + 4 : at + 6], "little"), content[at + 6]
+        record += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield record
+            record = b""
+
+
+def test_wandb_offline_writes_what_is_stored(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read back from the file that ``wandb sync`` would upload."""
+    protocol = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    for variable in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    [level] = root.glob("lottery_*/replicate_1/level_1")
+    tracking = TrackingReporter(["wandb"], root, pytest.fail)
+    tracking.row(level, {})
+    tracking.left(level)
+
+    [file] = (root / "tracked" / "wandb").rglob("*.wandb")
+    records = [protocol.Record.FromString(content) for content in logged(file)]
+
+    def plain(items: Any) -> dict[str, Any]:
+        return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+    history = [plain(record.history.item) for record in records if record.HasField("history")]
+    assert [{name: shown.get(name) for name in row} for shown, row in zip(history, rows_of(level), strict=True)] == (
+        rows_of(level)
+    )
+    [config] = [plain(record.run.config.update) for record in records if record.HasField("run")]
+    assert (config["pruning_strategy"], config["replicate"]) == ("adsynflow", 1)
+    summary = plain(item for record in records for item in record.summary.update)
+    assert summary["final/test_accuracy"] == json.loads((level / "done.json").read_text())["test_accuracy"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 
 from cli import main
+from foundations.store import Store
 from tests.reliability.conftest import TINY, computed
 from tests.reliability.killing import Ended, run
+from tests.test_stored_runs import FORMAT_0, LOTTERY, STABILITY
 
 Command = Callable[..., Any]
 NOBODY = 65534
@@ -118,6 +121,28 @@ def test_a_read_only_disk(expected: dict[str, bytes], tmp_path: Path) -> None:
             assert computed(root) == expected
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         assert main([*TRAIN, f"--root={root}"]) == 0  # done before: nothing is written
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="no right to mount")
+def test_a_read_only_root_of_an_older_version_shows_its_results(command: Command, tmp_path: Path) -> None:
+    """What newer versions add to runs, and reports, are left out."""
+    with small_disk(tmp_path / "disk", "size=50m") as disk:
+        shutil.copytree(FORMAT_0, disk / "runs")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        run, analysis = disk / "runs" / LOTTERY, disk / "runs" / STABILITY
+        accuracy = f"{Store(run / 'level_1').result()['test_accuracy']:.2%}"
+        for kind, shown, more in (
+            ("train", "Nothing was trained", ()),
+            ("lottery", accuracy, ("--levels=0-1",)),
+        ):
+            outcome = command(kind, f"--config={run / 'desc.json'}", f"--root={disk / 'runs'}", *more)
+            assert outcome.code == 0, outcome.err
+            assert shown in outcome.out + outcome.err
+        flags = (f"--config={analysis / 'desc.json'}", "--k=1", "--alphas=3", f"--root={disk / 'runs'}")
+        outcome = command("stability", *flags, "--pruning_strategy=none,adsynflow")
+        assert outcome.code == 0, outcome.err
+        assert "none: the smallest k found stable is 1ep" in outcome.out
+        assert outcome.err.splitlines()[-1].startswith("No tables and figures are written: [Errno 30] Read-only")
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="needs another user")

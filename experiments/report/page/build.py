@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.report.page import latex, theme
 from experiments.report.page.criteria_sections import criteria_sections
 from experiments.report.page.lottery_sections import lottery_sections
+from experiments.report.page.mask_section import mask_section
 from experiments.report.page.material import gather
 from experiments.report.page.parts import PageFigure, PageTable, Section
 from experiments.report.page.run_sections import hyperparameters, reproduce, runs_section, summary
@@ -54,7 +55,8 @@ def sections(runs: "Sequence[StoredRun]") -> list[Section]:
     stability = stability_sections(found)
     verdicts = list(stability[0].sentences) if stability else []
     every = [
-        summary(found, verdicts), *lottery_sections(found), *criteria_sections(found), *stability, runs_section(found),
+        summary(found, verdicts), *lottery_sections(found), mask_section(found), *criteria_sections(found), *stability,
+        runs_section(found),
         hyperparameters(found), reproduce(found),
     ]  # fmt: skip
     return [one for one in every if not one.empty]

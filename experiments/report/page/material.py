@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TableRow = dict[str, Any]
 
+OF_UPDATES = ("density", "ever_active", "dropped", "grown")
+"""What a line of ``mask_updates.jsonl`` says beside its step."""
+
 
 @dataclass
 class Material:
@@ -34,6 +37,8 @@ class Material:
     """One for each training, level, branch or analysis: how it ended, and why if not as it should."""
     levels: list[TableRow] = field(default_factory=list)
     """One for each level of a lottery run, as ``lines`` has them, with ``report``, the sparsity report."""
+    updates: list[TableRow] = field(default_factory=list)
+    """One for each update of a level's mask that changes in training, the first for its beginning."""
     training: list[TableRow] = field(default_factory=list)
     """One for each epoch of a level, or of a trunk (level 0)."""
     stability: Rows | None = None
@@ -106,10 +111,10 @@ def varied_among(descs: Mapping[str, LotteryDesc]) -> dict[str, dict[str, str]]:
 
 def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) -> None:
     """The levels of a lottery run and their curves."""
-    desc = run.desc
+    desc, parts = run.desc, run.parts
     assert isinstance(desc, LotteryDesc), "sorted out before"
-    per_epoch = iterations_per_epoch(trunk_of(run, desc.train))
-    for part in run.parts:
+    per_epoch = iterations_per_epoch(trunk_of(run, desc.train), *(part.store for part in parts))
+    for part in parts:
         if "/" in part.name:  # a branch, which has a report of its own
             continue
         here, number = part.store, int(part.name.removeprefix(files.LEVEL))
@@ -124,6 +129,10 @@ def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) ->
         }  # fmt: skip
         found.levels.append(row)
         what = {name: row[name] for name in ("strategy", "k", "varied", "level", "density", "replicate", "path")}
+        found.updates += [
+            {**what, "epoch": update["iteration"] / per_epoch, **{name: update[name] for name in OF_UPDATES}}
+            for update in here.read_rows(files.MASK_UPDATES)
+        ]
         what["trunk"] = desc.train.key
         found.training += [{**what, **curve} for curve in curves(here, per_epoch)]
 
