@@ -126,6 +126,8 @@ def test_a_network_without_batchnorm_has_one_curve_for_both_treatments() -> None
     point = {"error": 0.1, "loss": 0.5}
     lines = [{**point, "batchnorm": "raw"}, {**point, "batchnorm": "recalculated"}]
     assert treatments(lines) == ["raw"]
+    aligned = [{**point, "batchnorm": name} for name in ("aligned", "aligned_recalculated")]
+    assert treatments([*lines, *aligned]) == ["raw", "aligned", "aligned_recalculated"]
     lines[1]["loss"] = 0.4
     assert treatments(lines) == ["raw", "recalculated"]
 
