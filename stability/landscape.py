@@ -86,21 +86,26 @@ class Landscape:
         normalized = bool(batchnorms(plane.model))
         recalculated_from = meter.recalculated_from if normalized else 0
         known = {point.key: point for point in read_table(here, files.PLANE, PlanePoint)}
-        points: list[PlanePoint] = []
-        with self.children.trunk.context.reporter.progress("plane", count * count, "points") as advance:
-            for number, (x, y) in enumerate(plane.grid(count), start=1):
-                asked = [PlanePoint(x, y, split, meter.examples[split], recalculated_from) for split in SPLITS]
-                if not all(point.key in known for point in asked):
-                    model = plane.go_to(x, y)
+        asked = {
+            place: [PlanePoint(*place, split, meter.examples[split], recalculated_from) for split in SPLITS]
+            for place in plane.grid(count)
+        }
+        points = {point.key: known.get(point.key) for some in asked.values() for point in some}
+
+        def keep() -> None:
+            write_table(here, files.PLANE, PlanePoint, [point for point in points.values() if point is not None])
+
+        with self.children.trunk.context.reporter.progress("plane", len(asked), "points") as advance:
+            for number, (place, some) in enumerate(asked.items(), start=1):
+                if any(points[point.key] is None for point in some):
+                    model = plane.go_to(*place)
                     if normalized:
                         meter.recalculate(model)
-                    known |= {point.key: point.with_result(**meter.measure(model, point.split)) for point in asked}
-                points += [known[point.key] for point in asked]
-                if number % count == 0:
-                    unvisited = [point for key, point in known.items() if key not in {one.key for one in points}]
-                    write_table(here, files.PLANE, PlanePoint, [*points, *unvisited])
+                    points |= {point.key: point.with_result(**meter.measure(model, point.split)) for point in some}
+                    if number % count == 0:
+                        keep()
                 advance(1)
-        write_table(here, files.PLANE, PlanePoint, points)
+        keep()
 
     def places(self, plane: Plane, state: TrainState, start: Tensors) -> Iterator[Place]:
         """Start, children, and the trunk's saved networks, masked as the start is."""

@@ -158,7 +158,7 @@ def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
     """The name of a curve in the legend."""
     if len(shown) == 1:
         return name
-    words = {"aligned": "aligned", "aligned_recalculated": "aligned, statistics recalculated"}
+    words = {"aligned": "aligned", "aligned_recalculated": "aligned, recalculated"}
     plain = f"BatchNorm {treatment}" if "recalculated" in shown else "as trained"
     return f"{name}, {words.get(treatment, plain)}"
 
