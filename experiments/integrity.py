@@ -17,7 +17,8 @@ from foundations.steps import Step
 from foundations.store import Store
 from foundations.tensors import has_checksum
 from pruning import Mask
-from stability.rows import read_rows
+from stability.landscape import Place, PlanePoint
+from stability.rows import read_rows, read_table
 from stability.verdict import read_verdict
 from training.metrics import kept
 from training.saved_steps import grid
@@ -146,6 +147,10 @@ def read(store: Store, name: str) -> None:
         read_verdict(store)
     elif name == files.INTERPOLATION:
         read_rows(store)
+    elif name == files.PLANE:
+        read_table(store, name, PlanePoint)
+    elif name == files.PLANE_PLACES:
+        read_table(store, name, Place)
     elif name in (files.MASK, files.FIRST_MASK):
         Mask.load(store / name)
     elif name.endswith(PICKLES):

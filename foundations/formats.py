@@ -49,7 +49,7 @@ class NewerFormat(UsageError):
 
 def newest(name: str) -> int:
     """The format in which a file of this name is written."""
-    return 1 if name.endswith(".csv") and name != files.INTERPOLATION else 2
+    return 1 if name.endswith(".csv") and name not in files.GROWING else 2
 
 
 # JSON ----------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from stability.children import Children
 from stability.desc import AnalysisHparams
 from stability.distances import disagreement, ensemble_accuracy, layer_distances, outputs, weight_distances
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
+from stability.landscape import Landscape
 from stability.repair import Repair
 from stability.rows import ALIGNED, Row, read_rows, write_rows
 from stability.verdict import Child, Distances, Verdict, build, read_verdict
@@ -72,6 +73,8 @@ class Comparison:
                 self.children.trunk.context.reporter.warn(f"{path} has diverged: not all of its weights are finite")
         answers = Answers(self.children, trained)
         matched = self.matched(trained) if self.settings.align else {}
+        if self.settings.plane:
+            Landscape(self.children, self.mask, trained, self.meter).write(self.settings.plane)
         return Measured(
             *self.distances(trained, answers, matched), self.rows(trained, matched), self.ensemble_accuracy(answers)
         )  # fmt: skip
@@ -145,9 +148,7 @@ class Comparison:
         """All pairs' rows at the alphas wanted; what is missing in ``interpolation.csv`` is added after each alpha."""
         settings, here, trunk = self.settings, self.children.here, self.children.trunk
         alphas = even_alphas(settings.alphas)
-        stored_rows = read_rows(here)
-        examples = Examples(settings.interpolation_examples, settings.batchnorm_examples)
-        meter = Meter(trunk.data, self.children.hparams, examples)
+        stored_rows, meter = read_rows(here), self.meter
         model = self.children.start().model
 
         def keep(rows: list[Row]) -> None:
@@ -168,6 +169,12 @@ class Comparison:
                         line, meter, (one, other), alphas, tuple(stored_rows), keep, advance, ALIGNED, repair
                     )  # fmt: skip
         return wanted
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What measures networks, with its batches."""
+        examples = Examples(self.settings.interpolation_examples, self.settings.batchnorm_examples)
+        return Meter(self.children.trunk.data, self.children.hparams, examples)
 
     @cached_property
     def _before(self) -> Verdict | None:

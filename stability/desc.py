@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from foundations.desc import Desc
+from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, tagged
 from pruning import PruningHparams, Strategy, strategies
 from training.desc import TrainDesc
@@ -69,3 +70,11 @@ class AnalysisHparams(Hparams):
     align: bool = hp(False, absent=False)
     """Also walk the line to the second child with its channels permuted to match the first's: barriers aligned, and
     aligned with the statistics of activations restored."""
+    plane: int = hp(0, absent=0, within="[0, 201]")
+    """Also measure error and loss on the plane through the start and the first two children, on a grid with so many
+    points a side; 0: no plane. 21 are 441 networks, where a line has 30."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.plane == 1:
+            raise UsageError("--plane=1: expected 0 or at least 2 points a side")

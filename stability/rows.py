@@ -1,8 +1,8 @@
-"""interpolation.csv: error and loss along the lines between the children."""
+"""interpolation.csv: error and loss along the lines between the children; and tables of dataclasses at large."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, astuple, dataclass, fields, replace
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from foundations import files
 from foundations.store import Store
@@ -15,8 +15,25 @@ ALIGNED = ("aligned", "aligned_recalculated")
 TREATMENTS = (*BATCHNORM, *ALIGNED)
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
-class Row:
+class Result:
+    """Where and on what was measured, and what was found: the last two fields, ``error`` and ``loss``."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """All but the result."""
+        return astuple(self)[:-2]
+
+    def with_result(self, *, accuracy: float, loss: float) -> Self:
+        """This with what was measured."""
+        return replace(self, error=1 - accuracy, loss=loss if loss - loss == 0 else None)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class Row(Result):
     """One point on one line, on one split, with one treatment of BatchNorm."""
 
     first_child: int
@@ -37,20 +54,10 @@ class Row:
     loss: float | None = None
     """Mean cross entropy; None if it is not finite."""
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """All but the result."""
-        return astuple(self)[:7]
-
-    def with_result(self, *, accuracy: float, loss: float) -> "Row":
-        """This row with what was measured."""
-        return replace(self, error=1 - accuracy, loss=loss if loss - loss == 0 else None)
-
 
 def write_rows(store: Store, rows: Iterable[Row]) -> None:
     """Writes the whole file, sorted, so that its bytes do not depend on the order of computation."""
-    columns = [item.name for item in fields(Row)]
-    store.write_table(files.INTERPOLATION, columns, map(astuple, sorted(rows, key=lambda row: row.key)))
+    write_table(store, files.INTERPOLATION, Row, sorted(rows, key=lambda row: row.key))
 
 
 def read_rows(store: Store) -> list[Row]:
@@ -62,14 +69,32 @@ def read_rows(store: Store) -> list[Row]:
     if not store.has(files.INTERPOLATION):
         return []
     with store.intact(files.INTERPOLATION):
-        rows = [from_text(entries) for entries in store.read_table(files.INTERPOLATION)]
+        rows = read_table(store, files.INTERPOLATION, Row)
         if not rows:
             raise ValueError("it has no rows")
         return rows
 
 
-def from_text(entries: Mapping[str, str]) -> Row:
-    """The row that a line of the file holds; a column that an older file lacks has its field's default.
+# Tables of dataclasses -----------------------------------------------------------------------------------------------
+
+
+def write_table(store: Store, name: str, cls: type[T], rows: Iterable[T]) -> None:
+    """Writes a table with a column for each field of ``cls``."""
+    store.write_table(name, [item.name for item in fields(cls)], map(astuple, rows))  # type: ignore[arg-type]
+
+
+def read_table(store: Store, name: str, cls: type[T]) -> list[T]:
+    """The inverse of :func:`write_table`; nothing if the file is absent.
+
+    Raises:
+        UsageError: the file is damaged, or a newer program wrote it.
+    """
+    with store.intact(name):
+        return [from_text(cls, entries) for entries in store.read_table(name)]
+
+
+def from_text(cls: type[T], entries: Mapping[str, str]) -> T:
+    """What a line of the file holds; a column that an older file lacks has its field's default.
 
     Raises:
         KeyError: a column is missing whose field has no default.
@@ -77,10 +102,10 @@ def from_text(entries: Mapping[str, str]) -> Row:
     """
     known = {
         item.name: PARSERS[item.type](entries[item.name])
-        for item in fields(Row)
+        for item in fields(cls)  # type: ignore[arg-type]
         if item.name in entries or item.default is MISSING
     }
-    return Row(**known)
+    return cls(**known)
 
 
 def optional_number(text: str) -> float | None:

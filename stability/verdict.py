@@ -260,12 +260,17 @@ def read_verdict(here: Store) -> Verdict:
 
 def write_verdict(here: Store, verdict: Verdict, *parts: str) -> None:
     """Writes ``instability.json``, with the names of the files that it rests on beside the measurements."""
-    here.write_json(files.INSTABILITY, verdict.to_dict(), here.sums(*parts, growing=[files.INTERPOLATION]))
+    here.write_json(files.INSTABILITY, verdict.to_dict(), here.sums(*parts, growing=tables(verdict.analysis)))
 
 
 def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:
     """The verdict that lies in ``here`` beside what it rests on, if there is one and it answers just these settings."""
-    if not (here.complete(files.INSTABILITY) and here.has(files.INTERPOLATION)):
+    if not (here.complete(files.INSTABILITY) and all(map(here.has, tables(settings)))):
         return None
     verdict = read_verdict(here)
     return verdict if verdict.analysis == settings else None
+
+
+def tables(settings: AnalysisHparams) -> Sequence[str]:
+    """The tables that an analysis with these settings leaves."""
+    return files.GROWING if settings.plane else (files.INTERPOLATION,)

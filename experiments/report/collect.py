@@ -15,7 +15,8 @@ from foundations.store import Store
 from lottery import LotteryDesc
 from stability import StabilityDesc
 from stability.interpolation import even_alphas
-from stability.rows import Row, read_rows
+from stability.landscape import Place, PlanePoint
+from stability.rows import Row, read_rows, read_table
 from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, flat, read_verdict
 
 TableRow = dict[str, Any]
@@ -59,6 +60,10 @@ class Rows:
     """One for each pair of children."""
     lines: list[TableRow] = field(default_factory=list)
     """One for each alpha, split and BatchNorm treatment of a pair."""
+    plane: list[TableRow] = field(default_factory=list)
+    """One for each point and split of the plane through a start and two children, where it was asked for."""
+    places: list[TableRow] = field(default_factory=list)
+    """One for each network that is shown on such a plane."""
     training: list[TableRow] = field(default_factory=list)
     """One for each evaluation of each child, and of the full network (the child 0)."""
 
@@ -97,7 +102,7 @@ def gather(
             trunks.add(trunk.path)
             full = {**who, "network": "full network", index.column: None, "child": 0}
             rows.training += [{**full, **curve} for curve in curves(trunk, per_epoch)]
-    for table in (rows.analyses, rows.pairs, rows.lines):
+    for table in (rows.analyses, rows.pairs, rows.lines, rows.plane, rows.places):
         table.sort(key=lambda row: (row["network"], row[index.column], row["replicate"]))
     return rows
 
@@ -136,6 +141,9 @@ def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> Non
     ]  # fmt: skip
     wanted = asked_for(verdict)
     rows.lines += [{**at, **asdict(row)} for row in read_rows(here) if wanted(row)]
+    if verdict.analysis.plane:
+        rows.plane += [{**at, **asdict(point)} for point in read_table(here, files.PLANE, PlanePoint)]
+        rows.places += [{**at, **asdict(place)} for place in read_table(here, files.PLANE_PLACES, Place)]
     for child in verdict.children:
         rows.training += [
             {**who, rows.index.column: at[rows.index.column], "child": child.child, **curve}

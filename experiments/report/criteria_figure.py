@@ -41,9 +41,7 @@ def write_criteria(found: Sequence[Found], rows: Sequence[Row], directory: Path,
     """Writes ``criteria.csv``, the figure of each curve and its numbers, and says where they are."""
     drawn = figures(found)
     tables = {"criteria": as_csv(rows), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
-    if not write_files(Store(directory), tables, {name: make for name, (_, make) in drawn.items()}):
-        reporter.warn("No figures: matplotlib is not installed; pip install 'adsynflow[plot]'")
-    reporter.say(f"Criteria for k: {directory}")
+    write_files(Store(directory), tables, {name: make for name, (_, make) in drawn.items()}, reporter)
 
 
 def curve_csv(found: Sequence[Found]) -> CSV:

@@ -163,14 +163,19 @@ def legend_below(figure: "Figure", axis: "Axes") -> int:
 
 
 def treatments(lines: Sequence[Row]) -> list[str]:
-    """Those of BatchNorm that differ: in a network without it there is nothing to recalculate."""
+    """Those that there are; in a network without BatchNorm there is nothing to recalculate, unless it is aligned."""
     values = {name: [(row["error"], row["loss"]) for row in lines if row["batchnorm"] == name] for name in DASHES}
-    return ["raw"] if values["raw"] == values["recalculated"] else list(DASHES)
+    same = values["raw"] == values["recalculated"]
+    return [name for name in DASHES if name == "raw" or (values[name] and not (same and name == "recalculated"))]
 
 
 def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
     """The name of a curve in the legend."""
-    return f"{name}, BatchNorm {treatment}" if len(shown) > 1 else name
+    if len(shown) == 1:
+        return name
+    words = {"aligned": "aligned", "aligned_recalculated": "aligned, recalculated"}
+    plain = f"BatchNorm {treatment}" if "recalculated" in shown else "as trained"
+    return f"{name}, {words.get(treatment, plain)}"
 
 
 def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float, float, float]]:

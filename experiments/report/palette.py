@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1], "validation": COLOURS[2]}
-DASHES: dict[str, Any] = {"raw": "-", "recalculated": (0, (4, 2))}
-"""Of lines, by the treatment of BatchNorm's statistics."""
+DASHES: dict[str, Any] = {
+    "raw": "-", "recalculated": (0, (4, 2)), "aligned": (0, (1, 1.2)), "aligned_recalculated": (0, (4, 1.5, 1, 1.5)),
+}  # fmt: skip
+"""Of lines, by what was done to the networks between two children."""
 GREY = "#666666"
 STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8,

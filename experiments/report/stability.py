@@ -18,15 +18,18 @@ from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from stability import StabilityDesc
+from stability.uncertainty import CONFIDENCE, over_replicates
 from stability.verdict import Verdict
 
+INTERVAL = f"{CONFIDENCE:.0%} interval"
+HEADERS = (
+    "strategy", "k", "test barrier raw", INTERVAL, "recalculated", "aligned", "aligned, recalculated",
+    "train barrier raw", "end accuracy", "gap to full", "verdict",
+    "validation barrier raw",
+)  # fmt: skip
+ONLY_IF_MEASURED = (INTERVAL, "aligned", "aligned, recalculated", "validation barrier raw")
 FAR_BELOW = 0.05
 """Of the full network's accuracy: what its subnetworks lack if they are stable at something else."""
-HEADERS = (
-    "strategy", "k", "test barrier raw", "recalculated", "train barrier raw", "end accuracy", "gap to full", "verdict",
-)  # fmt: skip
-VALIDATION_HEADER = "validation barrier raw"
-"""Of a column that is there if anything was measured on a validation set."""
 
 
 # Files -------------------------------------------------------------------------------------------------------------
@@ -44,6 +47,7 @@ def write_report(rows: Rows, directory: Path, reporter: Reporter) -> None:
     tables = {
         f"barrier_by_{rows.index.name}": [*rows.analyses, *rows.missing], "pairs": rows.pairs, "lines": rows.lines,
         "training": rows.training,
+        **({"plane_points": rows.plane, "plane_networks": rows.places} if rows.plane else {}),
     }  # fmt: skip
     as_tables = {name: as_table(table) for name, table in tables.items()}
     write_files(Store(directory), as_tables, figures(rows), reporter)
@@ -72,7 +76,6 @@ def stability_table(analyses: Iterable[Analysed]) -> tuple[Table, list[str]]:
     """A line for each network and k, replicates together, and for each network what can be said of its k's."""
     once = list({one.place: one for one in analyses}.values())  # --k=auto,3 may come to 3 by itself
     names = distinct({one.desc.key: (one.desc.strategy_name, one.desc) for one in once})
-    held_out = any(one.verdict and one.verdict.error_barrier.validation for one in once)
     cells, sentences = [], []
     for key, name in names.items():
         groups: dict[int, list[Analysed]] = {}
@@ -80,9 +83,18 @@ def stability_table(analyses: Iterable[Analysed]) -> tuple[Table, list[str]]:
             if one.desc.key == key:
                 groups.setdefault(one.iteration, []).append(one)
         by_k = [groups[iteration] for iteration in sorted(groups)]
-        cells += [[*line(name, group), *([validation_barrier(group)] if held_out else [])] for group in by_k]
+        cells += [line(name, group) for group in by_k]
         sentences += [f"{name}: {sentence}" for sentence in what_is_stable(by_k)]
-    return Table([*HEADERS, *([VALIDATION_HEADER] if held_out else [])], cells), sentences
+    return Table(*without_empty(HEADERS, cells)), sentences
+
+
+def without_empty(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table without those of the columns ``ONLY_IF_MEASURED`` of which no line has anything."""
+    shown = [
+        place for place, name in enumerate(headers)
+        if name not in ONLY_IF_MEASURED or any(line[place] != "-" for line in cells)
+    ]  # fmt: skip
+    return [headers[place] for place in shown], [[line[place] for place in shown] for line in cells]
 
 
 def what_is_stable(by_k: Sequence[Sequence[Analysed]]) -> list[str]:
@@ -125,8 +137,23 @@ def smallest_stable(by_k: Sequence[Sequence[Analysed]]) -> Sequence[Analysed] | 
 
 
 def is_stable(group: Sequence[Analysed]) -> bool:
-    """Whether all replicates are; one without a verdict counts as not."""
-    return all(one.verdict is not None and one.verdict.stable for one in group)
+    """Whether all replicates are, and the interval of their mean is below the threshold; one without a verdict is not.
+
+    That of a single replicate is its verdict's own business.
+    """
+    found = [one.verdict for one in group if one.verdict]
+    if len(found) < len(group) or not all(verdict.stable for verdict in found):
+        return False
+    interval = over_replicates([verdict.test_barrier for verdict in found])
+    return interval is None or interval.high < min(verdict.threshold for verdict in found)
+
+
+def interval_text(found: Sequence[Verdict]) -> str:
+    """The interval of the mean barrier, over replicates or else over children; ``-`` if one pair is all there is."""
+    interval = over_replicates([verdict.test_barrier for verdict in found])
+    if len(found) == 1:
+        interval = found[0].error_barrier_interval
+    return "-" if interval is None else f"{100 * interval.low:.2f} to {100 * interval.high:.2f}%"
 
 
 def average_gap(group: Sequence[Analysed]) -> float:
@@ -141,18 +168,16 @@ def line(name: str, group: Sequence[Analysed]) -> list[str]:
         name,
         group[0].k.short,
         percent([one.test_barrier for one in found]),
+        interval_text(found),
         percent([one.error_barrier.test.recalculated for one in found]),
+        percent([one.error_barrier.test.aligned for one in found]),
+        percent([one.error_barrier.test.aligned_recalculated for one in found]),
         percent([one.error_barrier.train.raw for one in found]),
         percent([one.child_accuracy for one in found]),
         f"{100 * average_gap(group):+.2f} points" if found else "-",
         verdict_text(found, [one.state for one in group]),
+        percent([held_out.raw for one in found if (held_out := one.error_barrier.validation)]),
     ]
-
-
-def validation_barrier(group: Sequence[Analysed]) -> str:
-    """The cell below ``VALIDATION_HEADER``; ``-`` without a validation set."""
-    barriers = [one.verdict.error_barrier.validation for one in group if one.verdict]
-    return percent([barrier.raw for barrier in barriers if barrier])
 
 
 def verdict_text(found: Sequence[Verdict], states: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from experiments.report.drawing import (
 )
 from experiments.report.interpolation_figure import interpolation
 from experiments.report.palette import COLOURS, DASHES, GREY, MARKERS, cycle, new_figure
+from experiments.report.plane_figure import plane
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +39,9 @@ def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
         own = [row for row in rows.lines if row["network"] == network]
         suffix = "" if len(networks) == 1 else "_" + "_".join(re.findall(r"[\w.]+", network))
         makers[f"interpolation{suffix}"] = partial(interpolation, own, network, rows.index)
+        points, places = ([row for row in table if row["network"] == network] for table in (rows.plane, rows.places))
+        if points:
+            makers[f"plane{suffix}"] = partial(plane, points, places, network, rows.index)
     makers[f"barrier_by_{rows.index.name}"] = partial(barrier_by_index, rows)
     makers["barrier_against_gap"] = partial(barrier_against_gap, rows)
     makers["accuracy"] = partial(accuracy, rows)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stability.distances import disagreement, layer_distances, weight_distances
+from stability.distances import disagreement, ensemble_accuracy, layer_distances, weight_distances
 
 
 def named(*values: float) -> dict[str, torch.Tensor]:
@@ -41,3 +41,12 @@ def test_two_networks_that_are_always_right_do_not_differ() -> None:
 def test_the_possible_number_is_at_most_that_of_the_images() -> None:
     labels = torch.tensor([0, 0])
     assert disagreement(labels + 1, labels + 2, labels)["classification_difference"] == 1
+
+
+def test_an_ensemble_answers_by_its_mean_probability() -> None:
+    """Of three images one is right alone, one only together (0.55 + 0.9 against 0.45 + 0.1), one wrong."""
+    first = torch.tensor([[0.9, 0.1], [0.45, 0.55], [0.9, 0.1]])
+    second = torch.tensor([[0.8, 0.2], [0.9, 0.1], [0.6, 0.4]])
+    labels = torch.tensor([0, 0, 1])
+    assert ensemble_accuracy([first, second], labels) == pytest.approx(2 / 3)
+    assert ensemble_accuracy([first], labels) == pytest.approx(1 / 3)

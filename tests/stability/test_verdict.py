@@ -14,14 +14,21 @@ from stability import AnalysisHparams
 from stability.comparison import Measured
 from stability.judge import Subject, judge
 from stability.rows import Row, write_rows
-from stability.verdict import Child, Distances, Verdict, read_verdict, stored, write_verdict
+from stability.uncertainty import Interval
+from stability.verdict import Barriers, Child, Distances, Treatments, Verdict, read_verdict, stored, write_verdict
 from tests.stability.verdicts import make_verdict
 
 OLD_RUNS = Path(__file__).parents[1] / "stored_runs" / "format_0"
 
 
 def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
-    for verdict in (make_verdict(), make_verdict(level=2)):
+    aligned = Barriers(test=Treatments(0.1, 0.05, 0.04, 0.01), train=Treatments(0.0, 0.0, 0.0, 0.0))
+    for verdict in (
+        make_verdict(),
+        make_verdict(level=2),
+        make_verdict(error_barrier=aligned, error_barrier_interval=Interval(0.0, 0.1), ensemble_accuracy=0.9),
+        make_verdict(analysis=AnalysisHparams(align=True)),
+    ):
         write_verdict(Store(tmp_path), verdict)
         assert read_verdict(Store(tmp_path)) == verdict
 
@@ -81,6 +88,9 @@ def test_in_words() -> None:
     assert replace(verdict, stable=False).text == "unstable"
     assert replace(verdict, stable=False, learned=False).text == "unstable (at chance level)"
     assert verdict.test_barrier == 0.01
+    ends = (0, 0.1), (0.1, 0.2)
+    wide, above = (make_verdict(stable=False, error_barrier_interval=Interval(*both)) for both in ends)
+    assert (wide.text, above.text) == ("undecided", "unstable")
 
 
 # From rows to a verdict --------------------------------------------------------------------------------------------
@@ -115,6 +125,11 @@ def test_barriers_are_averaged_over_the_pairs() -> None:
     assert verdict.loss_barrier.test.raw == pytest.approx(2)
     assert verdict.child_error["test"] == [0.1, 0.1, 0.3]
     assert verdict.accuracy_gap == pytest.approx(0.9 - (1 - 0.5 / 3))
+    assert verdict.error_barrier.test.aligned is None
+    assert verdict.error_barrier_interval == pytest.approx((0, 0.2 + 0.337), abs=1e-3)  # 2.92 sqrt(4/3) 0.1
+    assert (verdict.stable, verdict.text) == (False, "undecided")
+    surer = judge(subject, Measured(children, pairs, rows), replace(settings, threshold=0.6), 0.9, chance=0.9)
+    assert surer.stable
     assert (verdict.k, verdict.strategy, verdict.level, verdict.learned) == ("1ep0it", "snip", 2, True)
     assert not judge(subject, Measured(children, pairs, rows), settings, 0.9, chance=0.3).learned  # 0.3 is guessing
 

@@ -126,8 +126,30 @@ def test_a_network_without_batchnorm_has_one_curve_for_both_treatments() -> None
     point = {"error": 0.1, "loss": 0.5}
     lines = [{**point, "batchnorm": "raw"}, {**point, "batchnorm": "recalculated"}]
     assert treatments(lines) == ["raw"]
+    aligned = [{**point, "batchnorm": name} for name in ("aligned", "aligned_recalculated")]
+    assert treatments([*lines, *aligned]) == ["raw", "aligned", "aligned_recalculated"]
     lines[1]["loss"] = 0.4
     assert treatments(lines) == ["raw", "recalculated"]
+
+
+def test_planes_and_alignments_have_tables_and_figures_where_they_were_asked_for(
+    tmp_path: Path, make_runner: MakeRunner, full: StabilityDesc
+) -> None:
+    pytest.importorskip("matplotlib")
+    runner = make_runner(tmp_path / "runs", full, plane=3, align=True)
+    runner.run()
+    rows = collect([runner.store])
+    write_report(rows, tmp_path / "report", Reporter())
+    assert (tmp_path / "report" / "plane.svg").exists()
+    assert len(table(tmp_path / "report" / "plane_points.csv")) == 3 * 3 * 2
+    [row] = table(tmp_path / "report" / "barrier_by_k.csv")
+    barriers = runner.result().error_barrier.test
+    assert float(row["test_error_barrier_aligned"]) == barriers.aligned
+    assert float(row["test_error_barrier_aligned_recalculated"]) == barriers.aligned_recalculated
+    assert float(row["ensemble_accuracy"]) == runner.result().ensemble_accuracy
+    assert len(rows.lines) == 5 * 2 * 4  # alphas, splits, treatments
+    labels = [text.get_text() for text in figures(rows)["plane"]().legends[0].get_texts()]
+    assert labels == ["trunk's saved epochs, projected", "start", "child 1", "child 2"]
 
 
 # A lottery run's levels --------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from pathlib import Path
 from experiments.report.stability import Analysed, stability_table, what_is_stable
 from foundations.steps import Step
 from stability import StabilityDesc
+from stability.uncertainty import Interval
+from stability.verdict import Barriers, Treatments
 from tests.stability.verdicts import barriers, make_verdict
 
 
@@ -70,6 +72,35 @@ def test_stable_ends_far_below_the_full_network_are_warned_of(full: StabilityDes
     poor = replace(one, verdict=make_verdict(accuracy_gap=0.0725))
     assert what_is_stable([[poor]])[1] == "warning: the ends from 1ep lie 7.2 points below the full network"
     assert len(what_is_stable([[one]])) == 1
+
+
+def test_replicates_are_stable_if_the_interval_of_their_mean_is_below_the_threshold(full: StabilityDesc) -> None:
+    """0.1 and 0.3%: 0.2 +- 6.31 x 0.1. Of 0.1 and 1.9% the mean is below 2%, too, but it may well be above."""
+    sure, unsure = ([analysed(full, 1, number, barrier) for number, barrier in enumerate(some)]
+                    for some in ((0.001, 0.003), (0.001, 0.019)))  # fmt: skip
+    table, sentences = stability_table(sure)
+    assert table.headers[:4] == ["strategy", "k", "test barrier raw", "90% interval"]
+    assert table.cells[0][3] == "0.00 to 0.83%"
+    assert sentences[0].startswith("none: the smallest k found stable in all replicates is 1ep")
+    table, sentences = stability_table(unsure)
+    assert table.cells[0][3] == "0.00 to 6.68%"
+    assert sentences[0].startswith("none: no k was found stable")
+
+
+def test_columns_that_were_not_measured_are_left_out(full: StabilityDesc) -> None:
+    one = analysed(full, 1, 1, 0.01)
+    table, _ = stability_table([one])
+    assert table.headers == [
+        "strategy", "k", "test barrier raw", "recalculated", "train barrier raw", "end accuracy", "gap to full",
+        "verdict",
+    ]  # fmt: skip
+    aligned = Barriers(test=Treatments(0.1, 0.05, 0.04, 0.01), train=Treatments(0, 0, 0, 0))
+    verdict = make_verdict(error_barrier=aligned, error_barrier_interval=Interval(0.05, 0.15), stable=False)
+    table, _ = stability_table([replace(one, verdict=verdict)])
+    assert table.cells == [[
+        "none", "1ep", "10.00%", "5.00 to 15.00%", "5.00%", "4.00%", "1.00%", "0.00%", "85.00%", "+5.00 points",
+        "unstable",
+    ]]  # fmt: skip
 
 
 def test_what_came_to_no_verdict_is_counted(full: StabilityDesc) -> None:
