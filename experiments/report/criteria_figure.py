@@ -74,7 +74,8 @@ def curve(found: Sequence[Found]) -> "Figure":
 
 
 def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
-    """A curve for each replicate; a ring where k is."""
+    """A curve for each replicate; a ring where k is. A threshold that all have in common is drawn once."""
+    shared = len({one.curve["points"][-1]["threshold"] for one in found}) == 1
     for one, colour, marker in zip(found, cycle(COLOURS), cycle(MARKERS), strict=False):
         points = [point for point in one.curve["points"] if point["value"] is not None]
         replicate = f"replicate {one.run.replicate}, " if len(found) > 1 else ""
@@ -86,7 +87,11 @@ def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
         if one.curve["k"] is not None:
             last = points[-1]
             axis.plot(last["epoch"], last["value"], marker="o", markersize=11, color=colour, fillstyle="none")
-        draw_threshold(axis, one.curve["points"], colour if len(found) > 1 else GREY)
+        if not shared:
+            draw_threshold(axis, one.curve["points"], colour)
+    if shared:
+        longest = max(found, key=lambda one: len(one.curve["points"]))
+        draw_threshold(axis, longest.curve["points"], GREY)
     if len(found) == 1:
         draw_neighbours(axis, found[0].curve["points"])
     axis.set_ylim(0, 1.08 * axis.get_ylim()[1])

@@ -16,7 +16,6 @@ from experiments.stable_k import AlongTrunk, Seen, Walk, criteria
 from experiments.stable_k.bits import mask_distance, packed
 from experiments.stable_k.early_bird import EarlyBird
 from experiments.stable_k.early_crop import EarlyCrop
-from experiments.tasks import CurveTask, from_json
 from foundations import files
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
@@ -226,14 +225,6 @@ def test_flags_of_a_criterion_belong_to_it(command: Callable[..., Outcome]) -> N
     assert done.code == 2
     assert "--patience belongs to --k=early_bird, which is not selected" in done.err
     assert "or auto, early_bird, early_crop;" in " ".join(command("lottery", "--help").out.split())
-
-
-def test_the_task_goes_through_json(tmp_path: Path) -> None:
-    session = Session(tmp_path, threads=1, reporter=Reporter())
-    [search] = session.lottery(**SMALL, training_steps="3ep", k="early_bird", patience=3).searches
-    network = search.network
-    task = CurveTask(desc=network.desc, replicate=1, criterion=search.criterion, limit=7)
-    assert from_json(task.to_json()) == task
 
 
 def test_stability_analyses_at_the_k_that_is_found(tmp_path: Path) -> None:

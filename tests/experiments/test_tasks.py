@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from experiments.session import Session
+from experiments.stable_k.early_bird import EarlyBird
 from experiments.tasks import (
     AnalysisMaskTask,
     BranchTask,
     ChildTask,
     ComparisonTask,
+    CurveTask,
     FullNetworkTask,
     LevelMaskTask,
     LevelTask,
@@ -94,6 +96,7 @@ def one_of_each(session: Session) -> dict[str, Task]:
         "analysis_mask": AnalysisMaskTask(**about(compare)),
         "child": ChildTask(**about(compare), number=2),
         "comparison": comparison(session, pruning_strategy="none", children=3),
+        "curve": CurveTask(desc=compare.desc, replicate=2, criterion=EarlyBird(patience=3), limit=7),
     }
 
 
