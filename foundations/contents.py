@@ -117,6 +117,7 @@ KNOWN: Mapping[str, Mapping[str, Test]] = {
         **ACCURACIES, "train_loss": is_loss, "train_accuracy": is_share, "step": is_step, "level": is_count,
         "density": is_share, "model": is_network,
     },
+    files.INSTABILITY: {"ensemble_accuracy": is_share, "error_barrier_interval": is_list_of(is_number)},
     files.METRICS: {"batch_loss": is_loss, "batch_accuracy": is_share, "diverged": is_flag},
     files.ENVIRONMENT: {
         "plugins": lambda value: isinstance(value, dict) and all(map(has(sha256=is_optional_text), value.values())),
