@@ -127,6 +127,7 @@ KNOWN: Mapping[str, Mapping[str, Test]] = {
         "level": is_count, "density": is_share, "model": is_network, "early_stopping_iteration": is_count,
         "early_stopping_test_accuracy": is_share,
     },
+    files.INSTABILITY: {"ensemble_accuracy": is_share, "error_barrier_interval": is_list_of(is_number)},
     files.METRICS: {"batch_loss": is_loss, "batch_accuracy": is_share, **VALIDATION, "diverged": is_flag},
     files.ENVIRONMENT: {
         "plugins": lambda value: isinstance(value, dict) and all(map(has(sha256=is_optional_text), value.values())),

@@ -163,3 +163,35 @@ def test_bad_input_is_one_clear_line(command: Command, place: Any, flags: list[s
     assert complaint in outcome.err
     assert len(outcome.err.splitlines()) == 1
     assert not place.root.exists()
+
+
+def test_aligning_and_a_plane_train_no_child_again(command: Command, place: Any, steps_taken: list[int]) -> None:
+    flags = (*SHORT, "--k=1", *place.flags)
+    assert command("stability", *flags).code == 0
+    steps_taken.clear()
+    outcome = command("stability", *flags, "--align", "--plane=3")
+    assert outcome.code == 0
+    assert steps_taken == []
+    assert "aligned, recalculated" in outcome.out.splitlines()[0]
+    assert place.one("stability_*/replicate_1/k_*/plane.csv").is_file()
+    assert place.one("report/stability_*/plane.svg").is_file()
+
+
+def test_a_network_that_cannot_be_traced_is_refused_before_anything_is_trained(
+    command: Command, place: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "undecided.py").write_text(
+        "from torch import nn\n"
+        "from models import models\n\n\n"
+        "class Undecided(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x if x.sum() > 0 else -x)\n\n\n"
+        '@models.register("undecided")\n'
+        "def undecided(shape):\n"
+        "    return Undecided(nn.Flatten(), nn.Linear(64, shape.classes))\n"
+    )
+    flags = (f"--plugin={tmp_path / 'undecided.py'}", *SHORT, "--model=undecided", "--k=1", "--align", *place.flags)
+    outcome = command("stability", *flags)
+    assert outcome.code == 2
+    assert "--align: Undecided cannot be traced" in outcome.err
+    assert place.untouched
