@@ -214,9 +214,7 @@ class Training(Experiment):
 
     def check(self) -> None:
         super().check()
-        trunk = self.session.trunk(self.desc, self.replicate)
-        if trunk.iteration(self.to) > trunk.end:
-            raise after_end("to", self.to, self.desc)
+        self.session.trunk(self.desc, self.replicate).check_step("to", self.to)
 
     def done_before(self) -> str:
         return f"Done before: {self.store.path}. Nothing was trained."

@@ -17,7 +17,7 @@ them is run. Every command that trains starts from it with --imported=import_<ha
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandOptions(RootOptions, ImportOptions):
+class ImportFlags(RootOptions, ImportOptions):
     """What is taken in, and where it goes."""
 
     data_dir: str = hp("data")
@@ -28,7 +28,7 @@ class CommandOptions(RootOptions, ImportOptions):
 
 def run(argv: Sequence[str]) -> int:
     """Writes the run, says how good it is, and how to go on."""
-    line = read_operands("import", "FILE --flag=value ...", SUMMARY, CommandOptions, argv)
+    line = read_operands("import", "FILE --flag=value ...", SUMMARY, ImportFlags, argv)
     if line is None:
         return 0
     operands, options = line

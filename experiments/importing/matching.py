@@ -39,7 +39,7 @@ def put_into(model: nn.Module, network: Network, match: str = BY_NAME, names: st
         pairs = {name: rename(name, renamed) for name in (*theirs, *network.masks)}
     weights = {pairs[name]: value for name, value in theirs.items()}
     load_weights(model, weights, f"{network.files[0].name}{hint(theirs, own, network, match)}")
-    for name, value in weights.items():
+    for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise UsageError(f"{network.files[0].name}: {name} has values that are not finite")
     return mask_of(model, {pairs.get(name, name): value for name, value in network.masks.items()})
@@ -129,11 +129,14 @@ def mask_of(model: nn.Module, masks: Mapping[str, Tensor]) -> Mask | None:
         if not is_mask(value):
             raise UsageError(f"The mask of {name} holds other values than 0 and 1")
         if name in weights:
-            entries[name] = value.to(weights[name].device) == 1
-        elif not (value == 1).all():
-            what = "is not in --model" if name not in model.state_dict() else "is no weight of a convolution or linear"
-            raise UsageError(f"The mask of {name} prunes what cannot be pruned here: it {what} layer")
+            entries[name] = value.double() == 1
+        elif not (value.double() == 1).all():
+            known = name in model.state_dict()
+            what = "no weight of a convolution or linear layer" if known else "not in --model"
+            raise UsageError(f"The mask of {name} prunes what cannot be pruned here: it is {what}")
     whole = Mask.ones(model)
     mask = Mask({name: entries.get(name, whole[name]) for name in weights})
     mask.check(model)
+    if not mask.kept:
+        raise UsageError("The mask keeps no weight at all")
     return None if mask.kept == mask.total else mask

@@ -61,16 +61,14 @@ def read_network(place: Path, mask: str = "") -> Network:
     if place.is_dir():
         masks_at = masks_at or (None if mask else next(filter(Path.is_file, (place / name for name in MASKS)), None))
         place = only_network(place)
-    content = unwrapped(read_checkpoint(place, f"import {place}")[0])
-    weights, masks = split(content)
+    weights, masks = split(read(place, f"import {place}"))
     if not any(value.is_floating_point() for value in weights.values()):
         raise UsageError(f"import {place}: it holds no weights; give their file, and this one as --mask={place}")
     if mask == ZEROS:
-        masks = {name: value != 0 for name, value in weights.items() if value.dim() > 1}
+        masks = {name: value.double() != 0 for name, value in weights.items() if value.dim() > 1}
     elif masks_at is not None:
         masks = read_masks(masks_at)
-    in_order = place.suffix != ".safetensors"
-    return Network(weights, masks, in_order, (place, *([] if masks_at is None else [masks_at])))
+    return Network(weights, masks, not is_safetensors(place), (place, *([] if masks_at is None else [masks_at])))
 
 
 def only_network(folder: Path) -> Path:
@@ -84,12 +82,28 @@ def only_network(folder: Path) -> Path:
 
 def read_masks(path: Path) -> Tensors:
     """The masks in a file: beside weights, or by themselves."""
-    content = unwrapped(read_checkpoint(path, f"--mask={path}")[0])
+    content = read(path, f"--mask={path}")
     masks = split(content)[1] or {name.removesuffix("_mask"): value for name, value in content.items()}
     for name, value in masks.items():
         if not is_mask(value):
             raise UsageError(f"--mask={path}: {name} holds other values than 0 and 1")
     return masks
+
+
+def read(path: Path, named: str) -> Tensors:
+    """The tensors in a file; ``UsageError`` if one is not a plain one, of numbers that are all there."""
+    tensors = unwrapped(read_checkpoint(path, named)[0])
+    for name, value in tensors.items():
+        plain = value.layout == torch.strided and not (value.is_complex() or value.is_quantized or value.is_meta)
+        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UsageError(f"{named}: {name} is no plain tensor")
+    return tensors
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file that can be read is one: its JSON begins behind eight bytes, PyTorch's begin otherwise."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -105,7 +119,7 @@ def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
 
     A tensor whose name ends in ``_mask`` is a mask only where there is a weight for it.
     """
-    of_open_lth = {name: name.removeprefix("mask_").replace("___", ".") for name in tensors if "___" in name}
+    of_open_lth = {name: name[5:].replace("___", ".") for name in tensors if name.startswith("mask_") and "___" in name}
     if of_open_lth:
         masks = {own: tensors[name] for name, own in of_open_lth.items()}
         rest = {name: value for name, value in tensors.items() if name not in of_open_lth}
@@ -126,11 +140,10 @@ def is_identity(value: Tensor, mask: Tensor | None) -> bool:
     """Whether a weight is that of a shortcut that multiplies each channel by one, as Synaptic-Flow's do."""
     if mask is None or value.dim() != 3 or value.shape[1:] != (1, 1):
         return False
-    return is_mask(mask) and bool((mask == 1).all()) and bool((value == 1).all())
+    return bool((mask.double() == 1).all()) and bool((value.double() == 1).all())
 
 
 def is_mask(value: Tensor) -> bool:
-    """Whether a tensor is a plain one and holds nothing but 0 and 1."""
-    if value.layout != torch.strided or value.is_complex() or value.is_quantized or value.is_meta:
-        return False
-    return bool(((value == 0) | (value == 1)).all())
+    """Whether a tensor holds nothing but 0 and 1."""
+    numbers = value.double()  # not every type has comparisons
+    return bool(((numbers == 0) | (numbers == 1)).all())

@@ -51,8 +51,9 @@ def import_network(workspace: Workspace, place: Path, options: ImportOptions) ->
     store = store_of(desc, REPLICATE, context)
     if not store.done:
         with store.lock(context.reporter):
-            begin(store, desc, context, data.fingerprint, describe_network(hparams, data))
-            write(store, model, mask, data, desc, [path.name for path in network.files])
+            if not store.done:  # by another process, meanwhile
+                begin(store, desc, context, data.fingerprint, describe_network(hparams, data))
+                write(store, model, mask, data, desc, [path.name for path in network.files])
     return Imported(store)
 
 

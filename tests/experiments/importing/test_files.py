@@ -1,6 +1,7 @@
 """Files of other programs, read and put into our model: by names, by order, and what is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from experiments.importing.matching import put_into, rename
 from experiments.importing.reading import Network, read_network, split
 from foundations.errors import UsageError
-from pruning import Mask
+from pruning import Mask, prunable
 from tests.experiments.importing.foreign_files import (
     half_masks,
     network,
@@ -197,6 +198,48 @@ def test_masks_that_are_none_are_refused(mask: dict, complaint: str, tmp_path: P
     torch.save(mask, tmp_path / "mask.pt")
     assert complaint in refusal(model, tmp_path, mask=str(tmp_path / "mask.pt"))
     assert complaint in refusal(model, tmp_path)  # found beside it
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.eye(10).to_sparse(), torch.ones(10, 4, dtype=torch.complex64), torch.ones(1).expand(10**7, 10**7),
+    ],
+    ids=["sparse", "complex", "far larger than its file"],
+)  # fmt: skip
+def test_tensors_that_are_not_plain_are_refused_unread(odd: torch.Tensor, tmp_path: Path) -> None:
+    model = network("mnist_lenet_4")
+    torch.save({**model.state_dict(), "fc.weight": odd}, tmp_path / "model.pt")
+    assert re.search("fc.weight is no plain tensor|neither safetensors nor", refusal(model, tmp_path / "model.pt"))
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    torch.save({"fc.weight": odd}, tmp_path / "mask.pt")
+    assert re.search("fc.weight is no plain tensor|neither safetensors nor", refusal(model, tmp_path))
+
+
+def test_masks_and_weights_of_any_precision_are_read(tmp_path: Path) -> None:
+    model, ours = network("mnist_lenet_4"), network("mnist_lenet_4", seed=9)
+    kept = torch.arange(40).view(10, 4) % 2
+    torch.save({name: value.half() for name, value in model.state_dict().items()}, tmp_path / "model.pt")
+    for dtype in (torch.float8_e4m3fn, torch.bfloat16, torch.uint8, torch.bool):
+        torch.save({"fc.weight": kept.to(dtype)}, tmp_path / "mask.pt")
+        mask = put_into(ours, read_network(tmp_path))
+        assert mask is not None
+        assert torch.equal(mask["fc.weight"], kept == 1)
+    torch.testing.assert_close(ours.fc.bias, model.fc.bias.half().float())
+
+
+def test_a_mask_of_nothing_is_refused_and_one_of_everything_is_none(tmp_path: Path) -> None:
+    model = network("mnist_lenet_4")
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    for value, name in ((0, "none.pt"), (1, "all.pt")):
+        torch.save({name: torch.full_like(one, value) for name, one in prunable(model).items()}, tmp_path / name)
+    assert refusal(model, tmp_path, mask=str(tmp_path / "none.pt")) == "The mask keeps no weight at all"
+    assert put_into(model, read_network(tmp_path, str(tmp_path / "all.pt"))) is None
+
+
+def test_a_safetensors_file_is_known_by_its_content(ours: nn.Module, tmp_path: Path) -> None:
+    save_file(ours.state_dict(), tmp_path / "a.pt")
+    assert "does not keep the order" in refusal(ours, tmp_path / "a.pt", "order")
 
 
 def test_weights_that_are_not_finite_are_refused(ours: nn.Module, tmp_path: Path) -> None:

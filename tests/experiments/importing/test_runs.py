@@ -253,6 +253,7 @@ def test_a_training_goes_on_from_its_step_and_can_be_interrupted(
     imported = take_in(only(root, "train_*/replicate_1/model_1ep0it.safetensors"), "--step=1ep")
     flags = ["train", f"--imported={imported.parent.name}", *SMALL, f"--root={root}"]
     [run] = {path.name for path in root.glob("train_*")}
+    assert "--to=0ep: import_" in command(*flags, "--to=0").err
     epoch = 23  # batches of 64 of 1437 images
     interrupt_at(2 * epoch + 3)
     assert command(*flags).code == 130
