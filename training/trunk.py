@@ -17,7 +17,7 @@ from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from models import build, parse, try_out
+from models import build, of_library, parse, try_out
 from training.arithmetic import emulates_bf16
 from training.compilation import check_compiler
 from training.data import TrainingData
@@ -45,7 +45,7 @@ class Trunk:
         self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
         self.end = desc.training.training_steps.iteration(self.per_epoch)
         check_compiler(desc.training)
-        if plugins_of([parse(desc.model.model)[1]]):
+        if of_library(desc.model.model) or plugins_of([parse(desc.model.model)[1]]):
             try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
         if (data.sizes["train"] - 1) % data.batch_size == 0:
             self._try_single_image()
