@@ -8,7 +8,7 @@ from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.sparsity import sparsity_report, training_cost
-from pruning import ChangingMask, Mask, PruningHparams, Strategy, ignored_layers, prune
+from pruning import ChangingMask, Mask, PruningHparams, Strategy, ignored_layers, left_dense, prune
 from training.arithmetic import arithmetic
 from training.trunk import Trunk
 
@@ -56,8 +56,18 @@ def find_mask(
     generator = trunk.seeds.generator("pruning", level)
     reporter = trunk.context.reporter
     reporter.say(f"Pruning with {strategy.name} to {density:.4%} of the weights")
+    say_left_dense(trunk, model)
     with arithmetic(trunk.desc.training, trunk.data.device):
         return prune(strategy, model, batches, pruning, density, generator, before, reporter)
+
+
+def say_left_dense(trunk: Trunk, model: nn.Module) -> None:
+    """Names, once for a training, the weights that no strategy prunes."""
+    left, said = left_dense(model), (trunk.desc, left_dense)
+    if left and said not in trunk.context.reported:
+        trunk.context.reported.add(said)
+        count, names = sum(weight.numel() for weight in left.values()), ", ".join(left)
+        trunk.context.reporter.say(f"{count:,} weights in neither convolutions nor linear layers stay dense: {names}")
 
 
 def record_mask(
