@@ -20,7 +20,8 @@ def output_positions(model: nn.Module, shape: ImageShape) -> dict[str, int]:
     that keeps the size of a 32x32 image, 1 for a linear layer on a vector, the number of tokens for attention's
     projections. So a layer costs ``weight.numel() * positions`` multiply-adds, and under a mask ``mask.sum() *
     positions``. A layer that is used twice counts twice, an unused one has 0. Of a packed weight whose parts are used
-    differently often (attention to another sequence) it is the mean, rounded.
+    differently often (attention to another sequence) it is the mean, rounded. Parameters of two or more dimensions that
+    are no such weights have 0.
 
     The model is any module that takes (N, channels, height, width). It is left untouched and nothing is
     computed: a copy without memory (device "meta") is asked for its shapes.

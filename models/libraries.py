@@ -32,8 +32,7 @@ def torchvision(shape: ImageShape, name: str) -> nn.Module:
     if name not in names:
         meant = near_misses(name, names, prefix="torchvision:")
         raise UsageError(
-            f"--model=torchvision:{name}: unknown model{meant}; torchvision.models.list_models() names "
-            "the valid ones"
+            f"--model=torchvision:{name}: unknown model{meant}; torchvision.models.list_models() names the valid ones"
         )
     model: nn.Module = library.get_model(name, weights=None, num_classes=shape.classes, **options(name, shape))
     if shape.channels != COLOURS:
