@@ -6,6 +6,7 @@ the list ``later`` holds that one as well, with the step that each part had reac
 
 import importlib.metadata
 import platform
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
     """
     return {
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in ("torch", "numpy", "safetensors")},
+        "packages": {name: importlib.metadata.version(name) for name in packages()},
         "platform": platform.platform(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
@@ -44,6 +45,11 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
         "plugins": {plugin.name: plugin.record() for plugin in plugins_of(code)},
         "data_fingerprint": data_fingerprint,
     }
+
+
+def packages() -> list[str]:
+    """The libraries that results may depend on: those that always do, and those of networks that are in use."""
+    return ["torch", "numpy", "safetensors", *(name for name in ("torchvision", "timm") if name in sys.modules)]
 
 
 def device_name(device: torch.device) -> str:

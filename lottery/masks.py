@@ -8,7 +8,16 @@ from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.sparsity import sparsity_report, training_cost
-from pruning import ChangingMask, ImportedMask, Mask, PruningHparams, Strategy, ignored_layers, prune
+from pruning import (
+    ChangingMask,
+    ImportedMask,
+    Mask,
+    PruningHparams,
+    Strategy,
+    ignored_layers,
+    left_dense,
+    prune,
+)
 from training.arithmetic import arithmetic
 from training.trunk import Trunk
 
@@ -61,6 +70,7 @@ def find_mask(
     generator = trunk.seeds.generator("pruning", level)
     reporter = trunk.context.reporter
     reporter.say(f"Pruning with {strategy.name} to {density:.4%} of the weights")
+    say_left_dense(trunk, model)
     with arithmetic(trunk.desc.training, trunk.data.device):
         return prune(strategy, model, batches, pruning, density, generator, before, reporter)
 
@@ -70,6 +80,15 @@ def imported_mask(trunk: Trunk) -> Mask:
     if trunk.imported is None:
         raise UsageError("--pruning_strategy=imported: give the network with --imported=import_<hash>")
     return trunk.imported.mask(trunk.fresh().model)
+
+
+def say_left_dense(trunk: Trunk, model: nn.Module) -> None:
+    """Names, once for a training, the weights that no strategy prunes."""
+    left, said = left_dense(model), (trunk.desc, left_dense)
+    if left and said not in trunk.context.reported:
+        trunk.context.reported.add(said)
+        count, names = sum(weight.numel() for weight in left.values()), ", ".join(left)
+        trunk.context.reporter.say(f"{count:,} weights in neither convolutions nor linear layers stay dense: {names}")
 
 
 def record_mask(

@@ -39,7 +39,7 @@ class LotteryRunner:
             if isinstance(desc.strategy, ChangingMask):
                 name = desc.strategy.name
                 raise UsageError(f"--compact: the mask of --pruning_strategy={name} changes in training; leave it out")
-            check_compactable(self.trunk.fresh().model)
+            check_compactable(self.trunk.fresh().model, context)
         self.store = store_of(desc, replicate, context)
 
     def level(self, number: int) -> Level:
@@ -83,9 +83,16 @@ def with_needed(desc: LotteryDesc, levels: Iterable[int]) -> list[int]:
     return sorted({*asked_for, *below})
 
 
-def check_compactable(model: nn.Module) -> None:
-    """Raises ``UsageError`` if ``--compact`` cannot take channels out of ``model``: before anything is trained."""
+def check_compactable(model: nn.Module, context: Context) -> None:
+    """Raises ``UsageError`` if ``model`` cannot be traced for ``--compact``; says, once, where it has no effect."""
     try:
-        channel_graph(model)
+        graph = channel_graph(model)
     except UsageError as error:
         raise UsageError(f"--compact: {error}; leave the flag out") from error
+    name = type(model).__name__
+    if graph.sizes.keys() <= graph.pinned and (check_compactable, name) not in context.reported:
+        context.reported.add((check_compactable, name))
+        context.reporter.warn(
+            f"--compact has no effect: all channels of {name} meet operations that are not known to treat each by "
+            "itself, such as concatenation, grouped convolution, attention and layer norm"
+        )

@@ -8,7 +8,7 @@ from torch import nn
 from foundations.errors import UsageError
 from models import ImageShape
 from models.cost import output_positions
-from pruning import Mask, effective_mask, empty_layers, has_path
+from pruning import Mask, effective_mask, empty_layers, has_path, left_dense
 from pruning.compaction import compact
 
 
@@ -18,9 +18,10 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
     ``density`` is the fraction of the prunable weights that is kept, ``sparsity`` is one minus that, and
     ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. ``effective_density`` counts of the
     kept weights only those on a path from input to output; reports of older programs lack it. Multiply-adds
-    are those of one image's forward pass through convolutions and linear layers: each kept weight counts once for
-    every position at which it is used. ``compact`` has what is really computed with ``--compact``, for which whole
-    channels are taken out; None if the model's forward pass cannot be traced.
+    are those of one image's forward pass through convolutions and linear maps: each kept weight counts once for
+    every position at which it is used; the products of attention have no weights and are left out. ``left_dense`` has
+    the parameters of two or more dimensions that no rule prunes. ``compact`` has what is really computed with
+    ``--compact``, for which whole channels are taken out; None if the model's forward pass cannot be traced.
     """
     positions = output_positions(model, shape)
     mask = mask.to("cpu")  # it is asked for many single numbers
@@ -48,6 +49,7 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
         "total": counted.total,
         "kept": counted.kept,
         "parameters": {"dense": parameters, "kept": parameters - mask.total + mask.kept},
+        "left_dense": {name: weight.numel() for name, weight in left_dense(model).items()},
         "multiply_adds": {
             "dense": sum(kept.numel() * positions[name] for name, kept in mask.items()),
             "kept": sum(layer["multiply_adds"] for layer in layers),

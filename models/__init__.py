@@ -4,10 +4,10 @@ Importing the package registers the networks that come with it. A plug-in adds o
 ``my_net(shape: ImageShape) -> nn.Module`` with ``@models.register("my_net")``.
 """
 
-from models import cifar_resnet, cifar_vgg, lottery_conv, mlp1d, mnist_lenet, tiny_resnet
+from models import cifar_resnet, cifar_vgg, libraries, lottery_conv, mlp1d, mnist_lenet, tiny_resnet
 from models.factory import build, try_out
 from models.hparams import ModelHparams
-from models.registry import family, models, parse
+from models.registry import family, models, of_library, parse
 from models.shape import ImageShape
 
 __all__ = [
@@ -17,10 +17,12 @@ __all__ = [
     "cifar_resnet",
     "cifar_vgg",
     "family",
+    "libraries",
     "lottery_conv",
     "mlp1d",
     "mnist_lenet",
     "models",
+    "of_library",
     "parse",
     "tiny_resnet",
     "try_out",

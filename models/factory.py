@@ -20,20 +20,20 @@ def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) 
         UsageError: ``output_frozen`` finds no layer called ``fc``, or the builder refuses the shape, fails, or returns
             what is no network.
     """
-    _, builder, numbers = parse(hparams.model)
+    _, builder, arguments = parse(hparams.model)
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):  # layers draw their first values, of which biases stay, from here
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the CUDA generators
-        model = made(hparams.model, builder, shape, numbers)
+        model = made(hparams.model, builder, shape, arguments)
     initialize(model, hparams.model_init, hparams.batchnorm_init, generator)
     _freeze(model, hparams)
     return model
 
 
-def made(name: str, builder: Builder, shape: ImageShape, numbers: tuple[int, ...]) -> nn.Module:
+def made(name: str, builder: Builder, shape: ImageShape, arguments: tuple[int | str, ...]) -> nn.Module:
     """What ``builder`` returns, if it is a network; ``UsageError`` names the model and the error otherwise."""
     try:
-        model = builder(shape, *numbers)
+        model = builder(shape, *arguments)
     except UsageError:
         raise
     except Exception as error:

@@ -48,6 +48,10 @@ def binary(weight: Tensor, generator: torch.Generator) -> None:
         weight.bernoulli_(0.5, generator=generator).mul_(2 * deviation).sub_(deviation)
 
 
+def own(weight: Tensor, generator: torch.Generator) -> None:
+    """As the network's own code has drawn them."""
+
+
 def ones(scale: Tensor, shift: Tensor, generator: torch.Generator) -> None:
     """Scale 1, shift 0: PyTorch's default."""
     init.ones_(scale)
@@ -62,7 +66,7 @@ def uniform(scale: Tensor, shift: Tensor, generator: torch.Generator) -> None:
 
 INITIALIZERS: dict[str, Initializer] = {
     function.__name__: function
-    for function in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, binary)
+    for function in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, binary, own)
 }
 BATCHNORM_INITIALIZERS: dict[str, BatchNormInitializer] = {"uniform": uniform, "ones": ones}
 
@@ -70,7 +74,7 @@ BATCHNORM_INITIALIZERS: dict[str, BatchNormInitializer] = {"uniform": uniform, "
 def initialize(model: nn.Module, weights: str, batchnorms: str, generator: torch.Generator) -> None:
     """Fill all BatchNorm layers and the weights of all convolutions and linear layers, in the model's order.
 
-    Everything else stays as it is: biases, embeddings, transposed convolutions.
+    Everything else stays as it is: biases, embeddings, transposed convolutions, attention's packed projections.
     """
     fill_weight, fill_batchnorm = INITIALIZERS[weights], BATCHNORM_INITIALIZERS[batchnorms]
     for layer in model.modules():

@@ -8,7 +8,7 @@ from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.methods import ImportedMask
 from pruning.paths import effective_mask
-from pruning.prunable import ignored_layers, prunable
+from pruning.prunable import ignored_layers, left_dense, prunable
 from pruning.prune import prune
 from pruning.strategy import Strategy, strategies
 
@@ -25,6 +25,7 @@ __all__ = [
     "empty_layers",
     "has_path",
     "ignored_layers",
+    "left_dense",
     "prunable",
     "prune",
     "strategies",

@@ -1,15 +1,10 @@
 """Has pruning cut the network?"""
 
-import copy
-
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch import nn
 
+from pruning.marking import marked_network, outputs_of_marks
 from pruning.mask import Mask
-from pruning.prunable import prunable
-
-NORMALIZATIONS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def empty_layers(mask: Mask) -> list[str]:
@@ -20,8 +15,8 @@ def empty_layers(mask: Mask) -> list[str]:
 def has_path(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> bool:
     """Whether any path of kept weights leads from the input to an output.
 
-    The network, with the weights kept at one, gets two images, one of zeros and one of ones. Their outputs
-    differ exactly if something gets through, since nothing can cancel.
+    The network, with the weights kept at one, gets black images and white ones. Their outputs differ exactly if
+    something gets through, since nothing can cancel. See :func:`pruning.marking.outputs_of_marks`.
 
     Args:
         model: a network whose activations do not fall when their input grows. The values of its parameters
@@ -29,28 +24,7 @@ def has_path(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> bool:
         mask: the weights kept.
         shape: the shape of an input: channels, height, width.
     """
-    device = next(model.parameters()).device
-    network = copy.deepcopy(model).to(device, torch.float32).eval()
-    weighted = {name.removesuffix(".weight") for name in mask}
+    network = marked_network(model, mask, next(model.parameters()).device, torch.float32)
     with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.fill_(1)
-        for name, weight in prunable(network).items():
-            weight.copy_(mask[name])
-        for name, layer in network.named_modules():
-            if isinstance(layer, NORMALIZATIONS):
-                layer.register_forward_hook(passed_on)
-            elif name in weighted:
-                layer.register_forward_hook(reached)
-        nothing, something = network(torch.stack([torch.zeros(shape), torch.ones(shape)]).to(device))
-    return not torch.equal(nothing, something)
-
-
-def passed_on(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """A forward hook that makes a layer the identity."""
-    return inputs[0]
-
-
-def reached(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """A forward hook that only tells what the ones have changed, so that no product of layers overflows."""
-    return (output != output[:1]).to(output.dtype)
+        black, white = outputs_of_marks(network, shape)
+    return not torch.equal(black, white)

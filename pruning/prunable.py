@@ -12,15 +12,28 @@ from foundations.errors import UsageError, near_misses
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights of every convolution and linear layer by parameter name, in the model's order.
 
-    Shortcuts and the classifier are included; biases and BatchNorm are not. A weight that two layers share is
-    listed once.
+    Shortcuts, the classifier and attention's projections are included, of which PyTorch packs three into one
+    ``in_proj_weight``; biases and BatchNorm are not. A weight that two layers share is listed once.
     """
-    weights = {
-        id(module.weight)
-        for module in model.modules()
-        if isinstance(module, (_ConvNd, nn.Linear)) and isinstance(module.weight, nn.Parameter)
-    }
+    weights = {id(weight) for module in model.modules() for weight in weights_of(module)}
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights}
+
+
+def weights_of(module: nn.Module) -> list[nn.Parameter]:
+    """The prunable weights that a module itself holds; one that is computed from other parameters is none."""
+    if isinstance(module, _ConvNd | nn.Linear):
+        names = ["weight"]
+    elif isinstance(module, nn.MultiheadAttention):  # its output's projection is a linear layer within it
+        names = ["in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"]
+    else:
+        names = []
+    return [weight for name in names if isinstance(weight := getattr(module, name), nn.Parameter)]
+
+
+def left_dense(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters of two or more dimensions that are not prunable, by name: embeddings, recurrent layers, ..."""
+    weights = prunable(model)
+    return {name: p for name, p in model.named_parameters() if p.dim() > 1 and name not in weights}
 
 
 def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str]:

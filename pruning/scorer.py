@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from foundations.errors import UsageError
 from foundations.seeds import seed_global
@@ -46,6 +47,7 @@ class Scorer:
         generator = torch.Generator().manual_seed(self.seed)
         with (
             seeded(self.seed, self.device),
+            plain_attention(),
             torch.autocast(self.device.type, enabled=False),
             torch.enable_grad(),
         ):
@@ -90,6 +92,19 @@ class Scorer:
 def tensors(model: nn.Module) -> list[Tensor]:
     """The model's parameters and buffers."""
     return [*model.parameters(), *model.buffers()]
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Within it attention is made of plain operations: its other kernels have no second derivative, and in evaluation
+    mode PyTorch's attention would take a path that passes over hooks."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextmanager

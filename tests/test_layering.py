@@ -17,7 +17,7 @@ BELOW = {
     "experiments": {"foundations", "models", "pruning", "training", "lottery", "stability"},
     "cli": {"foundations", "models", "pruning", "training", "lottery", "stability", "experiments"},
 }
-SLOW = {"torchvision", "matplotlib"}
+SLOW = {"torchvision", "timm", "matplotlib"}
 WITHIN_EXPERIMENTS = [
     {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording", "trackers"},
     {"options", "stable_k", "report"},

@@ -17,7 +17,7 @@ from foundations.runner import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from models import build, parse, try_out
+from models import build, of_library, parse, try_out
 from training.arithmetic import emulates_bf16
 from training.compilation import check_compiler
 from training.data import TrainingData
@@ -51,7 +51,7 @@ class Trunk:
             self.imported.check(desc)
             self.refuse_after_end("step", self.imported.desc.step)
         check_compiler(desc.training)
-        if plugins_of([parse(desc.model.model)[1]]):
+        if of_library(desc.model.model) or plugins_of([parse(desc.model.model)[1]]):
             try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
         if (data.sizes["train"] - 1) % data.batch_size == 0:
             self._try_single_image()

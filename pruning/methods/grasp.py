@@ -1,10 +1,12 @@
 """GraSP: pruning that preserves the gradient's size."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from foundations.errors import UsageError, first_line
 from foundations.hparams import hp
 from pruning.batches import Batches
 from pruning.gradients import Gradients, added, gradients, loss
@@ -44,10 +46,22 @@ class GraSP(OfLoss):
         for inputs, labels in batches:
             g = gradients(self.loss(model, inputs, labels), weights, create_graph=True)
             product = torch.stack([(a * b).sum() for a, b in zip(g, flow, strict=True)]).sum()
-            curved = added(curved, gradients(product, weights))
+            curved = added(curved, self.curvature(product, weights))
         assert curved is not None
         return {name: weight * h for (name, weight), h in zip(weights.items(), curved, strict=True)}
 
     def loss(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         """The cross entropy at the temperature."""
         return loss(model, inputs, labels, self.grasp_temperature)
+
+    def curvature(self, product: Tensor, weights: Mapping[str, nn.Parameter]) -> Gradients:
+        """The gradients of something made of gradients; ``UsageError`` where PyTorch cannot compute them."""
+        try:
+            return gradients(product, weights)
+        except RuntimeError as error:
+            if "derivative for" not in str(error):
+                raise
+            raise UsageError(
+                f"--pruning_strategy={self.name} needs a second derivative that PyTorch lacks ({first_line(error)}); "
+                "choose another strategy for this model"
+            ) from error

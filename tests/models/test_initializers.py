@@ -44,7 +44,7 @@ def test_orthogonal_has_orthonormal_rows() -> None:
     torch.testing.assert_close(rows @ rows.T, torch.eye(60), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("name", sorted(INITIALIZERS.keys() - {"own"}))
 def test_equal_generators_give_equal_weights_and_others_do_not(name: str) -> None:
     torch.manual_seed(1)
     first = filled(name)
@@ -79,3 +79,10 @@ def test_only_weights_and_batchnorm_are_filled() -> None:
     initialize(model, "xavier_normal", "uniform", torch.Generator())
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"0.weight", "2.weight"}
+
+
+def test_the_networks_own_values_may_stay():
+    model = nn.Linear(3, 2)
+    before = model.weight.detach().clone()
+    initialize(model, "own", "ones", torch.Generator())
+    assert torch.equal(model.weight, before)
