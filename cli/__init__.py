@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "available": "list strategies, models, data sets and what else has a name",
     "completion": "print a script that lets a shell complete flags",
     "verify": "is what lies on disk as it was written?",
+    "check": "compute a published number again: theirs, ours, pass or fail",
     "task": "one part of an experiment, described by JSON",
 }
 

@@ -32,7 +32,7 @@ WITHIN_EXPERIMENTS = [
     {"lottery"},
     {"kinds"},
     {"grid", "plugins", "stored", "cleaning", "integrity"},
-    {"export", "comparison"},
+    {"export", "comparison", "checks"},
     {"session"},
     {"engines.worker"},
 ]
