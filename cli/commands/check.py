@@ -15,6 +15,8 @@ from experiments.checks.registry import SIZES
 from experiments.directory import directories_from_environment
 from experiments.engines import Failed
 from experiments.options import SessionOptions
+from experiments.plugins import load_plugins
+from experiments.progress import make_reporter
 from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.hparams import hp
@@ -39,10 +41,6 @@ class CheckOptions(SessionOptions):
     dry_run: bool = hp(False)
     """Print the plan (what is done, what is shared, how many steps are left) and do nothing else."""
 
-    def __post_init__(self) -> None:
-        if self.evaluate_every is not None:
-            super().__post_init__()
-
 
 def run(argv: Sequence[str]) -> int:
     """Runs the check that is named, or lists all; 1 if a claim does not hold."""
@@ -51,6 +49,7 @@ def run(argv: Sequence[str]) -> int:
     if line is None:
         return 0
     names, options = line
+    load_plugins(options.plugin, make_reporter(quiet=False))
     if not names:
         print(*listed(), sep="\n")
         return 0
