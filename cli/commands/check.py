@@ -34,6 +34,8 @@ class CheckOptions(SessionOptions):
     """full: the published protocol; small: shorter or on fewer images, for two CPU cores."""
     dataset: str | None = hp(None)
     """Data set; default: the first of the check's that lies in --data_dir."""
+    replicates: int | None = hp(None, within="[1, inf)")
+    """Replicates of each experiment; default: as many as the check's protocol has."""
     evaluate_every: Step | None = hp(None)  # type: ignore[assignment]  # the protocol's own by default
     """Evaluate during training each so many steps; default: as the check's protocol has it."""
     json: bool = hp(False)
@@ -59,6 +61,8 @@ def run(argv: Sequence[str]) -> int:
     check = checks.get(name)()
     dataset = with_dataset(check, options.dataset, Path(options.data_dir))
     protocol = check.protocol(options.size, dataset)
+    if options.replicates is not None:
+        protocol = protocol.with_replicates(options.replicates)
     session = make_session(options, protocol, ["check", *argv])
     grid = planned(protocol, session)
     if options.dry_run:

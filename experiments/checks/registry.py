@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -74,6 +74,12 @@ class Protocol:
     claims: Sequence[Claim]
     source: str
     evaluate_every: Step = field(default=Step("1ep"))
+
+    def with_replicates(self, number: int) -> "Protocol":
+        """The same with replicates 1 to ``number``."""
+        replicates = range(1, number + 1)
+        runs = {name: replace(run, flags={**run.flags, "replicate": replicates}) for name, run in self.runs.items()}
+        return replace(self, runs=runs)
 
 
 class Check(ABC):

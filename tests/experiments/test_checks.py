@@ -126,6 +126,8 @@ def test_theirs_and_ours_stand_side_by_side_and_again_nothing_is_trained(
     assert (dry.code, "optimizer steps left" in dry.out, steps_taken) == (0, True, [])
     first = command("check", "quick", *flags)
     assert first.code == 0
+    fewer = command("check", "quick", "--json", "--replicates=1", *flags)
+    assert [claim["replicates"] for claim in json.loads(fewer.out)["claims"]] == [1, 1]
     assert first.out.splitlines()[0] == "quick, size small, digits. Theirs: nobody"
     assert [line.split()[-1] for line in first.out.splitlines()[2:]] == ["pass", "pass"]
     steps_taken.clear()
