@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "available": "list strategies, models, data sets, recipes and so on",
     "completion": "print a script that lets a shell complete flags",
     "verify": "check all files of runs against their checksums",
+    "check": "compute a published number again: theirs, ours, pass or fail",
     "task": "one part of an experiment, described by JSON",
 }
 

@@ -11,7 +11,7 @@ EXIT_CODES = """\
 exit codes:
   0    done; of diff: the runs are equal
   1    a training diverged, no k was found, or something failed; of diff:
-       the runs differ
+       the runs differ; of check: a number is further off than its tolerance
   2    bad input, or a file that cannot be read or written; nothing is lost
   130, 143, 129
        interrupted by SIGINT, SIGTERM, SIGHUP; the same command goes on"""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cli import main
+from experiments.checks import checks
 from experiments.engines import engines
 from experiments.export import export_formats
 from experiments.report.branches import branch_reports
@@ -56,7 +57,7 @@ def own_registrations() -> Iterator[None]:
     """What a test or its plug-ins register is gone after it."""
     registries: tuple[Registry[Any], ...] = (
         strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
-        task_kinds, export_formats, trackers,
+        task_kinds, export_formats, trackers, checks,
     )  # fmt: skip
     before = [dict(registry._entries) for registry in registries]
     yield

@@ -32,7 +32,7 @@ WITHIN_EXPERIMENTS = [
     {"lottery"},
     {"kinds"},
     {"grid", "plugins", "stored", "cleaning", "integrity"},
-    {"export", "importing", "comparison"},
+    {"export", "importing", "comparison", "checks"},
     {"session"},
     {"engines.worker"},
 ]

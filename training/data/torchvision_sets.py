@@ -109,3 +109,13 @@ SOURCES = (
 )
 for source in SOURCES:
     datasets.register(source.name)(source.load)
+
+
+def is_there(name: str, directory: Path) -> bool:
+    """Whether a data set lies in the directory of all data sets; ``digits`` always does."""
+    known = {source.name: source for source in SOURCES}
+    if name.startswith("arrays:"):
+        return (directory / name.removeprefix("arrays:")).is_file()
+    if name not in known:
+        return name in datasets
+    return (directory / known[name].files).is_dir() or (directory / name / "train").is_dir()

@@ -1,0 +1,119 @@
+"""``check``: computes a published number again, and says whether it came out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from cli import FAILED
+from cli.reading import read_operands
+from cli.running import print_plan, report_failures
+from cli.terminal import print_table
+from experiments.checks import Outcome, Protocol, checks, outcomes, planned, with_dataset
+from experiments.checks.registry import SIZES
+from experiments.directory import directories_from_environment
+from experiments.engines import Failed
+from experiments.options import SessionOptions
+from experiments.plugins import load_plugins
+from experiments.progress import make_reporter
+from experiments.session import Session
+from foundations.errors import UsageError
+from foundations.hparams import hp
+from foundations.steps import Step
+
+SUMMARY = """Runs a check as ordinary experiments, which every other command finds again, and prints the published
+numbers beside ours; exit code 1 if one is further off than its tolerance. Without a name: lists the checks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(SessionOptions):
+    """What is run, and where."""
+
+    size: str = hp("small", choices=SIZES)
+    """full: the published protocol; small: shorter or on fewer images, for two CPU cores."""
+    dataset: str | None = hp(None)
+    """Data set; default: the first of the check's that lies in --data_dir."""
+    replicates: int | None = hp(None, within="[1, inf)")
+    """Replicates of each experiment; default: as many as the check's protocol has."""
+    evaluate_every: Step | None = hp(None)  # type: ignore[assignment]  # the protocol's own by default
+    """Evaluate during training each so many steps; default: as the check's protocol has it."""
+    json: bool = hp(False)
+    """Print the outcome as JSON."""
+    dry_run: bool = hp(False)
+    """Print the plan (what is done, what is shared, how many steps are left) and do nothing else."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the check that is named, or lists all; 1 if a claim does not hold."""
+    defaults = directories_from_environment()
+    line = read_operands("check", "[NAME] --flag=value ...", SUMMARY, CheckOptions, argv, defaults)
+    if line is None:
+        return 0
+    names, options = line
+    load_plugins(options.plugin, make_reporter(quiet=False))
+    if not names:
+        print(*listed(), sep="\n")
+        return 0
+    if len(names) > 1:
+        raise UsageError(f"{' '.join(names)}: one check at a time")
+    [name] = names
+    check = checks.get(name)()
+    dataset = with_dataset(check, options.dataset, Path(options.data_dir))
+    protocol = check.protocol(options.size, dataset)
+    if options.replicates is not None:
+        protocol = protocol.with_replicates(options.replicates)
+    session = make_session(options, protocol, ["check", *argv])
+    grid = planned(protocol, session)
+    if options.dry_run:
+        grid.prepare(dry=True)
+        print_plan(grid)
+        return 0
+    try:
+        grid.run()
+        failures = []
+    except Failed as failed:
+        failures = list(failed.failures)
+    found = outcomes(protocol, session)
+    about = {"check": name, "size": options.size, "dataset": dataset, "source": protocol.source}
+    if options.json:
+        print(json.dumps({**about, "claims": [one.to_dict() for one in found]}, indent=2))
+    else:
+        show(about, found)
+    code = report_failures(failures) if failures else 0
+    return code or (0 if all(one.holds for one in found) else FAILED)
+
+
+def make_session(options: CheckOptions, protocol: Protocol, command: Sequence[str]) -> Session:
+    """The session that the flags ask for, with the protocol's evaluations."""
+    given = {item.name: getattr(options, item.name) for item in fields(SessionOptions)}
+    return Session(**{**given, "evaluate_every": options.evaluate_every or protocol.evaluate_every}, command=command)
+
+
+def listed() -> list[str]:
+    """A line for each check."""
+    width = max(map(len, checks.names()))
+    return [f"{name:<{width}}  {(checks.get(name).__doc__ or '').strip().splitlines()[0]}" for name in checks]
+
+
+def show(about: dict[str, Any], found: Sequence[Outcome]) -> None:
+    """Theirs and ours, side by side."""
+    print(f"{about['check']}, size {about['size']}, {about['dataset']}. Theirs: {about['source']}")
+    headers = ["", "theirs", "ours", "n", "difference", "tolerance", ""]
+    print_table(headers, [cells(one) for one in found])
+
+
+def cells(one: Outcome) -> list[str]:
+    """The line of a claim."""
+    if one.ours is None or one.difference is None:
+        return [one.what, f"{one.theirs:.2f}", "-", "0", "-", tolerance(one), "no result"]
+    spread = "" if one.deviation is None else f" +- {one.deviation:.2f}"
+    verdict = "pass" if one.holds else "fail"
+    return [one.what, f"{one.theirs:.2f}", f"{one.ours:.2f}{spread}", str(one.replicates), f"{one.difference:+.2f}",
+            tolerance(one), verdict]  # fmt: skip
+
+
+def tolerance(one: Outcome) -> str:
+    """How far ours may be off, and on which side."""
+    sign = {"within": "+-", "at least": "-", "at most": "+"}[one.side]
+    return f"{sign}{one.tolerance:g}"

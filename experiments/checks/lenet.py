@@ -1,0 +1,136 @@
+"""LeNet-300-100: iterative magnitude pruning, SNIP, stability at initialization. Minutes on two cores when small."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from experiments.checks.registry import Check, Claim, Protocol, Run, checks, error, minus, percent
+from foundations.steps import Step
+
+MODEL = "mnist_lenet_300_100"
+MNIST, FASHION = "mnist", "fashion_mnist"
+STOPPED = "early_stopping_test_accuracy"
+PLAIN: Mapping[str, Any] = {"model": MODEL, "do_not_augment": True}
+"""As published for MNIST; Fashion-MNIST is cropped at random by default."""
+
+
+@checks.register("lenet_imp")
+class LenetIMP(Check):
+    """LeNet-300-100, iterative magnitude pruning: tickets reach the full network's accuracy."""
+
+    datasets: ClassVar[tuple[str, ...]] = (MNIST, FASHION)
+
+    def protocol(self, size: str, dataset: str) -> Protocol:
+        full = size == "full"
+        flags = {
+            **PLAIN, "dataset": dataset, "recipe": "lottery_ticket", "replicate": range(1, 6 if full else 4),
+            **({} if full else {"training_steps": "5000it"}),
+        }  # fmt: skip
+        levels = range(21) if full else range(8)
+        dense, ticket = percent("imp", STOPPED, level=0), percent("imp", STOPPED, level=7)
+        reinitialized = percent("reinitialized", STOPPED, level=7)
+        claims = [
+            Claim("full network, accuracy at early stopping (%)", dense, 98.05, 0.3),
+            Claim("21.1% kept, accuracy at early stopping (%)", ticket, 98.33, 0.3),
+            Claim("21.1% kept minus full network (points)", minus(ticket, dense), 0.29, 0.3),
+            Claim("21.1% kept minus reinitialized (points)", minus(ticket, reinitialized), 0.388, 0.4),
+        ]
+        if full:
+            claims += [
+                Claim("3.58% kept, accuracy at early stopping (%)", percent("imp", STOPPED, level=15), 98.16, 0.3),
+                Claim("1.19% kept, accuracy at early stopping (%)", percent("imp", STOPPED, level=20), 96.98, 0.5),
+            ]
+        published = Protocol(
+            runs={
+                "imp": Run("lottery", {**flags, "levels": tuple(levels)}),
+                "reinitialized": Run("lottery_branch", {**flags, "levels": 7}, "randomly_reinitialize"),
+            },
+            claims=claims,
+            source="kowshikgunda71/repro-lottery-ticket, CROSS_SEED_REPORT_N5.md (MNIST, 50,000 iterations, n = 5), "
+            "after Frankle & Carbin 2019, arXiv 1803.03635",
+            evaluate_every=Step("100it"),
+        )  # fmt: skip
+        return published if dataset == MNIST else recorded(published, LENET_IMP if not full else None)
+
+
+@checks.register("snip_lenet")
+class SnipLenet(Check):
+    """LeNet-300-100, SNIP at initialization: the error at 95% and 98% sparsity."""
+
+    datasets: ClassVar[tuple[str, ...]] = (MNIST, FASHION)
+
+    def protocol(self, size: str, dataset: str) -> Protocol:
+        full = size == "full"
+        shorter = {"training_steps": "7500it", "milestone_steps": [("2500it", "5000it")]}
+        flags = {
+            **PLAIN, "dataset": dataset, "recipe": "snip", "replicate": range(1, 4), "levels": (0, 1),
+            **({} if full else shorter),
+        }  # fmt: skip
+        published = Protocol(
+            runs={"snip": Run("lottery", {**flags, "density": [0.05, 0.02]})},
+            claims=[
+                Claim("full network, error (%)", error(percent("snip", "test_accuracy", level=0)), 1.7, 0.3),
+                Claim("5% kept, error (%)", error(percent("snip", "test_accuracy", level=1, density=0.05)), 1.6, 0.3),
+                Claim("2% kept, error (%)", error(percent("snip", "test_accuracy", level=1, density=0.02)), 2.4, 0.4),
+            ],
+            source="Lee et al. 2019, arXiv 1810.02340, table 1 (MNIST, n = 20)",
+        )
+        return published if dataset == MNIST else recorded(published, SNIP_LENET if not full else None)
+
+
+@checks.register("lmc_lenet")
+class LmcLenet(Check):
+    """LeNet-300-100: stable to SGD noise at initialization."""
+
+    datasets: ClassVar[tuple[str, ...]] = (MNIST, FASHION)
+
+    def protocol(self, size: str, dataset: str) -> Protocol:
+        full = size == "full"
+        flags = {
+            **PLAIN, "dataset": dataset, "recipe": "linear_mode_connectivity", "replicate": range(1, 4),
+            "pruning_strategy": "none", "k": 0, "report": False,
+            **({"children": 3} if full else {"training_steps": "2400it", "children": 2}),
+        }  # fmt: skip
+        barrier = percent("stability", "test_error_barrier_raw")
+        published = Protocol(
+            runs={"stability": Run("stability", flags)},
+            claims=[Claim("error barrier at k = 0 (points)", barrier, 0.0, 2.0, "at most")],
+            source="Frankle et al. 2020, arXiv 1912.05671, section 3: below 2 points on MNIST",
+        )
+        return published if dataset == MNIST else recorded(published, LMC_LENET if not full else None)
+
+
+# Fashion-MNIST, of which nothing is published: our own runs at the size "small" --------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a check came to when it was first run.
+
+    Args:
+        values: for each claim in order the mean and the tolerance.
+        source: with which code, where, and n.
+    """
+
+    values: tuple[tuple[float, float], ...]
+    source: str
+
+
+LENET_IMP: Record | None = None
+SNIP_LENET: Record | None = None
+LMC_LENET: Record | None = Record(
+    ((0.82, 2.0),),
+    "our run at this size, commit c3d31bf, torch 2.13.0, one thread of an Intel Xeon, n = 3: 0.82 +- 0.57",
+)
+
+
+def recorded(published: Protocol, record: Record | None) -> Protocol:
+    """The protocol on Fashion-MNIST: if there is a record of ours, that takes the place of what is published of MNIST.
+    """
+    if record is None:
+        return replace(published, source=f"{published.source}; not of this data set")
+    claims = [
+        replace(claim, theirs=value, tolerance=tolerance, side="within")
+        for claim, (value, tolerance) in zip(published.claims, record.values, strict=True)
+    ]
+    return replace(published, claims=claims, source=record.source)
