@@ -20,6 +20,7 @@ BELOW = {
 SLOW = {"torchvision", "matplotlib"}
 WITHIN_EXPERIMENTS = [
     {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording", "trackers"},
+    {"task_process"},
     {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},

@@ -7,8 +7,9 @@ it would be refused again. What stands on a failed task is skipped and listed; e
 import contextlib
 import itertools
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from experiments.plan import Plan
 from experiments.plan_files import store_of_plan
@@ -35,6 +36,7 @@ class Failure:
         details: a traceback, or the last words of a process.
         skipped: the tasks that were skipped since they stand on it.
         exit_code: the command line's, if the task was refused.
+        tried_again: whether it was tried once more already.
     """
 
     task: Task
@@ -43,6 +45,7 @@ class Failure:
     details: str = ""
     skipped: tuple[Task, ...] = ()
     exit_code: int = UsageError.exit_code
+    tried_again: bool = False
 
 
 class Failed(Exception):
@@ -110,3 +113,24 @@ def tried(task: Task, session: Workspace) -> Failure | None:
             raise Interrupted from error
         return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
     return None
+
+
+# Tasks that another process does --------------------------------------------------------------------------------------
+
+
+def failure_of(task: Task, answer: Mapping[str, Any]) -> Failure | None:
+    """How a task failed by the last line of the process that did it (see ``experiments.engines.worker``), if it did."""
+    if answer["ended"] == "done":
+        return None
+    exit_code = answer.get("exit_code", UsageError.exit_code)
+    return Failure(task, answer["reason"], answer["refused"], answer.get("details", ""), exit_code=exit_code)
+
+
+def pass_on(task: Task, answer: Mapping[str, Any], reporter: Reporter) -> None:
+    """What such a process says while it does a task."""
+    if "warning" in answer:
+        reporter.warn(f"{task.experiment}: {answer['warning']}")
+    if "epoch" in answer:
+        reporter.epoch(answer["epoch"], bool(answer.get("last")))
+    if "steps" in answer:
+        reporter.advanced(task, answer["steps"])
