@@ -10,13 +10,14 @@ from experiments.workspace import Workspace
 
 
 @engines.register("in_process")
-def run(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
-    """Does the tasks in the order of the plan, or ``session.options.at_once`` of them at once.
+def run(plan: Plan, session: Workspace) -> list[Failure]:
+    """Does the tasks in the order of the plan, or ``session.options.at_once`` of them at once."""
+    at_once = min(session.options.at_once, len(plan))
+    return side_by_side.run(plan, session) if at_once > 1 else one_by_one(plan, session)
 
-    A task that fails is tried once more, unless ``tries`` is 1.
-    """
-    if min(session.options.at_once, len(plan)) > 1:
-        return side_by_side.run(plan, session)
+
+def one_by_one(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
+    """Does the tasks in the order of the plan; one that fails is tried once more, unless ``tries`` is 1."""
     reporter = session.context.reporter
     failures: list[Failure] = []
     skipped: set[Task] = set()

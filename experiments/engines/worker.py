@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
-from experiments.engines.in_process import run
+from experiments.engines.in_process import one_by_one
 from experiments.engines.registry import Failure
 from experiments.plan import make_plan
 from experiments.progress import MeteringReporter
@@ -82,7 +82,7 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
         if session is None:
             raise UsageError('The first task comes with an entry "session": where and how tasks are done')
         task = from_json(message["task"])
-        failures = run(make_plan([task], session), session, message.get("tries", 2))
+        failures = one_by_one(make_plan([task], session), session, message.get("tries", 2))
         failed += failures
         if not failures:
             send(out, {"ended": "done", "task": task.label})
