@@ -20,7 +20,7 @@ BELOW = {
 SLOW = {"torchvision", "matplotlib"}
 WITHIN_EXPERIMENTS = [
     {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording", "trackers"},
-    {"task_process"},
+    {"task_process", "slurm_jobs"},
     {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},
