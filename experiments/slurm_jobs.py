@@ -6,6 +6,7 @@ child.
 """
 
 import hashlib
+import importlib
 import json
 import platform
 import signal
@@ -172,8 +173,6 @@ class SlurmJob:
 
     def checkpoint(self) -> Any:
         """Called shortly before the allocation ends: what is to be done in the next one."""
-        from submitit.helpers import DelayedSubmission
-
         self.child.stop()
         self.child.wait()
         idle = self.said.idle + 1 if self.said.steps == self.first else 0
@@ -181,7 +180,7 @@ class SlurmJob:
             self.tell(state=FAILED, reason=TOO_SHORT)
             return None
         self.tell(state=WAITING, idle=idle)
-        return DelayedSubmission(replace(self))
+        return importlib.import_module("submitit.helpers").DelayedSubmission(replace(self))
 
     def hear(self, message: Mapping[str, Any]) -> None:
         """What the child says; see ``experiments.engines.worker``."""

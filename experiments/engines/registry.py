@@ -5,6 +5,7 @@ it would be refused again. What stands on a failed task is skipped and listed; e
 """
 
 import contextlib
+import importlib
 import itertools
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +114,15 @@ def tried(task: Task, session: Workspace) -> Failure | None:
             raise Interrupted from error
         return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
     return None
+
+
+def needed(package: str, engine: str) -> Any:
+    """The package that an engine rests on, which only its extra brings; ``UsageError`` if it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        hint = f"pip install 'adsynflow[{engine}]'"
+        raise UsageError(f"--engine={engine}: needs the package {package}: {hint}") from error
 
 
 # Tasks that another process does --------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.engines.registry import needed
 from experiments.options import SessionOptions
 from experiments.slurm_jobs import SlurmJob
 from experiments.task_process import MAIN
@@ -52,12 +53,9 @@ class SlurmQueue:
 
     def executor(self, **more: Any) -> Any:
         """What submits."""
-        try:
-            from submitit import SlurmExecutor
-        except ImportError as error:
-            raise UsageError("--engine=slurm: needs submitit: pip install 'adsynflow[slurm]'") from error
-        executor = SlurmExecutor(self.folder, max_num_timeout=MOST_TIMES)
-        known, additional = SlurmExecutor._valid_parameters(), {}
+        of_slurm = needed("submitit", "slurm").SlurmExecutor
+        executor = of_slurm(self.folder, max_num_timeout=MOST_TIMES)
+        known, additional = of_slurm._valid_parameters(), {}
         given = {**self.parameters, **more}
         for name in [name for name in given if name not in known]:
             additional[name] = given.pop(name)

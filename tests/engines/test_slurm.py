@@ -52,9 +52,9 @@ def test_arrays_by_layers_detached_and_watched_by_a_later_command(slurm: Mapping
 
 def test_whatever_stops_a_job_it_goes_on_from_its_checkpoint(slurm: Mapping[str, str], tmp_path: Path) -> None:
     """A process is killed, a job is put back into the queue as by preemption, and all come to their time limit."""
-    root, train = tmp_path / "slurm", ("train", *SLOW, "--training_steps=90ep", "--replicate=1-3")
+    root, train = tmp_path / "slurm", ("train", *SLOW, "--training_steps=250ep", "--replicate=1-3")
     command = Command(
-        root, *train, "--engine=slurm", "--slurm=time=2,signal_delay_s=60,gres_flags=allow-task-sharing",
+        root, *train, "--engine=slurm", "--slurm=time=3,signal_delay_s=60,nice=5",
         environment=slurm,
     )  # fmt: skip
     wait_until(lambda: all(begun(place)() for place in [*root.glob("train_*/replicate_*")] or [tmp_path / "none"]))
