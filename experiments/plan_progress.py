@@ -98,12 +98,15 @@ class PlanProgress(Reporter):
             return max(sum(known) / len(known) - (now - self.since.get(task, now)), 0.0) if known else 0.0
 
         open_tasks = [task for task in self.plan if self.states[task] in (WAITING, RUNNING)]
-        return makespan(open_tasks, self.plan.before, seconds, self.jobs)
+        at_once = max(self.jobs, self.count(RUNNING))  # a cluster may have room for more than we know of
+        return makespan(open_tasks, self.plan.before, seconds, at_once)
 
     def text(self) -> str:
-        """``task 3 of 12, 24%, 0:24:10 left``; nothing for a single task."""
+        """``task 3 of 12, 24%, 0:24:10 left``, or all counts where several run at once; nothing for a single task."""
         if len(self.plan) < 2:
             return ""
+        if self.count(RUNNING) > 1:
+            return self.file().counts
         at = min(self.count(DONE) + self.count(FAILED) + max(self.count(RUNNING), 1), len(self.plan))
         share = [f"{self.meter.done / self.meter.total:.0%}"] if self.meter.total else []
         seconds = self.seconds_left

@@ -28,6 +28,7 @@ ENDED = (DONE, FAILED, SKIPPED)
 BETWEEN_WRITES = 4.0  # seconds
 MOST_IDLE = 3
 """How often in a row a job is put back into the queue without a step taken, before it is given up."""
+TRIES_TO_WRITE = 10
 TOO_SHORT = f"{MOST_IDLE} allocations in a row have ended before a step was taken; a longer --slurm=time=... is needed"
 BEFORE_THE_END = signal.SIGUSR2
 """What Slurm sends before it ends an allocation, as ``submitit`` asks it to."""
@@ -193,9 +194,14 @@ class SlurmJob:
             self.tell(speed=self.meter.speed)
 
     def tell(self, **changes: Any) -> str:
-        """Writes the answer; its state."""
+        """Writes the answer; its state. Where a disk fails for a moment, the last one is written some seconds later."""
         self.said, self.written = replace(self.said, **changes), time.monotonic()
-        self.record.write(self.said)
+        for _ in range(TRIES_TO_WRITE if self.said.state != RUNNING else 1):
+            try:
+                self.record.write(self.said)
+                break
+            except OSError:
+                time.sleep(1)
         return self.said.state
 
 

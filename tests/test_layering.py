@@ -19,8 +19,8 @@ BELOW = {
 }
 SLOW = {"torchvision", "matplotlib"}
 WITHIN_EXPERIMENTS = [
-    {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording", "trackers"},
-    {"task_process", "slurm_jobs"},
+    {"meters", "task_process", "slurm_jobs"},
+    {"status", "directory", "listing", "conditions", "plan_files", "progress", "recording", "trackers"},
     {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},
