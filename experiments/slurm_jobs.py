@@ -61,6 +61,7 @@ class JobAnswer:
         speed: steps a second in this one.
         line: how far the training is.
         warnings: what was warned of.
+        first_failure: why it is tried once more.
         reason, refused, details, exit_code: how it failed; see ``experiments.engines.Failure``.
         idle: how many allocations in a row have ended without a step.
         host: the machine.
@@ -71,6 +72,7 @@ class JobAnswer:
     speed: float = 0.0
     line: str = ""
     warnings: list[str] = field(default_factory=list)
+    first_failure: str = ""
     reason: str = ""
     refused: bool = False
     details: str = ""
@@ -163,7 +165,7 @@ class SlurmJob:
         self.tell(state=RUNNING, host=platform.node())
         answer = self.child.do(self.task, self.hear)
         if accident(answer):
-            self.hear({"warning": f"{answer['reason']}; trying once more"})
+            self.tell(first_failure=answer["reason"])
             answer = self.child.do(self.task, self.hear)
         if answer["ended"] == "done":
             return self.tell(state=DONE)

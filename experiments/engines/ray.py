@@ -16,7 +16,7 @@ from experiments.engines.registry import Failure, engines, failure_of, needed, p
 from experiments.engines.schedule import Schedule
 from experiments.plan import Plan
 from experiments.progress import fitted
-from experiments.task_process import MAIN, Answer, TaskProcess
+from experiments.task_process import MAIN, PATIENCE, Answer, TaskProcess
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
@@ -100,6 +100,7 @@ def answers(session: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Ans
                 break
     finally:
         process.stop()
+        thread.join(PATIENCE)
         process.wait()
 
 

@@ -18,6 +18,7 @@ from experiments.slurm_jobs import (
     ENDED,
     FAILED,
     RUNNING,
+    SKIPPED,
     JobAnswer,
     JobFile,
     JobRecord,
@@ -71,6 +72,7 @@ class Jobs:
         for task in plan:
             for other in plan.before[task]:
                 self.behind.setdefault(other, []).append(task)
+        self.lost: set[Task] = set()
         self.stopped = threading.Event()
         self.submitting = threading.Lock()
 
@@ -144,8 +146,9 @@ class Jobs:
         return Watch(task, record, self).run()
 
     def missing(self, task: Task) -> bool:
-        """Whether nobody does a task, nor has done it."""
-        return not self.in_queue(task) and self.records[task].answer.state not in (DONE, FAILED)
+        """Whether nobody does a task, since its job was lost, or was skipped when what it waits for had failed."""
+        state = self.records[task].answer.state
+        return state == SKIPPED or (task in self.lost and state not in ENDED and not self.in_queue(task))
 
     def numbers(self) -> str:
         """The numbers of the jobs that wait or run."""
@@ -195,6 +198,8 @@ class Watch:
             reporter.begun(self.task)
         for warning in answer.warnings[len(before.warnings) :]:
             reporter.warn(f"{self.task.experiment}: {warning}")
+        if answer.first_failure != before.first_failure:
+            reporter.warn(f"{self.task.label}: {answer.first_failure}; trying once more")
         if answer.steps > before.steps:
             reporter.advanced(self.task, answer.steps - before.steps)
         self.said = answer
@@ -211,6 +216,7 @@ class Watch:
         """The job is gone without a word: cancelled, or ended from outside."""
         job = self.record.job
         number = "" if job is None else job.job
+        self.jobs.lost.add(self.task)
         state = self.jobs.queue.state(number)
         if state.startswith("CANCELLED") or (state == "COMPLETED" and self.said.state != RUNNING):
             return Failure(self.task, f"its job {number} was cancelled", refused=True, exit_code=1)

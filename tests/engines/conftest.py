@@ -58,17 +58,18 @@ def rows(root: Path) -> list[int]:
     return [len(path.read_text().splitlines()) for path in sorted(root.rglob("metrics.jsonl"))]
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
-    """Until something has happened."""
+def wait_until(happened: Callable[[], bool], command: Command) -> None:
+    """Until something has happened, while a command runs."""
     end = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < end
+        assert command.process.poll() is None, command.said()
         time.sleep(0.3)
 
 
-def begun(root: Path, least: int = 2) -> Callable[[], bool]:
-    """Whether so many rows of metrics have been written below a directory."""
-    return lambda: sum(rows(root)) >= least
+def all_begun(root: Path, replicates: int) -> Callable[[], bool]:
+    """Whether the trunks of so many replicates have rows of metrics."""
+    return lambda: len([count for count in rows(root) if count >= 2]) == replicates
 
 
 def trainers(root: Path, replicate: int) -> list[int]:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-PORT = 16379
+PORT = 6399  # not among those that Ray gives its workers
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import SLOW, Command, begun, kill, results, rows, run, wait_until
+from tests.engines.conftest import SLOW, Command, all_begun, kill, results, rows, run, wait_until
 from tests.engines.ray_cluster import cluster, join
 
 pytest.importorskip("ray")
@@ -18,7 +18,7 @@ def test_a_node_that_dies_costs_its_tasks_one_try(tmp_path: Path) -> None:
     with cluster() as environment:
         first, _ = join(environment, cpus=1), join(environment, cpus=1)
         command = Command(root, *train, "--engine=ray", environment=environment)
-        wait_until(lambda: len([place for place in root.glob("train_*/replicate_*") if begun(place)()]) == 2)
+        wait_until(all_begun(root, 2), command)
         kill(first)
         assert command.end() == 0
         said = command.said()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import LOTTERY, SLOW, Command, begun, kill, results, run, trainers, wait_until
+from tests.engines.conftest import LOTTERY, SLOW, Command, all_begun, kill, results, run, trainers, wait_until
 from tests.engines.slurm_cluster import cluster, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
@@ -57,8 +57,7 @@ def test_whatever_stops_a_job_it_goes_on_from_its_checkpoint(slurm: Mapping[str,
         root, *train, "--engine=slurm", "--slurm=time=3,signal_delay_s=60,nice=5",
         environment=slurm,
     )  # fmt: skip
-    wait_until(lambda: all(begun(place)() for place in [*root.glob("train_*/replicate_*")] or [tmp_path / "none"]))
-    wait_until(lambda: len(list(root.glob("train_*/replicate_*"))) == 3)
+    wait_until(all_begun(root, 3), command)
     kill(trainers(root, 1)[0])
     job = job_of(root, "replicate 2")
     ask(slurm, "scontrol", "requeue", job)
@@ -81,7 +80,7 @@ def test_what_stands_on_a_cancelled_job_is_skipped_and_the_same_command_does_it(
     root = tmp_path / "slurm"
     lottery = ("lottery", *SLOW, "--training_steps=8ep", "--k=4ep", "--replicate=1-2")
     command = Command(root, *lottery, "--engine=slurm", environment=slurm)
-    wait_until(begun(root))
+    wait_until(all_begun(root, 2), command)
     ask(slurm, "scancel", job_of(root, "replicate 1, to 4ep"))
     assert command.end() == 1
     said = command.said()

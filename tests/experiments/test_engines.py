@@ -19,6 +19,7 @@ from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from tests.conftest import Listener
+from tests.experiments.pretend_slurm import Slurm, slurm  # noqa: F401  a fixture
 from tests.experiments.stub_work import attempts
 
 HERE = Path(__file__).parent
@@ -36,11 +37,12 @@ WAYS = {
     "one after the other": {"engine": "in_process"},
     "side by side": {"at_once": 2},
     "in two processes": {"jobs": 2},
+    "as jobs of Slurm": {"engine": "slurm"},
 }
 
 
 @pytest.fixture(params=WAYS)
-def run(request: pytest.FixtureRequest, make_session: Callable[..., Session]) -> Run:
+def run(request: pytest.FixtureRequest, make_session: Callable[..., Session], slurm: Slurm) -> Run:  # noqa: F811
     """Runs tasks in each of the ways that there are."""
 
     def run(tasks: Sequence[Task]) -> list[Failure]:
