@@ -42,14 +42,9 @@ class PlanFile:
     @property
     def text(self) -> str:
         """A line for people; the command comes first."""
-        return f"{self.command}: {self.counts}"
-
-    @property
-    def counts(self) -> str:
-        """How far it is, in a line."""
-        tasks = f"{self.done} of {self.tasks} tasks done, {self.running} running, {self.failed} failed"
+        counts = f"{self.done} of {self.tasks} tasks done, {self.running} running, {self.failed} failed"
         left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"
-        return f"{tasks}, {self.waiting} waiting, {self.steps_a_second:.0f} steps/s{left}"
+        return f"{self.command}: {counts}, {self.waiting} waiting, {self.steps_a_second:.0f} steps/s{left}"
 
     def write(self, store: Store) -> None:
         """Into its directory."""

@@ -102,17 +102,22 @@ class PlanProgress(Reporter):
         return makespan(open_tasks, self.plan.before, seconds, at_once)
 
     def text(self) -> str:
-        """``task 3 of 12, 24%, 0:24:10 left``, or all counts where several run at once; nothing for a single task."""
+        """``task 3 of 12, 24%, 0:24:10 left``; where several run at once ``2 of 12 tasks done, 4 running, 24%, ...``.
+
+        Nothing for a single task.
+        """
         if len(self.plan) < 2:
             return ""
-        if self.count(RUNNING) > 1:
-            return self.file().counts
-        at = min(self.count(DONE) + self.count(FAILED) + max(self.count(RUNNING), 1), len(self.plan))
         share = [f"{self.meter.done / self.meter.total:.0%}"] if self.meter.total else []
-        seconds = self.seconds_left
-        return ", ".join(
-            [f"task {at} of {len(self.plan)}", *share, *(f"{part} in all" for part in left(seconds))]
-        )
+        return ", ".join([*self.counts(), *share, *(f"{part} in all" for part in left(self.seconds_left))])
+
+    def counts(self) -> list[str]:
+        """How many tasks are where, in words."""
+        done, running, failed = (self.count(state) for state in (DONE, RUNNING, FAILED))
+        if running < 2:
+            return [f"task {min(done + failed + 1, len(self.plan))} of {len(self.plan)}"]
+        bad = [f"{failed} failed"] if failed else []
+        return [f"{done} of {len(self.plan)} tasks done", f"{running} running", *bad, f"{self.meter.speed:.0f} steps/s"]
 
     def file(self) -> PlanFile:
         """The same for other processes."""

@@ -157,6 +157,6 @@ def resources(ray: Any) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """An error in a line."""
+    """An error in a line, of which Ray's go on for many sentences."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0].partition('. ')[0]}" if lines else type(error).__name__

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import SLOW, Command, all_begun, kill, results, rows, run, wait_until
+from tests.engines.proving import SLOW, Command, all_begun, kill, results, rows, run, wait_until
 from tests.engines.ray_cluster import cluster, join
 
 pytest.importorskip("ray")

@@ -21,6 +21,7 @@ class Command:
     """``python main.py ...`` as a process of its own."""
 
     def __init__(self, root: Path, *argv: str, environment: Mapping[str, str] = os.environ) -> None:
+        root.parent.mkdir(parents=True, exist_ok=True)
         self.out = (root.parent / f"said_{time.monotonic_ns()}").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "main.py", *argv, f"--root={root}", "--threads=1"], cwd=HOME, env=dict(environment),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import LOTTERY, SLOW, Command, all_begun, kill, results, run, trainers, wait_until
+from tests.engines.proving import LOTTERY, SLOW, Command, all_begun, kill, results, run, trainers, wait_until
 from tests.engines.slurm_cluster import cluster, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
