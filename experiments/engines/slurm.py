@@ -73,6 +73,7 @@ class Jobs:
             for other in plan.before[task]:
                 self.behind.setdefault(other, []).append(task)
         self.lost: set[Task] = set()
+        self.pause = PAUSE * max(1.0, len(plan) / 200)  # of all threads together some hundred looks a second at most
         self.stopped = threading.Event()
         self.submitting = threading.Lock()
 
@@ -151,9 +152,9 @@ class Jobs:
         return state == SKIPPED or (task in self.lost and state not in ENDED and not self.in_queue(task))
 
     def numbers(self) -> str:
-        """The numbers of the jobs that wait or run."""
-        jobs = [job for record in self.records.values() if (job := record.job) is not None]
-        return " ".join(job.job for job in jobs if self.queue.alive(job.job))
+        """The numbers of the jobs and arrays that wait or run."""
+        jobs = [job.job for record in self.records.values() if (job := record.job) is not None]
+        return " ".join(dict.fromkeys(job.partition("_")[0] for job in jobs if self.queue.alive(job)))
 
     def forget(self) -> None:
         """Removes what lies on the disk of jobs whose tasks are done, and for which no other waits."""
@@ -188,7 +189,7 @@ class Watch:
                     looks, missing = self.jobs.queue.looks, 0 if alive else missing + 1
                 if missing > LOOKS:
                     return self.lost()
-                self.jobs.stopped.wait(PAUSE)
+                self.jobs.stopped.wait(self.jobs.pause)
         return Failure(self.task, "not watched any more", refused=True)
 
     def pass_on(self, answer: JobAnswer) -> None:

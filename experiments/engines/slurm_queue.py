@@ -24,7 +24,8 @@ MOST_TIMES = 10_000
 LARGEST_ARRAY = 1000
 """Slurm's own default of MaxArraySize is 1001."""
 OVER = frozenset({
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "REVOKED", "TIMEOUT",
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
 })  # fmt: skip
 """States of jobs that come to nothing more; Slurm forgets them after some minutes."""
 
