@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from queue import Queue
@@ -109,15 +110,16 @@ def connected() -> Iterator[Any]:
     """Ray, connected to the cluster that the environment names or to one that ends with this.
 
     A cluster of our own takes commands only from who has its token, which is drawn here unless the environment has one;
-    of another one the environment says what it wants. Nothing is sent to the makers of Ray.
+    of another one the environment says what it wants. Ray reads all that when it is imported: a notebook that has done
+    so before has the token that Ray has chosen. Nothing is sent to the makers of Ray.
     """
     os.environ.setdefault(USAGE, "0")
     address = os.environ.get(ADDRESS)
-    if address is None:
+    if address is None and "ray" not in sys.modules:
         os.environ.setdefault(MODE, "token")
         if os.environ[MODE] == "token":
             os.environ.setdefault(TOKEN, secrets.token_hex(32))
-    ray = needed("ray", "ray")  # it reads the environment when it is imported
+    ray = needed("ray", "ray")
     more = {} if address is not None else {"include_dashboard": False}
     try:
         with own_signals():

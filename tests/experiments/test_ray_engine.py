@@ -1,6 +1,7 @@
 """The engine for Ray on a cluster of this machine, where Ray is installed."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,12 @@ from tests.experiments.test_engines import done
 Stubs = Callable[..., list[Task]]
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_tasks_are_done_as_on_one_machine(
     make_session: Callable[..., Session], stubs: Stubs, tmp_path: Path, listener: Listener,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """One that is killed is tried once more; what stands on one that fails is skipped; nothing else is."""
-    pytest.importorskip("ray")
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
         monkeypatch.setenv(name, "")  # so that what the engine sets is gone after the test
         monkeypatch.delenv(name)
