@@ -178,6 +178,11 @@ def test_how_it_failed_stays_on_the_disk(
         assert answer.details == "last words\nand why"
 
 
+def test_submitit_does_it(job: Callable[[str], SlurmJob], tmp_path: Path) -> None:
+    submitit = pytest.importorskip("submitit")
+    assert submitit.DebugExecutor(tmp_path / "logs").submit(job("")).result() == "done"
+
+
 def test_a_job_whose_need_is_not_done_does_nothing(job: Callable[[str], SlurmJob], tmp_path: Path) -> None:
     need = JobRecord(tmp_path / "need")
     waits = replace(job(""), after=[need.path])
@@ -255,7 +260,7 @@ def test_a_script_asks_for_what_the_flags_say(
     pytest.importorskip("submitit")
     monkeypatch.setattr(slurm_queue.shutil, "which", lambda name: name)
     options = make_session(
-        cpus_per_task=4, gpus_per_task=2.0, slurm=("partition=gpu", "time=240", "reservation=mine")
+        engine="slurm", cpus_per_task=4, gpus_per_task=2.0, slurm=("partition=gpu", "time=240", "reservation=mine")
     ).options
     executor = slurm_queue.SlurmQueue(tmp_path, options).executor(dependency="afterany:1_0")
     text = executor._make_submission_file_text("x", "1")
