@@ -20,6 +20,7 @@ from experiments.status import FAILED
 from foundations import files
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, repeatable
+from foundations.store import Store
 
 SUMMARY = """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
 come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk."""
@@ -89,7 +90,7 @@ def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
 def explanation(row: Row) -> list[str]:
     """Why something is damaged or has failed; below it what its log says last, before the failure itself."""
     try:
-        log = (Path(row["path"]) / files.LOG).read_text(errors="replace").splitlines()
+        log = Store(Path(row["path"])).read_bytes(files.LOG).decode(errors="replace").splitlines()
     except OSError:
         log = []
     last = log[-LAST_LINES - 1 : -1] if row["state"] == FAILED else []
