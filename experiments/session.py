@@ -56,9 +56,11 @@ class Session(Workspace):
     ) -> None:
         directories = {name: str(path) for name, path in (("root", root), ("data_dir", data_dir)) if path is not None}
         refuse_unknown_options(options)
-        for name in ("plugin", "track", "slurm"):
+        for name in ("plugin", "track"):
             if isinstance(options.get(name), str):
                 options[name] = (options[name],)
+        if isinstance(options.get("slurm"), str):
+            options["slurm"] = tuple(options["slurm"].split(","))
         chosen = SessionOptions(**{**directories_from_environment(), **directories, **options})
         reporter = make_reporter(chosen.quiet) if reporter is None else reporter
         load_plugins(chosen.plugin, reporter)

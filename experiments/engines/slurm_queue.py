@@ -159,7 +159,7 @@ def given(parts: Sequence[str]) -> dict[str, Any]:
         UsageError: what is no option with a value, or a time that is no number of minutes.
     """
     texts: dict[str, str] = {}
-    for part in ",".join(parts).split(",") if parts else ():
+    for part in parts:
         name, sign, value = part.partition("=")
         if not sign and texts:
             last = next(reversed(texts))
