@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 
 .DEFAULT_GOAL := help
 STUDIES := thesis thesis-medium thesis-small thesis-mnist thesis-imagenet
-.PHONY: help setup demo test torture lint bench $(STUDIES)
+.PHONY: help setup demo test torture lint bench test-engines $(STUDIES)
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 setup: $(STAMP)  ## make .venv with the versions of constraints.txt
 
@@ -46,6 +46,14 @@ lint: setup  ## ruff and mypy
 
 bench: setup  ## the benchmarks, as ratios in one run
 	$(BIN)/python -m benchmarks
+
+test-engines: setup  ## Slurm, Ray and worker processes for real, on this machine (Debian, as root)
+	which slurmctld slurmd sbatch munged \
+		|| (apt-get update && apt-get install --yes --no-install-recommends slurmd slurmctld slurm-client munge) \
+		|| echo "Slurm is not installed, and apt-get cannot install it here: what needs it is skipped"
+	$(PIP) --quiet --editable '.[plot,dev,ray,slurm]'
+	$(BIN)/python -m pytest -s tests/engines/prove_local.py tests/engines/prove_slurm.py tests/engines/prove_ray.py
+	$(BIN)/python -m tests.engines.many_runs
 
 thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -mnist, -imagenet at other sizes; ARGS=--dry_run
 $(STUDIES): setup

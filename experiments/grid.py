@@ -112,6 +112,9 @@ class Grid(Sequence[Experiment]):
             UsageError: one of them cannot be computed; found before anything is.
             Failed: tasks that could not be done, at the end of all that could.
         """
+        if self.session.options.detach and self.searches:
+            k = self.searches[0].criterion
+            raise UsageError(f"--detach: not with --k={k}, whose next analyses depend on what comes of the ones before")
         self.prepare()
         try:
             failures = [failure for search in self.searches for failure in search.run()]

@@ -100,7 +100,16 @@ class SessionOptions(Hparams):
     """Tasks that are computed at once in this process, over one copy of the data, with the same results: fills a GPU
     with small networks. On a CPU they take turns, and nothing is gained. Not together with --jobs."""
     engine: str = hp("local")
-    """What runs the tasks: local (this process, or --jobs of them), or one that a plug-in brings."""
+    """What runs the tasks: local (this process, or --jobs of them), slurm or ray (a cluster; docs/scaling.md), or one
+    that a plug-in brings."""
+    cpus_per_task: int = hp(1, within=f"[1, {MOST_THREADS}]")
+    """CPU cores that a task gets in a cluster; also its --threads, unless that is given."""
+    gpus_per_task: float = hp(0.0, within="[0, 1024]")
+    """GPUs that a task gets in a cluster; of Ray also a part of one, such as 0.25."""
+    slurm: tuple[str, ...] = hp(())
+    """Options of sbatch for --engine=slurm: partition=gpu,time=240 (minutes), and any other as name=value."""
+    detach: bool = hp(False)
+    """With --engine=slurm: submit the jobs and end; the same command, given later, shows what came of them."""
     deterministic: bool = hp(False)
     """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
     cuda_graphs: str = hp("auto", choices=("auto", "off"))

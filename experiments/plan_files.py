@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.meters import duration
+from experiments.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, WAITING, records
 from foundations import files
 from foundations.errors import UsageError
 from foundations.store import Store
@@ -56,11 +57,33 @@ def store_of_plan(root: Path) -> Store:
 
 
 def running_plans(root: Path | str) -> Iterator[PlanFile]:
-    """The plans of processes that are at work; one that cannot be read, since it is just ending, is left out."""
+    """The plans of processes that are at work, and of jobs of Slurm that no process watches.
+
+    One that cannot be read, since it is just ending, is left out.
+    """
+    watched = False
     for path in sorted((Path(root) / files.PLANS).glob(f"*/{files.PLAN}")):
         store = Store(path.parent)
         try:
             if store.locked:
+                watched = True
                 yield PlanFile(**store.read_json(files.PLAN))
         except (UsageError, TypeError, OSError):
             continue
+    if not watched and (jobs := plan_of_jobs(Path(root))) is not None:
+        yield jobs
+
+
+def plan_of_jobs(root: Path) -> PlanFile | None:
+    """The jobs of Slurm below a root as a plan, by what they say themselves; None once all have ended."""
+    found = [(job, record.answer) for record in records(root) if (job := record.job) is not None]
+    states = [answer.state for _, answer in found]
+    if all(state in ENDED for state in states):
+        return None
+    speed = sum(answer.speed for _, answer in found if answer.state == RUNNING)
+    steps, taken = (sum(numbers) for numbers in zip(*((job.steps, answer.steps) for job, answer in found), strict=True))
+    return PlanFile(
+        command="slurm", tasks=len(found), done=states.count(DONE), running=states.count(RUNNING),
+        failed=states.count(FAILED) + states.count(SKIPPED), waiting=states.count(WAITING), steps=steps,
+        steps_done=taken, steps_a_second=speed, seconds_left=max(steps - taken, 0) / speed if speed else None,
+    )  # fmt: skip

@@ -98,18 +98,26 @@ class PlanProgress(Reporter):
             return max(sum(known) / len(known) - (now - self.since.get(task, now)), 0.0) if known else 0.0
 
         open_tasks = [task for task in self.plan if self.states[task] in (WAITING, RUNNING)]
-        return makespan(open_tasks, self.plan.before, seconds, self.jobs)
+        at_once = max(self.jobs, self.count(RUNNING))  # a cluster may have room for more than we know of
+        return makespan(open_tasks, self.plan.before, seconds, at_once)
 
     def text(self) -> str:
-        """``task 3 of 12, 24%, 0:24:10 left``; nothing for a single task."""
+        """``task 3 of 12, 24%, 0:24:10 left``; where several run at once ``2 of 12 tasks done, 4 running, 24%, ...``.
+
+        Nothing for a single task.
+        """
         if len(self.plan) < 2:
             return ""
-        at = min(self.count(DONE) + self.count(FAILED) + max(self.count(RUNNING), 1), len(self.plan))
         share = [f"{self.meter.done / self.meter.total:.0%}"] if self.meter.total else []
-        seconds = self.seconds_left
-        return ", ".join(
-            [f"task {at} of {len(self.plan)}", *share, *(f"{part} in all" for part in left(seconds))]
-        )
+        return ", ".join([*self.counts(), *share, *(f"{part} in all" for part in left(self.seconds_left))])
+
+    def counts(self) -> list[str]:
+        """How many tasks are where, in words."""
+        done, running, failed = (self.count(state) for state in (DONE, RUNNING, FAILED))
+        if running < 2:
+            return [f"task {min(done + failed + 1, len(self.plan))} of {len(self.plan)}"]
+        bad = [f"{failed} failed"] if failed else []
+        return [f"{done} of {len(self.plan)} tasks done", f"{running} running", *bad, f"{self.meter.speed:.0f} steps/s"]
 
     def file(self) -> PlanFile:
         """The same for other processes."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import stored
 from experiments.directory import directories_from_environment
-from experiments.engines import engines
+from experiments.engines import check_engine
 from experiments.grid import Grid
 from experiments.importing.options import ImportOptions
 from experiments.importing.writing import import_network
@@ -41,8 +41,8 @@ class Session(Workspace):
         data_dir: directory of the data sets; default ``$ADSYNFLOW_DATA``, else ``data``.
         reporter: shows the progress; by default lines or progress bars on standard error.
         command: what was called, for ``environment.json``; by default the call of the method.
-        options: the other fields of ``SessionOptions``: device, threads, jobs, at_once, engine, deterministic,
-            recompute, quiet, track, plugin.
+        options: the other fields of ``SessionOptions``: device, threads, jobs, at_once, engine, cpus_per_task,
+            gpus_per_task, slurm, detach, deterministic, recompute, quiet, track, plugin.
 
     Raises:
         UsageError: an unknown option, an unsuitable value, a device that is not there, a plug-in that fails.
@@ -62,10 +62,12 @@ class Session(Workspace):
         for name in ("plugin", "track"):
             if isinstance(options.get(name), str):
                 options[name] = (options[name],)
+        if isinstance(options.get("slurm"), str):
+            options["slurm"] = tuple(options["slurm"].split(","))
         chosen = SessionOptions(**{**directories_from_environment(), **directories, **options})
         reporter = make_reporter(chosen.quiet) if reporter is None else reporter
         load_plugins(chosen.plugin, reporter)
-        engines.get(chosen.engine)  # refuses an unknown one by name
+        check_engine(chosen)
         check_trackers(chosen.track)
         if min(chosen.at_once, chosen.jobs) > 1:
             raise UsageError(f"--at_once={chosen.at_once}: not together with --jobs={chosen.jobs}; valid: one of them")

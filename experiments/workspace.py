@@ -168,6 +168,15 @@ class Workspace:
         }
 
 
+    def entries_elsewhere(self) -> dict[str, Any]:
+        """The same for a worker on another machine that has the same files under the same paths."""
+        plugins = [str(Path(name).absolute()) if Path(name).is_file() else name for name in self.options.plugin]
+        return {
+            **self.entries(), "plugin": plugins, "threads": self.options.threads or self.options.cpus_per_task,
+            **{name: str(Path(getattr(self.options, name)).absolute()) for name in ("root", "data_dir")},
+        }  # fmt: skip
+
+
 @dataclass
 class Once:
     """What is made once and then used again."""

@@ -9,6 +9,7 @@
     any of these but replicate_1/ of lottery and stability: status and log of the last task that worked in it
     .../report/                                     tables and figures of one run; <root>/report/ of several
     <root>/plans/<host>_<process>_<thread>/         how far a command has come that is running
+    <root>/slurm/<digest of a task>/                a task's job in a Slurm cluster; slurm/logs/ its output
 """
 
 import itertools
@@ -70,6 +71,12 @@ REPORT = "report"
 """The directory of tables and figures."""
 PLANS = "plans"
 """The directory of the commands that are running."""
+JOB = "job.json"
+"""The job of Slurm that a task was given to."""
+ANSWER = "answer.json"
+"""How far that job says it is, or how it has ended."""
+SLURM, LOGS = "slurm", "logs"
+"""The directory of such jobs, and within it that of their scripts and output."""
 TRACKED = "tracked"
 """The directory of what trackers write."""
 

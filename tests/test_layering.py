@@ -19,7 +19,8 @@ BELOW = {
 }
 SLOW = {"torchvision", "timm", "matplotlib"}
 WITHIN_EXPERIMENTS = [
-    {"status", "directory", "listing", "conditions", "meters", "plan_files", "progress", "recording", "trackers"},
+    {"meters", "task_process", "slurm_jobs"},
+    {"status", "directory", "listing", "conditions", "plan_files", "progress", "recording", "trackers"},
     {"options", "stable_k", "report"},
     {"workspace"},
     {"tasks"},

@@ -12,7 +12,6 @@ from cli.running import print_plan, report_failures
 from cli.terminal import print_table
 from experiments.checks import Outcome, Protocol, checks, outcomes, planned, with_dataset
 from experiments.checks.registry import SIZES
-from experiments.directory import directories_from_environment
 from experiments.engines import Failed
 from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
@@ -46,8 +45,7 @@ class CheckOptions(SessionOptions):
 
 def run(argv: Sequence[str]) -> int:
     """Runs the check that is named, or lists all; 1 if a claim does not hold."""
-    defaults = directories_from_environment()
-    line = read_operands("check", "[NAME] --flag=value ...", SUMMARY, CheckOptions, argv, defaults)
+    line = read_operands("check", "[NAME] --flag=value ...", SUMMARY, CheckOptions, argv)
     if line is None:
         return 0
     names, options = line

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cli.reading import RootOptions, read_flags
 from cli.run_table import run_table, size_text
@@ -15,11 +16,15 @@ from experiments.conditions import chosen, in_order
 from experiments.directory import Row
 from experiments.listing import known_columns, list_runs
 from experiments.plan_files import running_plans
+from experiments.status import FAILED
+from foundations import files
 from foundations.errors import UsageError
 from foundations.hparams import hp, repeatable
+from foundations.store import Store
 
 SUMMARY = """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
 come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk."""
+LAST_LINES = 3
 PAUSE = 3  # seconds between two looks of --watch
 
 
@@ -74,9 +79,19 @@ def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
     if not rows:
         return [f"No runs below {options.root}" + (" that fulfil --where" if options.where else "")]
     runs, size = len({row["run"] for row in rows}), sum(row["size"] for row in rows)
-    explained = [f"{path_of(row)}: {row['reason']}" for row in rows if row["reason"]]
+    explained = [line for row in rows if row["reason"] for line in explanation(row)]
     table = run_table(rows, None if options.wide else width_of_terminal())
     return [*table, *explained, f"{runs} run{'' if runs == 1 else 's'} below {options.root}, {size_text(size)}"]
+
+
+def explanation(row: Row) -> list[str]:
+    """Why something is damaged or has failed; below it what its log says last, before the failure itself."""
+    try:
+        log = Store(Path(row["path"])).read_bytes(files.LOG).decode(errors="replace").splitlines()
+    except OSError:
+        log = []
+    last = log[-LAST_LINES - 1 : -1] if row["state"] == FAILED else []
+    return [f"{path_of(row)}: {row['reason']}", *(f"    {line}" for line in last)]
 
 
 def print_csv(rows: Sequence[Row]) -> None:

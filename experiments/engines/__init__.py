@@ -4,7 +4,7 @@
     def run(plan: Plan, session: Workspace) -> list[Failure]: ...
 """
 
-from experiments.engines import in_process, local  # noqa: F401  they register themselves
-from experiments.engines.registry import Engine, Failed, Failure, engines, run_plan
+from experiments.engines import in_process, local, ray, slurm  # noqa: F401  they register themselves
+from experiments.engines.registry import Engine, Failed, Failure, check_engine, engines, run_plan
 
-__all__ = ["Engine", "Failed", "Failure", "engines", "run_plan"]
+__all__ = ["Engine", "Failed", "Failure", "check_engine", "engines", "run_plan"]

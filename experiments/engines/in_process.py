@@ -12,8 +12,12 @@ from experiments.workspace import Workspace
 @engines.register("in_process")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
     """Does the tasks in the order of the plan, or ``session.options.at_once`` of them at once."""
-    if min(session.options.at_once, len(plan)) > 1:
-        return side_by_side.run(plan, session)
+    at_once = min(session.options.at_once, len(plan))
+    return side_by_side.run(plan, session) if at_once > 1 else one_by_one(plan, session)
+
+
+def one_by_one(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
+    """Does the tasks in the order of the plan; one that fails is tried once more, unless ``tries`` is 1."""
     reporter = session.context.reporter
     failures: list[Failure] = []
     skipped: set[Task] = set()
@@ -22,7 +26,7 @@ def run(plan: Plan, session: Workspace) -> list[Failure]:
             continue
         reporter.begun(task)
         failure = attempt(task, session)
-        if failure is not None and not failure.refused:
+        if failure is not None and not failure.refused and tries > 1:
             reporter.warn(f"{task.label}: {failure.reason}; trying once more")
             failure = attempt(task, session)
         standing: tuple[Task, ...] = ()

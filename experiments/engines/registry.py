@@ -5,11 +5,14 @@ it would be refused again. What depends on a failed task is skipped and listed; 
 """
 
 import contextlib
+import importlib
 import itertools
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from experiments.options import SessionOptions
 from experiments.plan import Plan
 from experiments.plan_files import store_of_plan
 from experiments.plan_progress import PlanProgress
@@ -17,6 +20,7 @@ from experiments.recording import recorded
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
+from foundations.hparams import as_text
 from foundations.interruption import Interrupted
 from foundations.registry import Registry
 from foundations.reporting import Reporter
@@ -35,6 +39,7 @@ class Failure:
         details: a traceback, or the last words of a process.
         skipped: the tasks that were skipped since they depend on it.
         exit_code: the command line's, if the task was refused.
+        tried_again: whether it was tried once more already.
     """
 
     task: Task
@@ -43,6 +48,7 @@ class Failure:
     details: str = ""
     skipped: tuple[Task, ...] = ()
     exit_code: int = UsageError.exit_code
+    tried_again: bool = False
 
 
 class Failed(Exception):
@@ -57,6 +63,25 @@ Engine = Callable[[Plan, Workspace], list[Failure]]
 """Does all tasks of a plan that can be done; says how it goes through ``session.context.reporter``."""
 
 engines: Registry[Engine] = Registry("engine", "engine")
+
+BELONGS_TO: Mapping[str, tuple[str, ...]] = {
+    "jobs": ("local",), "at_once": ("local", "in_process"), "slurm": ("slurm",), "detach": ("slurm",),
+}  # fmt: skip
+"""Options of some of our own engines, which the others would ignore; a plug-in's may heed any."""
+
+
+def check_engine(options: SessionOptions) -> None:
+    """Raises ``UsageError`` for an engine that there is not, or an option that the chosen one does not heed."""
+    engines.get(options.engine)
+    if options.engine not in {"in_process", "local", "ray", "slurm"}:
+        return
+    for name, heeding in BELONGS_TO.items():
+        value = getattr(options, name)
+        if options.engine not in heeding and value != getattr(SessionOptions, name):
+            valid = " or ".join(f"--engine={engine}" for engine in heeding)
+            raise UsageError(f"--{name}={as_text(value)}: not with --engine={options.engine}; valid: {valid}")
+    if options.engine == "slurm" and options.gpus_per_task % 1:
+        raise UsageError(f"--gpus_per_task={options.gpus_per_task:g}: Slurm gives whole GPUs only; valid: 0, 1, 2, ...")
 
 
 def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
@@ -110,3 +135,33 @@ def tried(task: Task, session: Workspace) -> Failure | None:
             raise Interrupted from error
         return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
     return None
+
+
+def needed(package: str, engine: str) -> Any:
+    """The package that an engine rests on, which only its extra brings; ``UsageError`` if it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        hint = f"pip install 'adsynflow[{engine}]'"
+        raise UsageError(f"--engine={engine}: needs the package {package}: {hint}") from error
+
+
+# Tasks that another process does --------------------------------------------------------------------------------------
+
+
+def failure_of(task: Task, answer: Mapping[str, Any]) -> Failure | None:
+    """How a task failed by the last line of the process that did it (see ``experiments.engines.worker``), if it did."""
+    if answer["ended"] == "done":
+        return None
+    exit_code = answer.get("exit_code", UsageError.exit_code)
+    return Failure(task, answer["reason"], answer["refused"], answer.get("details", ""), exit_code=exit_code)
+
+
+def pass_on(task: Task, answer: Mapping[str, Any], reporter: Reporter) -> None:
+    """What such a process says while it does a task."""
+    if "warning" in answer:
+        reporter.warn(f"{task.experiment}: {answer['warning']}")
+    if "epoch" in answer:
+        reporter.epoch(answer["epoch"], bool(answer.get("last")))
+    if "steps" in answer:
+        reporter.advanced(task, answer["steps"])

@@ -19,13 +19,16 @@ class Schedule:
         do: does a task in the thread that it is called in; how it failed, if it did.
         stop: called when an exception (an interruption) ends all: makes every ``do`` that runs return soon.
         reporter: shows the progress.
+        begins: whether a task has begun when ``do`` is called; if not, since it waits for a place in a cluster, ``do``
+            tells the reporter.
     """
 
     def __init__(
         self, plan: Plan, at_once: int, do: Callable[[Task], Failure | None], stop: Callable[[], None],
-        reporter: Reporter,
+        reporter: Reporter, *, begins: bool = True,
     ) -> None:  # fmt: skip
         self.plan, self.at_once, self.do, self.stop, self.reporter = plan, at_once, do, stop, reporter
+        self.begins = begins
         self.ended: set[Task] = set()  # done, failed or skipped
         self.started: set[Task] = set()
         self.tried_again: set[Task] = set()
@@ -39,7 +42,8 @@ class Schedule:
                 while len(self.ended) < len(self.plan):
                     for task in self.ready()[: self.at_once - len(running)]:
                         self.started.add(task)
-                        self.reporter.begun(task)
+                        if self.begins:
+                            self.reporter.begun(task)
                         running[threads.submit(self.do, task)] = task
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         self.note(running.pop(future), future.result())
@@ -57,7 +61,7 @@ class Schedule:
 
     def note(self, task: Task, failure: Failure | None) -> None:
         """A task has ended."""
-        if failure is not None and not failure.refused and task not in self.tried_again:
+        if failure is not None and not (failure.refused or failure.tried_again or task in self.tried_again):
             self.tried_again.add(task)
             self.started.discard(task)
             self.reporter.warn(f"{task.label}: {failure.reason}; trying once more")

@@ -1,7 +1,8 @@
 """A process that does tasks for another one: a task a line comes in, what there is to say goes out, a line each.
 
 A line that comes in is a JSON object with the entry ``task`` (``Task.entries``) and, the first time, ``session``
-(``Session.entries``). Lines that go out are JSON objects. While a task is done: ``{"warning": text}``;
+(``Session.entries``); with ``"tries": 1`` a task that fails is not tried once more here, but by whoever sent it. Lines
+that go out are JSON objects. While a task is done: ``{"warning": text}``;
 ``{"steps": n, "line": text}``, how many optimizer steps were taken since the last such line, and how far the training
 is; ``{"epoch": text, "last": false}`` at the end of an epoch. At the end of the task:
 ``{"ended": "done"}`` or ``{"ended": "failed", "reason": ..., "refused": ..., "details": ..., "exit_code": ...}``.
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
-from experiments.engines.in_process import run
+from experiments.engines.in_process import one_by_one
 from experiments.engines.registry import Failure
 from experiments.plan import make_plan
 from experiments.progress import MeteringReporter
@@ -81,7 +82,7 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
         if session is None:
             raise UsageError('The first task comes with an entry "session": where and how tasks are done')
         task = from_json(message["task"])
-        failures = run(make_plan([task], session), session)
+        failures = one_by_one(make_plan([task], session), session, message.get("tries", 2))
         failed += failures
         if not failures:
             send(out, {"ended": "done", "task": task.label})

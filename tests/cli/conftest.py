@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cli import main
-from experiments.engines import local
+from experiments import task_process
 from experiments.engines.worker import LineReporter, serve
 from experiments.session import Session
 
@@ -149,5 +149,5 @@ class WorkerHere:
 def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     """Has the workers of ``--jobs`` do their tasks in this process."""
     workers = Workers()
-    monkeypatch.setattr(local, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": workers.start}))
+    monkeypatch.setattr(task_process, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": workers.start}))
     return workers

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cli.command_line import read_command
-from experiments.engines import local, schedule
+from experiments import task_process
+from experiments.engines import schedule
 
 Command = Callable[..., Any]
 TINY = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")
@@ -51,7 +52,7 @@ def test_interrupted_it_goes_on_and_ends_in_the_bits_of_a_command_without_it(
 
     argv = ("lottery", *small, "--training_steps=8ep", "--k=1", "--pruning_strategy=magnitude,random")
     with monkeypatch.context() as patch:
-        patch.setattr(local, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": recorded}))
+        patch.setattr(task_process, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": recorded}))
         patch.setattr(schedule, "wait", interrupted)
         outcome = command(*argv, "--jobs=2", *place.flags)
     assert outcome.code == 130

@@ -40,6 +40,17 @@ def test_the_list_has_a_line_for_each_part_and_a_sum(command: Command, old_root:
     assert total.startswith(f"2 runs below {old_root}, ")
 
 
+def test_what_has_failed_is_explained_with_the_last_lines_of_its_log(command: Command, old_root: Path) -> None:
+    level = Store(old_root / "lottery_2966a787fcf8" / "replicate_1" / "level_1")
+    status = {"state": "failed", "task": "level 1", "since": "2026-01-01T00:00:00+00:00", "reason": "no memory"}
+    level.write_json("status.json", status)
+    for line in ("one", "two", "three", "four", "level 1: failed, no memory"):
+        level.append_line("log.txt", line)
+    shown = command("list", f"--root={old_root}").out.splitlines()
+    place = shown.index("lottery_2966a787fcf8/replicate_1: no memory")
+    assert shown[place + 1 : -1] == ["    two", "    three", "    four"]
+
+
 def test_json_and_csv_have_every_column_and_hyperparameter(command: Command, old_root: Path) -> None:
     rows = json.loads(command("list", f"--root={old_root}", "--json").out)
     assert len(rows) == 8

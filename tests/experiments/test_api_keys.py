@@ -240,6 +240,10 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "jobs": (3, "3"),
     "at_once": (3, "3"),
     "engine": ("in_process", "in_process"),
+    "cpus_per_task": (4, "4"),
+    "gpus_per_task": (0.5, "0.5"),
+    "slurm": ("partition=gpu,time=240", "partition=gpu,time=240"),
+    "detach": (True, "true"),
     "deterministic": (True, "true"),
     "recompute": (True, "true"),
     "cuda_graphs": ("off", "off"),
@@ -256,8 +260,9 @@ def test_an_option_of_the_session_is_a_keyword_too(name: str, monkeypatch: pytes
     for variable in ("ADSYNFLOW_ROOT", "ADSYNFLOW_DATA"):
         monkeypatch.delenv(variable, raising=False)
     value, written = OPTIONS[name]
-    options = Session(**{name: value}).options
-    assert options == read_session([f"--{name}={written}"]).options
+    engine = {"engine": "slurm"} if name in ("slurm", "detach") else {}
+    options = Session(**{name: value, **engine}).options
+    assert options == read_session([f"--{name}={written}", *(f"--engine={text}" for text in engine.values())]).options
     assert options != SessionOptions()
 
 

@@ -1,5 +1,6 @@
 """The one rule for failure that every engine keeps, on tasks that do what a test says."""
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,13 +10,16 @@ import pytest
 
 from cli import main
 from cli.running import report_failures
-from experiments.engines import Failure, engines, local, run_plan
+from experiments import task_process
+from experiments.engines import Failure, engines, run_plan
+from experiments.engines.worker import serve
 from experiments.plan import Plan, make_plan
 from experiments.session import Session
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from tests.conftest import Listener
+from tests.experiments.pretend_slurm import Slurm, slurm  # noqa: F401  a fixture
 from tests.experiments.stub_work import attempts
 
 HERE = Path(__file__).parent
@@ -26,18 +30,19 @@ Run = Callable[[Sequence[Task]], list[Failure]]
 
 @pytest.fixture(autouse=True)
 def fast_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "MAIN", HERE / "fast_worker.py")
+    monkeypatch.setattr(task_process, "MAIN", HERE / "fast_worker.py")
 
 
 WAYS = {
     "one after the other": {"engine": "in_process"},
     "side by side": {"at_once": 2},
     "in two processes": {"jobs": 2},
+    "as jobs of Slurm": {"engine": "slurm"},
 }
 
 
 @pytest.fixture(params=WAYS)
-def run(request: pytest.FixtureRequest, make_session: Callable[..., Session]) -> Run:
+def run(request: pytest.FixtureRequest, make_session: Callable[..., Session], slurm: Slurm) -> Run:  # noqa: F811
     """Runs tasks in each of the ways that there are."""
 
     def run(tasks: Sequence[Task]) -> list[Failure]:
@@ -116,6 +121,17 @@ def test_warnings_are_passed_on(run: Run, stubs: Stubs, listener: Listener) -> N
     assert [text.removeprefix("stubs: ") for text in listener.warned] == ["a layer is empty"]
 
 
+def test_who_sends_a_task_to_a_worker_decides_whether_it_is_tried_again(
+    stubs: Stubs, make_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    [task] = stubs(a=": raise")
+    message = json.loads(make_session().task_line(task))
+    for line, tries in ({**message, "tries": 1}, 1), (message, 2):
+        before = len(attempts(tmp_path))
+        serve([json.dumps(line)], io.StringIO())
+        assert len(attempts(tmp_path)) - before == tries
+
+
 # In this process -----------------------------------------------------------------------------------------------------
 
 
@@ -142,7 +158,7 @@ def test_a_full_disk_is_for_the_user_to_mend(
 def test_a_task_alone_needs_no_worker(
     make_session: Callable[..., Session], stubs: Stubs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "MAIN", tmp_path / "nowhere.py")
+    monkeypatch.setattr(task_process, "MAIN", tmp_path / "nowhere.py")
     session = make_session(jobs=2)
     assert run_plan(make_plan(stubs(a=""), session), session) == []
     assert done(tmp_path) == {"a"}

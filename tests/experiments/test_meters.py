@@ -133,6 +133,22 @@ def test_a_plan_counts_steps_and_tasks(
     assert (progress.file().failed, progress.file().steps, progress.file().seconds_left) == (2, 200, 0)
 
 
+def test_where_a_cluster_does_more_at_once_than_was_known_all_of_it_is_counted(
+    stubs: Stubs, make_session: Callable[..., Session], clock: Clock
+) -> None:
+    a, b, c, bad = tasks = stubs(a="", b="", c="", bad="")
+    progress = PlanProgress(make_plan(tasks, make_session()), dict.fromkeys(tasks, 100), jobs=1, clock=clock)
+    progress.begun(bad)
+    progress.ended(bad, failed=True)
+    for task in (a, b, c):
+        progress.begun(task)
+    clock.now += 10
+    for task in (a, b, c):
+        progress.advanced(task, 50)
+    text = "0 of 4 tasks done, 3 running, 1 failed, 15 steps/s, 50%, 0:00:10 left in all"
+    assert progress.text() == text
+
+
 def test_a_task_that_is_tried_again_is_counted_once(
     stubs: Stubs, make_session: Callable[..., Session], clock: Clock
 ) -> None:

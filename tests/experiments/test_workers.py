@@ -116,12 +116,13 @@ LAUNCHER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of a job in the background has it ignored
 from pathlib import Path
-from experiments.engines import local, run_plan
+from experiments import task_process
+from experiments.engines import run_plan
 from experiments.plan import make_plan
 from experiments.session import Session
 from experiments.tasks import task_kinds
 here, plugin, worker = sys.argv[1:]
-local.MAIN = Path(worker)
+task_process.MAIN = Path(worker)
 session = Session(here, jobs=2, plugin=(plugin,), quiet=True)
 run_plan(make_plan([task_kinds.get("stub")(folder=here, node=node) for node in "ab"], session), session)
 """
