@@ -18,6 +18,7 @@ from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.memory import keep_freed_memory
+from foundations.processes import own_gpu, own_share
 from foundations.reporting import Reporter, Several
 from foundations.steps import Step
 from foundations.store import Store
@@ -26,6 +27,7 @@ from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 from stability.start import read_checkpoint
 from training.data import DataHparams, DeviceData, TrainingData, load
 from training.desc import TrainDesc
+from training.processes import processes
 from training.trunk import Trunk
 
 T = TypeVar("T")
@@ -100,6 +102,7 @@ class Workspace:
         settings: Any = torch.utils.deterministic
         filled = settings.fill_uninitialized_memory
         keep_freed_memory()
+        processes().announce(self.entries())
         torch.set_num_threads(self.options.threads or threads)
         if self.context.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -189,10 +192,17 @@ def train_of(desc: Desc) -> TrainDesc:
 
 
 def find_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is CUDA where there is one, then Apple's, then the CPU."""
+    """The device called ``name``; ``auto`` is CUDA where there is one, then Apple's, then the CPU.
+
+    Of several processes that train together each has a GPU of its own.
+    """
+    if own_share().of > 1 and name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device={name}: torchrun gives each process its own; valid with it: auto, cpu, cuda")
+    if name == "cuda" and own_share().of > 1:
+        name = f"cuda:{own_gpu()}"
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return find_device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

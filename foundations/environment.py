@@ -15,6 +15,7 @@ from foundations import files, formats
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.machine import cpu
+from foundations.processes import own_share
 from foundations.provenance import Plugin, commit, plugins_of
 from foundations.store import Store
 
@@ -25,7 +26,7 @@ Code = Iterable[object]
 
 
 def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, Any]:
-    """Versions, device, processor, threads, command line, commit, plug-ins and the fingerprint of the decoded data.
+    """Versions, device, processor, threads, processes that train together, command line, commit, plug-ins and the fingerprint of the decoded data.
 
     Those of CUDA and cuDNN are the ones that PyTorch runs with, null in a PyTorch for CPUs.
     """
@@ -38,6 +39,7 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
         "device": device_name(context.device),
         "cpu": cpu(),
         "threads": torch.get_num_threads(),
+        "processes": own_share().of,
         "deterministic": context.deterministic,
         "command": list(context.command),
         "commit": commit(),
@@ -202,7 +204,7 @@ def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     def of(environment: Mapping[str, Any]) -> dict[str, Any]:
         packages = environment.get("packages", {})
         known = {**environment, **{name: packages.get(name) for name in ("torch", "numpy")}}
-        return {name: known[name] for name in ("torch", "numpy", "cuda", "cudnn", "device", "cpu") if name in known}
+        return {name: known[name] for name in ("torch", "numpy", "cuda", "cudnn", "device", "cpu", "processes") if name in known}
 
     old, new = of(before), of(now)
     return [f"{name}: {old[name]} -> {new[name]}" for name in new if name in old and old[name] != new[name]]

@@ -25,6 +25,7 @@ from training.desc import TrainDesc
 from training.loop import train
 from training.metrics import Evaluations, Row, history, known
 from training.network import describe_network
+from training.processes import check_shares
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
@@ -45,6 +46,7 @@ class Trunk:
         self._read: set[int] = set()  # steps that were asked for, so that each is spoken of once
         self.end = desc.training.training_steps.iteration(self.per_epoch)
         check_compiler(desc.training)
+        check_shares(desc.training, data)
         if plugins_of([parse(desc.model.model)[1]]):
             try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
         if (data.sizes["train"] - 1) % data.batch_size == 0:
