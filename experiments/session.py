@@ -67,7 +67,8 @@ class Session(Workspace):
         check_trackers(chosen.track)
         if min(chosen.at_once, chosen.jobs) > 1:
             raise UsageError(f"--at_once={chosen.at_once}: not together with --jobs={chosen.jobs}; valid: one of them")
-        if own_share().of > 1 and (max(chosen.at_once, chosen.jobs) > 1 or chosen.engine not in ("local", "in_process")):
+        alone = max(chosen.at_once, chosen.jobs) == 1 and chosen.engine in ("local", "in_process")
+        if own_share().of > 1 and not alone:
             raise UsageError("torchrun runs one task at a time; leave out --jobs, --at_once and --engine")
         super().__init__(chosen, reporter, command or ())
 

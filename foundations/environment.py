@@ -26,7 +26,8 @@ Code = Iterable[object]
 
 
 def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, Any]:
-    """Versions, device, processor, threads, processes that train together, command line, commit, plug-ins and the fingerprint of the decoded data.
+    """Versions, device, processor, threads, processes that train together (``torchrun``), command line, commit,
+    plug-ins and the fingerprint of the decoded data.
 
     Those of CUDA and cuDNN are the ones that PyTorch runs with, null in a PyTorch for CPUs.
     """
@@ -204,7 +205,8 @@ def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     def of(environment: Mapping[str, Any]) -> dict[str, Any]:
         packages = environment.get("packages", {})
         known = {**environment, **{name: packages.get(name) for name in ("torch", "numpy")}}
-        return {name: known[name] for name in ("torch", "numpy", "cuda", "cudnn", "device", "cpu", "processes") if name in known}
+        names = ("torch", "numpy", "cuda", "cudnn", "device", "cpu", "processes")
+        return {name: known[name] for name in names if name in known}
 
     old, new = of(before), of(now)
     return [f"{name}: {old[name]} -> {new[name]}" for name in new if name in old and old[name] != new[name]]

@@ -22,6 +22,7 @@ from foundations.processes import Share, own_gpu, own_share
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 
+TO_CONNECT = timedelta(minutes=10)
 PATIENCE = timedelta(days=30)
 """How long a process waits for the first one, which may score, evaluate and compare in the meantime."""
 
@@ -169,7 +170,8 @@ def check_shares(hparams: TrainingHparams, data: TrainingData) -> None:
 def synchronized(model: nn.Module) -> nn.Module:
     """A network on the same parameters and buffers whose BatchNorm takes its statistics from the whole batch."""
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model, shared))
+    made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model, shared))
+    return made
 
 
 @functools.cache
@@ -188,7 +190,9 @@ def connected() -> Iterator[Together]:
     if gpus:
         torch.cuda.set_device(own_gpu() % torch.cuda.device_count())
     together.cache_clear()
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+    store, number, of = next(dist.rendezvous("env://", timeout=TO_CONNECT))
+    backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+    dist.init_process_group(backend, store=store, rank=number, world_size=of, timeout=PATIENCE)
     ours = together()
     try:
         yield ours
