@@ -277,8 +277,8 @@ def test_images_that_come_batch_by_batch_are_copied_in(start: Start, data: Devic
     class Streamed(DeviceData):
         """Its batches are images and labels, as those of a data set that is too large for the device."""
 
-        def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
-            return map(super().fetch, super().batches(epoch, first, last))
+        def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
+            return map(super().fetch, super().batches(epoch, first, last, share))
 
         def fetch(self, batch: Batch) -> Pair:
             inputs, labels = batch
