@@ -25,7 +25,7 @@ from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 from stability.start import read_checkpoint
-from training.data import DataHparams, DeviceData, TrainingData, load
+from training.data import DataHparams, TrainingData, open_data
 from training.desc import TrainDesc
 from training.processes import processes
 from training.trunk import Trunk
@@ -124,7 +124,10 @@ class Workspace:
         context = self.context
         return self._data.once(
             ("data", str(hparams)),
-            lambda: DeviceData(load(hparams, context.data_dir, context.reporter), hparams, context.device),
+            lambda: open_data(
+                hparams, context.data_dir, context.reporter, context.device,
+                workers=self.options.workers, verify=self.options.verify_data,
+            ),
         )
 
     def trunk(self, desc: TrainDesc, replicate: int) -> Trunk:
@@ -161,6 +164,7 @@ class Workspace:
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
         names = (
             "root", "data_dir", "device", "deterministic", "cuda_graphs", "allow_divergence", "evaluate_every",
+            "workers", "verify_data",
         )  # fmt: skip
         return {
             **{name: getattr(self.options, name) for name in names},

@@ -66,7 +66,7 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     recorded = recall(store, context)
     if recorded is None:
         return
-    if (before := recorded["data_fingerprint"]) != data_fingerprint:
+    if not same_data(before := recorded["data_fingerprint"], data_fingerprint):
         raise UsageError(
             f"{store.path} was computed on other data: its fingerprint is {before[:12]}, that of the data found now "
             f"{data_fingerprint[:12]}.\nRestore the data, or choose another --root."
@@ -80,6 +80,16 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
             f"{store.path} was computed by commit {brief(then)} of this program, which is now {brief(now)}; "
             "+ stands for changes that are not committed. It is used all the same, and so are others of that commit."
         )
+
+
+def same_data(before: str, now: str) -> bool:
+    """Whether two fingerprints are of the same data.
+
+    Those of image files are of names, sizes and times; with ``+`` and one of the contents where that was asked for.
+    Contents decide where both are known: a copy of the files has other times.
+    """
+    (before, _, contents_before), (now, _, contents_now) = before.partition("+"), now.partition("+")
+    return contents_before == contents_now if contents_before and contents_now else before == now
 
 
 def recall(store: Store, context: Context) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ Importing the package registers the networks that come with it. A plug-in adds o
 ``my_net(shape: ImageShape) -> nn.Module`` with ``@models.register("my_net")``.
 """
 
-from models import cifar_resnet, cifar_vgg, mnist_lenet
+from models import cifar_resnet, cifar_vgg, imagenet_resnet, mnist_lenet
 from models.factory import build, try_out
 from models.hparams import ModelHparams
 from models.registry import family, models, parse
@@ -17,6 +17,7 @@ __all__ = [
     "cifar_resnet",
     "cifar_vgg",
     "family",
+    "imagenet_resnet",
     "mnist_lenet",
     "models",
     "parse",

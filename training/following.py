@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn, optim
 
+from foundations.environment import same_data
 from foundations.errors import UsageError
 from pruning import Mask
 from training.data import DataHparams, TrainingData
@@ -124,7 +125,7 @@ class Follower:
         Raises:
             UsageError: this process's data are others than those of the first one.
         """
-        if data.fingerprint != segment.fingerprint:
+        if not same_data(segment.fingerprint, data.fingerprint):
             raise UsageError(f"--dataset={segment.data.dataset}: another one than that of the first process")
         if segment.state is not None:
             self.state = decoded(segment, segment.state, data.device)

@@ -29,7 +29,7 @@ def make_importable(copy: Path) -> object:
 
     What it returns keeps the operators declared that torchvision asks for.
     """
-    from training.data.torchvision_import import import_torchvision
+    from foundations.torchvision_import import import_torchvision
 
     import_torchvision()
     for name in [name for name in sys.modules if (copied := CHECKOUT / name.partition(".")[0]).is_dir()]:

@@ -13,11 +13,13 @@ from torch import Tensor, nn, optim
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from foundations.processes import Share
 from foundations.steps import Step
 from pruning import Mask, prunable
 from training import capture
 from training.capture import WARM_UP_STEPS, CapturedStep
 from training.data import Batch, DataHparams, DeviceData, EpochNoise, Pair
+from training.data.protocol import WHOLE
 from training.hparams import TrainingHparams
 from training.loop import train
 from training.optimizers import optimizers

@@ -11,10 +11,10 @@ from typing import Any
 
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
+from foundations.torchvision_import import import_torchvision
 from training.data.dataset import Dataset
 from training.data.image_folder import read_image_folder
 from training.data.registry import datasets
-from training.data.torchvision_import import import_torchvision
 
 NETWORK_TIMEOUT = 30  # seconds
 

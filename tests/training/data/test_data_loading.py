@@ -8,8 +8,8 @@ import pytest
 from foundations.errors import UsageError
 from foundations.registry import Registry
 from foundations.reporting import Reporter
+from foundations.torchvision_import import import_torchvision
 from training.data import DataHparams, Dataset, datasets, load, loading
-from training.data.torchvision_import import import_torchvision
 
 
 def test_the_data_sets_that_come_with_the_framework():

@@ -13,8 +13,8 @@ from PIL import Image
 
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
+from foundations.torchvision_import import import_torchvision
 from training.data import DataHparams, Dataset, load
-from training.data.torchvision_import import import_torchvision
 
 NAMES = ["airplane", "automobile", "bird"]
 
