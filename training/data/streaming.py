@@ -100,7 +100,7 @@ class StreamedData:
         """
         key = (epoch.order.initial_seed(), epoch.augmentation.initial_seed(), share)
         if self._ahead is None or self._ahead.key != key or not self._ahead.has(first):
-            self._ahead = Ahead(key, first, self._epoch(epoch, first, share))
+            self._ahead = Ahead(key, first, self.iterations_per_epoch, self._epoch(epoch, first, share))
         ahead = self._ahead
         return (ahead.batch(number) for number in range(first, last))
 
@@ -114,8 +114,10 @@ class StreamedData:
             decoder = Decoder(self.files.paths, train.images, middle(self.files))
         else:
             decoder = Decoder(self.files.paths, train.images, augmentation(self.files), seeds)
-        images = self._decoded(decoder, parts)
-        return ((self._there(some), self._there(train.labels[part])) for some, part in zip(images, parts, strict=True))
+        images, device = self._decoded(decoder, parts), self.device
+        return (
+            (there(some, device), there(train.labels[part], device)) for some, part in zip(images, parts, strict=True)
+        )
 
     def fetch(self, batch: Batch) -> Pair:
         """The images, normalized, and the labels of a batch."""
@@ -135,7 +137,7 @@ class StreamedData:
             chosen = draw_stratified(labels, limit, Seeds(0).generator("evaluation subset"))
         parts = chosen.split(batch_size)
         for images, part in zip(self._read(split, parts), parts, strict=True):
-            yield self.normalize(self._there(images)), self._there(labels[part])
+            yield self.normalize(there(images, self.device)), there(labels[part], self.device)
 
     def pruning_batches(self, num: int, batch_size: int, generator: torch.Generator, balanced: bool = True) -> Batches:
         """``num`` batches of the middles of distinct training images, drawn from ``generator``.
@@ -157,10 +159,10 @@ class StreamedData:
         else:
             chosen = torch.randperm(len(train), generator=generator)[:count]
         parts = chosen.split(batch_size)
-        raw = [self._there(images) for images in self._read("train", parts)]
+        raw = [there(images, self.device) for images in self._read("train", parts)]
         return Batches(
             pairs=[
-                (self.normalize(images), self._there(train.labels[part]))
+                (self.normalize(images), there(train.labels[part], self.device))
                 for images, part in zip(raw, parts, strict=True)
             ],
             pixels=[images.permute(0, 3, 1, 2).float() / 255 for images in raw],
@@ -181,9 +183,10 @@ class StreamedData:
         batches = [part.tolist() for part in parts]
         return decoded(decoder, batches, self.workers, pinned=self.device.type == "cuda")
 
-    def _there(self, tensor: Tensor) -> Tensor:
-        """On the device; from pinned memory nothing waits for it."""
-        return tensor.to(self.device, non_blocking=True)
+
+def there(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device; from pinned memory nothing waits for it."""
+    return tensor.to(device, non_blocking=True)
 
 
 class Ahead:
@@ -192,11 +195,12 @@ class Ahead:
     Args:
         key: what tells the epoch from others.
         first: the number of the first one.
+        end: the number after that of the last one.
         batches: they.
     """
 
-    def __init__(self, key: object, first: int, batches: Iterator[Batch]) -> None:
-        self.key, self.next, self.batches = key, first, batches
+    def __init__(self, key: object, first: int, end: int, batches: Iterator[Batch]) -> None:
+        self.key, self.next, self.end, self.batches = key, first, end, batches
         self.kept: deque[tuple[int, Batch]] = deque(maxlen=KEPT)
 
     def has(self, number: int) -> bool:
@@ -211,4 +215,6 @@ class Ahead:
         assert number == self.next, "an epoch's batches come one after the other"
         self.kept.append((number, next(self.batches)))
         self.next += 1
+        if self.next == self.end:
+            next(self.batches, None)  # there is none: the workers end
         return self.kept[-1][1]
