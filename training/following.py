@@ -33,6 +33,7 @@ class Segment:
         data: the data set, and how it is batched.
         fingerprint: of the data as the first process has them.
         hparams: how to train.
+        threads: of the first process, with which the run may have begun.
         noise: data order and augmentation.
         iteration: the step that the training state is at.
         until: the step to train to.
@@ -43,6 +44,7 @@ class Segment:
     data: DataHparams
     fingerprint: str
     hparams: TrainingHparams
+    threads: int
     noise: Noise
     iteration: int
     until: int
@@ -72,7 +74,9 @@ def hand_over(ours: Together, state: TrainState, data: TrainingData, hparams: Tr
     before, now = ours.handed_over, identity(state)
     known = len(before) == len(now) and all(map(operator.is_, before, now))
     content = None if known else encoded(state)
-    ours.announce(Segment(data.hparams, data.fingerprint, hparams, state.noise, state.iteration, until, content))
+    ours.announce(Segment(
+        data.hparams, data.fingerprint, hparams, torch.get_num_threads(), state.noise, state.iteration, until, content,
+    ))  # fmt: skip
     if known:
         ours.copy_from_first(numbers(state))
 
@@ -127,6 +131,7 @@ class Follower:
         """
         if not same_data(segment.fingerprint, data.fingerprint):
             raise UsageError(f"--dataset={segment.data.dataset}: another one than that of the first process")
+        torch.set_num_threads(segment.threads)
         if segment.state is not None:
             self.state = decoded(segment, segment.state, data.device)
         else:
