@@ -171,7 +171,7 @@ def synchronized(model: nn.Module) -> nn.Module:
     """A network on the same parameters and buffers whose BatchNorm takes its statistics from the whole batch."""
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model, shared))
-    return made
+    return made.train()  # the network itself is what is evaluated
 
 
 @functools.cache

@@ -90,52 +90,37 @@ def list_images(folder: Path, splits: Sequence[str] = SPLITS) -> Listing:
     if classes[train] != classes[test]:
         odd = sorted(set(classes[train]) ^ set(classes[test]))[0]
         raise UsageError(f"{folder}: {train} and {test} must have the same classes, but only one has {odd!r}")
-    paths: list[str] = []
-    labels: list[int] = []
-    manifest: list[str] = []
-    train_size = 0
-    for split in splits:
-        for label, name in enumerate(classes[split]):
-            directory = folder / split / name
-            with os.scandir(directory) as entries:
-                found = sorted((entry for entry in entries if is_image(entry)), key=lambda entry: entry.name)
-            if not found:
-                raise UsageError(f"{directory}: no images in it (files in {' '.join(SUFFIXES)})")
-            for entry in found:
-                status = entry.stat()
-                manifest.append(f"{split}/{name}/{entry.name} {status.st_size} {status.st_mtime_ns}")
-                paths.append(entry.path)
-                labels.append(label)
-        if split == train:
-            train_size = len(paths)
-    summary = digest("\n".join(manifest).encode(errors="surrogateescape"))
-    return Listing(tuple(classes[train]), tuple(paths), tuple(labels), train_size, summary)
+    found = [{name: images_in(folder / split / name) for name in classes[split]} for split in splits]
+    return listing_of(folder, found[0], found[1])
 
 
-def listing_of(folder: Path, splits: tuple[Mapping[str, Sequence[Path]], Mapping[str, Sequence[Path]]]) -> Listing:
-    """The listing of training and test images by class, which lie somewhere in ``folder``.
+def images_in(directory: Path) -> list[str]:
+    """The paths of the images of a class, sorted."""
+    with os.scandir(directory) as entries:
+        found = sorted(entry.path for entry in entries if is_image(entry))
+    if not found:
+        raise UsageError(f"{directory}: no images in it (files in {' '.join(SUFFIXES)})")
+    return found
 
-    Raises:
-        UsageError: a class has no images, or one of them is missing.
+
+def listing_of(
+    folder: Path, train: Mapping[str, Sequence[str]], test: Mapping[str, Sequence[str]], *others: str
+) -> Listing:
+    """The listing of the paths of training and test images by class, all of them in ``folder``.
+
+    ``others`` are files that say something about them. Raises ``UsageError`` if a file is missing.
     """
-    paths: list[str] = []
-    labels: list[int] = []
-    manifest: list[str] = []
-    for split in splits:
-        for label, (name, found) in enumerate(split.items()):
-            if not found:
-                raise UsageError(f"{folder}: no images of the class {name!r}")
-            for path in found:
-                try:
-                    status = path.stat()
-                except OSError as error:
-                    raise UsageError(f"{path} cannot be read ({error.strerror})") from error
-                manifest.append(f"{path.relative_to(folder)} {label} {status.st_size} {status.st_mtime_ns}")
-                paths.append(str(path))
-                labels.append(label)
+    paths = [path for split in (train, test) for images in split.values() for path in images]
+    labels = [label for split in (train, test) for label, images in enumerate(split.values()) for _ in images]
+    manifest = []
+    for path in (*paths, *others):
+        try:
+            status = Path(path).stat()
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read ({error.strerror})") from error
+        manifest.append(f"{path.removeprefix(f'{folder}{os.sep}')} {status.st_size} {status.st_mtime_ns}")
     summary = digest("\n".join(manifest).encode(errors="surrogateescape"))
-    train_size = sum(map(len, splits[0].values()))
-    return Listing(tuple(splits[0]), tuple(paths), tuple(labels), train_size, summary)
+    return Listing(tuple(train), tuple(paths), tuple(labels), sum(map(len, train.values())), summary)
 
 
 def subdirectories(directory: Path) -> list[str]:

@@ -7,7 +7,14 @@ from foundations.reporting import Reporter
 from training.data.dataset import Dataset
 from training.data.image_cache import is_cached
 from training.data.image_files import ImageFiles, from_listing, read_image_files, stay_in_files
-from training.data.image_folder import Listing, decoded_folder, list_images, listing_of
+from training.data.image_folder import (
+    Listing,
+    decoded_folder,
+    images_in,
+    list_images,
+    listing_of,
+    subdirectories,
+)  # fmt: skip
 from training.data.registry import datasets
 
 ON_THE_DEVICE = 4 << 30
@@ -50,16 +57,16 @@ def list_tiny(folder: Path) -> Listing:
             f"{folder.parent / 'tiny_imagenet'}/train/CLASS/ and val/CLASS/"
         )
     lines = [line.split("\t")[:2] for line in annotations.read_text(encoding="utf-8").splitlines() if line.strip()]
-    by_class: dict[str, list[Path]] = {}
+    by_class: dict[str, list[str]] = {}
     for entry in lines:
         if len(entry) != 2:
             raise UsageError(f"{annotations}: expected an image, a tab and its class on each line")
-        by_class.setdefault(entry[1], []).append(folder / "val" / "images" / entry[0])
-    names = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
+        by_class.setdefault(entry[1], []).append(str(folder / "val" / "images" / entry[0]))
+    names = subdirectories(folder / "train")
     if names != sorted(by_class):
         raise UsageError(f"{annotations} has other classes than {folder / 'train'}")
-    train = {name: sorted((folder / "train" / name / "images").glob("*.*")) for name in names}
-    return listing_of(folder, (train, {name: sorted(by_class[name]) for name in names}))
+    train = {name: images_in(folder / "train" / name / "images") for name in names}
+    return listing_of(folder, train, {name: sorted(by_class[name]) for name in names}, str(annotations))
 
 
 def read_folder(name: str, data_dir: Path, reporter: Reporter, *, dataset: str) -> Dataset | ImageFiles:
