@@ -4,12 +4,13 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cli.program import EXIT_CODES, program, version
 from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
+from foundations.processes import Share, own_share
 from foundations.watchdog import end_with_parent
 
 COMMANDS: Mapping[str, str] = {
@@ -61,6 +62,9 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
             )
         refuse_shadows()
         commands = importlib.import_module(f"cli.commands.{command}")
+        share = own_share()
+        if share.of > 1:
+            return in_step(share, commands.run, flags, interruption)
         interruption.ready()
         code: int = commands.run(flags)
         sys.stdout.flush()
@@ -86,6 +90,26 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
         traceback.print_exc()
         print("\nA defect of the program or a plug-in. The same command resumes.", file=sys.stderr)
         return FAILED
+
+
+def in_step(
+    share: Share, run: Callable[[Sequence[str]], int], flags: Sequence[str], interruption: Interruption
+) -> int:
+    """Runs a command in the first of the processes that ``torchrun`` has started; the others train along with it."""
+    from experiments.follower import follow
+    from training.processes import ProcessesLost, connected
+
+    with connected() as ours:
+        interruption.ready()
+        if share.number == 0:
+            code = run(flags)
+            sys.stdout.flush()
+            return code
+        try:
+            follow(ours)
+        except ProcessesLost:  # which the first process says
+            return FAILED
+        return 0
 
 
 def interrupted(interruption: Interruption) -> int:

@@ -96,6 +96,12 @@ class SessionOptions(Hparams):
     jobs: int = hp(1, within=f"[1, {MOST_THREADS}]")
     """Processes that compute in parallel, each with --threads threads (default: a share of the machine): trunks,
     levels, branches and children of all that the command asks for."""
+    workers: int | None = hp(None, within=f"[0, {MOST_THREADS}]")
+    """Processes that decode images which are streamed (imagenet); default: one for each processor, at most 8. However
+    many there are, the bits are the same."""
+    verify_data: bool = hp(False)
+    """Read every image file that is streamed and take its contents, too, into the fingerprint by which a run knows its
+    data; without, that is of names, sizes and times."""
     at_once: int = hp(1, within="[1, inf)")
     """Tasks that are computed at once in this process, over one copy of the data, with the same results: fills a GPU
     with small networks. On a CPU they take turns, and nothing is gained. Not together with --jobs."""

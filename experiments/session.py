@@ -20,6 +20,7 @@ from experiments.trackers import check_trackers
 from experiments.workspace import Workspace
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams
+from foundations.processes import own_share
 from foundations.reporting import Reporter
 
 
@@ -71,6 +72,9 @@ class Session(Workspace):
         check_trackers(chosen.track)
         if min(chosen.at_once, chosen.jobs) > 1:
             raise UsageError(f"--at_once={chosen.at_once}: not together with --jobs={chosen.jobs}; valid: one of them")
+        alone = max(chosen.at_once, chosen.jobs) == 1 and chosen.engine in ("local", "in_process")
+        if own_share().of > 1 and not alone:
+            raise UsageError("torchrun runs one task at a time; leave out --jobs, --at_once and --engine")
         super().__init__(chosen, reporter, command or ())
 
     def __repr__(self) -> str:

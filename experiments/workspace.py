@@ -18,14 +18,16 @@ from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
 from foundations.memory import keep_freed_memory
+from foundations.processes import own_gpu, own_share
 from foundations.reporting import Reporter, Several
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
-from training.data import DataHparams, DeviceData, TrainingData, load
+from training.data import DataHparams, TrainingData, open_data
 from training.desc import TrainDesc
 from training.foreign import read_checkpoint
+from training.processes import processes
 from training.trunk import Trunk
 
 T = TypeVar("T")
@@ -100,6 +102,7 @@ class Workspace:
         settings: Any = torch.utils.deterministic
         filled = settings.fill_uninitialized_memory
         keep_freed_memory()
+        processes().announce(self.entries())
         torch.set_num_threads(self.options.threads or threads)
         if self.context.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -121,7 +124,10 @@ class Workspace:
         context = self.context
         return self._data.once(
             ("data", str(hparams)),
-            lambda: DeviceData(load(hparams, context.data_dir, context.reporter), hparams, context.device),
+            lambda: open_data(
+                hparams, context.data_dir, context.reporter, context.device,
+                workers=self.options.workers, verify=self.options.verify_data,
+            ),
         )
 
     def trunk(self, desc: TrainDesc, replicate: int) -> Trunk:
@@ -158,6 +164,7 @@ class Workspace:
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
         names = (
             "root", "data_dir", "device", "deterministic", "cuda_graphs", "allow_divergence", "evaluate_every",
+            "workers", "verify_data",
         )  # fmt: skip
         return {
             **{name: getattr(self.options, name) for name in names},
@@ -198,10 +205,17 @@ def train_of(desc: Desc) -> TrainDesc:
 
 
 def find_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is CUDA where there is one, then Apple's, then the CPU."""
+    """The device called ``name``; ``auto`` is CUDA where there is one, then Apple's, then the CPU.
+
+    Of several processes that train together each has a GPU of its own.
+    """
+    if own_share().of > 1 and name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device={name}: torchrun gives each process its own; valid with it: auto, cpu, cuda")
+    if name == "cuda" and own_share().of > 1:
+        name = f"cuda:{own_gpu()}"
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return find_device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

@@ -16,6 +16,7 @@ from foundations import files, formats
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.machine import cpu
+from foundations.processes import own_share
 from foundations.provenance import Plugin, commit, plugins_of
 from foundations.store import Store
 
@@ -26,7 +27,8 @@ Code = Iterable[object]
 
 
 def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, Any]:
-    """Versions, device, processor, threads, command line, commit, plug-ins and the fingerprint of the decoded data.
+    """Versions, device, processor, threads, processes that train together (``torchrun``), command line, commit,
+    plug-ins and the fingerprint of the decoded data.
 
     Those of CUDA and cuDNN are the ones that PyTorch runs with, null in a PyTorch for CPUs.
     """
@@ -39,6 +41,7 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
         "device": device_name(context.device),
         "cpu": cpu(),
         "threads": torch.get_num_threads(),
+        "processes": own_share().of,
         "deterministic": context.deterministic,
         "command": list(context.command),
         "commit": commit(),
@@ -69,7 +72,7 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     recorded = recall(store, context)
     if recorded is None:
         return
-    if (before := recorded["data_fingerprint"]) != data_fingerprint:
+    if not same_data(before := recorded["data_fingerprint"], data_fingerprint):
         raise UsageError(
             f"{store.path} was computed on other data: its fingerprint is {before[:12]}, that of the data found now "
             f"{data_fingerprint[:12]}.\nRestore the data, or choose another --root."
@@ -83,6 +86,16 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
             f"{store.path} was computed by commit {brief(then)} of this program, which is now {brief(now)}; "
             "+ stands for changes that are not committed. It is used all the same, and so are others of that commit."
         )
+
+
+def same_data(before: str, now: str) -> bool:
+    """Whether two fingerprints are of the same data.
+
+    Those of image files are of names, sizes and times; with ``+`` and one of the contents where that was asked for.
+    Contents decide where both are known: a copy of the files has other times.
+    """
+    (before, _, contents_before), (now, _, contents_now) = before.partition("+"), now.partition("+")
+    return contents_before == contents_now if contents_before and contents_now else before == now
 
 
 def recall(store: Store, context: Context) -> dict[str, Any] | None:
@@ -208,7 +221,8 @@ def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     def of(environment: Mapping[str, Any]) -> dict[str, Any]:
         packages = environment.get("packages", {})
         known = {**environment, **{name: packages.get(name) for name in ("torch", "numpy")}}
-        return {name: known[name] for name in ("torch", "numpy", "cuda", "cudnn", "device", "cpu") if name in known}
+        names = ("torch", "numpy", "cuda", "cudnn", "device", "cpu", "processes")
+        return {name: known[name] for name in names if name in known}
 
     old, new = of(before), of(now)
     return [f"{name}: {old[name]} -> {new[name]}" for name in new if name in old and old[name] != new[name]]

@@ -4,7 +4,7 @@ Importing the package registers the networks that come with it. A plug-in adds o
 ``my_net(shape: ImageShape) -> nn.Module`` with ``@models.register("my_net")``.
 """
 
-from models import cifar_resnet, cifar_vgg, libraries, lottery_conv, mlp1d, mnist_lenet, tiny_resnet
+from models import cifar_resnet, cifar_vgg, imagenet_resnet, libraries, lottery_conv, mlp1d, mnist_lenet, tiny_resnet
 from models.factory import build, try_out
 from models.hparams import ModelHparams
 from models.registry import family, models, of_library, parse
@@ -17,6 +17,7 @@ __all__ = [
     "cifar_resnet",
     "cifar_vgg",
     "family",
+    "imagenet_resnet",
     "libraries",
     "lottery_conv",
     "mlp1d",

@@ -130,7 +130,7 @@ class _Matching:
 
     def assignment(self, group: int, decided: Collection[int]) -> Tensor:
         """The order of a group's channels with the largest sum of similarities to those of the first network."""
-        from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+        from scipy.optimize import linear_sum_assignment
 
         _, order = linear_sum_assignment(self.similarity(group, decided).numpy(), maximize=True)
         return torch.from_numpy(order)

@@ -49,7 +49,7 @@ def over_replicates(values: Sequence[float | None]) -> Interval | None:
 
 def t_interval(mean: float, error: float, freedom: int) -> Interval:
     """``mean +- t error`` of what cannot be below 0, t being Student's with ``freedom`` degrees of freedom."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     return Interval(max(0.0, mean - reach), mean + reach)

@@ -35,7 +35,7 @@ WITHIN_EXPERIMENTS = [
     {"grid", "plugins", "stored", "cleaning", "integrity"},
     {"export", "importing", "comparison", "checks"},
     {"session"},
-    {"engines.worker"},
+    {"engines.worker", "follower"},
 ]
 """Its modules from the bottom up: each imports those of its own line and of lines above in this list."""
 

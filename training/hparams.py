@@ -35,6 +35,9 @@ class TrainingHparams(Hparams):
     """Norm to which the gradient of a step is scaled down where it is larger; 0 leaves it as it is."""
     label_smoothing: float = hp(0.0, within="[0, 1)")
     """Label smoothing of the cross entropy that is trained on."""
+    batchnorm_statistics: str = hp("local", choices=("local", "synchronized"), absent="local")
+    """Under torchrun: BatchNorm's mean and variance are those of a process's own share of the batch (local), or of the
+    whole batch as with one process (synchronized; on CUDA only)."""
     precision: str = hp("fp32", choices=("fp32", "tf32", "bf16"))
     """Arithmetic of training and evaluation; tf32 is fp32 with tf32 matrix units on CUDA."""
     compile: bool = hp(False, absent=False)

@@ -13,9 +13,11 @@ from foundations.seeds import seed_global
 from training.arithmetic import arithmetic, fastest_convolutions
 from training.compilation import room_for_programs
 from training.data import Batch, TrainingData
+from training.following import handed_over
 from training.hparams import TrainingHparams
 from training.memory_format import convert
 from training.optimizers import set_learning_rate
+from training.processes import processes
 from training.schedules import learning_rate
 from training.state import TrainState
 
@@ -38,20 +40,21 @@ def train(
 
     Training 0 -> b equals training 0 -> a, stopping, saving, restoring, and training a -> b, bit for bit on one
     device: everything random is drawn by epoch or step from the state's named generators. There is no host
-    synchronization in a step.
+    synchronization in a step. Under ``torchrun`` each process computes its share of every batch, and all ask as one.
     """
     state.model.train()
+    asked, share = processes().agreed(asked), processes().share
     gpus = [data.device] if data.device.type == "cuda" else []
     with (
         torch.random.fork_rng(gpus), arithmetic(hparams, data.device), fastest_convolutions(),
-        room_for_programs(hparams),
+        room_for_programs(hparams), handed_over(state, data, hparams, until),
     ):  # fmt: skip
         while state.iteration < until:
             epoch, first = divmod(state.iteration, data.iterations_per_epoch)
             last = min(data.iterations_per_epoch, first + until - state.iteration)
             if first == 0:
                 state.running_metrics.zero_()
-            for block in blocks(data.batches(state.noise.epoch(epoch), first, last), BLOCK):
+            for block in blocks(data.batches(state.noise.epoch(epoch), first, last, share), BLOCK):
                 before = state.iteration
                 for batches in together(state, block, data):
                     step(state, batches, hparams, data)
@@ -86,7 +89,7 @@ def step(state: TrainState, batches: Sequence[Batch], hparams: TrainingHparams, 
 
     Whole batches may be replayed; the last of an epoch, if it is smaller, is not.
     """
-    seed_global(state.noise.step(state.iteration), data.device)  # several draw nothing
+    seed_global(state.noise.step(state.iteration, processes().share.number), data.device)  # several draw nothing
     rates = []
     for iteration in range(state.iteration, state.iteration + len(batches)):
         set_learning_rate(state.optimizer, learning_rate(hparams, iteration, data.iterations_per_epoch))
@@ -110,6 +113,7 @@ def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, bat
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    processes().average_gradients(state.model, len(labels))
     if hparams.clip_grad_norm:
         clip_gradients(state, hparams.clip_grad_norm)
     state.optimizer.step()

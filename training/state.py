@@ -18,6 +18,7 @@ from training.data import EpochNoise
 from training.hparams import TrainingHparams
 from training.memory_format import find_memory_format
 from training.optimizers import load_state, make_optimizer
+from training.processes import processes, synchronized
 
 EVER_ACTIVE = "ever_active"
 """The entry of a captured state that holds the weights of all its masks so far."""
@@ -42,8 +43,13 @@ class Noise:
             self.seeds.generator("augmentation", *self.child, epoch),
         )
 
-    def step(self, iteration: int) -> int:
-        """The seed of PyTorch's global generator at a step, for models that draw from it (dropout)."""
+    def step(self, iteration: int, process: int = 0) -> int:
+        """The seed of PyTorch's global generator at a step, for models that draw from it (dropout).
+
+        Of several processes that train together each has another one, since each has other images.
+        """
+        if process:
+            return self.seeds.number("step of another process", process, *self.child, iteration)
         return self.seeds.number("step", *self.child, iteration)
 
 
@@ -81,7 +87,7 @@ class TrainState:
         """
         model, memory_format = _in_its_format(model.to(device))
         state = cls(
-            model, compiled(model, hparams), make_optimizer(hparams, model), noise, memory_format=memory_format,
+            model, forward_of(model, hparams), make_optimizer(hparams, model), noise, memory_format=memory_format,
             running_metrics=torch.zeros(3, dtype=_metrics_dtype(device), device=device),
         )  # fmt: skip
         if device.type == "cuda":
@@ -135,7 +141,7 @@ class TrainState:
         assert self.mask is not None, "compaction follows a mask"
         self.compaction = made = Compaction(self.model, self.mask, self.optimizer)
         self.model, self.memory_format = _in_its_format(made.places.model)
-        self.forward = compiled(self.model, hparams)
+        self.forward = forward_of(self.model, hparams)
         self.optimizer = make_optimizer(hparams, self.model)
         made.join(self.optimizer)
         load_state(self.optimizer, made.shrink_optimizer(made.optimizer_state))
@@ -216,6 +222,13 @@ class TrainState:
         """Tensors that a step uses have been replaced."""
         if self.captured_step is not None:
             self.captured_step.forget()
+
+
+def forward_of(model: nn.Module, hparams: TrainingHparams) -> Callable[[Tensor], Tensor]:
+    """How ``model`` is called in training; parameters and buffers are its own."""
+    if hparams.batchnorm_statistics == "synchronized" and processes().share.of > 1:
+        model = synchronized(model)
+    return compiled(model, hparams)
 
 
 def described(tensor: Tensor) -> str:

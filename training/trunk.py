@@ -26,6 +26,7 @@ from training.imported import find_imported
 from training.loop import train
 from training.metrics import Evaluations, Row, history, known
 from training.network import describe_network
+from training.processes import check_shares
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
@@ -51,6 +52,7 @@ class Trunk:
             self.imported.check(desc)
             self.refuse_after_end("step", self.imported.desc.step)
         check_compiler(desc.training)
+        check_shares(desc.training, data)
         if of_library(desc.model.model) or plugins_of([parse(desc.model.model)[1]]):
             try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
         if (data.sizes["train"] - 1) % data.batch_size == 0:

@@ -56,7 +56,7 @@ def write_mnist1d(file: Path) -> None:
         UsageError: the package is not installed.
     """
     try:
-        from mnist1d import data  # type: ignore[import-untyped]
+        from mnist1d import data
     except ModuleNotFoundError as error:
         raise UsageError("MNIST-1D is made by a package that is not installed: pip install mnist1d") from error
     before = random.getstate(), np.random.get_state()  # noqa: NPY002  # it seeds both

@@ -13,11 +13,13 @@ from torch import Tensor, nn, optim
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from foundations.processes import Share
 from foundations.steps import Step
 from pruning import Mask, prunable
 from training import capture
 from training.capture import WARM_UP_STEPS, CapturedStep
 from training.data import Batch, DataHparams, DeviceData, EpochNoise, Pair
+from training.data.protocol import WHOLE
 from training.hparams import TrainingHparams
 from training.loop import train
 from training.optimizers import optimizers
@@ -277,8 +279,8 @@ def test_images_that_come_batch_by_batch_are_copied_in(start: Start, data: Devic
     class Streamed(DeviceData):
         """Its batches are images and labels, as those of a data set that is too large for the device."""
 
-        def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
-            return map(super().fetch, super().batches(epoch, first, last))
+        def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
+            return map(super().fetch, super().batches(epoch, first, last, share))
 
         def fetch(self, batch: Batch) -> Pair:
             inputs, labels = batch

@@ -10,12 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from foundations.errors import UsageError
+from foundations.processes import Share
 from foundations.seeds import Seeds
 from models.shape import ImageShape
 from pruning import Batches
 from training.data.dataset import Dataset
 from training.data.hparams import DataHparams
-from training.data.protocol import Batch, EpochNoise, Pair
+from training.data.protocol import WHOLE, Batch, EpochNoise, Pair
 from training.data.sampling import draw_balanced, draw_stratified
 
 
@@ -34,6 +35,7 @@ class DeviceData:
 
     def __init__(self, dataset: Dataset, hparams: DataHparams, device: torch.device) -> None:
         self.dataset = dataset
+        self.hparams = hparams
         self.device = device
         self.batch_size = hparams.batch_size
         self.padding = 0 if hparams.do_not_augment else dataset.crop_padding
@@ -101,10 +103,10 @@ class DeviceData:
         mean = (total - low * len(images)) / ((high - low) * len(images))
         return mean.float().permute(2, 0, 1).contiguous().to(self.device)
 
-    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
+    def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
         """The choices for training batches ``first`` to ``last - 1`` of an epoch. Nothing waits for the device."""
         plan = self.epoch(*epoch)
-        return ((plan.part(number),) for number in range(first, last))
+        return ((plan.part(number, share),) for number in range(first, last))
 
     def fetch(self, batch: Batch) -> Pair:
         """The images of a batch, cropped and mirrored as was chosen, and their labels. Nothing waits for the device.
@@ -214,9 +216,10 @@ class EpochPlan:
     def __len__(self) -> int:
         return self.data.iterations_per_epoch
 
-    def part(self, number: int) -> Tensor:
-        """The choices for batch ``number``."""
-        return self.choices[number * self.data.batch_size : (number + 1) * self.data.batch_size]
+    def part(self, number: int, share: Share = WHOLE) -> Tensor:
+        """The choices for batch ``number``, or for a process's share of it."""
+        batch = self.choices[number * self.data.batch_size : (number + 1) * self.data.batch_size]
+        return batch[share.part(len(batch))]
 
     def batch(self, number: int) -> Pair:
         """Batch ``number`` of the epoch: (inputs, labels)."""

@@ -13,6 +13,20 @@ from foundations.store import UNREADABLE
 SOURCE = "source"
 
 
+def cache_of(data_dir: Path, name: str) -> Path:
+    """Where the decoded images of a folder are kept."""
+    return data_dir / f"{name}.cache.safetensors"
+
+
+def is_cached(data_dir: Path, name: str, source: str) -> bool:
+    """Whether what was decoded from ``source`` (a digest) is kept; reads no image."""
+    try:
+        with safe_open(cache_of(data_dir, name), framework="pt") as file:
+            return bool((file.metadata() or {}).get(SOURCE) == source)
+    except (OSError, *UNREADABLE):
+        return False
+
+
 def read_cache(path: Path, source: str) -> Tensor | None:
     """What :func:`write_cache` stored for ``source``; None if there is no such file, or it is damaged."""
     if not path.is_file():

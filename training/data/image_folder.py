@@ -1,6 +1,7 @@
 """Data sets that are folders of images, ``<name>/{train,test}/<class>/<image>``, decoded only once."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from foundations.errors import UsageError
 from foundations.formats import digest
 from foundations.reporting import Reporter
 from training.data.dataset import Dataset
-from training.data.image_cache import read_cache, write_cache
+from training.data.image_cache import cache_of, read_cache, write_cache
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 SPLITS = ("train", "test")
@@ -55,9 +56,20 @@ def read_image_folder(
         UsageError: a directory is absent or empty, the classes of the two splits differ, or an image is
             unreadable or of another size; nothing is written then.
     """
-    folder, cache = data_dir / name, data_dir / f"{name}.cache.safetensors"
     try:
-        listing = list_images(folder)
+        listing = list_images(data_dir / name)
+    except UsageError as error:
+        raise UsageError(f"--dataset={dataset}: {error}") from error
+    return decoded_folder(listing, name, data_dir, reporter, dataset=dataset, crop_padding=crop_padding, flip=flip)
+
+
+def decoded_folder(
+    listing: Listing, name: str, data_dir: Path, reporter: Reporter, *, dataset: str, crop_padding: int = 4,
+    flip: bool = True,
+) -> Dataset:  # fmt: skip
+    """The images of a listing; arguments as of :func:`read_image_folder`."""
+    cache = cache_of(data_dir, name)
+    try:
         images = read_cache(cache, listing.digest)
         if images is None:
             images = torch.from_numpy(decode(listing, name, reporter))
@@ -71,32 +83,44 @@ def read_image_folder(
     )  # fmt: skip
 
 
-def list_images(folder: Path) -> Listing:
+def list_images(folder: Path, splits: Sequence[str] = SPLITS) -> Listing:
     """Finds the images of both splits; files that are no images by their name are passed over."""
-    classes = {split: subdirectories(folder / split) for split in SPLITS}
-    if classes["train"] != classes["test"]:
-        odd = sorted(set(classes["train"]) ^ set(classes["test"]))[0]
-        raise UsageError(f"{folder}: train and test must have the same classes, but only one has {odd!r}")
-    paths: list[str] = []
-    labels: list[int] = []
-    manifest: list[str] = []
-    train_size = 0
-    for split in SPLITS:
-        for label, name in enumerate(classes[split]):
-            directory = folder / split / name
-            with os.scandir(directory) as entries:
-                found = sorted((entry for entry in entries if is_image(entry)), key=lambda entry: entry.name)
-            if not found:
-                raise UsageError(f"{directory}: no images in it (files in {' '.join(SUFFIXES)})")
-            for entry in found:
-                status = entry.stat()
-                manifest.append(f"{split}/{name}/{entry.name} {status.st_size} {status.st_mtime_ns}")
-                paths.append(entry.path)
-                labels.append(label)
-        if split == "train":
-            train_size = len(paths)
+    classes = {split: subdirectories(folder / split) for split in splits}
+    train, test = splits
+    if classes[train] != classes[test]:
+        odd = sorted(set(classes[train]) ^ set(classes[test]))[0]
+        raise UsageError(f"{folder}: {train} and {test} must have the same classes, but only one has {odd!r}")
+    found = [{name: images_in(folder / split / name) for name in classes[split]} for split in splits]
+    return listing_of(folder, found[0], found[1])
+
+
+def images_in(directory: Path) -> list[str]:
+    """The paths of the images of a class, sorted."""
+    with os.scandir(directory) as entries:
+        found = sorted(entry.path for entry in entries if is_image(entry))
+    if not found:
+        raise UsageError(f"{directory}: no images in it (files in {' '.join(SUFFIXES)})")
+    return found
+
+
+def listing_of(
+    folder: Path, train: Mapping[str, Sequence[str]], test: Mapping[str, Sequence[str]], *others: str
+) -> Listing:
+    """The listing of the paths of training and test images by class, all of them in ``folder``.
+
+    ``others`` are files that say something about them. Raises ``UsageError`` if a file is missing.
+    """
+    paths = [path for split in (train, test) for images in split.values() for path in images]
+    labels = [label for split in (train, test) for label, images in enumerate(split.values()) for _ in images]
+    manifest = []
+    for path in (*paths, *others):
+        try:
+            status = Path(path).stat()
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read ({error.strerror})") from error
+        manifest.append(f"{path.removeprefix(f'{folder}{os.sep}')} {status.st_size} {status.st_mtime_ns}")
     summary = digest("\n".join(manifest).encode(errors="surrogateescape"))
-    return Listing(tuple(classes["train"]), tuple(paths), tuple(labels), train_size, summary)
+    return Listing(tuple(train), tuple(paths), tuple(labels), sum(map(len, train.values())), summary)
 
 
 def subdirectories(directory: Path) -> list[str]:

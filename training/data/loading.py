@@ -1,14 +1,23 @@
 """From the hyperparameters to the data."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from training.data.arrays import read_arrays
 from training.data.dataset import Dataset
+from training.data.device import DeviceData
 from training.data.hparams import DataHparams
-from training.data.image_folder import read_image_folder
+from training.data.image_files import ImageFiles, contents
+from training.data.image_sets import read_folder
+from training.data.protocol import TrainingData
 from training.data.registry import Loader, datasets
+from training.data.streaming import StreamedData
 from training.data.transformations import transform
 
 FOLDER = "image_folder"
@@ -16,12 +25,42 @@ ARRAYS = "arrays"
 
 
 def load(hparams: DataHparams, data_dir: Path, reporter: Reporter) -> Dataset:
-    """The data set that ``hparams`` name, its training set transformed as they say.
+    """The data set that ``hparams`` name, decoded, its training set transformed as they say.
 
     Raises:
-        UsageError: there is no such data set, or its files are absent, unreadable or do not fit each other.
+        UsageError: there is no such data set, it is streamed, or its files are absent, unreadable or do not fit each
+            other.
     """
-    return transform(find_loader(hparams.dataset)(data_dir, reporter), hparams)
+    found = find_loader(hparams.dataset)(data_dir, reporter)
+    if isinstance(found, ImageFiles):
+        raise UsageError(f"--dataset={hparams.dataset}: its images stay in their files; open_data() streams them")
+    return transform(found, hparams)
+
+
+def open_data(
+    hparams: DataHparams, data_dir: Path, reporter: Reporter, device: torch.device, *, workers: int | None = None,
+    verify: bool = False,
+) -> TrainingData:  # fmt: skip
+    """The batches of the data set that ``hparams`` name, its training set transformed as they say.
+
+    Args:
+        hparams: data set, batches and transformations.
+        data_dir: the directory of all data sets.
+        reporter: hears what takes long.
+        device: where the batches are wanted.
+        workers: processes that decode images which are streamed; None for as many as there are processors, at most 8.
+        verify: the fingerprint of image files is also that of their contents, all of which are read.
+
+    Raises:
+        UsageError: like :func:`load`.
+    """
+    found: Any = find_loader(hparams.dataset)(data_dir, reporter)
+    if not isinstance(found, ImageFiles):
+        return DeviceData(transform(found, hparams), hparams, device)
+    if verify:
+        found = replace(found, fingerprint=f"{found.fingerprint}+{contents(found, reporter)}")
+    transformed: Any = transform(found, hparams)  # numbers of images stand where a decoded set has the images
+    return StreamedData(transformed, hparams, device, min(8, os.cpu_count() or 1) if workers is None else workers)
 
 
 def find_loader(name: str) -> Loader:
@@ -37,7 +76,7 @@ def find_loader(name: str) -> Loader:
                 f"--dataset={name}: expected {FOLDER}:NAME, where NAME/train/CLASS/ and NAME/test/CLASS/ "
                 "lie in --data_dir"
             )
-        return lambda data_dir, reporter: read_image_folder(folder, data_dir, reporter, dataset=name)
+        return lambda data_dir, reporter: read_folder(folder, data_dir, reporter, dataset=name)
     if name == ARRAYS or name.startswith(f"{ARRAYS}:"):
         file = name.removeprefix(ARRAYS).removeprefix(":")
         if not file or not file.isprintable():

@@ -6,13 +6,18 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from foundations.processes import Share
 from models.shape import ImageShape
 from pruning import Batches
+from training.data.hparams import DataHparams
 
 Batch = tuple[Tensor, ...]
 """What a training batch is fetched from: tensors on the device, each with one entry for each of its images."""
 Pair = tuple[Tensor, Tensor]
 """Images of a batch, float32 (B, C, H, W) and normalized, and their labels, int64 (B,), both on the device."""
+
+
+WHOLE = Share()
 
 
 class EpochNoise(NamedTuple):
@@ -27,6 +32,10 @@ class TrainingData(Protocol):
 
     The splits are called ``"train"``, ``"test"`` and ``"validation"``; ``sizes`` and ``labels`` have those that exist.
     """
+
+    @property
+    def hparams(self) -> DataHparams:
+        """What they were made from."""
 
     @property
     def device(self) -> torch.device:
@@ -64,10 +73,11 @@ class TrainingData(Protocol):
     def normalization(self) -> Mapping[str, Sequence[float]]:
         """``mean`` and ``std`` of each channel: inputs are (pixel - mean) / std, of pixels in [0, 1]."""
 
-    def batches(self, epoch: EpochNoise, first: int, last: int) -> Iterator[Batch]:
+    def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
         """Training batches ``first`` to ``last - 1`` of an epoch, for :meth:`fetch`.
 
-        They are the same whatever ``first`` is: an epoch may be trained in pieces. Nothing waits for the device.
+        They are the same whatever ``first`` is: an epoch may be trained in pieces. Nothing waits for the device. Of
+        each batch there is only the ``share`` of a process; all shares together are the batch.
         """
 
     def fetch(self, batch: Batch) -> Pair:

@@ -6,8 +6,9 @@ from pathlib import Path
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from training.data.dataset import Dataset
+from training.data.image_files import ImageFiles
 
-Loader = Callable[[Path, Reporter], Dataset]
+Loader = Callable[[Path, Reporter], Dataset | ImageFiles]
 
 datasets: Registry[Loader] = Registry("data set", "dataset")
-"""Functions from the directory of all data sets and a reporter to a ``Dataset``."""
+"""Functions from the directory of all data sets and a reporter to a ``Dataset``, or to ``ImageFiles``."""

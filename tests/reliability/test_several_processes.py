@@ -1,0 +1,182 @@
+"""Two processes train one network, connected by gloo: forked here, or started by torchrun."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from experiments.session import Session
+from foundations.errors import UsageError
+from foundations.store import Store
+from tests.reliability.conftest import TINY, computed
+from tests.reliability.killing import KILLED, Ended, start
+from tests.steps import Steps
+from training.state import TrainState
+
+HOME = Path(__file__).parents[2]
+UNEVEN = "--batch_size=63"  # 31 and 32 images; in the last batch of an epoch 18 and 18
+LOTTERY = ("lottery", *TINY, "--device=cpu", UNEVEN, "--pruning_strategy=snip", "--k=1", "--density=0.1",
+           "--levels=0-1")  # fmt: skip
+DISMISSED, LOST = 0, 1
+Look = Callable[[Steps], object]
+
+
+def pair(argv: tuple[str, ...], log: Path, *, at: tuple[int, int] = (0, 0), look: Look = lambda steps: None,
+         beside: Look = lambda steps: None) -> tuple[Ended, Ended]:  # fmt: skip
+    """What becomes of a command line in two processes.
+
+    Args:
+        argv: the command line.
+        log: a directory for what they say.
+        at: the events at which they are killed.
+        look: is called in the first process before.
+        beside: in the second.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def prepare(number: int, then: Look, steps: Steps) -> None:
+        os.environ.update(RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        then(steps)
+
+    children = [
+        start(argv, log / f"process_{number}.txt", at=at[number],
+              prepare=lambda steps, number=number, then=then: prepare(number, then, steps))  # type: ignore[misc]
+        for number, then in enumerate((look, beside))
+    ]  # fmt: skip
+    first, second = (child.wait() for child in children)
+    return first, second
+
+
+def tensors(root: Path) -> dict[str, Tensor]:
+    """The tensors of all networks and masks below a root, by file and name."""
+    return {
+        f"{path.relative_to(root)} {name}": tensor
+        for pattern in ("model_*.safetensors", "mask.safetensors")
+        for path in sorted(root.rglob(pattern))
+        for name, tensor in Store(path.parent).read_tensors(path.name).items()
+    }
+
+
+def records(path: Path) -> Look:
+    """Has a process write each training state that it takes a step with to a file, the last one last."""
+
+    def look(steps: Steps) -> None:
+        def record(state: TrainState) -> None:
+            mask = {} if state.mask is None else {f"mask of {name}": mask for name, mask in state.mask.items()}
+            torch.save({**state.model.state_dict(), **mask}, path)
+
+        steps.before.append(record)
+
+    return look
+
+
+# What comes of it ----------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_compute_what_one_does(command: Callable[..., Any], tmp_path: Path) -> None:
+    assert command(*LOTTERY, f"--root={tmp_path / 'one'}").code == 0
+    first, second = pair(
+        (*LOTTERY, f"--root={tmp_path / 'two'}"), tmp_path,
+        look=records(tmp_path / "first.pt"), beside=records(tmp_path / "second.pt"),
+    )  # fmt: skip
+    assert (first.code, second.code) == (0, DISMISSED), first.said + second.said
+    assert second.said == ""
+    one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
+    assert one.keys() == two.keys()
+    assert any("level_1/mask" in name for name in one)
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
+    (trunk,) = (tmp_path / "two").glob("train_*/replicate_1")
+    assert Store(trunk).read_json("environment.json")["processes"] == 2
+    rows, (other,) = Store(trunk).read_rows("metrics.jsonl"), (tmp_path / "one").glob("train_*/replicate_1")
+    for row, expected in zip(rows, Store(other).read_rows("metrics.jsonl"), strict=True):
+        numbers = {name: value for name, value in expected.items() if name != "step"}
+        assert {name: row[name] for name in numbers} == pytest.approx(numbers, rel=1e-4)  # not those of a share
+    # Before the last step of the subnetwork both have the same weights and the same mask, to the bit.
+    ours, theirs = (torch.load(tmp_path / f"{name}.pt") for name in ("first", "second"))
+    assert any(name.startswith("mask of ") for name in ours)
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=0)
+
+
+def test_torchrun_trains_with_batchnorm_of_each_share(command: Callable[..., Any], tmp_path: Path) -> None:
+    flags = ["train", *TINY[:2], "--model=cifar_resnet_8_4", "--training_steps=2it", "--threads=1", "--device=cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "main.py", *flags,
+         f"--root={tmp_path / 'two'}"],
+        cwd=HOME, env=environment, check=True, capture_output=True, timeout=200,
+    )  # fmt: skip
+    assert command(*flags, f"--root={tmp_path / 'one'}").code == 0
+    one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
+    assert one.keys() == two.keys()
+    names = [name for name in one if name.endswith("running_mean") and "2it" in name]
+    assert names
+    assert not any(torch.equal(one[name], two[name]) for name in names)
+    assert all(tensor.isfinite().all() for tensor in two.values())
+
+
+# Stopped -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_killed_and_resumed_they_end_with_the_same_bits(who: int, tmp_path: Path) -> None:
+    argv = ("train", *TINY, "--device=cpu")
+    assert pair((*argv, f"--root={tmp_path / 'whole'}"), tmp_path)[0].code == 0
+    parts, at = (*argv, f"--root={tmp_path / 'parts'}"), [0, 0]
+    at[who] = 60 if who == 0 else 9  # the first also counts what it writes
+    ends = pair(parts, tmp_path, at=(at[0], at[1]))
+    assert ends[who].code == KILLED, ends[who].said
+    assert ends[1 - who].code == LOST, ends[1 - who].said
+    assert "Traceback" not in ends[0].said + ends[1].said
+    if who == 1:
+        assert "Another process of this training has ended. The same command goes on" in ends[0].said
+    assert [end.code for end in pair(parts, tmp_path)] == [0, DISMISSED]
+    whole, resumed = computed(tmp_path / "whole"), computed(tmp_path / "parts")
+    assert {name for name in whole if whole[name] != resumed[name]} == set()
+
+
+def test_ctrl_c_stops_both_after_a_step(tmp_path: Path) -> None:
+    def signals(steps: Steps) -> None:
+        def stop(state: TrainState) -> None:
+            if state.iteration == 7:
+                steps.before.clear()
+                os.kill(os.getpid(), signal.SIGINT)
+
+        steps.before.append(stop)
+
+    argv = ("train", *TINY, "--device=cpu", f"--root={tmp_path / 'runs'}")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
+    try:
+        first, second = pair(argv, tmp_path, look=signals, beside=signals)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (first.code, second.code) == (130, DISMISSED), first.said + second.said
+    assert "stopped at 1ep3it" in first.said
+    (trunk,) = (tmp_path / "runs").glob("train_*/replicate_1")
+    assert Store(trunk).read_state("checkpoint.safetensors")["iteration"] == 8
+
+
+# Refused -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("flag", "line"), [
+    ("--jobs=2", "torchrun runs one task at a time; leave out --jobs, --at_once and --engine"),
+    ("--device=cuda:1", "--device=cuda:1: torchrun gives each process its own; valid with it: auto, cpu, cuda"),
+])  # fmt: skip
+def test_what_does_not_go_with_torchrun_is_refused(
+    flag: str, line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    name, _, value = flag.removeprefix("--").partition("=")
+    with pytest.raises(UsageError, match=line):
+        Session(tmp_path, **{name: int(value) if value.isdigit() else value})

@@ -1,0 +1,121 @@
+"""Image files decoded and transformed by worker processes, each image by its own random numbers."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from foundations.errors import UsageError
+from foundations.interruption import STOPPING
+from foundations.torchvision_import import import_torchvision
+from training.data.image_files import ImageFiles
+
+PIXELS_LIMIT = 1 << 27
+"""Pixels of an image that is decoded; a small file may claim any number."""
+FEW = 64
+"""Images that are decoded in this process: a worker takes longer to start."""
+
+Transform = Callable[[Image.Image], Image.Image]
+
+
+def augmentation(files: ImageFiles) -> Transform:
+    """A random part of the image, 8 to 100% of its area and 3:4 to 4:3 in shape, at the network's size; mirrored.
+
+    Szegedy et al. 2015, arXiv 1409.4842, section 6, with torchvision's defaults. Draws from PyTorch's global generator.
+    """
+    import_torchvision()
+    from torchvision.transforms import v2
+
+    flip = [v2.RandomHorizontalFlip()] if files.flip else []
+    return v2.Compose([v2.RandomResizedCrop(files.size), *flip])  # type: ignore[no-any-return]
+
+
+def middle(files: ImageFiles) -> Transform:
+    """The middle of the image, once its shorter side has been resized."""
+    import_torchvision()
+    from torchvision.transforms import v2
+
+    return v2.Compose([v2.Resize(files.resized), v2.CenterCrop(files.size)])  # type: ignore[no-any-return]
+
+
+class Decoder:
+    """A data set of PyTorch's kind, of some images in some order.
+
+    Args:
+        paths: of all images, encoded.
+        numbers: which of them, (N,), int64.
+        transform: makes them one size.
+        seeds: (N,), int64, of the random numbers that ``transform`` draws for each; None if it draws none.
+    """
+
+    def __init__(self, paths: np.ndarray, numbers: Tensor, transform: Transform, seeds: Tensor | None = None) -> None:
+        self.paths, self.numbers, self.transform, self.seeds = paths, numbers, transform, seeds
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: int) -> np.ndarray | str:
+        """(H, W, 3), uint8; or why the file cannot be read: what a worker raises would come as a traceback."""
+        path = os.fsdecode(self.paths[self.numbers[place]])
+        try:
+            image = read(path)
+        except Exception as error:  # damaged files make PIL raise nearly anything
+            reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
+            return f"{path} cannot be read ({reason})"
+        if self.seeds is None:
+            return np.asarray(self.transform(image))
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(int(self.seeds[place]))
+            return np.asarray(self.transform(image))
+
+
+def read(path: str) -> Image.Image:
+    """A file as RGB."""
+    with Image.open(path) as image:
+        if image.mode[0] in "IF":
+            raise ValueError("more than 8 bits per pixel")
+        if image.width * image.height > PIXELS_LIMIT:
+            raise ValueError(f"{image.width}x{image.height} pixels; at most {PIXELS_LIMIT} are read")
+        return image.convert("RGB")
+
+
+def decoded(decoder: Decoder, batches: Sequence[Sequence[int]], workers: int, *, pinned: bool) -> Iterator[Tensor]:
+    """The images of ``batches`` of places, each (B, H, W, 3), uint8, on the CPU.
+
+    Workers decode ahead, a batch each; however many there are, the bits are the same.
+
+    Raises:
+        UsageError: an image cannot be read.
+    """
+    from torch.utils.data import DataLoader
+
+    few = sum(map(len, batches)) <= FEW
+    dataset: Any = decoder  # one by its methods
+    sampler: Any = batches
+    loader: DataLoader[Any] = DataLoader(
+        dataset, batch_sampler=sampler, num_workers=0 if few else min(workers, len(batches)), collate_fn=stacked,
+        worker_init_fn=ignore_signals, pin_memory=pinned, generator=torch.Generator(),
+    )  # fmt: skip
+    for images in loader:
+        if isinstance(images, str):
+            raise UsageError(images)
+        yield images
+
+
+def stacked(images: Sequence[np.ndarray | str]) -> Tensor | str:
+    """A batch, or why there is none."""
+    for image in images:
+        if isinstance(image, str):
+            return image
+    return torch.from_numpy(np.stack(images))
+
+
+def ignore_signals(worker: int) -> None:
+    """Ctrl-C reaches a worker, too, but it ends with its parent, which has a step to finish."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,139 @@
+"""Data sets whose images stay in their files, since they are too large for the device or of many sizes."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from foundations.errors import UsageError
+from foundations.formats import digest
+from foundations.reporting import Reporter
+from models.shape import ImageShape
+from training.data.dataset import Split
+from training.data.image_folder import Listing, list_images
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of each channel, as everybody normalizes large images; those of open_lth and of torchvision's networks."""
+BETWEEN = 1000
+"""Files between two lines of progress."""
+AT_ONCE = 8
+"""Files that are hashed at once: disks are faster than one thread."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """What a registered data set returns that is streamed; the counterpart of ``Dataset``.
+
+    Args:
+        paths: of all images, encoded, (N,); an array of bytes, since a million strings would fill each worker.
+        train: the numbers of its images, in ``paths``, in the place of the images, and their labels.
+        test: the test set alike.
+        class_names: the name of each label.
+        fingerprint: sha256 of the names, sizes and times of all files, in hex; with ``+`` and a sha256 of their
+            contents after it, where that was asked for.
+        size: height and width of what a network is given.
+        resized: the shorter side, before the middle is cut out for evaluation.
+        flip: whether a mirrored training image is still one of its class.
+        validation: what has been held out of the training set, if anything.
+    """
+
+    paths: np.ndarray
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    fingerprint: str
+    size: int = 224
+    resized: int = 256
+    flip: bool = True
+    validation: Split | None = None
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """``train``, ``test`` and, where there is one, ``validation``."""
+        held_out = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, "test": self.test, **held_out}
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @property
+    def shape(self) -> ImageShape:
+        """What a model is told: all images are coloured."""
+        return ImageShape(3, self.size, self.size, self.classes)
+
+
+def from_listing(listing: Listing) -> ImageFiles:
+    """The files of an image folder."""
+    labels, end, size = torch.tensor(listing.labels), listing.train_size, len(listing.paths)
+    return ImageFiles(
+        np.array([os.fsencode(path) for path in listing.paths]),
+        Split(torch.arange(end), labels[:end]),
+        Split(torch.arange(end, size), labels[end:]),
+        listing.class_names,
+        listing.digest,
+    )
+
+
+def read_image_files(
+    folder: Path, dataset: str, splits: Sequence[str], reporter: Reporter
+) -> ImageFiles:
+    """The images of ``<folder>/{train,val}/<class>/``.
+
+    Args:
+        folder: where they are.
+        dataset: the value of ``--dataset``, for error messages.
+        splits: the names of training set and test set.
+        reporter: is told that it takes a while.
+
+    Raises:
+        UsageError: a directory is absent or empty, or the classes of the two splits differ.
+    """
+    reporter.say(f"Listing the images in {folder}")
+    try:
+        return from_listing(list_images(folder, splits))
+    except UsageError as error:
+        raise UsageError(f"--dataset={dataset}: {error}") from error
+
+
+def stay_in_files(listing: Listing, limit: int) -> bool:
+    """Whether the images of a folder are of several sizes, or take more than ``limit`` bytes when they are decoded.
+
+    Headers are read until that is known; an image that cannot be read is left to whoever decodes it.
+    """
+    first: tuple[int, int] | None = None
+    for path in listing.paths:
+        try:
+            with Image.open(path) as image:
+                size = image.size
+        except Exception:  # damaged files make PIL raise nearly anything
+            continue
+        first = first or size
+        if size != first or 3 * size[0] * size[1] * len(listing.paths) > limit:
+            return True
+    return False
+
+
+def contents(files: ImageFiles, reporter: Reporter) -> str:
+    """The sha256 of the contents of all files, in their order, in hex."""
+
+    def of(path: bytes) -> bytes:
+        with Path(os.fsdecode(path)).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+    sums: list[bytes] = []
+    with (
+        reporter.progress("Verifying images", len(files.paths), "files") as advance,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        for some in np.array_split(files.paths, range(BETWEEN, len(files.paths), BETWEEN)):
+            sums += pool.map(of, some)
+            advance(len(some))
+    return digest(*sums)
