@@ -22,14 +22,14 @@ demo: $(RUNS)  ## AdSynFlow on the bundled digits, under 3 minutes on 2 cores
 $(RUNS): constraints.txt pyproject.toml
 	@echo "$(VENV): an environment for Python, $$($(PYTHON) --version)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "1 of 2: PyTorch. The build for CPUs is 0.2 GB to download; the one for CUDA, which pip takes from PyPI, 2 to 3 GB."
+	@echo "1 of 2: PyTorch. The build for CPUs is 0.2 GB to download; the one for CUDA, which pip takes from PyPI, several GB."
 	@$(PIP) torch==2.13.0 torchvision==0.28.0
-	@echo "2 of 2: this program, matplotlib and what else it needs, about 20 MB"
+	@echo "2 of 2: this program, matplotlib and what else it needs"
 	@$(PIP) --editable '.[plot]'
 	@touch $@
 
 $(STAMP): $(RUNS)
-	@echo "Tools for tests, and trackers and formats that are tested: about 0.2 GB"
+	@echo "Tools for tests, and trackers and formats that are tested"
 	@$(PIP) --editable '.[plot,dev]'
 	@touch $@
 
