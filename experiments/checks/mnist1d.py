@@ -15,7 +15,11 @@ LEVEL = 11  # 0.8 ** 11 = 8.6% kept
 
 @checks.register("mnist1d_lottery")
 class Mnist1dLottery(Check):
-    """MNIST-1D: a sparse ticket generalizes better than the full network and than a random one."""
+    """MNIST-1D: a sparse ticket generalizes better than the full network and than a random one.
+
+    The notebook's masks cover biases as well, ours never do. A random network gains by that: in a bare PyTorch loop at
+    8.6% it came to 69.9% (n = 3), and with its biases masked too to 63.2%. So the last claim is not expected to hold.
+    """
 
     datasets: ClassVar[tuple[str, ...]] = (f"arrays:{FILE}",)
 

@@ -107,6 +107,7 @@ def summarize(rows: Iterable[Row], value: str = "test_accuracy") -> list[Line]:
 def line_of(group: Sequence[Row], value: str) -> Line:
     """The replicates of one subnetwork as a line."""
     first = min(group, key=lambda row: row.get(value) is None)  # what has no result may have no mask either
+    stopped = [row for row in group if EARLY_STOPPED in row]
     return Line(
         strategy=first["strategy"],
         k=first["k"],
@@ -118,8 +119,8 @@ def line_of(group: Sequence[Row], value: str) -> Line:
         states=tuple(row.get("state", DONE) for row in group),
         effective_density=average([row.get("effective_density") for row in group]),
         training_cost=average([row.get("training_cost") for row in group]),
-        early_stopped=tuple(row[EARLY_STOPPED] for row in group if row.get(EARLY_STOPPED) is not None),
-        early_stopping_iteration=average([row.get("early_stopping_iteration") for row in group]),
+        early_stopped=tuple(row[EARLY_STOPPED] for row in stopped),
+        early_stopping_iteration=average([row["early_stopping_iteration"] for row in stopped]),
     )
 
 
