@@ -174,7 +174,7 @@ def test_aligning_and_a_plane_train_no_child_again(command: Command, place: Any,
     assert steps_taken == []
     assert "aligned, recalculated" in outcome.out.splitlines()[0]
     assert place.one("stability_*/replicate_1/k_*/plane.csv").is_file()
-    assert place.one("report/stability_*/plane.svg").is_file()
+    assert place.one("stability_*/replicate_1/report/plane.svg").is_file()
 
 
 def test_a_network_that_cannot_be_traced_is_refused_before_anything_is_trained(
