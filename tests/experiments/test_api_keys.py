@@ -236,6 +236,8 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "device": ("cpu", "cpu"),
     "threads": (2, "2"),
     "jobs": (3, "3"),
+    "workers": (3, "3"),
+    "verify_data": (True, "true"),
     "at_once": (3, "3"),
     "engine": ("in_process", "in_process"),
     "deterministic": (True, "true"),
