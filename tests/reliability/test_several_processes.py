@@ -168,6 +168,14 @@ def test_ctrl_c_stops_both_after_a_step(tmp_path: Path) -> None:
 # Refused -------------------------------------------------------------------------------------------------------------
 
 
+def test_what_the_first_process_refuses_ends_the_others(tmp_path: Path) -> None:
+    few = ("train", *TINY, "--device=cpu", "--batch_size=57", f"--root={tmp_path / 'runs'}")  # 288 = 5 * 57 + 3
+    first, second = pair(few, tmp_path)
+    assert (first.code, second.code, second.said) == (2, DISMISSED, "")
+    assert "an epoch's last batch has 3 of the 288 training images, too few for 2 processes" in first.said
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(("flag", "line"), [
     ("--jobs=2", "torchrun runs one task at a time; leave out --jobs, --at_once and --engine"),
     ("--device=cuda:1", "--device=cuda:1: torchrun gives each process its own; valid with it: auto, cpu, cuda"),
