@@ -97,8 +97,8 @@ class SessionOptions(Hparams):
     """Processes that compute in parallel, each with --threads threads (default: a share of the machine): trunks,
     levels, branches and children of all that the command asks for."""
     workers: int | None = hp(None, within=f"[0, {MOST_THREADS}]")
-    """Processes that decode images which are streamed (imagenet); default: one for each processor, at most 8. However
-    many there are, the bits are the same."""
+    """Processes that decode images which are streamed (imagenet); default: one for each processor, at most 8, shared by
+    the processes of torchrun. However many there are, the bits are the same."""
     verify_data: bool = hp(False)
     """Read every image file that is streamed and take its contents, too, into the fingerprint by which a run knows its
     data; without, that is of names, sizes and times."""

@@ -238,6 +238,8 @@ OPTIONS: dict[str, tuple[Any, str]] = {
     "device": ("cpu", "cpu"),
     "threads": (2, "2"),
     "jobs": (3, "3"),
+    "workers": (3, "3"),
+    "verify_data": (True, "true"),
     "at_once": (3, "3"),
     "engine": ("in_process", "in_process"),
     "cpus_per_task": (4, "4"),

@@ -115,8 +115,10 @@ def test_an_unsuitable_value_of_a_recipe_is_refused(session: Session) -> None:
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_shipped_recipe_names_hyperparameters_only(name: str) -> None:
     family, dataset, recipe = name.split("/")
-    model = {"cifar_resnet": "cifar_resnet_20", "cifar_vgg": "cifar_vgg_16", "mnist_lenet": "mnist_lenet_4",
-             "*": "mnist_lenet_4"}  # fmt: skip
+    model = {
+        "cifar_resnet": "cifar_resnet_20", "cifar_vgg": "cifar_vgg_16", "imagenet_resnet": "imagenet_resnet_18",
+        "mnist_lenet": "mnist_lenet_4", "*": "mnist_lenet_4",
+    }  # fmt: skip
     values = recipe_values(model.get(family, family), "digits" if dataset == "*" else dataset, recipe)
     assert values == recipes.get(name).values()
 

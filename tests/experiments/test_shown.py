@@ -20,7 +20,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError("a data set was read")
 
-    monkeypatch.setattr(workspace, "load", refuse)
+    monkeypatch.setattr(workspace, "open_data", refuse)
 
 
 def test_a_session_shows_where(session: Session) -> None:

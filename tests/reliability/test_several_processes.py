@@ -23,8 +23,8 @@ from training.state import TrainState
 
 HOME = Path(__file__).parents[2]
 UNEVEN = "--batch_size=63"  # 31 and 32 images; in the last batch of an epoch 18 and 18
-LOTTERY = ("lottery", *TINY, "--device=cpu", UNEVEN, "--pruning_strategy=snip", "--k=1", "--density=0.1",
-           "--levels=0-1")  # fmt: skip
+LOTTERY = ("lottery", *TINY, "--device=cpu", UNEVEN, "--pruning_strategy=snip,rigl", "--update_every=3it", "--k=1",
+           "--density=0.2", "--levels=0-1")  # fmt: skip
 DISMISSED, LOST = 0, 1
 Look = Callable[[Steps], object]
 
@@ -93,7 +93,8 @@ def test_two_processes_compute_what_one_does(command: Callable[..., Any], tmp_pa
     assert second.said == ""
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     assert one.keys() == two.keys()
-    assert any("level_1/mask" in name for name in one)
+    assert len({name.split()[0] for name in one if "level_1/mask" in name}) == 2
+    assert list((tmp_path / "two").rglob("mask_updates.jsonl"))  # of rigl's, whose mask changes on the way
     torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
     (trunk,) = (tmp_path / "two").glob("train_*/replicate_1")
     assert Store(trunk).read_json("environment.json")["processes"] == 2
@@ -166,6 +167,14 @@ def test_ctrl_c_stops_both_after_a_step(tmp_path: Path) -> None:
 
 
 # Refused -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_first_process_refuses_ends_the_others(tmp_path: Path) -> None:
+    few = ("train", *TINY, "--device=cpu", "--batch_size=57", f"--root={tmp_path / 'runs'}")  # 288 = 5 * 57 + 3
+    first, second = pair(few, tmp_path)
+    assert (first.code, second.code, second.said) == (2, DISMISSED, "")
+    assert "an epoch's last batch has 3 of the 288 training images, too few for 2 processes" in first.said
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(("flag", "line"), [

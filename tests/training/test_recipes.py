@@ -42,6 +42,7 @@ def test_the_lottery_ticket_papers_convolutional_networks_have_its_recipe(model,
         ("cifar_resnet_20", "digits", "open_lth", 0.1, 160),
         ("cifar_resnet_20", "cifar100", None, 0.1, 160),  # the model's on any data set
         ("cifar_vgg_16", "cifar10", None, 0.1, 160),
+        ("imagenet_resnet_50", "imagenet", None, 0.4, 90),
         ("mnist_lenet_300_100", "mnist", None, 0.1, 40),
         ("mnist_lenet_300_100", "mnist", "default", 0.05, 40),
         ("cifar_vgg_16", "cifar100", "synflow", 0.1, 160),
@@ -98,7 +99,8 @@ def test_a_recipe_of_another_pair_is_none_of_this_one() -> None:
 
 @pytest.mark.parametrize(
     ("model", "dataset"),
-    [("mnist_lenet_300_100", "mnist"), ("cifar_resnet_20", "cifar10"), ("cifar_vgg_16", "cifar10")],
+    [("mnist_lenet_300_100", "mnist"), ("cifar_resnet_20", "cifar10"), ("cifar_vgg_16", "cifar10"),
+     ("imagenet_resnet_50", "imagenet")],
 )
 def test_a_model_has_a_data_set_of_its_own(model: str, dataset: str) -> None:
     assert default_dataset(model) == dataset

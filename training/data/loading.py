@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from foundations.errors import UsageError
+from foundations.processes import own_share
 from foundations.reporting import Reporter
 from training.data.arrays import read_arrays
 from training.data.dataset import Dataset
@@ -22,6 +23,7 @@ from training.data.transformations import transform
 
 FOLDER = "image_folder"
 ARRAYS = "arrays"
+MOST_WORKERS = 8
 
 
 def load(hparams: DataHparams, data_dir: Path, reporter: Reporter) -> Dataset:
@@ -48,7 +50,8 @@ def open_data(
         data_dir: the directory of all data sets.
         reporter: hears what takes long.
         device: where the batches are wanted.
-        workers: processes that decode images which are streamed; None for as many as there are processors, at most 8.
+        workers: processes that decode images which are streamed; None for as many as there are processors, which
+            the processes of ``torchrun`` share, at most ``MOST_WORKERS``.
         verify: the fingerprint of image files is also that of their contents, all of which are read.
 
     Raises:
@@ -60,7 +63,9 @@ def open_data(
     if verify:
         found = replace(found, fingerprint=f"{found.fingerprint}+{contents(found, reporter)}")
     transformed: Any = transform(found, hparams)  # numbers of images stand where a decoded set has the images
-    return StreamedData(transformed, hparams, device, min(8, os.cpu_count() or 1) if workers is None else workers)
+    if workers is None:
+        workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // own_share().of))
+    return StreamedData(transformed, hparams, device, workers)
 
 
 def find_loader(name: str) -> Loader:
