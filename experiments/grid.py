@@ -113,7 +113,7 @@ class Grid(Sequence[Experiment]):
             Failed: tasks that could not be done, at the end of all that could.
         """
         if self.session.options.detach and self.searches:
-            k = self.searches[0].criterion
+            k = self.searches[0].criterion.name
             raise UsageError(f"--detach: not with --k={k}, whose next analyses depend on what comes of the ones before")
         self.prepare()
         try:

@@ -47,7 +47,7 @@ def test_what_has_failed_is_explained_with_the_last_lines_of_its_log(command: Co
     for line in ("one", "two", "three", "four", "level 1: failed, no memory"):
         level.append_line("log.txt", line)
     shown = command("list", f"--root={old_root}").out.splitlines()
-    place = shown.index("lottery_2966a787fcf8/replicate_1: no memory")
+    place = shown.index("lottery_2966a787fcf8/replicate_1/level_1: no memory")
     assert shown[place + 1 : -1] == ["    two", "    three", "    four"]
 
 

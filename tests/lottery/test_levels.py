@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.seeds import Seeds
 from foundations.steps import Step
@@ -129,14 +130,14 @@ def test_a_k_past_the_end_is_refused_before_anything_is_written(experiment: Expe
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_model_that_cannot_be_compacted_is_refused_with_what_to_do() -> None:
+def test_a_model_that_cannot_be_compacted_is_refused_with_what_to_do(context: Context) -> None:
     class Undecided(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
     message = r"^--compact: Undecided cannot be traced \(symbolically traced .*\); leave the flag out$"
     with pytest.raises(UsageError, match=message):
-        check_compactable(Undecided())
+        check_compactable(Undecided(), context)
 
 
 def test_a_cut_network_stops_with_the_name_of_the_layer_and_its_report(experiment: Experiment) -> None:

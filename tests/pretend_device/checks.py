@@ -294,9 +294,9 @@ ANYWHERE = {
     f"foundations/tensors.py encode_tensors: {TO_HOST}",
     f"pruning/mask.py __init__: {TO_DEVICE}",
     f"pruning/mask.py to: {TO_HOST}",
-    f"pruning/collapse.py has_path: {TO_DEVICE}",
+    f"pruning/marking.py marked_network: {TO_DEVICE}",
+    f"pruning/marking.py marked_network: {TO_HOST}",
     f"pruning/collapse.py has_path: {SIZE}",
-    f"pruning/paths.py effective_mask: {TO_HOST}",
 }  # fmt: skip
 IN_A_LOTTERY = {f"training/segments.py load_network: {TO_DEVICE}", f"pruning/prune.py prune: {TO_DEVICE}"}
 IN_AN_ANALYSIS = {

@@ -63,7 +63,7 @@ def test_it_is_found_at_a_saved_step_in_mid_epoch(command: Command, tmp_path: Pa
     outcome = command("lottery", *TINY, WILD, "--pruning_strategy=synflow", "--k=4it", f"--root={tmp_path}")
     assert outcome.code == 1
     assert "at 4it its loss is not finite" in outcome.err
-    assert "skipped, since it stands on that" in outcome.err
+    assert "skipped, since it depends on that" in outcome.err
     assert not list(tmp_path.rglob("model_0ep4it*"))
     assert not list(tmp_path.rglob("mask.safetensors"))
 
