@@ -35,7 +35,7 @@ def section(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) ->
     parts = [
         f"## {study.name}: {study.summary}", f"`python -m benchmarks.studies {study.name}`. {study.about}",
         *accuracy_tables(study, accuracies), *figure(study), *barrier_table(study, barriers),
-        whence(study, accuracies, barriers), *not_run(study, accuracies, barriers),
+        *filter(None, [study.remarks]), whence(study, accuracies, barriers), *not_run(study, accuracies, barriers),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 

@@ -58,6 +58,8 @@ class Study:
     training: Mapping[str, Any]
     """The flags that all parts have in common."""
     parts: tuple[Part, ...]
+    remarks: str = ""
+    """What the numbers do and do not say."""
     reference: str = ""
     """The title of the method that the others are compared with, replicate by replicate."""
     drawn: tuple[str, ...] = ()
