@@ -22,12 +22,12 @@ RETRAINING = {
 }  # fmt: skip
 
 REMARKS = (
-    "On this MLP AdSynFlow's score, fed with the average image, ends below SynFlow's own, fed with ones, at every density: "
-    "by 0.6 to 0.9 points at 10%, whether it prunes at k or at initialization. At 1% RigL and SET are 2.5 to 3 points "
-    "above the static mask that they start from, and GMP 4; uniformly random masks fail there. The fine-tuned rows are no "
-    "fair picture of fine-tuning: it goes on at the last learning rate, which the cosine schedule has brought to nearly 0. "
-    "From 25% of the weights on down, rewinding the weights is ahead of rewinding the learning rate, by 0.1 to 0.9 points; "
-    "on larger networks Renda et al. 2020 find the reverse."
+    "On this MLP AdSynFlow's score, fed with the average image, ends below SynFlow's own, fed with ones, at every "
+    "density: by 0.6 to 0.9 points at 10%, whether it prunes at k or at initialization. At 1% RigL and SET are "
+    "2.5 to 3 points above the static mask that they start from, and GMP 4; uniformly random masks fail there. "
+    "The fine-tuned rows are no fair picture of fine-tuning: it goes on at the last learning rate, which the "
+    "cosine schedule has brought to nearly 0. From 25% of the weights on down, rewinding the weights is ahead of "
+    "rewinding the learning rate, by 0.1 to 0.9 points; on larger networks Renda et al. 2020 find the reverse."
 )
 
 
