@@ -62,7 +62,7 @@ def with_dataset(check: Check, given: str | None, data_dir: Path) -> str:
     there = [name for name in check.datasets if is_there(name, data_dir)]
     if not there:
         raise UsageError(f"--data_dir={data_dir}: has none of {', '.join(check.datasets)}; docs/methods.md says where "
-                         "they are had")  # fmt: skip
+                         "to get them")  # fmt: skip
     return there[0]
 
 
