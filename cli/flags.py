@@ -2,13 +2,13 @@
 
 import argparse
 import textwrap
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from cli.program import EXIT_CODES, program
 from foundations.errors import UsageError
-from foundations.hparams import TYPE_NAMES, as_text, field_docs
+from foundations.hparams import TYPE_NAMES, as_text, field_docs, or_one_of
 from foundations.methods import Method
 from foundations.steps import Step
 
@@ -144,7 +144,7 @@ def help_text(doc: str, default: Any, metadata: Mapping[str, Any]) -> str:
 # Values --------------------------------------------------------------------------------------------------------------
 
 
-def parse_flag(name: str, given: str, hint: Any, words: Container[str] = ()) -> list[Any]:
+def parse_flag(name: str, given: str, hint: Any, words: Iterable[str] = ()) -> list[Any]:
     """The values that ``--name=given`` lists.
 
     Alternatives are separated by commas (of a flag that is a list itself by semicolons); whole numbers and steps may be
@@ -168,7 +168,15 @@ def parse_flag(name: str, given: str, hint: Any, words: Container[str] = ()) -> 
         parts = expand_range(given) if ranged else [part for part in given.split(",") if part]
     except UsageError as error:
         raise UsageError(f"--{name}={given}: {error}") from error
-    return [part if part in words else parse_value(name, part, hint) for part in parts or [given]]
+    return [word_or_value(name, part, hint, words) for part in parts or [given]]
+
+
+def word_or_value(name: str, given: str, hint: Any, words: Iterable[str]) -> Any:
+    """One of ``words``, or a value of the field's type."""
+    if given in words:
+        return given
+    with or_one_of(words, given):
+        return parse_value(name, given, hint)
 
 
 def element_type(hint: Any) -> Any:

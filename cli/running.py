@@ -16,7 +16,7 @@ def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str
     """Runs all experiments that a command line asks for, and shows what came of them, whatever failed.
 
     Returns:
-        The exit code: 0; 1 if a task failed or diverged, 2 if all that failed is for the user to mend.
+        The exit code: 0; 1 if a task failed or diverged, 2 if all that failed is for the user to correct.
     """
     grid = line.grid(branch)
     if line.options.display_output_location:

@@ -11,7 +11,8 @@ import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -27,7 +28,7 @@ H = TypeVar("H", bound="Hparams")
 
 
 def hp(
-    default: Any, *, choices: Collection[str] = (), within: str = "", absent: Any = MISSING, words: Container[str] = ()
+    default: Any, *, choices: Collection[str] = (), within: str = "", absent: Any = MISSING, words: Iterable[str] = ()
 ) -> Any:
     """A dataclass field with what is needed to check it.
 
@@ -82,8 +83,10 @@ class Hparams(DataClassJsonMixin):
         hints = get_type_hints(type(self))
         for item in fields(self):
             value = getattr(self, item.name)
-            if not (isinstance(value, str) and value in item.metadata.get("words", ())):
-                value = coerce(item.name, value, hints[item.name])
+            words = item.metadata.get("words", ())
+            if not (isinstance(value, str) and value in words):
+                with or_one_of(words, value):
+                    value = coerce(item.name, value, hints[item.name])
             check(item, value)
             object.__setattr__(self, item.name, value)
 
@@ -114,6 +117,17 @@ def with_absent(cls: type, entries: Mapping[str, Any]) -> dict[str, Any]:
         elif bundle and isinstance(filled[item.name], Mapping) and not item.metadata.get("tagged"):
             filled[item.name] = with_absent(bundle, filled[item.name])  # type: ignore[arg-type]
     return filled
+
+
+@contextmanager
+def or_one_of(words: Iterable[str], value: Any) -> Iterator[None]:
+    """Inside, the refusal of a value also says which ``words`` would do in its place."""
+    try:
+        yield
+    except UsageError as error:
+        if not (there := list(words)):
+            raise
+        raise UsageError(f"{error}, or {', '.join(there)}{near_misses(str(value), there)}") from error
 
 
 def coerce(name: str, value: Any, hint: Any) -> Any:

@@ -107,7 +107,7 @@ class Together(Alone):
     def connection(self) -> Iterator[None]:
         """Inside, what PyTorch raises when another process has gone becomes :class:`ProcessesLost`.
 
-        From then on nothing more is told, since the others would take it for something else.
+        From then on nothing more is sent, since the others would take it for something else.
         """
         if not self.connected:
             raise ProcessesLost(LOST)

@@ -5,30 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.grid import Grid
-from experiments.session import Session
+from experiments.checks import Run
 from foundations.hparams import as_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(Run):
     """One method under one command; lists among its flags make several experiments of it."""
 
     title: str
     """The method, as tables name it."""
-    command: str
-    """train, lottery, stability or lottery_branch."""
-    flags: Mapping[str, Any]
-    branch: str | None = None
     published: str = ""
     """The number that stands beside ours, with its source."""
-
-    def grid(self, session: Session) -> Grid:
-        """Its experiments, defined and not computed."""
-        if self.branch is not None:
-            return session.lottery_branch(self.branch, **self.flags)
-        defined: Grid = getattr(session, self.command)(**self.flags)
-        return defined
 
     @property
     def arguments(self) -> list[str]:

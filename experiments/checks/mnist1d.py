@@ -1,5 +1,6 @@
 """MNIST-1D: lottery tickets in minutes on one core."""
 
+import io
 import random
 from pathlib import Path
 from typing import ClassVar
@@ -8,6 +9,7 @@ import numpy as np
 
 from experiments.checks.registry import Check, Claim, Protocol, Run, checks, minus, percent
 from foundations.errors import UsageError
+from foundations.store import Store
 
 FILE = "mnist1d.npz"
 LEVEL = 11  # 0.8 ** 11 = 8.6% kept
@@ -69,5 +71,6 @@ def write_mnist1d(file: Path) -> None:
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, x_train=made["x"], y_train=made["y"], x_test=made["x_test"], y_test=made["y_test"])
+    content = io.BytesIO()
+    np.savez(content, x_train=made["x"], y_train=made["y"], x_test=made["x_test"], y_test=made["y_test"])
+    Store(file.parent).write_bytes(file.name, content.getvalue())

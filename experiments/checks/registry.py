@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from experiments.grid import Grid
+from experiments.workspace import Workspace
 from foundations.registry import Registry
 from foundations.steps import Step
 
@@ -32,6 +34,10 @@ class Run:
     command: str
     flags: Mapping[str, Any]
     branch: str | None = None
+
+    def grid(self, session: Workspace) -> Grid:
+        """The experiments, defined and not computed."""
+        return Grid.of(session, self.command, self.flags, self.branch)
 
 
 @dataclass(frozen=True)

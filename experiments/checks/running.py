@@ -68,7 +68,7 @@ def with_dataset(check: Check, given: str | None, data_dir: Path) -> str:
 
 def grids(protocol: Protocol, session: Workspace) -> dict[str, Grid]:
     """The experiments of each run."""
-    return {name: Grid.of(session, run.command, run.flags, run.branch) for name, run in protocol.runs.items()}
+    return {name: run.grid(session) for name, run in protocol.runs.items()}
 
 
 def planned(protocol: Protocol, session: Workspace) -> Grid:

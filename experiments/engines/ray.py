@@ -20,7 +20,7 @@ from experiments.progress import fitted
 from experiments.task_process import MAIN, PATIENCE, Answer, TaskProcess
 from experiments.tasks import Task
 from experiments.workspace import Workspace
-from foundations.errors import UsageError
+from foundations.errors import UsageError, first_line
 from foundations.interruption import STOPPING
 
 ADDRESS, MODE, TOKEN, USAGE = "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"
@@ -73,7 +73,8 @@ class RayTasks:
                         self.reporter.begun(task)
                     pass_on(task, answer, self.reporter)
         except self.ray.exceptions.RayError as error:
-            return Failure(task, first_line(error), refused=self.stopped, details=str(error))
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            return Failure(task, reason, refused=self.stopped, details=str(error))
         finally:
             del self.running[task]
         return Failure(task, "Ray has ended it without a result", refused=self.stopped)
@@ -156,9 +157,3 @@ def resources(ray: Any) -> str:
     nodes = sum(node["Alive"] for node in ray.nodes())
     counts = {"node": nodes, "CPU": total.get("CPU", 0), "GPU": total.get("GPU", 0)}
     return ", ".join(f"{number:g} {name}{'s' if number != 1 else ''}" for name, number in counts.items() if number)
-
-
-def first_line(error: BaseException) -> str:
-    """An error in a line, of which Ray's go on for many sentences."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0].partition('. ')[0]}" if lines else type(error).__name__

@@ -35,7 +35,7 @@ class Failure:
     Args:
         task: which.
         reason: a line or two for people.
-        refused: whether it is for the user to mend, rather than a defect or an accident.
+        refused: whether it is for the user to correct, rather than a defect or an accident.
         details: a traceback, or the last words of a process.
         skipped: the tasks that were skipped since they depend on it.
         exit_code: the command line's, if the task was refused.

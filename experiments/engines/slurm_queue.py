@@ -139,7 +139,7 @@ def first_error(error: Exception) -> str:
 def parameters(options: SessionOptions) -> dict[str, Any]:
     """What ``submitit`` is asked for.
 
-    A step that srun starts has one core, whatever the job has (from Slurm 22.05 on), so it is told the number again.
+    A step that srun starts has one core, whatever the job has (from Slurm 22.05 on), so it is given the number, too.
     """
     home = shlex.quote(str(MAIN.parent))
     found: dict[str, Any] = {

@@ -48,6 +48,7 @@ CASES = {
     "--batch_size=1.5": ["--batch_size=1.5: expected a whole number"],
     "--training_steps=10xp": ["--training_steps=10xp", "30ep"],
     "--milestone_steps=60,x": ["--milestone_steps=x", "is not a step"],
+    "--k=earlybird": ["--k=earlybird", "or auto, early_bird, early_crop (did you mean 'early_bird'"],
     "--k=200": ["--k=200ep: beyond --training_steps=160ep"],
     "--k=99999it --dataset=digits": ["--k=99999it: beyond --training_steps=20ep"],
     "--pruning_fraction=1.5": ["--pruning_fraction=1.5: expected a number in (0, 1)"],

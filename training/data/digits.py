@@ -14,7 +14,7 @@ TEST_EVERY = 5
 
 @datasets.register("digits")
 def digits(directory: Path, reporter: Reporter) -> Dataset:
-    """The bundled digits, their values 0 to 16 stretched to 0 to 255; ``directory`` is not looked at.
+    """The bundled digits (UCI, 8x8 pixels), their values 0 to 16 stretched to 0 to 255.
 
     The source has no split of its own. Here every fifth image of each class, in the order of the file, is a
     test image: 1,442 and 355. (Every fifth regardless of class makes uneven classes: the writers wrote the

@@ -82,16 +82,14 @@ def from_listing(listing: Listing) -> ImageFiles:
     )
 
 
-def read_image_files(
-    folder: Path, dataset: str, splits: Sequence[str], reporter: Reporter
-) -> ImageFiles:
+def read_image_files(folder: Path, dataset: str, splits: Sequence[str], reporter: Reporter) -> ImageFiles:
     """The images of ``<folder>/{train,val}/<class>/``.
 
     Args:
         folder: where they are.
         dataset: the value of ``--dataset``, for error messages.
         splits: the names of training set and test set.
-        reporter: is told that it takes a while.
+        reporter: says that it takes a while.
 
     Raises:
         UsageError: a directory is absent or empty, or the classes of the two splits differ.

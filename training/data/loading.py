@@ -48,7 +48,7 @@ def open_data(
     Args:
         hparams: data set, batches and transformations.
         data_dir: the directory of all data sets.
-        reporter: hears what takes long.
+        reporter: says what takes long.
         device: where the batches are wanted.
         workers: processes that decode images which are streamed; None for as many as there are processors, which
             the processes of ``torchrun`` share, at most ``MOST_WORKERS``.
