@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up-from
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-STUDIES := thesis thesis-medium thesis-small thesis-mnist thesis-imagenet
+STUDIES := thesis thesis-medium thesis-small thesis-small-bf16 thesis-mnist thesis-imagenet
 .PHONY: help setup demo test torture lint bench test-engines $(STUDIES)
 
 help:  ## this list
@@ -55,6 +55,6 @@ test-engines: setup  ## Slurm, Ray and worker processes for real, on this machin
 	$(BIN)/python -m pytest -s tests/engines/prove_local.py tests/engines/prove_slurm.py tests/engines/prove_ray.py
 	$(BIN)/python -m tests.engines.many_runs
 
-thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -mnist, -imagenet at other sizes; ARGS=--dry_run
+thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -small-bf16, -mnist, -imagenet at other sizes; ARGS=--dry_run
 $(STUDIES): setup
 	$(BIN)/python -m benchmarks.studies $@ $(ARGS)

@@ -7,9 +7,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.studies.rows import RESULTS, STABILITY, file_of, read
+from benchmarks.studies.figures import OF_GAP, OF_TRAINING, name_of
+from benchmarks.studies.rows import ACCURACIES, BARRIERS, KINDS, RESULTS, STABILITY, read
 from benchmarks.studies.study import Part, Study
 from foundations.hparams import as_text
+from stability.uncertainty import CONFIDENCE, over_replicates
 
 FILE = Path(__file__).parents[2] / "docs" / "results.md"
 BEGIN, END = "<!-- studies: written by python -m benchmarks.studies document -->", "<!-- end of studies -->"
@@ -26,7 +28,7 @@ def updated(text: str, studies: Iterable[Study]) -> str:
 
 def sections(studies: Iterable[Study]) -> str:
     """One for each study of which there are rows."""
-    found = [(study, read(file_of(study, "lottery")), read(file_of(study, STABILITY))) for study in studies]
+    found = [(study, read(ACCURACIES.file_of(study)), read(BARRIERS.file_of(study))) for study in studies]
     return "\n".join(section(*one) for one in found if one[1] or one[2])
 
 
@@ -34,8 +36,9 @@ def section(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) ->
     """A study: what it is, its tables, where the numbers are from, and what has not been run."""
     parts = [
         f"## {study.name}: {study.summary}", f"`python -m benchmarks.studies {study.name}`. {study.about}",
-        *accuracy_tables(study, accuracies), *figure(study), *barrier_table(study, barriers),
-        *filter(None, [study.remarks]), whence(study, accuracies, barriers), *not_run(study, accuracies, barriers),
+        *accuracy_tables(study, accuracies), *shown(study, "", OF_TRAINING),
+        *barrier_table(study, barriers), *shown(study, *study.curves, OF_GAP),
+        *filter(None, [study.remarks]), whence(study, accuracies, barriers), *commands(study, accuracies, barriers),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -96,10 +99,10 @@ def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str
     return with_deviation(values, "+")
 
 
-def figure(study: Study) -> list[str]:
-    """The figure beside the rows, if it has been drawn."""
-    name = f"{study.name}.svg"
-    return [f"![Test accuracy](results/{name})"] if (RESULTS / name).exists() else []
+def shown(study: Study, *figures: str) -> list[str]:
+    """Those of some figures that have been drawn."""
+    drawn = {figure: name for figure in figures if (RESULTS / (name := name_of(study, figure))).exists()}
+    return [f"![{(figure or 'test accuracy').replace('_', ' ')}](results/{name})" for figure, name in drawn.items()]
 
 
 # Barriers ----------------------------------------------------------------------------------------------------------
@@ -115,12 +118,28 @@ def barrier_table(study: Study, rows: Sequence[Row]) -> list[str]:
         "on training images": "train_error_barrier_raw", "accuracy of the ends": "child_accuracy",
         "gap to the full network": "accuracy_gap",
     }  # fmt: skip
-    table = [["network", "k", *columns, *["published"] * bool(published)]]
+    first, *others = columns
+    header = ["network", "k", first, f"{CONFIDENCE:.0%} interval", "verdict", *others]
+    table = [[*header, *["published"] * bool(published)]]
     for title, k in dict.fromkeys((row["title"], row["k"]) for row in rows):
         own = [row for row in rows if (row["title"], row["k"]) == (title, k)]
-        cells = [summary(own, column) for column in columns.values()]
-        table.append([title, k, *cells, *[published.get(title, "")] * bool(published)])
+        barrier, *cells = [summary(own, column) for column in columns.values()]
+        table.append([title, k, barrier, *judged(own), *cells, *[published.get(title, "")] * bool(published)])
     return ["Error barriers between two children in percentage points:", markdown(table)]
+
+
+def judged(rows: Sequence[Row]) -> tuple[str, str]:
+    """The interval of the mean barrier over replicates, and what it says of the threshold.
+
+    Of a single replicate there is no interval, and its own verdict stands.
+    """
+    interval = over_replicates([float(row["test_error_barrier_raw"]) for row in rows])
+    if interval is None:
+        return "", "stable" if rows[0]["stable"] == "True" else "unstable"
+    text, threshold = f"{100 * interval.low:.2f} to {100 * interval.high:.2f}", float(rows[0]["threshold"])
+    if interval.holds(threshold):
+        return text, "undecided"
+    return text, "stable" if interval.high < threshold else "unstable"
 
 
 # What they rest on -------------------------------------------------------------------------------------------------
@@ -133,8 +152,8 @@ def whence(study: Study, *tables: Sequence[Row]) -> str:
     def each(name: str) -> str:
         return ", ".join(dict.fromkeys(value for row in rows for value in row[name].split("; ") if value))
 
-    places = [place for place in (file_of(study, "lottery"), file_of(study, STABILITY)) if place.exists()]
-    links = " and ".join(f"[{place.name}](results/{place.name})" for place in places)
+    places = [place for kind in KINDS if (place := kind.file_of(study)).exists()]
+    links = ", ".join(f"[{place.name}](results/{place.name})" for place in places)
     dates = sorted(row["date"] for row in rows)
     return (
         f"Mean ± standard deviation (number of replicates). {links}: computed with torch {each('torch')} on "
@@ -142,17 +161,21 @@ def whence(study: Study, *tables: Sequence[Row]) -> str:
     )
 
 
-def not_run(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) -> list[str]:
-    """The parts that are not whole, in rank order, with their commands."""
+def commands(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) -> list[str]:
+    """What was run, and what was not, in rank order."""
     left = [part for part in study.parts if missing(part, barriers if part.command == STABILITY else accuracies)]
-    if not left:
-        return []
     common = shlex.join(f"--{name}={as_text(value)}" for name, value in study.training.items())
-    lines = [f"- {part.title}: `{part.without(study.training)}`" for part in left]
+    each = f"each `python main.py ...` with `{common}`"
     return [
-        f"<details><summary>Not run yet, in rank order (each `python main.py ...` with `{common}`)</summary>",
-        "\n".join(lines), "</details>",
-    ]  # fmt: skip
+        *folded(f"Commands ({each})", study, [part for part in study.parts if part not in left]),
+        *folded(f"Not run yet, or not in all replicates, in rank order ({each})", study, left),
+    ]
+
+
+def folded(heading: str, study: Study, parts: Sequence[Part]) -> list[str]:
+    """A line for each part, to be opened."""
+    lines = [f"- {part.title}: `{part.without(study.training)}`" for part in parts]
+    return [f"<details><summary>{heading}</summary>", "\n".join(lines), "</details>"] if parts else []
 
 
 def missing(part: Part, rows: Sequence[Row]) -> bool:

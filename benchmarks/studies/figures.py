@@ -1,24 +1,53 @@
 """The figures of studies, drawn from their rows as reports draw those of runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from benchmarks.studies.rows import RESULTS, file_of, read
+from benchmarks.studies.rows import ACCURACIES, BARRIERS, RESULTS, TRAININGS, read
 from benchmarks.studies.study import Study
+from experiments.report.collect import BY_K, Rows, TableRow
+from experiments.report.drawing import band
 from experiments.report.lines import FULL, Line
 from experiments.report.lottery_figure import accuracy
-from experiments.report.palette import images
+from experiments.report.palette import COLOURS, cycle, images, new_figure
+from experiments.report.stability_figures import barrier_against_gap, barrier_by_index
+from foundations.steps import Step
 from foundations.store import Store
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Row = Mapping[str, str]
+OF_TRAINING, OF_GAP = "training", "barrier_against_gap"
 
 
 def draw(study: Study) -> None:
-    """Writes the figure of accuracies as SVG beside the rows, if there are rows of what it shows."""
-    lines = lines_of(study, read(file_of(study, "lottery")))
+    """Writes as SVG beside the rows what there are rows of."""
+    for name, make in figures(study).items():
+        Store(RESULTS).write_bytes(name_of(study, name), images(make, forms=("svg",))["svg"])
+
+
+def name_of(study: Study, figure: str) -> str:
+    """Of a figure's file; that of accuracies bears the study's name alone."""
+    return "-".join(filter(None, [study.name, figure])) + ".svg"
+
+
+def figures(study: Study) -> "dict[str, Callable[[], Figure]]":
+    """What draws each figure, by its name."""
+    makers: dict[str, Callable[[], Figure]] = {}
+    lines = lines_of(study, read(ACCURACIES.file_of(study)))
     if any(not line.is_full for line in lines):
-        drawn = images(partial(accuracy, lines, []), forms=("svg",))
-        Store(RESULTS).write_bytes(f"{study.name}.svg", drawn["svg"])
+        makers[""] = partial(accuracy, lines, [])
+    if followed := read(TRAININGS.file_of(study)):
+        makers[OF_TRAINING] = partial(trainings, study, followed)
+    barriers = read(BARRIERS.file_of(study))
+    for name, titles in study.curves.items():
+        if (own := analyses(barriers, titles)).analyses:
+            makers[name] = partial(barrier_by_index, own)
+    if barriers:
+        makers[OF_GAP] = partial(barrier_against_gap, analyses(barriers, {row["title"] for row in barriers}))
+    return makers
 
 
 def lines_of(study: Study, rows: Sequence[Row]) -> list[Line]:
@@ -37,3 +66,33 @@ def lines_of(study: Study, rows: Sequence[Row]) -> list[Line]:
         for (title, k, density), group in groups.items()
         if title == full or float(density) < 1
     ]  # fmt: skip
+
+
+def trainings(study: Study, rows: Sequence[Row]) -> "Figure":
+    """Test accuracy over training, a curve with a band over the replicates for each method that is followed."""
+    figure = new_figure(5.4, 3.6)
+    axes = figure.subplots()
+    for title, colour in zip(study.followed, cycle(COLOURS), strict=False):
+        own = [{name: float(row[name]) for name in ("epoch", "test_accuracy")} for row in rows if row["title"] == title]
+        band(axes, own, "black" if title == study.parts[0].title else colour, title, 1.4)
+    axes.set_xlabel("training (epochs)")
+    axes.set_ylabel("test accuracy (%)")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def analyses(rows: Sequence[Row], titles: Iterable[str]) -> Rows:
+    """The rows of some networks as a report's rows. They are means over pairs, so bars are over replicates."""
+    wanted = set(titles)
+    found = [analysis(row) for row in rows if row["title"] in wanted]
+    return Rows(BY_K, analyses=found, pairs=found)
+
+
+def analysis(row: Row) -> TableRow:
+    """A row of a file with its numbers as numbers."""
+    texts = ("title", "k", "stable", "key", "commit", "torch", "processor", "threads", "date")
+    numbers = {name: float(value) for name, value in row.items() if name not in texts and value}
+    return {
+        **numbers, "network": row["title"], "k": row["k"], "k_epoch": float(Step(row["k"]).order[0]),
+        "replicate": int(row["replicate"]), "pairs": int(row["pairs"]),
+    }  # fmt: skip

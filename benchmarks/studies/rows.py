@@ -3,12 +3,14 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.studies.study import Part, Study
 from experiments.experiment import Experiment
+from experiments.report.collect import curves, iterations_per_epoch
 from experiments.session import Session
 from foundations import files
 from foundations.environment import environments
@@ -18,33 +20,57 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 STABILITY = "stability"
 
 METHOD = ("title", "k", "level", "density", "replicate")
-ACCURACY = ("test_accuracy", "test_loss", "train_accuracy", "effective_density", "state")
-BARRIER = (
-    "pairs", "test_error_barrier_raw", "test_error_barrier_recalculated", "train_error_barrier_raw", "child_accuracy",
-    "full_network_accuracy", "accuracy_gap", "stable",
-)  # fmt: skip
+"""What makes a row one of its own: a method, where it prunes, how much, and the replicate."""
 WHENCE = ("key", "commit", "torch", "processor", "threads", "date")
 
 Row = Mapping[str, Any]
 
 
-def columns(kind: str) -> tuple[str, ...]:
-    """Of the file of accuracies (``lottery``) or of that of barriers (``stability``)."""
-    return (*METHOD, *(BARRIER if kind == STABILITY else ACCURACY), *WHENCE)
+@dataclass(frozen=True)
+class Kind:
+    """A file of rows."""
+
+    suffix: str
+    """Of the file's name, after that of the study."""
+    values: tuple[str, ...]
+    """Columns beside those that say of what and whence."""
+    within: tuple[str, ...] = ()
+    """Columns that tell rows of one method and replicate apart."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of the file."""
+        return (*METHOD, *self.within, *self.values, *WHENCE)
+
+    def file_of(self, study: Study, directory: Path = RESULTS) -> Path:
+        """Where the rows are kept."""
+        return directory / f"{study.name}{self.suffix}.csv"
+
+    def identity(self, row: Row) -> tuple[str, ...]:
+        """A row with the same stands for the same measurement."""
+        return tuple(str(row[name]) for name in (*METHOD, *self.within))
 
 
-def file_of(study: Study, kind: str, directory: Path = RESULTS) -> Path:
-    """Where the rows of a kind are kept."""
-    return directory / f"{study.name}{'-stability' if kind == STABILITY else ''}.csv"
+ACCURACIES = Kind("", ("test_accuracy", "test_loss", "train_accuracy", "effective_density", "state"))
+BARRIERS = Kind("-stability", (
+    "pairs", "threshold", "test_error_barrier_raw", "test_error_barrier_recalculated", "train_error_barrier_raw",
+    "child_accuracy", "full_network_accuracy", "accuracy_gap", "stable",
+))  # fmt: skip
+TRAININGS = Kind("-training", ("test_accuracy",), within=("epoch",))
+"""Accuracy over the training of the methods that a study follows."""
+KINDS = (ACCURACIES, BARRIERS, TRAININGS)
 
 
-def found(study: Study, session: Session) -> dict[str, list[Row]]:
+def found(study: Study, session: Session) -> dict[Kind, list[Row]]:
     """The rows of all experiments of a study that are done, by kind."""
-    rows: dict[str, list[Row]] = {"lottery": [], STABILITY: []}
+    rows: dict[Kind, list[Row]] = {kind: [] for kind in KINDS}
     for part in study.parts:
-        kind = STABILITY if part.command == STABILITY else "lottery"
+        kind = BARRIERS if part.command == STABILITY else ACCURACIES
         for experiment in part.grid(session).experiments:
-            rows[kind] += [row_of(part, experiment, row) for row in experiment.rows() if is_result(part, experiment)]
+            own = [row_of(part, experiment, row) for row in experiment.rows() if is_result(part, experiment)]
+            rows[kind] += own
+            if kind is ACCURACIES and part.title in study.followed:
+                rows[TRAININGS] += [one for row in own for one in training_of(row)]
     return rows
 
 
@@ -57,6 +83,12 @@ def row_of(part: Part, experiment: Experiment, row: Mapping[str, Any]) -> Row:
     """A row of an experiment with what its numbers rest on."""
     about = {"title": part.title, "k": "", "level": "", "density": 1.0, "effective_density": "", "state": "done"}
     return {**about, **{name: value for name, value in row.items() if value is not None}, **whence(experiment, row)}
+
+
+def training_of(row: Row) -> list[Row]:
+    """A row for each evaluation of the training that a row is the end of."""
+    store = Store(Path(row["path"]))
+    return [{**row, **point} for point in curves(store, iterations_per_epoch(store))]
 
 
 def whence(experiment: Experiment, row: Mapping[str, Any]) -> Row:
@@ -80,11 +112,11 @@ def each(values: Iterable[Any]) -> str:
 def write(study: Study, session: Session, directory: Path = RESULTS) -> None:
     """Writes the rows that there are, together with those of other machines that the files hold already."""
     for kind, rows in found(study, session).items():
-        place, names = file_of(study, kind, directory), columns(kind)
+        place, names = kind.file_of(study, directory), kind.columns
         order = {part.title: number for number, part in reversed([*enumerate(study.parts)])}
-        everything: dict[tuple[str, ...], Row] = {identity(row): row for row in read(place)}
+        everything: dict[tuple[str, ...], Row] = {kind.identity(row): row for row in read(place)}
         for row in rows:  # what an older program did not record may stand in the file
-            everything[identity(row)] = {**everything.get(identity(row), {}), **said(row)}
+            everything[kind.identity(row)] = {**everything.get(kind.identity(row), {}), **said(row)}
         if everything:
             ranked = sorted(everything.values(), key=lambda row: order.get(row["title"], len(order)))
             text = io.StringIO()
@@ -103,8 +135,3 @@ def said(row: Row) -> Row:
 def read(place: Path) -> list[dict[str, str]]:
     """The rows of a file; none if it is not there."""
     return list(csv.DictReader(io.StringIO(place.read_text()))) if place.exists() else []
-
-
-def identity(row: Row) -> tuple[str, ...]:
-    """What makes a row one of its own: a method, where it prunes, how much, and the replicate."""
-    return tuple(str(row[name]) for name in METHOD)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from experiments.checks import Run
@@ -52,3 +52,7 @@ class Study:
     """The title of the method that the others are compared with, replicate by replicate."""
     drawn: tuple[str, ...] = ()
     """The titles of the methods in the figure of accuracies, the full network's included; all by default."""
+    curves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Titles of the networks in each figure of barriers against k, by the figure's name."""
+    followed: tuple[str, ...] = ()
+    """Titles of the methods whose accuracy is kept and drawn over training."""

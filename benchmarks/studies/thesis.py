@@ -1,7 +1,7 @@
 """The experiments of Bolwerk 2021 and what it left open, at five sizes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.studies.study import Part, Study
@@ -9,7 +9,9 @@ from benchmarks.studies.study import Part, Study
 DENSITY = 0.1
 OTHER_DENSITIES = (0.05, 0.02)
 REPLICATES = (1, 2, 3)
-ADSYNFLOW = "AdSynFlow"
+FULL, ADSYNFLOW, SYNFLOW = "full network", "AdSynFlow", "SynFlow at initialization"
+IMP = "magnitude at the end, weights of k (IMP in one level)"
+PLAIN_SGD, APART = "without momentum", "children 10% apart in learning rate and weight decay"
 SHORTCUTS = "blocks.*.shortcut"
 
 
@@ -31,6 +33,8 @@ class Size:
     """Whether the network has shortcuts and BatchNorm."""
     analysis: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the comparison of children, beside their defaults."""
+    remarks: str = ""
+    """What the numbers do and do not say."""
 
 
 def study(size: Size) -> Study:
@@ -38,6 +42,11 @@ def study(size: Size) -> Study:
     first, others = REPLICATES[0], REPLICATES[1:]
     return Study(
         name=size.name, summary=size.summary, about=size.about, training=size.training, reference=ADSYNFLOW,
+        remarks=size.remarks, followed=(FULL, ADSYNFLOW, SYNFLOW), curves={
+            "barrier_by_k": (FULL, ADSYNFLOW, *(f"{network}, {PLAIN_SGD}" for network in (FULL, ADSYNFLOW))),
+            "barrier_perturbed": (FULL, ADSYNFLOW, *(f"{network}, {APART}" for network in (FULL, ADSYNFLOW))),
+            "barrier_of_masks": (FULL, ADSYNFLOW, IMP),
+        },
         parts=(
             *accuracies(size, [first], DENSITY),
             *stability(size, [first]),
@@ -56,7 +65,7 @@ def accuracies(size: Size, replicates: Sequence[int], density: float) -> list[Pa
     """Every method at one density, the most telling first."""
     methods: list[tuple[str, dict[str, Any]]] = [
         (ADSYNFLOW, {"pruning_strategy": "adsynflow", "k": size.k}),
-        ("SynFlow at initialization", {"pruning_strategy": "synflow", "k": 0}),
+        (SYNFLOW, {"pruning_strategy": "synflow", "k": 0}),
         ("magnitude at k", {"pruning_strategy": "magnitude", "k": size.k}),
         ("random at k", {"pruning_strategy": "random", "k": size.k}),
         ("SNIP at initialization", {"pruning_strategy": "snip", "k": 0}),
@@ -65,11 +74,11 @@ def accuracies(size: Size, replicates: Sequence[int], density: float) -> list[Pa
         ("GraSP at initialization", {"pruning_strategy": "grasp", "k": 0}),
         ("GraSP at k", {"pruning_strategy": "grasp", "k": size.k}),
         ("SynFlow's score at k, without data", {"pruning_strategy": "synflow", "k": size.k}),
-        ("AdSynFlow, without momentum", {"pruning_strategy": "adsynflow", "k": size.k, "optimizer": "sgd"}),
+        (f"{ADSYNFLOW}, {PLAIN_SGD}", {"pruning_strategy": "adsynflow", "k": size.k, "optimizer": "sgd"}),
     ]
     full = Part(
-        title="full network", command="train", flags={**size.training, "replicate": [*replicates]},
-        published=size.published.get("full network", ""),
+        title=FULL, command="train", flags={**size.training, "replicate": [*replicates]},
+        published=size.published.get(FULL, ""),
     )  # fmt: skip
     return [full, *(lottery(size, title, replicates, density=density, **flags) for title, flags in methods)]
 
@@ -89,13 +98,13 @@ def stability(size: Size, replicates: Sequence[int]) -> list[Part]:
     curve = {**size.training, **size.analysis, "replicate": [*replicates], "k": [*size.ks]}
     pruned = {"pruning_strategy": "adsynflow", "density": DENSITY}
     variants: list[tuple[str, dict[str, Any]]] = [
-        ("full network", {"pruning_strategy": "none"}),
+        (FULL, {"pruning_strategy": "none"}),
         (ADSYNFLOW, pruned),
-        ("full network, children 10% apart in learning rate and weight decay",
-         {"pruning_strategy": "none", "perturb_hyperparameters": 0.1}),
-        ("AdSynFlow, children 10% apart in learning rate and weight decay", {**pruned, "perturb_hyperparameters": 0.1}),
-        ("full network, without momentum", {"pruning_strategy": "none", "optimizer": "sgd"}),
-        ("AdSynFlow, without momentum", {**pruned, "optimizer": "sgd"}),
+        (f"{FULL}, {PLAIN_SGD}", {"pruning_strategy": "none", "optimizer": "sgd"}),
+        (f"{ADSYNFLOW}, {PLAIN_SGD}", {**pruned, "optimizer": "sgd"}),
+        (f"{FULL}, {APART}", {"pruning_strategy": "none", "perturb_hyperparameters": 0.1}),
+        (f"{ADSYNFLOW}, {APART}", {**pruned, "perturb_hyperparameters": 0.1}),
+        (IMP, {"pruning_strategy": "sparse_global", "density": DENSITY}),
     ]  # fmt: skip
     return [
         Part(
@@ -111,8 +120,7 @@ def limits(size: Size, replicates: Sequence[int]) -> list[Part]:
     at_k = {"density": DENSITY, "k": size.k}
     shuffled = {**size.training, **at_k, "pruning_strategy": "adsynflow", "replicate": [*replicates]}
     found = [
-        lottery(size, "magnitude at the end, weights of k (IMP in one level)", replicates, **at_k,
-                pruning_strategy="sparse_global"),
+        lottery(size, IMP, replicates, **at_k, pruning_strategy="sparse_global"),
         Part(title="AdSynFlow's layer densities, weights at random", command="lottery_branch", branch="shuffle",
              flags=shuffled),
     ]  # fmt: skip
@@ -144,12 +152,21 @@ TWENTY_EPOCHS: dict[str, Any] = {
     "milestone_steps": ["8ep", "15ep"], "gamma": 0.2, "weight_decay": 5e-4,
 }  # fmt: skip
 THESIS = {
-    "full network": "90.14% (thesis: 160 epochs, lr 0.01)",
+    FULL: "90.14% (thesis: 160 epochs, lr 0.01)",
     ADSYNFLOW: "85.27% (thesis: pruned at epoch 30 of 160, lr 0.01)",
-    "SynFlow at initialization": "about 80% (thesis)",
-    "AdSynFlow, children 10% apart in learning rate and weight decay, barrier": "11.3 points at epoch 30 (thesis)",
-    "AdSynFlow, without momentum": "70.98% (thesis)",
+    SYNFLOW: "about 80% (thesis)",
+    f"{ADSYNFLOW}, {APART}, barrier": "11.3 points at epoch 30 (thesis)",
+    f"{ADSYNFLOW}, {PLAIN_SGD}": "70.98% (thesis)",
 }
+
+SMALL = Size(
+    name="thesis-small", summary="10,000 images, 20 epochs: about 7 minutes a training on two cores",
+    about="ResNet-20 on 10,000 training and all test images of CIFAR-10, 20 epochs, momentum, lr 0.1 with x0.2 at "
+    f"epochs 8 and 15, weight decay 5e-4, batch 128; k = 4 epochs. Unlike the thesis: a fifth of the images, an "
+    f"eighth of the epochs, ten times its learning rate; {JPEG}.",
+    training={**TWENTY_EPOCHS, "subsample_fraction": 0.2}, k=4, ks=(0, 1, 2, 4, 8), published=THESIS,
+    analysis={"interpolation_examples": 2000, "alphas": 11},
+)  # fmt: skip
 
 SIZES = (
     Size(
@@ -165,13 +182,11 @@ SIZES = (
         f"batch 128; k = 4 epochs. Unlike the thesis: an eighth of its epochs, ten times its learning rate; {JPEG}.",
         training=TWENTY_EPOCHS, k=4, ks=(0, 1, 2, 4, 8), published=THESIS,
     ),
-    Size(
-        name="thesis-small", summary="10,000 images, 20 epochs: about 7 minutes a training on two cores",
-        about="ResNet-20 on 10,000 training and all test images of CIFAR-10, 20 epochs, momentum, lr 0.1 with x0.2 at "
-        f"epochs 8 and 15, weight decay 5e-4, batch 128; k = 4 epochs. Unlike the thesis: a fifth of the images, an "
-        f"eighth of the epochs, ten times its learning rate; {JPEG}.",
-        training={**TWENTY_EPOCHS, "subsample_fraction": 0.2}, k=4, ks=(0, 1, 2, 4, 8), published=THESIS,
-        analysis={"interpolation_examples": 2000, "alphas": 11},
+    SMALL,
+    replace(
+        SMALL, name="thesis-small-bf16", summary="the same in bfloat16: twice as fast on CPUs and GPUs that have it",
+        about=f"{SMALL.about} Trained in bfloat16 (--precision=bf16), which changes numbers a little.",
+        training={**SMALL.training, "precision": "bf16"},
     ),
     Size(
         name="thesis-mnist", summary="LeNet-300-100 on Fashion-MNIST, 10 epochs: seconds a training",

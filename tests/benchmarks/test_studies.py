@@ -1,14 +1,26 @@
 """Studies: plans of ordinary experiments, their rows, and the tables made from them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.studies.__main__ import studies
-from benchmarks.studies.document import FILE, accuracy_table, markdown, not_run, paired, summary, updated
-from benchmarks.studies.rows import read, write
+from benchmarks.studies.document import (
+    FILE,
+    accuracy_table,
+    commands,
+    judged,
+    markdown,
+    paired,
+    summary,
+    updated,
+)
+from benchmarks.studies.figures import analyses, trainings
+from benchmarks.studies.rows import TRAININGS, read, write
 from benchmarks.studies.study import Part, Study
 from cli import main
+from experiments.report.stability_figures import barrier_by_index
 from experiments.session import Session
 
 TRAINING = {"model": "mnist_lenet_16", "dataset": "digits", "training_steps": "2ep"}
@@ -41,7 +53,7 @@ def test_the_document_is_what_the_rows_say() -> None:
     assert text == updated(text, studies().values()), "python -m benchmarks.studies document writes it anew"
 
 
-@pytest.mark.parametrize("name", [name for name in studies() if name != "thesis-imagenet"])
+@pytest.mark.parametrize("name", studies())
 def test_every_part_of_a_study_is_experiments_that_can_be_defined(name: str, tmp_path: Path) -> None:
     session = Session(root=tmp_path, data_dir=tmp_path, quiet=True)
     for part in studies()[name].parts:
@@ -68,9 +80,55 @@ def test_what_is_done_becomes_rows_and_the_rest_is_listed(tmp_path: Path) -> Non
         ("SynFlow", "2", "0ep"),
     ]
     assert all(float(row["test_accuracy"]) > 0.2 and row["torch"] and row["date"] for row in rows)
-    listed = "\n".join(not_run(study, rows, []))
-    assert "- random: `lottery --pruning_strategy=random --k=1 --density=0.2 --replicate=1`" in listed
-    assert "- SynFlow" not in listed
+    run, left = "\n".join(commands(study, rows, [])).split("Not run yet")
+    assert "- random: `lottery --pruning_strategy=random --k=1 --density=0.2 --replicate=1`" in left
+    assert "- SynFlow" in run
+    assert "- SynFlow" not in left
+
+
+def test_the_training_of_what_is_followed_is_kept_by_epoch_and_drawn(tmp_path: Path) -> None:
+    """Both networks train for two epochs; the pruned one leaves the trunk after the first, so it has one row less."""
+    pruned = Part(
+        title="pruned", command="lottery",
+        flags={**TRAINING, "pruning_strategy": "random", "k": 1, "density": 0.2, "replicate": [1]},
+    )  # fmt: skip
+    study = replace(tiny(), parts=(tiny().parts[0], pruned), followed=("full network", "pruned"))
+    session = Session(root=tmp_path / "runs", threads=1, quiet=True)
+    for part in study.parts:
+        part.grid(session).run()
+    write(study, session, tmp_path)
+    rows = read(TRAININGS.file_of(study, tmp_path))
+    assert [(row["title"], row["replicate"], float(row["epoch"])) for row in rows] == [
+        *(("full network", replicate, epoch) for replicate in "12" for epoch in (0, 1, 2)),
+        ("pruned", "1", 1), ("pruned", "1", 2),
+    ]  # fmt: skip
+    last = {(row["title"], row["replicate"]): row["test_accuracy"] for row in rows}
+    assert all(last[row["title"], row["replicate"]] == row["test_accuracy"] for row in read(tmp_path / "tiny.csv"))
+    axes = trainings(study, rows).axes[0]
+    assert axes.get_legend_handles_labels()[1] == ["full network", "pruned"]
+
+
+def barrier(title: str, k: int, value: float, replicate: int = 1) -> dict[str, str]:
+    values = {"title": title, "k": f"{k}ep", "level": "", "density": 1.0, "replicate": replicate, "pairs": 1,
+              "threshold": 0.02, "test_error_barrier_raw": value, "test_error_barrier_recalculated": value,
+              "train_error_barrier_raw": value, "child_accuracy": 0.8, "full_network_accuracy": 0.9,
+              "accuracy_gap": 0.1, "stable": value < 0.02}  # fmt: skip
+    return {name: str(value) for name, value in values.items()}
+
+
+def test_a_barrier_is_judged_by_its_interval_over_replicates() -> None:
+    """Of 0.5 and 1.5 points Student's 90% interval with one degree of freedom reaches 6.31 x 0.5 points from 1."""
+    assert judged([barrier("a", 0, 0.005)]) == ("", "stable")
+    assert judged([barrier("a", 0, 0.005, 1), barrier("a", 0, 0.015, 2)]) == ("0.00 to 4.16", "undecided")
+    assert judged([barrier("a", 0, 0.010, 1), barrier("a", 0, 0.011, 2)])[1] == "stable"
+    assert judged([barrier("a", 0, 0.5, 1), barrier("a", 0, 0.51, 2)])[1] == "unstable"
+
+
+def test_the_figure_of_barriers_has_the_mean_over_replicates_at_each_k() -> None:
+    rows = [barrier("pruned", 0, 0.3, 1), barrier("pruned", 0, 0.5, 2), barrier("pruned", 2, 0.1, 1)]
+    figure = barrier_by_index(analyses([*rows, barrier("another", 0, 0.9)], ["pruned"]))
+    (curve, *_), *_ = figure.axes[0].containers
+    assert curve.get_xydata().tolist() == [[0, pytest.approx(40)], [2, pytest.approx(10)]]
 
 
 def test_rows_of_another_machine_stay(tmp_path: Path) -> None:
