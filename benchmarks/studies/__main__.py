@@ -39,7 +39,10 @@ def run(study: Study, arguments: argparse.Namespace) -> int:
         if code not in GOES_ON:
             return code
         worst = max(worst, code)
-    return worst if dry else command(["report", f"--root={arguments.root}", f"--output={study.name}.html"]) or worst
+    if dry:
+        return worst
+    page = arguments.root / f"{study.name}.html"
+    return command(["report", f"--root={arguments.root}", f"--output={page}"]) or worst
 
 
 def main() -> int:

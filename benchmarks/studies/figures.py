@@ -75,6 +75,7 @@ def trainings(study: Study, rows: Sequence[Row]) -> "Figure":
     for title, colour in zip(study.followed, cycle(COLOURS), strict=False):
         own = [{name: float(row[name]) for name in ("epoch", "test_accuracy")} for row in rows if row["title"] == title]
         band(axes, own, "black" if title == study.parts[0].title else colour, title, 1.4)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("training (epochs)")
     axes.set_ylabel("test accuracy (%)")
     axes.legend(loc="lower right")
