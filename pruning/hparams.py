@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp
 from pruning.prunable import split_fraction
 
@@ -27,6 +28,10 @@ class PruningHparams(Hparams):
     """Layers with a pruning_fraction of their own: names or patterns, such as fc:0.1. Their weights do not compete with
     others, and --density does not count them."""
 
+    layers_apart: tuple[str, ...] = hp((), absent=())
+    """Layers whose weights compete only among themselves, at the density of the others: names or patterns, such as
+    blocks.*.shortcut."""
+
     layers_to_ignore: tuple[str, ...] = ()
     """Layers left as they are: names or patterns such as fc or blocks.*.shortcut. Their weights do not count
     towards the density."""
@@ -45,5 +50,8 @@ class PruningHparams(Hparams):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.layers_apart and self.pruning_scope == "layer":
+            apart = ",".join(self.layers_apart)
+            raise UsageError(f"--layers_apart={apart}: has no effect with --pruning_scope=layer, where all layers are")
         for entry in self.layer_fractions:
             split_fraction(entry)

@@ -1,11 +1,12 @@
 """Which layers' weights compete with each other, and how far each group is pruned."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
-from pruning.prunable import layer_fractions
+from pruning.prunable import layer_fractions, matching
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def shares(mask: Mask, density: float, hparams: PruningHparams) -> list[Share]:
     """
     own = layer_fractions(mask.keys(), hparams.layer_fractions)
     common = [name for name in mask if name not in own]
-    groups = [[name] for name in common] if hparams.pruning_scope == "layer" else [common] if common else []
+    groups = [[name] for name in common] if hparams.pruning_scope == "layer" else split(common, hparams.layers_apart)
     powers = {name: math.log1p(-fraction) / math.log1p(-hparams.pruning_fraction) for name, fraction in own.items()}
     ends = [(group, density) for group in groups] + [([name], density**power) for name, power in powers.items()]
     found = []
@@ -39,3 +40,10 @@ def shares(mask: Mask, density: float, hparams: PruningHparams) -> list[Share]:
         first = mask.without(set(mask) - set(group)).density
         found.append(Share(tuple(group), first, min(first, end)))
     return found
+
+
+def split(names: Sequence[str], layers_apart: Iterable[str]) -> list[list[str]]:
+    """Layers that compete with each other: those apart, and the others; ``UsageError`` if an entry matches nothing."""
+    apart = {name for pattern in layers_apart for name in matching(names, pattern, "layers_apart")}
+    groups = ([name for name in names if (name in apart) is wanted] for wanted in (False, True))
+    return [group for group in groups if group]

@@ -141,7 +141,7 @@ def changes(size: Size, replicates: Sequence[int]) -> list[Part]:
     ]
     if size.residual:
         treatments = [(f"BatchNorm as {name}", {"synflow_batchnorm": name}) for name in ("scale", "identity")]
-        variants = [*treatments, *variants]
+        variants = [*treatments, ("shortcuts scored apart", {"layers_apart": [SHORTCUTS]}), *variants]
     fixed = {"pruning_strategy": "adsynflow", "density": DENSITY, "k": size.k}
     return [lottery(size, f"{ADSYNFLOW}, {what}", replicates, **fixed, **flags) for what, flags in variants]
 

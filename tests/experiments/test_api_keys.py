@@ -116,6 +116,7 @@ TEXTS = {
     "dataset": ("mnist", "cifar10"),
     "recipe": ("default", "open_lth"),
     "pruning_strategy": ("snip", "magnitude"),
+    "layers_apart": ("fc", "fc*"),
     "layers_to_ignore": ("fc", "fc*"),
     "imported": ("import_0123456789ab", "import_123456789abc"),
     "layer_fractions": ("fc:0.1", "fc*:0.2"),

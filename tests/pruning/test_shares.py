@@ -65,6 +65,27 @@ def test_a_fraction_of_nothing_leaves_a_layer_whole(model) -> None:
     assert kept("magnitude", model, 0.1, layer_fractions=("0:0",))[0] == 100
 
 
+def test_layers_apart_have_the_density_of_the_others_however_low_their_scores(model) -> None:
+    """Without it the first layer, whose weights are a hundredth of the others', would lose all of them."""
+    with torch.no_grad():
+        model[0].weight /= 100
+    assert kept("magnitude", model, 0.1)[0] == 0
+    first, second, last = kept("magnitude", model, 0.1, layers_apart=("0",))
+    assert (first, second + last) == (10, 102)
+
+
+def test_layers_apart_compete_with_each_other(model) -> None:
+    together = kept("magnitude", model, 0.1, layers_apart=("0", "2"))
+    assert (together[0] + together[2], together[1]) == (12, 100)
+
+
+def test_layers_apart_that_cannot_be_are_refused(model) -> None:
+    with pytest.raises(UsageError, match="--layers_apart=fc: no such layer; layers: 0, 1, 2"):
+        kept("magnitude", model, 0.1, layers_apart=("fc",))
+    with pytest.raises(UsageError, match="--layers_apart=fc: has no effect with --pruning_scope=layer"):
+        PruningHparams(layers_apart=("fc",), pruning_scope="layer")
+
+
 @pytest.mark.parametrize("entry", ["fc", "fc:1", "fc:-0.1", "fc:half", ":0.1"])
 def test_what_is_no_fraction_is_refused(entry: str) -> None:
     with pytest.raises(UsageError, match=f"--layer_fractions={entry}: expected a layer and a fraction"):
