@@ -107,10 +107,11 @@ class _Tracer:
         return None
 
     def plain(self, name: str) -> bool:
-        """Whether a module is used once, shares no parameter and has nothing hooked into it."""
+        """Whether a module shares no parameter and has nothing hooked into it; if it holds tensors, it is used once."""
         module = self.modules[name]
         shared = any(self.owners[id(parameter)] > 1 for parameter in module.parameters())
-        return self.calls[name] == 1 and not shared and not module._forward_hooks and not module._forward_pre_hooks
+        again = self.calls[name] > 1 and bool([*module.parameters(), *module.buffers()])
+        return not shared and not again and not module._forward_hooks and not module._forward_pre_hooks
 
     def convolution(self, name: str, module: nn.Module, read: Channels | None) -> Channels | None:
         assert isinstance(module, CONVOLUTIONS)

@@ -42,6 +42,17 @@ def test_what_is_added_up_in_a_residual_stream_is_one_group(residual: nn.Module)
     assert graph.norms["4.bn1"] != graph.norms["4.bn2"]
 
 
+def test_a_module_that_holds_nothing_may_be_used_again() -> None:
+    """As torchvision's residual blocks use their one ReLU; a BatchNorm used again belongs to no one layer."""
+    relu, norm = nn.ReLU(), nn.BatchNorm2d(4, affine=False)
+    layers = [nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, nn.Flatten(), nn.Linear(64, 5)]
+    assert groups(channel_graph(nn.Sequential(*layers))) == {"0": (None, 0), "2": (0, 1), "5": (1, 2)}
+    layers[1] = layers[3] = norm
+    graph = channel_graph(nn.Sequential(*layers))
+    assert graph.pinned == set(graph.sizes)
+    assert not graph.norms
+
+
 @pytest.mark.parametrize("operation", [lambda x: x.flip(1), lambda x: x + 1, lambda x: x.softmax(1)])
 def test_an_operation_without_a_rule_pins_what_it_reads(operation: Callable[[Tensor], Tensor]) -> None:
     class Mixing(nn.Sequential):

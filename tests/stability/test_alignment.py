@@ -20,7 +20,8 @@ from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.rows import ALIGNED
 from training.hparams import TrainingHparams
 
-MODELS = ("mnist_lenet_12_10", "cifar_resnet_20_4", "cifar_vgg_11")
+SMALL = ("mnist_lenet_12_10", "cifar_resnet_20_4", "tiny_resnet_18_4", "mlp1d_12")
+MODELS = (*SMALL, "cifar_vgg_11", "imagenet_resnet_18")
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -85,7 +86,7 @@ def test_a_permuted_network_is_the_same_function(name: str) -> None:
         torch.testing.assert_close(other(x), model(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS[:2])
+@pytest.mark.parametrize("name", SMALL)
 def test_a_permuted_copy_is_brought_back_exactly(name: str) -> None:
     model = network(name, 1)
     graph, other = channel_graph(model), permuted_copy(model, 2)
@@ -162,7 +163,7 @@ def test_a_network_that_is_not_finite_stays_as_it_is() -> None:
     assert share_moved(match(channel_graph(model), model.state_dict(), other.state_dict(), seeded(0))) == 0
 
 
-@pytest.mark.parametrize("name", MODELS[:2])
+@pytest.mark.parametrize("name", SMALL)
 def test_between_a_network_and_its_permuted_self_there_is_no_barrier_once_aligned(name: str, digits) -> None:
     model = network(name, 1)
     graph, other = channel_graph(model), permuted_copy(model, 2)
