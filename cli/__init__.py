@@ -92,12 +92,11 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
         return FAILED
 
 
-def in_step(
-    share: Share, run: Callable[[Sequence[str]], int], flags: Sequence[str], interruption: Interruption
-) -> int:
+def in_step(share: Share, run: Callable[[Sequence[str]], int], flags: Sequence[str], interruption: Interruption) -> int:
     """Runs a command in the first of the processes that ``torchrun`` has started; the others train along with it."""
     from experiments.follower import follow
-    from training.processes import ProcessesLost, connected
+    from experiments.session import Session
+    from training.processes import connected
 
     with connected() as ours:
         interruption.ready()
@@ -105,11 +104,7 @@ def in_step(
             code = run(flags)
             sys.stdout.flush()
             return code
-        try:
-            follow(ours)
-        except ProcessesLost:  # which the first process says
-            return FAILED
-        return 0
+        return follow(ours, Session.from_entries)
 
 
 def interrupted(interruption: Interruption) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from experiments import stored
 from experiments.directory import directories_from_environment
 from experiments.engines import check_engine
+from experiments.follower import take_part
 from experiments.grid import Grid
 from experiments.importing.options import ImportOptions
 from experiments.importing.writing import import_network
@@ -36,6 +37,9 @@ class Session(Workspace):
         rows = tickets.rows()
 
     Nothing is computed, and nothing of PyTorch's is set, until ``run`` is called.
+
+    In a script under ``torchrun`` the processes train together: the first one alone goes on after this, the others take
+    part in its training steps and end with it.
 
     Args:
         root: directory of all runs; default ``$ADSYNFLOW_ROOT``, else ``runs``.
@@ -76,6 +80,8 @@ class Session(Workspace):
         if own_share().of > 1 and not alone:
             raise UsageError("torchrun runs one task at a time; leave out --jobs, --at_once and --engine")
         super().__init__(chosen, reporter, command or ())
+        if own_share().of > 1:
+            take_part(Session.from_entries)
 
     def __repr__(self) -> str:
         return f"<Session: root={self.context.root}, data_dir={self.context.data_dir}, device={self.context.device}>"

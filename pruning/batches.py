@@ -1,7 +1,7 @@
 """The training images that a strategy may look at."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import overload
 
 import torch
@@ -12,19 +12,26 @@ from foundations.errors import UsageError
 Pair = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True, eq=False)
 class Batches(Sequence[Pair]):
     """A few batches of training data, without augmentation: a sequence of pairs (inputs, labels).
 
     Args:
         pairs: inputs (N, C, H, W), normalized as in training, and labels (N,), int64.
         pixels: the same images batch by batch (N, C, H, W) with values in [0, 1], not normalized.
-        mean_image: the average over the whole training set (C, H, W), in [0, 1].
+        mean_image: the average over the whole training set (C, H, W), in [0, 1]; or what computes it, which is called
+            if a strategy asks for it.
     """
 
-    pairs: Sequence[Pair]
-    pixels: Sequence[Tensor]
-    mean_image: Tensor
+    def __init__(
+        self, pairs: Sequence[Pair], pixels: Sequence[Tensor], mean_image: Tensor | Callable[[], Tensor]
+    ) -> None:
+        self.pairs, self.pixels = pairs, pixels
+        self._mean_image = mean_image
+
+    @cached_property
+    def mean_image(self) -> Tensor:
+        """The average over the whole training set (C, H, W), in [0, 1]."""
+        return self._mean_image() if callable(self._mean_image) else self._mean_image
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], pixels: Sequence[Tensor] | None = None) -> "Batches":
@@ -70,5 +77,5 @@ class Batches(Sequence[Pair]):
         return Batches(
             pairs=[(moved(inputs), labels.to(device)) for inputs, labels in self.pairs],
             pixels=[moved(pixels) for pixels in self.pixels],
-            mean_image=moved(self.mean_image),
+            mean_image=lambda: moved(self.mean_image),
         )

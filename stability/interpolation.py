@@ -1,6 +1,7 @@
 """The straight line between two networks, walked in place on the device."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,8 @@ from training.loop import evaluate
 from training.metrics import VALIDATION
 
 RECALCULATION_BATCH = 500
+HELD = 1 << 30
+"""Bytes up to which the images that networks are measured on are held from point to point, split by split."""
 Tensors = Mapping[str, Tensor]
 Pair = tuple[Tensor, Tensor]
 
@@ -71,25 +74,35 @@ class Line:
         return self.model
 
 
-class Meter:
-    """Measures networks on the test set, on training images and on the validation set, where there is one.
+class Prepared:
+    """Images of a split in batches, to be gone over again and again, as ``TrainingData.evaluation_batches`` gives them.
 
-    The batches are prepared once for all points.
+    They are prepared once, if they take no more than ``HELD`` bytes; more, as those of ImageNet, are prepared anew each
+    time, so that memory has but a few batches at once.
     """
+
+    def __init__(self, data: TrainingData, split: str, limit: int | None = None, **batches: int) -> None:
+        self.prepare = partial(data.evaluation_batches, split, limit=limit, **batches)
+        self.size = min(data.sizes[split], data.sizes[split] if limit is None else limit)
+        shape = data.shape
+        few = self.size * shape.channels * shape.height * shape.width * torch.float32.itemsize <= HELD
+        self.held = list(self.prepare()) if few else None
+
+    def __iter__(self) -> Iterator[Pair]:
+        return self.prepare() if self.held is None else iter(self.held)
+
+
+class Meter:
+    """Measures networks on the test set, on training images and on the validation set, where there is one."""
 
     def __init__(self, data: TrainingData, hparams: TrainingHparams, examples: Examples) -> None:
         self.hparams, self.device = hparams, data.device
-        self.batches: dict[str, list[Pair]] = {
-            "test": list(data.evaluation_batches("test")),
-            "train": list(data.evaluation_batches("train", limit=examples.train)),
-        }
+        self.batches = {"test": Prepared(data, "test"), "train": Prepared(data, "train", examples.train)}
         if VALIDATION in data.sizes:
-            self.batches[VALIDATION] = list(data.evaluation_batches(VALIDATION))
-        self.examples = {split: sum(len(labels) for _, labels in batches) for split, batches in self.batches.items()}
-        self.recalculation = list(
-            data.evaluation_batches("train", batch_size=RECALCULATION_BATCH, limit=examples.batchnorm)
-        )
-        self.recalculated_from = sum(len(labels) for _, labels in self.recalculation)
+            self.batches[VALIDATION] = Prepared(data, VALIDATION)
+        self.examples = {split: batches.size for split, batches in self.batches.items()}
+        self.recalculation = Prepared(data, "train", examples.batchnorm, batch_size=RECALCULATION_BATCH)
+        self.recalculated_from = self.recalculation.size
 
     def measure(self, model: nn.Module, split: str) -> dict[str, float]:
         """``loss`` and ``accuracy`` on a split."""

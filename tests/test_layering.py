@@ -23,7 +23,7 @@ WITHIN_EXPERIMENTS = [
     {"status", "directory", "listing", "conditions", "plan_files", "progress", "recording", "trackers"},
     {"options", "stable_k", "report"},
     {"workspace"},
-    {"tasks"},
+    {"tasks", "follower"},
     {"plan", "plan_progress"},
     {"engines.registry", "engines.in_process", "engines.local", "engines"},
     {"defaults"},
@@ -35,7 +35,7 @@ WITHIN_EXPERIMENTS = [
     {"grid", "plugins", "stored", "cleaning", "integrity"},
     {"export", "importing", "comparison", "checks"},
     {"session"},
-    {"engines.worker", "follower"},
+    {"engines.worker"},
 ]
 """Its modules from the bottom up: each imports those of its own line and of lines above in this list."""
 

@@ -140,10 +140,7 @@ def scatter(flat: Tensor, tensors: Sequence[Tensor]) -> None:
 
 def processes() -> Alone:
     """Those that train together with this one."""
-    return together() if dist.is_available() and dist.is_initialized() else ALONE
-
-
-ALONE = Alone()
+    return connections()[0] if connections() else Alone()
 
 
 def check_shares(hparams: TrainingHparams, data: TrainingData) -> None:
@@ -175,9 +172,9 @@ def synchronized(model: nn.Module) -> nn.Module:
 
 
 @functools.cache
-def together() -> Together:
-    """This process's connection to the others."""
-    return Together(own_share())
+def connections() -> list[Together]:
+    """This process's connection to the others, if it has one: it has but one."""
+    return []
 
 
 @contextmanager
@@ -185,18 +182,24 @@ def connected() -> Iterator[Together]:
     """Inside, the processes that ``torchrun`` has started are connected. At the end the first one dismisses the others.
 
     It does not where it has lost them, or leaves in the middle of a step: then the connection just ends.
+
+    Raises:
+        UsageError: a program of somebody else's has connected them already.
     """
+    if dist.is_initialized():
+        raise UsageError("torch.distributed is initialized already; leave that out: AdSynFlow connects the processes")
     gpus = torch.cuda.is_available()
     if gpus:
         torch.cuda.set_device(own_gpu() % torch.cuda.device_count())
-    together.cache_clear()
     store, number, of = next(dist.rendezvous("env://", timeout=TO_CONNECT))
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
     dist.init_process_group(backend, store=store, rank=number, world_size=of, timeout=PATIENCE)
-    ours = together()
+    ours = Together(own_share())
+    connections().append(ours)
     try:
         yield ours
     finally:
+        connections().clear()
         if ours.connected:
             ours.announce(None)
         dist.destroy_process_group()

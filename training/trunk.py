@@ -175,8 +175,8 @@ class Trunk:
             ) from error
 
     def _images(self, number: int) -> torch.Tensor:
-        """The first training images, on the device."""
-        images, _ = next(self.data.evaluation_batches("train", batch_size=number))
+        """A few training images, on the device."""
+        images, _ = next(self.data.evaluation_batches("train", batch_size=number, limit=number))
         return images
 
     @contextlib.contextmanager

@@ -91,7 +91,7 @@ class SynFlow(Strategy):
     def inputs(self, batches: Batches, generator: torch.Generator) -> list[Tensor]:
         """What flows in, as batches (N, C, H, W)."""
         if self.synflow_input == "ones":
-            return [torch.ones_like(batches.mean_image)[None]]
+            return [torch.ones_like(batches.pixels[0][:1], memory_format=torch.contiguous_format)]
         if self.synflow_input == "mean":
             return [batches.mean_image[None]]
         if self.synflow_input == "batch":

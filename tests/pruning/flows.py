@@ -12,7 +12,8 @@ CPU = torch.device("cpu")
 
 
 def image_of_ones(*shape: int) -> Batches:
-    return Batches([], [], torch.ones(shape, dtype=torch.float64))
+    ones = torch.ones(shape, dtype=torch.float64)
+    return Batches([], [ones[None]], ones)
 
 
 def scores(model: nn.Module, batches: Batches, seed: int = 0, **choices: str) -> dict[str, Tensor]:

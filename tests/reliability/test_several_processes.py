@@ -40,12 +40,10 @@ def pair(argv: tuple[str, ...], log: Path, *, at: tuple[int, int] = (0, 0), look
         look: is called in the first process before.
         beside: in the second.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    environments = environments_of_two()
 
     def prepare(number: int, then: Look, steps: Steps) -> None:
-        os.environ.update(RANK=str(number), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        os.environ.update(environments[number])
         then(steps)
 
     children = [
@@ -55,6 +53,14 @@ def pair(argv: tuple[str, ...], log: Path, *, at: tuple[int, int] = (0, 0), look
     ]  # fmt: skip
     first, second = (child.wait() for child in children)
     return first, second
+
+
+def environments_of_two() -> list[dict[str, str]]:
+    """What torchrun says to each of two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    return [{**common, "RANK": str(number)} for number in range(2)]
 
 
 def tensors(root: Path) -> dict[str, Tensor]:
@@ -125,6 +131,43 @@ def test_torchrun_trains_with_batchnorm_of_each_share(command: Callable[..., Any
     assert all(tensor.isfinite().all() for tensor in two.values())
 
 
+SCRIPT = """
+import sys
+from adsynflow import Session
+
+session = Session(root=sys.argv[1], device="cpu", threads=1, quiet=True)
+print("the first process")
+small = {"dataset": "digits", "subsample_fraction": 0.2, "model": "cifar_resnet_8_4"}
+assert session.train(**small, training_steps="2it").run().done
+tickets = session.lottery(**small, training_steps="2it", k="1it", pruning_strategy="snip").run()
+print(len(tickets.rows()), "rows")
+raise SystemExit(3)
+"""
+
+
+def test_a_session_in_a_script_has_the_other_processes_train_along(command: Callable[..., Any], tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(tmp_path / "two")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, env={**os.environ, "PYTHONPATH": str(HOME), **environment},
+        )
+        for environment in environments_of_two()
+    ]  # fmt: skip
+    said = [process.communicate(timeout=200)[0] for process in processes]
+    assert said == ["the first process\n1 rows\n", ""]
+    assert [process.returncode for process in processes] == [3, DISMISSED]
+    flags = ("lottery", *TINY[:2], "--model=cifar_resnet_8_4", "--training_steps=2it", "--k=1it",
+             "--pruning_strategy=snip", "--threads=1", "--device=cpu")  # fmt: skip
+    assert command(*flags, f"--root={tmp_path / 'one'}").code == 0
+    one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
+    assert one.keys() <= two.keys()
+    names = [name for name in one if name.endswith("running_mean") and "2it" in name]
+    assert names
+    assert not any(torch.equal(one[name], two[name]) for name in names)  # BatchNorm has seen half of each batch
+
+
 # Stopped -------------------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +218,14 @@ def test_what_the_first_process_refuses_ends_the_others(tmp_path: Path) -> None:
     assert (first.code, second.code, second.said) == (2, DISMISSED, "")
     assert "an epoch's last batch has 3 of the 288 training images, too few for 2 processes" in first.said
     assert not (tmp_path / "runs").exists()
+
+
+def test_processes_that_are_connected_already_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with pytest.raises(UsageError, match=r"torch\.distributed is initialized already; leave that out"):
+        Session(tmp_path)
 
 
 @pytest.mark.parametrize(("flag", "line"), [

@@ -1,10 +1,13 @@
 """The line between two networks: laws that hold for any, and networks for which it is known in closed form."""
 
 import copy
+import weakref
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from models import ImageShape, ModelHparams, build
@@ -12,6 +15,7 @@ from stability.barrier import barrier
 from stability.batchnorm import recalculate
 from stability.distances import outputs, weight_distances
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
+from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import evaluate
 
@@ -180,3 +184,38 @@ def test_what_is_known_is_not_measured_again(digits) -> None:
     fine = walk(line, meter, (1, 2), even_alphas(5), known=coarse, keep=kept.extend)
     assert {row.alpha for row in kept} == {0.25, 0.75}
     assert {row.alpha for row in fine} == {0, 0.25, 0.5, 0.75, 1}
+
+
+class Watched:
+    """Data in batches of 50, and how many of those there were at once."""
+
+    def __init__(self, data: DeviceData) -> None:
+        self.data, self.at_once, self.made = data, 0, 0
+        self.living: weakref.WeakSet[Tensor] = weakref.WeakSet()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.data, name)
+
+    def evaluation_batches(self, split: str, batch_size: int = 50, limit: int | None = None) -> Iterator[Any]:
+        for images, labels in self.data.evaluation_batches(split, min(batch_size, 50), limit):
+            self.living.add(images)
+            self.at_once, self.made = max(self.at_once, len(self.living)), self.made + 1
+            yield images, labels
+
+
+def test_images_that_would_fill_memory_are_prepared_for_each_point(digits, monkeypatch) -> None:
+    def walked(held: int) -> tuple[Watched, list[Any]]:
+        monkeypatch.setattr("stability.interpolation.HELD", held)
+        data, line = Watched(digits), line_between(resnet(1), resnet(2))
+        return data, walk(line, Meter(data, TrainingHparams(), EXAMPLES), (1, 2), even_alphas(3))
+
+    # The test set is 8 batches of 50, what the barrier on the training set and BatchNorm's statistics take 2 each.
+    once, rows = walked(held=355 * 64 * 4)
+    assert (once.made, once.at_once) == (12, 12)
+    anew, same = walked(held=0)
+    assert anew.made == 3 * (2 * (8 + 2) + 2)
+    assert anew.at_once <= 3  # the one that is measured, the one before it, the next one
+    assert same == rows
+    part, same = walked(held=100 * 64 * 4)
+    assert part.made == 4 + 3 * 2 * 8
+    assert same == rows

@@ -172,7 +172,7 @@ class DeviceData:
         return Batches(
             pairs=[(self.normalize(image), labels[batch]) for image, batch in zip(raw, chosen, strict=True)],
             pixels=[self.pixels(image) for image in raw],
-            mean_image=self.mean_image,
+            mean_image=lambda: self.mean_image,
         )
 
     def normalize(self, images: Tensor) -> Tensor:

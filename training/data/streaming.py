@@ -166,7 +166,7 @@ class StreamedData:
                 for images, part in zip(raw, parts, strict=True)
             ],
             pixels=[images.permute(0, 3, 1, 2).float() / 255 for images in raw],
-            mean_image=self.mean_image,
+            mean_image=lambda: self.mean_image,
         )
 
     def normalize(self, images: Tensor) -> Tensor:

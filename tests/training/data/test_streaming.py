@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from foundations.environment import same_data
 from foundations.errors import UsageError
@@ -18,6 +18,7 @@ from foundations.processes import Share
 from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from foundations.store import Store
+from pruning import prune
 from training.data import DataHparams, DeviceData, ImageFiles, StreamedData, datasets, load, open_data
 from training.data.decoding import FEW
 from training.data.image_files import read_image_files
@@ -144,6 +145,22 @@ def test_pruning_batches_are_balanced_and_come_with_their_pixels(files: ImageFil
     assert torch.equal(data.normalize((batches.pixels[0] * 255).round().byte().permute(0, 2, 3, 1)), batches[0][0])
     with pytest.raises(UsageError, match="--pruning_batches=10: 70 training images make 9 batches of 8"):
         data.pruning_batches(10, 8, torch.Generator())
+
+
+def test_the_mean_image_is_read_only_for_strategies_that_show_it(
+    files: ImageFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = streamed(files)
+    batches = data.pruning_batches(2, 8, torch.Generator().manual_seed(0))
+    read, seen = StreamedData._read, []
+    monkeypatch.setattr(StreamedData, "_read", lambda *asked: seen.append(asked[1]) or read(*asked))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2))
+    for name in ("synflow", "snip", "grasp"):
+        prune(name, network, batches, density=0.5)
+    assert not seen
+    for _ in range(2):
+        prune("adsynflow", network, batches, density=0.5)
+    assert seen == ["train"]
 
 
 def test_gray_and_palette_images_become_coloured(tmp_path: Path) -> None:
