@@ -43,6 +43,8 @@ def test_tasks_are_done_as_on_one_machine(
         ({"engine": "ray", "jobs": 2}, "--jobs=2: not with --engine=ray; valid: --engine=local"),
         ({"engine": "local", "slurm": "time=3"}, "--slurm=time=3: not with --engine=local; valid: --engine=slurm"),
         ({"engine": "ray", "detach": True}, "--detach=true: not with --engine=ray; valid: --engine=slurm"),
+        ({"engine": "local", "cpus_per_task": 4}, "--cpus_per_task=4: not with --engine=local; valid: --engine=slurm"),
+        ({"gpus_per_task": 1.0}, "--gpus_per_task=1.0: not with --engine=local; valid: --engine=slurm or --engine=ray"),
         ({"engine": "slurm", "gpus_per_task": 0.5}, "--gpus_per_task=0.5: Slurm gives whole GPUs only"),
     ],
 )
