@@ -5,6 +5,7 @@
 """
 
 from experiments.engines import in_process, local, ray, slurm  # noqa: F401  they register themselves
-from experiments.engines.registry import Engine, Failed, Failure, check_engine, engines, run_plan
+from experiments.engines.options import check_engine
+from experiments.engines.registry import Engine, Failed, Failure, engines, run_plan
 
 __all__ = ["Engine", "Failed", "Failure", "check_engine", "engines", "run_plan"]

@@ -15,6 +15,7 @@ from typing import Any
 
 from experiments.engines.registry import Failure, engines, failure_of, needed, pass_on
 from experiments.engines.schedule import Schedule
+from experiments.options import SessionOptions
 from experiments.plan import Plan
 from experiments.progress import fitted
 from experiments.task_process import MAIN, PATIENCE, Answer, TaskProcess
@@ -31,6 +32,8 @@ def run(plan: Plan, session: Workspace) -> list[Failure]:
     """On the cluster at ``$RAY_ADDRESS``, else on one of this machine for as long as the plan takes."""
     with connected() as ray:
         session.context.reporter.say(f"{len(plan)} tasks to a Ray cluster: {resources(ray)}")
+        if lacking := no_room(ray, session.options):
+            session.context.reporter.warn(lacking)
         tasks = RayTasks(ray, session)
         return Schedule(plan, len(plan), tasks.do, tasks.stop, session.context.reporter, begins=False).run()
 
@@ -149,6 +152,18 @@ def own_signals() -> Iterator[None]:
 def python_path() -> str:
     """Where the processes of Ray find this program."""
     return os.pathsep.join(filter(None, [str(MAIN.parent), os.environ.get("PYTHONPATH", "")]))
+
+
+def no_room(ray: Any, options: SessionOptions) -> str:
+    """What to warn of where no node is large enough for a task; an autoscaler may bring one. Else an empty text."""
+    asked = {"CPU": float(options.cpus_per_task), "GPU": options.gpus_per_task}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(name, 0) >= number for name, number in asked.items()) for node in nodes):
+        return ""
+    return (
+        f"--cpus_per_task={asked['CPU']:g} --gpus_per_task={asked['GPU']:g}: no node of the Ray cluster has as many; "
+        "the tasks wait until one joins"
+    )
 
 
 def resources(ray: Any) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.options import SessionOptions
 from experiments.plan import Plan
 from experiments.plan_files import store_of_plan
 from experiments.plan_progress import PlanProgress
@@ -20,7 +19,6 @@ from experiments.recording import recorded
 from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
-from foundations.hparams import as_text
 from foundations.interruption import Interrupted
 from foundations.registry import Registry
 from foundations.reporting import Reporter
@@ -63,25 +61,6 @@ Engine = Callable[[Plan, Workspace], list[Failure]]
 """Does all tasks of a plan that can be done; says how it goes through ``session.context.reporter``."""
 
 engines: Registry[Engine] = Registry("engine", "engine")
-
-BELONGS_TO: Mapping[str, tuple[str, ...]] = {
-    "jobs": ("local",), "at_once": ("local", "in_process"), "slurm": ("slurm",), "detach": ("slurm",),
-}  # fmt: skip
-"""Options of some of our own engines, which the others would ignore; a plug-in's may heed any."""
-
-
-def check_engine(options: SessionOptions) -> None:
-    """Raises ``UsageError`` for an engine that there is not, or an option that the chosen one does not heed."""
-    engines.get(options.engine)
-    if options.engine not in {"in_process", "local", "ray", "slurm"}:
-        return
-    for name, heeding in BELONGS_TO.items():
-        value = getattr(options, name)
-        if options.engine not in heeding and value != getattr(SessionOptions, name):
-            valid = " or ".join(f"--engine={engine}" for engine in heeding)
-            raise UsageError(f"--{name}={as_text(value)}: not with --engine={options.engine}; valid: {valid}")
-    if options.engine == "slurm" and options.gpus_per_task % 1:
-        raise UsageError(f"--gpus_per_task={options.gpus_per_task:g}: Slurm gives whole GPUs only; valid: 0, 1, 2, ...")
 
 
 def run_plan(plan: Plan, session: Workspace) -> list[Failure]:

@@ -73,6 +73,7 @@ class Jobs:
             for other in plan.before[task]:
                 self.behind.setdefault(other, []).append(task)
         self.lost: set[Task] = set()
+        self.obstacles: set[str] = set()
         self.pause = PAUSE * max(1.0, len(plan) / 200)  # of all threads together some hundred looks a second at most
         self.stopped = threading.Event()
         self.submitting = threading.Lock()
@@ -151,6 +152,14 @@ class Jobs:
         state = self.records[task].answer.state
         return state == SKIPPED or (task in self.lost and state not in ENDED and not self.in_queue(task))
 
+    def say_obstacle(self, task: Task) -> None:
+        """Warns of what keeps jobs from starting, once for all of them: the command would wait in silence for ever."""
+        job = self.records[task].job
+        reason = self.queue.obstacle(job.job) if job is not None else ""
+        if job is not None and reason and reason not in self.obstacles:
+            self.obstacles.add(reason)
+            self.reporter.warn(f"Job {job.job} ({task.label}) does not start: Slurm says {reason}; see squeue")
+
     def numbers(self) -> str:
         """The numbers of the jobs and arrays that wait or run."""
         jobs = [job.job for record in self.records.values() if (job := record.job) is not None]
@@ -187,6 +196,7 @@ class Watch:
                 alive = self.jobs.in_queue(self.task)
                 if looks != self.jobs.queue.looks:
                     looks, missing = self.jobs.queue.looks, 0 if alive else missing + 1
+                    self.jobs.say_obstacle(self.task)
                 if missing > LOOKS:
                     return self.lost()
                 self.jobs.stopped.wait(self.jobs.pause)

@@ -2,7 +2,7 @@
 
 import contextlib
 import getpass
-import shlex
+import io
 import shutil
 import subprocess
 import threading
@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from experiments.engines.registry import needed
+from experiments.engines.slurm_options import parameters
 from experiments.options import SessionOptions
 from experiments.slurm_jobs import SlurmJob
-from experiments.task_process import MAIN
 from foundations.errors import UsageError
 
 BETWEEN_LOOKS = 5.0  # seconds between two calls of squeue
-DEFAULT_MINUTES = 60
 MOST_TIMES = 10_000
 """How often a job may come to its time limit. One that takes no step is given up long before."""
+NOT_SUBMITTED = "[0-9a-f]" * 32 + ".pkl"
+"""What is to be done by a job that has no number yet."""
+ORDINARY = frozenset({"None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit"})
+"""Why jobs wait that will start by themselves."""
 LARGEST_ARRAY = 1000
 """Slurm's own default of MaxArraySize is 1001."""
 OVER = frozenset({
@@ -46,6 +49,7 @@ class SlurmQueue:
         self.lock = threading.Lock()
         self.looked = -BETWEEN_LOOKS
         self.states: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
         self.looks = 0
         self.parameters = parameters(options)
         if shutil.which("sbatch") is None:
@@ -80,10 +84,13 @@ class SlurmQueue:
         for first in range(0, len(jobs), LARGEST_ARRAY):
             executor = self.executor(**({"dependency": f"afterany:{':'.join(after)}"} if after else {}))
             try:
-                with executor.batch():
+                # submitit prints what sbatch says, too
+                with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                     submitted = [executor.submit(job) for job in jobs[first : first + LARGEST_ARRAY]]
                 numbers += [job.job_id for job in submitted]
             except Exception as error:
+                for path in [*self.folder.glob(".submission_file_*"), *self.folder.glob(NOT_SUBMITTED)]:
+                    path.unlink(missing_ok=True)
                 raise UsageError(f"--engine=slurm: the jobs could not be submitted: {first_error(error)}") from error
             self.states.update(dict.fromkeys(numbers, "PENDING"))
         return numbers
@@ -95,18 +102,25 @@ class SlurmQueue:
                 self.look()
             return self.states.get(number, "")
 
+    def obstacle(self, number: str) -> str:
+        """What Slurm says keeps a job from starting, if that may not pass by itself: a part of the last look."""
+        reason = self.reasons.get(number, "None") if self.states.get(number) == "PENDING" else "None"
+        return "" if reason in ORDINARY else reason
+
     def look(self) -> None:
         """Asks for the states of all jobs; if there is no answer, as during a restart of Slurm, the last ones stay."""
         self.looked = time.monotonic()
         try:
             said = subprocess.run(
-                ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i|%T"],
+                ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i|%T|%r"],
                 capture_output=True, text=True, check=True, timeout=60,
             )  # fmt: skip
         except (subprocess.SubprocessError, OSError):
             return
         self.looks += 1
-        self.states = dict(line.strip().split("|", 1) for line in said.stdout.splitlines() if "|" in line)
+        jobs = [line.strip().split("|", 2) for line in said.stdout.splitlines() if line.count("|") >= 2]
+        self.states = {number: state for number, state, _ in jobs}
+        self.reasons = {number: reason for number, _, reason in jobs}
 
     def alive(self, number: str) -> bool:
         """Whether a job waits or runs."""
@@ -134,50 +148,3 @@ def first_error(error: Exception) -> str:
     """What sbatch has said, in a line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return next((line for line in lines if "sbatch: error" in line), lines[-1])
-
-
-def parameters(options: SessionOptions) -> dict[str, Any]:
-    """What ``submitit`` is asked for.
-
-    A step that srun starts has one core, whatever the job has (from Slurm 22.05 on), so it is given the number, too.
-    """
-    home = shlex.quote(str(MAIN.parent))
-    found: dict[str, Any] = {
-        "job_name": "adsynflow", "time": DEFAULT_MINUTES, "cpus_per_task": options.cpus_per_task,
-        "setup": [f'export PYTHONPATH={home}"${{PYTHONPATH:+:$PYTHONPATH}}"'],
-        "srun_args": [f"--cpus-per-task={options.cpus_per_task}"],
-    }  # fmt: skip
-    if options.gpus_per_task:
-        found["gpus_per_node"] = round(options.gpus_per_task)
-    return found | given(options.slurm)
-
-
-def given(parts: Sequence[str]) -> dict[str, Any]:
-    """``("partition=gpu", "exclude=n1", "n2", "time=240")`` as options; what has no name belongs to the one before.
-
-    Raises:
-        UsageError: what is no option with a value, or a time that is no number of minutes.
-    """
-    texts: dict[str, str] = {}
-    for part in parts:
-        name, sign, value = part.partition("=")
-        if not sign and texts:
-            last = next(reversed(texts))
-            texts[last] += f",{part}"
-        elif not sign or not name.strip() or not value:
-            raise UsageError(f"--slurm={part}: expected options of sbatch, such as partition=gpu,time=240")
-        else:
-            texts[name.strip().replace("-", "_")] = value
-    return {name: whole(name, value) if name in WHOLE else value for name, value in texts.items()}
-
-
-def whole(name: str, value: str) -> int:
-    """A whole number from 1 on."""
-    if not value.isdecimal() or int(value) < 1:
-        unit = " of minutes" if name == "time" else ""
-        raise UsageError(f"--slurm={name}={value}: expected a whole number{unit}")
-    return int(value)
-
-
-WHOLE = frozenset({"time", "signal_delay_s", "array_parallelism", "cpus_per_task", "gpus_per_node"})
-"""Options whose values are numbers for ``submitit`` too."""

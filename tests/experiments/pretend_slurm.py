@@ -23,6 +23,8 @@ class Slurm:
     """The numbers of each, and of the jobs that it waits for."""
     holds: Callable[[SlurmJob], bool] = lambda job: False
     """Whether a job stays in the queue for now."""
+    obstacle: str = ""
+    """What is said to keep jobs from starting."""
     before: Callable[[SlurmJob], None] = lambda job: None
     """Called when a job begins."""
     ended: threading.Condition = field(default_factory=threading.Condition)
@@ -66,6 +68,7 @@ class Queue:
     """Stands in for ``SlurmQueue``."""
 
     def __init__(self, cluster: Slurm, folder: Path, options: SessionOptions) -> None:
+        self.cluster = cluster
         self.submit, self.cancel, self.states = cluster.submit, cluster.cancel, cluster.states
         self.looks = 0
 
@@ -75,6 +78,9 @@ class Queue:
     def alive(self, number: str) -> bool:
         self.looks += 1
         return self.state(number) in ("PENDING", "RUNNING")
+
+    def obstacle(self, number: str) -> str:
+        return self.cluster.obstacle if self.state(number) == "PENDING" else ""
 
     def last_words(self, number: str) -> str:
         return f"the last words of {number}"

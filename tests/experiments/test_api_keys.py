@@ -263,7 +263,8 @@ def test_an_option_of_the_session_is_a_keyword_too(name: str, monkeypatch: pytes
     for variable in ("ADSYNFLOW_ROOT", "ADSYNFLOW_DATA"):
         monkeypatch.delenv(variable, raising=False)
     value, written = OPTIONS[name]
-    engine = {"engine": "slurm"} if name in ("slurm", "detach") else {}
+    in_a_cluster = {"cpus_per_task": "ray", "gpus_per_task": "ray", "slurm": "slurm", "detach": "slurm"}
+    engine = {"engine": in_a_cluster[name]} if name in in_a_cluster else {}
     options = Session(**{name: value, **engine}).options
     assert options == read_session([f"--{name}={written}", *(f"--engine={text}" for text in engine.values())]).options
     assert options != SessionOptions()

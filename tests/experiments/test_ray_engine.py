@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments.engines import run_plan
+from experiments.engines.ray import no_room
 from experiments.plan import make_plan
 from experiments.session import Session
 from experiments.tasks import Task
@@ -37,12 +39,26 @@ def test_tasks_are_done_as_on_one_machine(
     assert listener.warned == ["stubs, a: its process ended with exit code -9; trying once more"]
 
 
+def test_a_task_that_no_node_has_room_for_is_said(make_session: Callable[..., Session]) -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 8.0}}, {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}},
+             {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 8.0}}]  # fmt: skip
+    cluster = SimpleNamespace(nodes=lambda: nodes)
+    said = {
+        asked: no_room(cluster, make_session(engine="ray", cpus_per_task=asked[0], gpus_per_task=asked[1]).options)
+        for asked in [(8, 0.0), (2, 0.5), (4, 1.0)]
+    }
+    assert [asked for asked, text in said.items() if text] == [(4, 1.0)]
+    assert said[4, 1.0].startswith("--cpus_per_task=4 --gpus_per_task=1: no node of the Ray cluster has as many")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"engine": "ray", "jobs": 2}, "--jobs=2: not with --engine=ray; valid: --engine=local"),
         ({"engine": "local", "slurm": "time=3"}, "--slurm=time=3: not with --engine=local; valid: --engine=slurm"),
         ({"engine": "ray", "detach": True}, "--detach=true: not with --engine=ray; valid: --engine=slurm"),
+        ({"engine": "local", "cpus_per_task": 4}, "--cpus_per_task=4: not with --engine=local; valid: --engine=slurm"),
+        ({"gpus_per_task": 1.0}, "--gpus_per_task=1.0: not with --engine=local; valid: --engine=slurm or --engine=ray"),
         ({"engine": "slurm", "gpus_per_task": 0.5}, "--gpus_per_task=0.5: Slurm gives whole GPUs only"),
     ],
 )

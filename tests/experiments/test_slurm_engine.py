@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from experiments import slurm_jobs
-from experiments.engines import run_plan, slurm_queue
+from experiments.engines import run_plan, slurm_options, slurm_queue
 from experiments.engines.slurm import layers
 from experiments.plan import make_plan
 from experiments.plan_files import running_plans
@@ -240,18 +240,50 @@ def test_allocations_that_are_too_short_for_a_step_come_to_an_end(
     assert (answer.state, answer.reason) == ("failed", slurm_jobs.TOO_SHORT)
 
 
+def test_what_keeps_jobs_from_starting_is_said_once(
+    run: Callable[..., Any], stubs: Stubs, slurm: Slurm, listener: Listener  # noqa: F811
+) -> None:  # fmt: skip
+    slurm.obstacle = "PartitionTimeLimit"
+    slurm.holds = lambda job: True
+    threading.Thread(target=lambda: (wait_until(lambda: listener.warned != []), slurm.cancel(["1_0", "1_1"]))).start()
+    run(stubs(a="", b=""))
+    assert [line.partition("does not start")[2] for line in listener.warned] == [
+        ": Slurm says PartitionTimeLimit; see squeue"
+    ]
+
+
 # Flags ---------------------------------------------------------------------------------------------------------------
 
 
 def test_options_of_sbatch_are_passed_through() -> None:
-    parts = ("partition=gpu", "time=240", "exclude=n1", "n2", "mail-user=a@b")
-    assert slurm_queue.given(parts) == {"partition": "gpu", "time": 240, "exclude": "n1,n2", "mail_user": "a@b"}
+    parts = ("partition=gpu", "time=240", "exclude=n1", "n2", "mail-user=a@b", "exclusive=true")
+    assert slurm_options.given(parts) == {
+        "partition": "gpu", "time": 240, "exclude": "n1,n2", "mail_user": "a@b", "exclusive": True,
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("parts", [("gpu",), ("partition=",), ("=3",), ("time=4:00",), ("time=0",)])
+@pytest.mark.parametrize("parts", [("gpu",), ("partition=",), ("=3",), ("time=4:00",), ("time=0",), ("array=0-3",)])
 def test_what_is_no_option_is_refused(parts: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="--slurm="):
-        slurm_queue.given(parts)
+        slurm_options.given(parts)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("gpu", "--slurm=gpu: expected options of sbatch"),
+        ("partitoin=gpu", r"--slurm=partitoin=gpu: unknown option of sbatch \(did you mean 'partition'\?\)"),
+        ("partition=gpus,time=3", r"unknown partition \(did you mean 'gpu'\?\); valid: gpu, long"),
+    ],
+)
+def test_a_session_refuses_what_slurm_would_refuse(
+    given: str, words: str, make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"sbatch": "  -p, --partition=partition   partition requested\n  -t, --time=minutes", "sinfo": "gpu\nlong\n"}
+    monkeypatch.setattr(slurm_options, "said_by", lambda name, *options: said[name])
+    make_session(engine="slurm", slurm="partition=long,gpu,time=3,signal_delay_s=60")
+    with pytest.raises(UsageError, match=words):
+        make_session(engine="slurm", slurm=given)
 
 
 def test_a_script_asks_for_what_the_flags_say(
