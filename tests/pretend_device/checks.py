@@ -287,7 +287,6 @@ COMMON = (
 ANYWHERE = {
     FRESH, *RESTORED, *EPOCH, *PRUNED,
     f"training/data/device.py __init__: {TO_DEVICE}",
-    f"training/data/device.py mean_image: {TO_DEVICE}",
     f"training/loop.py evaluate: {TO_HOST}",
     f"training/metrics.py measure: {TO_HOST}",
     f"training/segments.py advance_to: {VALUE}",  # whether the loss is finite, at the end of a segment
@@ -300,6 +299,7 @@ ANYWHERE = {
 }  # fmt: skip
 IN_A_LOTTERY = {f"training/segments.py load_network: {TO_DEVICE}", f"pruning/prune.py prune: {TO_DEVICE}"}
 IN_AN_ANALYSIS = {
+    *OF_THEIR_OWN["adsynflow"],
     f"stability/comparison.py logits: {TO_DEVICE}",
     f"stability/distances.py flat: {TO_HOST}",
     f"stability/distances.py outputs: {TO_HOST}",
