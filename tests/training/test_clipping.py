@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foundations.hparams import canonical
 from pruning import prunable
-from tests.training.test_capture import assert_same, captured, graphs_of, random_masks, steps_of_replays
+from tests.training.tape import assert_same, captured, graphs_of, random_masks, steps_of_replays
 from training.data import DataHparams, DeviceData
 from training.hparams import TrainingHparams
 from training.loop import clip_gradients, train
