@@ -56,5 +56,6 @@ test-engines: setup  ## Slurm, Ray and worker processes for real, on this machin
 	$(BIN)/python -m tests.engines.many_runs
 
 thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -small-bf16, -mnist, -imagenet at other sizes; ARGS=--dry_run
+thesis-small: PARTS = --first=14
 $(STUDIES): setup
-	$(BIN)/python -m benchmarks.studies $@ $(ARGS)
+	$(BIN)/python -m benchmarks.studies $@ $(PARTS) $(ARGS)
