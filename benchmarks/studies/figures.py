@@ -42,9 +42,12 @@ def figures(study: Study) -> "dict[str, Callable[[], Figure]]":
     if followed := read(TRAININGS.file_of(study)):
         makers[OF_TRAINING] = partial(trainings, study, followed)
     barriers = read(BARRIERS.file_of(study))
+    drawn: list[set[str]] = [set()]
     for name, titles in study.curves.items():
-        if (own := analyses(barriers, titles)).analyses:
-            makers[name] = partial(barrier_by_index, own)
+        there = {row["title"] for row in barriers}.intersection(titles)
+        if there not in drawn:  # nothing more than an earlier one shows
+            drawn.append(there)
+            makers[name] = partial(barrier_by_index, analyses(barriers, titles))
     if barriers:
         makers[OF_GAP] = partial(barrier_against_gap, analyses(barriers, {row["title"] for row in barriers}))
     return makers

@@ -10,7 +10,7 @@ DENSITY = 0.1
 OTHER_DENSITIES = (0.05, 0.02)
 REPLICATES = (1, 2, 3)
 FULL, ADSYNFLOW, SYNFLOW = "full network", "AdSynFlow", "SynFlow at initialization"
-IMP = "magnitude at the end, weights of k (IMP in one level)"
+IMP = "IMP in one level"
 PLAIN_SGD, APART = "without momentum", "children 10% apart in learning rate and weight decay"
 SHORTCUTS = "blocks.*.shortcut"
 
@@ -42,7 +42,8 @@ def study(size: Size) -> Study:
     first, others = REPLICATES[0], REPLICATES[1:]
     return Study(
         name=size.name, summary=size.summary, about=size.about, training=size.training, reference=ADSYNFLOW,
-        remarks=size.remarks, followed=(FULL, ADSYNFLOW, SYNFLOW), curves={
+        remarks=size.remarks, followed=(FULL, ADSYNFLOW, SYNFLOW),
+        drawn=(FULL, ADSYNFLOW, SYNFLOW, "magnitude at k", "random at k", "SNIP at k", IMP), curves={
             "barrier_by_k": (FULL, ADSYNFLOW, *(f"{network}, {PLAIN_SGD}" for network in (FULL, ADSYNFLOW))),
             "barrier_perturbed": (FULL, ADSYNFLOW, *(f"{network}, {APART}" for network in (FULL, ADSYNFLOW))),
             "barrier_of_masks": (FULL, ADSYNFLOW, IMP),

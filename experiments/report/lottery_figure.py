@@ -1,5 +1,6 @@
 """The figure of lottery runs: what accuracy subnetworks keep."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Series = Mapping[str, Sequence[Line]]
 FULL_DASHES = ("--", ":", "-.")
+LABEL_CHARACTERS = 16  # of a line below a tick
 
 
 def accuracy(lines: Sequence[Line], varied: Sequence[str], *, effective: bool = False) -> "Figure":
@@ -128,5 +130,6 @@ def by_strategy(axes: "Axes", series: Series) -> None:
 
 def tick_label(name: str, line: Line) -> str:
     """What a strategy is, what it keeps and, if not all replicates ended as they should, how they did."""
-    parts = [name.replace(", ", "\n"), f"{100 * line.density:.3g}% kept"]
+    words = [wrapped for part in name.split(", ") for wrapped in textwrap.wrap(part, LABEL_CHARACTERS)]
+    parts = [*words, f"{100 * line.density:.3g}% kept"]
     return "\n".join(parts if line.whole else [*parts, line.counted.replace("; ", ",\n")])

@@ -96,11 +96,11 @@ def barrier_against_gap(rows: Rows) -> "Figure":
     axis.margins(x=0.12, y=0.08)
     axis.autoscale_view()
     axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
-    annotate(axis, [(*point, colour) for colour, points in marked for point in points])
     axis.set_xlabel("accuracy gap: full network minus children (percentage points)")
     axis.set_ylabel("raw error barrier, test set (percentage points)")
     figure.suptitle(f"beside the points: {rows.index.name}", fontsize=8, color=GREY)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.set_figheight(3.4 + 0.17 * legend_below(figure, axis))
+    annotate(axis, [(*point, colour) for colour, points in marked for point in points])
     return figure
 
 
