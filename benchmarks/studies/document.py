@@ -154,10 +154,11 @@ def whence(study: Study, *tables: Sequence[Row]) -> str:
 
     places = [place for kind in KINDS if (place := kind.file_of(study)).exists()]
     links = ", ".join(f"[{place.name}](results/{place.name})" for place in places)
-    dates = sorted(row["date"] for row in rows)
+    dates = sorted({row["date"] for row in rows})
+    when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
     return (
         f"Mean ± standard deviation (number of replicates). {links}: computed with torch {each('torch')} on "
-        f"{each('processor')}, threads: {each('threads')}, at commits {each('commit')}, {dates[0]} to {dates[-1]}."
+        f"{each('processor')}, threads: {each('threads')}, at commits {each('commit')}, {when}."
     )
 
 
