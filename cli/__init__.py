@@ -1,7 +1,9 @@
 """The command line. Importing it imports neither torch nor any package of ours that does."""
 
+import atexit
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -100,11 +102,16 @@ def in_step(share: Share, run: Callable[[Sequence[str]], int], flags: Sequence[s
 
     with connected() as ours:
         interruption.ready()
-        if share.number == 0:
-            code = run(flags)
-            sys.stdout.flush()
-            return code
-        return follow(ours, Session.from_entries)
+        code = run(flags) if share.number == 0 else follow(ours, Session.from_entries)
+    atexit.register(leave, code)
+    return code
+
+
+def leave(code: int) -> None:
+    """Ends at once: threads of a closed connection sometimes abort a process that tears down its interpreter."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def interrupted(interruption: Interruption) -> int:
