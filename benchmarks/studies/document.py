@@ -11,7 +11,7 @@ from benchmarks.studies.figures import OF_GAP, OF_TRAINING, name_of
 from benchmarks.studies.rows import ACCURACIES, BARRIERS, KINDS, RESULTS, STABILITY, read
 from benchmarks.studies.study import Part, Study
 from foundations.hparams import as_text
-from stability.uncertainty import CONFIDENCE, over_replicates
+from stability.uncertainty import CONFIDENCE, Interval, over_replicates
 
 FILE = Path(__file__).parents[2] / "docs" / "results.md"
 BEGIN, END = "<!-- studies: written by python -m benchmarks.studies document -->", "<!-- end of studies -->"
@@ -113,33 +113,41 @@ def barrier_table(study: Study, rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
     published = {part.title: part.published for part in study.parts if part.command == STABILITY and part.published}
-    columns = {
+    known = {
         "barrier": "test_error_barrier_raw", "recalculated": "test_error_barrier_recalculated",
+        "aligned": "test_error_barrier_aligned", "aligned, recalculated": "test_error_barrier_aligned_recalculated",
         "on training images": "train_error_barrier_raw", "accuracy of the ends": "child_accuracy",
         "gap to the full network": "accuracy_gap",
     }  # fmt: skip
+    columns = {heading: name for heading, name in known.items() if any(row.get(name) for row in rows)}
     first, *others = columns
     header = ["network", "k", first, f"{CONFIDENCE:.0%} interval", "verdict", *others]
     table = [[*header, *["published"] * bool(published)]]
     for title, k in dict.fromkeys((row["title"], row["k"]) for row in rows):
         own = [row for row in rows if (row["title"], row["k"]) == (title, k)]
-        barrier, *cells = [summary(own, column) for column in columns.values()]
+        barrier, *cells = [summary([row for row in own if row.get(name)], name) for name in columns.values()]
         table.append([title, k, barrier, *judged(own), *cells, *[published.get(title, "")] * bool(published)])
-    return ["Error barriers between two children in percentage points:", markdown(table)]
+    return ["Error barriers in percentage points, means over the pairs of children of a replicate:", markdown(table)]
 
 
 def judged(rows: Sequence[Row]) -> tuple[str, str]:
-    """The interval of the mean barrier over replicates, and what it says of the threshold.
+    """The interval of the mean barrier, over replicates or else over children, and what it says of the threshold.
 
-    Of a single replicate there is no interval, and its own verdict stands.
+    Of a single pair there is no interval, and its own verdict stands.
     """
-    interval = over_replicates([float(row["test_error_barrier_raw"]) for row in rows])
+    interval = over_replicates([float(row["test_error_barrier_raw"]) for row in rows]) or own_interval(rows[0])
     if interval is None:
         return "", "stable" if rows[0]["stable"] == "True" else "unstable"
     text, threshold = f"{100 * interval.low:.2f} to {100 * interval.high:.2f}", float(rows[0]["threshold"])
     if interval.holds(threshold):
         return text, "undecided"
     return text, "stable" if interval.high < threshold else "unstable"
+
+
+def own_interval(row: Row) -> Interval | None:
+    """That over the children of one analysis, if it has three or more."""
+    low, high = (row.get(f"test_error_barrier_{end}", "") for end in ("low", "high"))
+    return Interval(float(low), float(high)) if low and high else None
 
 
 # What they rest on -------------------------------------------------------------------------------------------------

@@ -53,8 +53,9 @@ class Kind:
 
 ACCURACIES = Kind("", ("test_accuracy", "test_loss", "train_accuracy", "effective_density", "state"))
 BARRIERS = Kind("-stability", (
-    "pairs", "threshold", "test_error_barrier_raw", "test_error_barrier_recalculated", "train_error_barrier_raw",
-    "child_accuracy", "full_network_accuracy", "accuracy_gap", "stable",
+    "pairs", "threshold", "test_error_barrier_raw", "test_error_barrier_low", "test_error_barrier_high",
+    "test_error_barrier_recalculated", "test_error_barrier_aligned", "test_error_barrier_aligned_recalculated",
+    "train_error_barrier_raw", "child_accuracy", "full_network_accuracy", "accuracy_gap", "stable",
 ))  # fmt: skip
 TRAININGS = Kind("-training", ("test_accuracy",), within=("epoch",))
 """Accuracy over the training of the methods that a study follows."""

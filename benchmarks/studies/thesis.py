@@ -204,7 +204,7 @@ SIZES = (
         "augmentation; k = 1 epoch. The thesis leaves MNIST and LeNet to later work.",
         training={"model": "mnist_lenet_300_100", "dataset": "fashion_mnist", "training_steps": "10ep",
                   "optimizer": "momentum", "lr": 0.05, "lr_schedule": "cosine", "do_not_augment": True},
-        k=1, ks=(0, 1, 2, 4, 6), residual=False, analysis={"alphas": 11},
+        k=1, ks=(0, 1, 2, 4, 6), residual=False, analysis={"alphas": 11, "children": 3, "align": True},
         remarks="LeNet is stable from k = 1 on, pruned by AdSynFlow from the start, without momentum everywhere; so "
         "stability cannot be what its masks lack: 1.8 points to the full network, of which IMP in one level makes "
         "up 1.35.",

@@ -9,6 +9,7 @@ from benchmarks.studies.__main__ import studies
 from benchmarks.studies.document import (
     FILE,
     accuracy_table,
+    barrier_table,
     commands,
     judged,
     markdown,
@@ -122,6 +123,21 @@ def test_a_barrier_is_judged_by_its_interval_over_replicates() -> None:
     assert judged([barrier("a", 0, 0.005, 1), barrier("a", 0, 0.015, 2)]) == ("0.00 to 4.16", "undecided")
     assert judged([barrier("a", 0, 0.010, 1), barrier("a", 0, 0.011, 2)])[1] == "stable"
     assert judged([barrier("a", 0, 0.5, 1), barrier("a", 0, 0.51, 2)])[1] == "unstable"
+
+
+def test_a_barrier_of_one_replicate_is_judged_by_its_interval_over_children() -> None:
+    row = {**barrier("a", 0, 0.018), "test_error_barrier_low": "0.017", "test_error_barrier_high": "0.019"}
+    assert judged([row]) == ("1.70 to 1.90", "stable")
+    assert judged([{**row, "test_error_barrier_high": "0.021"}]) == ("1.70 to 2.10", "undecided")
+
+
+def test_barriers_between_aligned_children_are_a_column_where_there_are_any() -> None:
+    rows = [barrier("a", 0, 0.5, 1), barrier("a", 0, 0.7, 2)]
+    assert "aligned" not in barrier_table(tiny(), rows)[1]
+    heading, _, line = barrier_table(tiny(), [{**rows[0], "test_error_barrier_aligned": "0.1"}, rows[1]])[1].split("\n")
+    assert heading.startswith("| network | k | barrier | 90% interval | verdict | recalculated | aligned |")
+    assert line.startswith("| a | 0ep | 60.00 ± 14.14 (2) | 0.00 to 123.14 | undecided")
+    assert "| 10.00 (1) |" in line
 
 
 def test_the_figure_of_barriers_has_the_mean_over_replicates_at_each_k() -> None:
