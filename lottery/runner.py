@@ -16,6 +16,7 @@ from lottery.desc import LotteryDesc
 from lottery.level import Level
 from pruning import ChangingMask
 from pruning.graph import channel_graph
+from pruning.shares import check_layers
 from training.data import TrainingData
 from training.trunk import Trunk
 
@@ -34,6 +35,7 @@ class LotteryRunner:
         self.allow_collapse = allow_collapse
         self.trunk = Trunk(desc.train, replicate, data, context)
         self.trunk.check_step("k", desc.k)
+        check_layers(self.trunk.fresh().model, desc.pruning)
         check_changing(desc.strategy, desc.pruning, self.trunk, desc.k)
         if desc.compact:
             if isinstance(desc.strategy, ChangingMask):

@@ -30,10 +30,10 @@ class PruningHparams(Hparams):
 
     layers_apart: tuple[str, ...] = hp((), absent=())
     """Layers whose weights compete only among themselves, at the density of the others: names or patterns, such as
-    blocks.*.shortcut."""
+    *.shortcut."""
 
     layers_to_ignore: tuple[str, ...] = ()
-    """Layers left as they are: names or patterns such as fc or blocks.*.shortcut. Their weights do not count
+    """Layers left as they are: names or patterns such as fc or *.shortcut. Their weights do not count
     towards the density."""
 
     score_at: str = hp("k", choices=("k", "end"))

@@ -42,7 +42,7 @@ def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str
     Args:
         model: the model to be pruned.
         layers_to_ignore: names of parameters (``"conv.weight"``), of layers (``"conv"``) or of modules that
-            contain layers (``"blocks.0"``), or patterns of them (``"blocks.*.shortcut"``; ``*`` matches dots
+            contain layers (``"blocks.0"``), or patterns of them (``"*.shortcut"``; ``*`` matches dots
             too).
 
     Raises:

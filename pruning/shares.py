@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
-from pruning.prunable import layer_fractions, matching
+from pruning.prunable import ignored_layers, layer_fractions, matching
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ def shares(mask: Mask, density: float, hparams: PruningHparams) -> list[Share]:
         first = mask.without(set(mask) - set(group)).density
         found.append(Share(tuple(group), first, min(first, end)))
     return found
+
+
+def check_layers(model: nn.Module, hparams: PruningHparams) -> None:
+    """Raises ``UsageError`` if layers are named that a model does not have: before it is trained for long."""
+    if hparams.layers_to_ignore or hparams.layer_fractions or hparams.layers_apart:
+        shares(Mask.ones(model).without(ignored_layers(model, hparams.layers_to_ignore)), 1.0, hparams)
 
 
 def split(names: Sequence[str], layers_apart: Iterable[str]) -> list[list[str]]:

@@ -15,6 +15,7 @@ from foundations.store import Store
 from lottery.changing import check_changing, mask_updates
 from lottery.masks import find_mask, record_mask
 from pruning import ChangingMask, Mask
+from pruning.shares import check_layers
 from stability.analysis import Analysis
 from stability.children import Children
 from stability.comparison import check_alignable
@@ -47,6 +48,8 @@ class StabilityRunner:
         self.seeds = Seeds(replicate)
         self.trunk = Trunk(desc.train, replicate, data, context)
         self.trunk.check_step("k", k)
+        if desc.pruning is not None:
+            check_layers(self.trunk.fresh().model, desc.pruning)
         check_changing(desc.strategy, desc.pruning, self.trunk, k)
         self.k = Step.at(self.trunk.iteration(k), data.iterations_per_epoch)
         self.start = start_of(desc, self.trunk, checkpoint)

@@ -12,7 +12,6 @@ REPLICATES = (1, 2, 3)
 FULL, ADSYNFLOW, SYNFLOW = "full network", "AdSynFlow", "SynFlow at initialization"
 IMP = "IMP in one level"
 PLAIN_SGD, APART = "without momentum", "children 10% apart in learning rate and weight decay"
-SHORTCUTS = "blocks.*.shortcut"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +28,8 @@ class Size:
     """Of the stability curve."""
     published: Mapping[str, str] = field(default_factory=dict)
     """The thesis's numbers by title."""
-    residual: bool = True
-    """Whether the network has shortcuts and BatchNorm."""
+    shortcuts: str = "*.shortcut"
+    """The layers on the shortcuts of a residual network with BatchNorm; empty for another network."""
     analysis: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the comparison of children, beside their defaults."""
     remarks: str = ""
@@ -125,8 +124,8 @@ def limits(size: Size, replicates: Sequence[int]) -> list[Part]:
         Part(title="AdSynFlow's layer densities, weights at random", command="lottery_branch", branch="shuffle",
              flags=shuffled),
     ]  # fmt: skip
-    if size.residual:
-        spared = {**at_k, "pruning_strategy": "adsynflow", "layers_to_ignore": [SHORTCUTS]}
+    if size.shortcuts:
+        spared = {**at_k, "pruning_strategy": "adsynflow", "layers_to_ignore": [size.shortcuts]}
         found.append(lottery(size, "AdSynFlow, shortcuts left dense", replicates, **spared))
     return found
 
@@ -140,9 +139,9 @@ def changes(size: Size, replicates: Sequence[int]) -> list[Part]:
         ("equal density of layers", {"pruning_scope": "layer"}),
         ("ERK densities of layers", {"pruning_scope": "erk"}),
     ]
-    if size.residual:
+    if size.shortcuts:
         treatments = [(f"BatchNorm as {name}", {"synflow_batchnorm": name}) for name in ("scale", "identity")]
-        variants = [*treatments, ("shortcuts scored apart", {"layers_apart": [SHORTCUTS]}), *variants]
+        variants = [*treatments, ("shortcuts scored apart", {"layers_apart": [size.shortcuts]}), *variants]
     fixed = {"pruning_strategy": "adsynflow", "density": DENSITY, "k": size.k}
     return [lottery(size, f"{ADSYNFLOW}, {what}", replicates, **fixed, **flags) for what, flags in variants]
 
@@ -204,7 +203,7 @@ SIZES = (
         "augmentation; k = 1 epoch. The thesis leaves MNIST and LeNet to later work.",
         training={"model": "mnist_lenet_300_100", "dataset": "fashion_mnist", "training_steps": "10ep",
                   "optimizer": "momentum", "lr": 0.05, "lr_schedule": "cosine", "do_not_augment": True},
-        k=1, ks=(0, 1, 2, 4, 6), residual=False, analysis={"alphas": 11, "children": 3, "align": True},
+        k=1, ks=(0, 1, 2, 4, 6), shortcuts="", analysis={"alphas": 11, "children": 3, "align": True},
         remarks="LeNet is stable from k = 1 on, pruned by AdSynFlow from the start, without momentum everywhere; so "
         "stability cannot be what its masks lack: 1.8 points to the full network, of which IMP in one level makes "
         "up 1.35.",
@@ -213,5 +212,6 @@ SIZES = (
         name="thesis-imagenet", summary="ResNet-50 on ImageNet, 90 epochs; for GPUs",
         about="ResNet-50 on ImageNet by open_lth's recipe. The thesis leaves it to later work.",
         training={"model": "imagenet_resnet_50", "dataset": "imagenet"}, k=18, ks=(0, 4, 9, 18, 30),
+        shortcuts="*.downsample",
     ),
 )  # fmt: skip

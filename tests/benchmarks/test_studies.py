@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.studies.__main__ import studies
 from benchmarks.studies.document import (
@@ -23,6 +24,11 @@ from benchmarks.studies.study import Part, Study
 from cli import main
 from experiments.report.stability_figures import barrier_by_index
 from experiments.session import Session
+from models.factory import build
+from models.hparams import ModelHparams
+from models.shape import ImageShape
+from pruning import PruningHparams
+from pruning.shares import check_layers
 
 TRAINING = {"model": "mnist_lenet_16", "dataset": "digits", "training_steps": "2ep"}
 
@@ -59,6 +65,16 @@ def test_every_part_of_a_study_is_experiments_that_can_be_defined(name: str, tmp
     session = Session(root=tmp_path, data_dir=tmp_path, quiet=True)
     for part in studies()[name].parts:
         assert len(part.grid(session)) >= len(part.flags["replicate"])
+
+
+@pytest.mark.parametrize("name", studies())
+def test_the_layers_that_a_study_names_are_those_of_its_network(name: str) -> None:
+    shape = ImageShape(3, 64, 64, 10)
+    for part in studies()[name].parts:
+        named = {flag: tuple(part.flags.get(flag, ())) for flag in ("layers_to_ignore", "layers_apart")}
+        if any(named.values()):
+            model = build(ModelHparams(model=part.flags["model"]), shape, torch.Generator())
+            check_layers(model, PruningHparams(**named))
 
 
 def test_the_command_line_of_a_part_comes_to_its_directories(
