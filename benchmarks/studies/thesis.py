@@ -193,10 +193,10 @@ SIZES = (
         summary="thesis-small in bfloat16: 3 to 4 minutes a training on two cores that have it",
         about=f"{SMALL.about} Trained in bfloat16 (--precision=bf16), which changes numbers a little.",
         training={**SMALL.training, "precision": "bf16"},
-        remarks="One or two replicates of barriers, with one pair of children each. The curves have the shape of the thesis's "
-        "figures 4.1 to 4.3: large at k = 0, falling, for the pruned network later. Unlike there, the pruned network "
-        "becomes stable. IMP's mask at the same k = 4 is stable and as good as the full network: the mask limits "
-        "AdSynFlow, not k. What follows is in [methods.md](methods.md#what-limits-adsynflow).",
+        remarks="One or two replicates of barriers, with one pair of children each. The curves have the shape of the "
+        "thesis's figures 4.1 to 4.3: large at k = 0, falling, for the pruned network later. Unlike there, the pruned "
+        "network becomes stable. IMP's mask at the same k = 4 is stable and as good as the full network: the mask "
+        "limits AdSynFlow, not k. What follows is in [methods.md](methods.md#what-limits-adsynflow).",
     ),
     Size(
         name="thesis-mnist", summary="LeNet-300-100 on Fashion-MNIST, 10 epochs: seconds a training",
