@@ -191,9 +191,11 @@ def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float,
 
 def how_many(rows: Rows) -> str:
     """What a point of the curve stands for."""
-    replicates, pairs = len({row["replicate"] for row in rows.analyses}), max(row["pairs"] for row in rows.analyses)
-    what = f"{pairs} pair{'s' * (pairs > 1)} of children in {replicates} replicate{'s' * (replicates > 1)}"
-    text = f"Means over {what}; bars: standard deviation" if replicates * pairs > 1 else f"{what}, no bars"
+    points = Counter((row["network"], row[rows.index.column]) for row in rows.analyses)
+    replicates, pairs = sorted(set(points.values())), sorted({row["pairs"] for row in rows.analyses})
+    what = f"{span(pairs)} pair{'s' * (pairs[-1] > 1)} of children in "
+    what += f"{span(replicates)} replicate{'s' * (replicates[-1] > 1)}"
+    text = f"Means over {what}; bars: standard deviation" if replicates[-1] * pairs[-1] > 1 else f"{what}, no bars"
     lost = Counter(row["state"] for row in rows.missing)
     return "; ".join([text, *(f"without {number} {state}" for state, number in sorted(lost.items()))])
 
@@ -201,9 +203,13 @@ def how_many(rows: Rows) -> str:
 def how_many_replicates(lines: Sequence[Line], spread: str) -> str:
     """What a point stands for, and of which points not all replicates ended as they should."""
     numbers = sorted({len(line.states or line.values) for line in lines})
-    n = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-    text = f"means, n = {n}; {spread}: standard deviation" if numbers[-1] > 1 else "n = 1"
+    text = f"means, n = {span(numbers)}; {spread}: standard deviation" if numbers[-1] > 1 else "n = 1"
     return text if all(line.whole for line in lines) else f"{text}\nhollow, cross: not all, none of them; see the table"
+
+
+def span(numbers: Sequence[int]) -> str:
+    """Numbers in ascending order as ``3`` or ``1 to 3``."""
+    return f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
 
 
 def in_order(names: Iterable[str]) -> list[str]:

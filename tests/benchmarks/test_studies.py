@@ -161,6 +161,8 @@ def test_the_figure_of_barriers_has_the_mean_over_replicates_at_each_k() -> None
     figure = barrier_by_index(analyses([*rows, barrier("another", 0, 0.9)], ["pruned"]))
     (curve, *_), *_ = figure.axes[0].containers
     assert curve.get_xydata().tolist() == [[0, pytest.approx(40)], [2, pytest.approx(10)]]
+    [title] = figure.texts
+    assert title.get_text() == "Means over 1 pair of children in 1 to 2 replicates; bars: standard deviation"
 
 
 def test_rows_of_another_machine_stay(tmp_path: Path) -> None:
