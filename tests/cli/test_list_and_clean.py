@@ -90,6 +90,8 @@ def test_without_a_terminal_a_line_may_be_as_long_as_it_wants() -> None:
 
 def test_nothing_to_list(command: Command, tmp_path: Path, old_root: Path) -> None:
     assert command("list", f"--root={tmp_path / 'none'}").out == f"No runs below {tmp_path / 'none'}\n"
+    for flags in (["--where=lr=0.1"], ["--sort=lr"]):
+        assert command("list", f"--root={tmp_path / 'none'}", *flags).out.startswith("No runs below")
     assert "that fulfil --where" in command("list", f"--root={old_root}", "--where=lr>9").out
 
 
