@@ -80,7 +80,7 @@ def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str])
         UsageError: a condition has no such form, or its name is no column and no hyperparameter among ``known``.
     """
     read = [read_condition(text) for text in conditions]
-    for condition in read:
+    for condition in read if rows else ():  # without rows no hyperparameter is known
         refuse_unknown_column("where", condition.name, known)
     return [row for row in rows if all(condition.holds(row) for condition in read)]
 
@@ -88,7 +88,8 @@ def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str])
 def in_order(rows: Sequence[Row], sort: str, known: Sequence[str]) -> list[Row]:
     """The rows by a column, the largest first with ``-`` before its name; those that have no value come last."""
     name = ALIASES.get(sort.removeprefix("-"), sort.removeprefix("-"))
-    refuse_unknown_column("sort", name, known)
+    if rows:
+        refuse_unknown_column("sort", name, known)
     having = [row for row in rows if row.get(name) is not None]
     lacking = [row for row in rows if row.get(name) is None]
     return [*sorted(having, key=lambda row: rank(row[name]), reverse=sort.startswith("-")), *lacking]

@@ -69,8 +69,6 @@ def run(argv: Sequence[str]) -> int:
 def selected(options: ListOptions) -> list[Row]:
     """The rows asked for."""
     rows = list_runs(options.root)
-    if not rows:
-        return []  # no hyperparameters are known that --where and --sort might mean
     known = known_columns(rows)
     rows = chosen(rows, options.where, known)
     return rows if options.sort is None else in_order(rows, options.sort, known)
