@@ -58,7 +58,7 @@ def first_line(error: BaseException) -> str:
     return " ".join((str(error) or type(error).__name__).split())[:160]
 
 
-def near_misses(name: str, choices: Iterable[str], known: Sequence[str] = (), *, prefix: str = "") -> str:
+def near_misses(name: str, choices: Iterable[str], prefix: str = "", known: Sequence[str] = ()) -> str:
     """``" (did you mean 'a' or 'b'?)"`` for the choices ``known`` by ``name``, or else those that resemble it, if any.
 
     They are shown with ``prefix``; comparing with it would make everything alike.

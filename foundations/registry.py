@@ -44,7 +44,7 @@ class Registry(Generic[T]):
         """The entry called ``name``; an unknown name raises ``UsageError`` with near misses."""
         if name not in self._entries:
             where = f"--{self.flag}={name}: unknown {self.what}" if self.flag else f"Unknown {self.what} {name!r}"
-            meant = near_misses(name, self._entries, self.described_with(name))
+            meant = near_misses(name, self._entries, known=self.described_with(name))
             raise UsageError(f"{where}{meant}; valid: {', '.join(self.names())}")
         return self._entries[name]
 
