@@ -55,6 +55,7 @@ def study(size: Size) -> Study:
             *stability(size, others)[:2],
             *changes(size, REPLICATES),
             *limits(size, others),
+            *stability(size, others)[-1:],
             *accuracies(size, others, DENSITY)[4:],
             *(part for density in OTHER_DENSITIES for part in accuracies(size, REPLICATES, density)[1:5]),
         ),
