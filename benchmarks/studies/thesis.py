@@ -168,7 +168,7 @@ SMALL = Size(
     f"eighth of the epochs, ten times its learning rate; {JPEG}.",
     training={**TWENTY_EPOCHS, "subsample_fraction": 0.2}, k=4, ks=(0, 1, 2, 4, 8), published=THESIS,
     analysis={"interpolation_examples": 2000, "alphas": 11},
-    remarks="Replicate 3 alone, on a processor without bfloat16; replicates 1 and 2, and all k, are in "
+    remarks="Mostly replicate 3, on a processor without bfloat16; the other replicates, and all k, are in "
     "thesis-small-bf16. It says the same: IMP's mask is as good as the full network, AdSynFlow is not. SynFlow at "
     "initialization is better than AdSynFlow here.",
 )  # fmt: skip
