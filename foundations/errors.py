@@ -2,7 +2,7 @@
 
 import difflib
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,12 +58,12 @@ def first_line(error: BaseException) -> str:
     return " ".join((str(error) or type(error).__name__).split())[:160]
 
 
-def near_misses(name: str, choices: Iterable[str], prefix: str = "", known: Sequence[str] = ()) -> str:
-    """``" (did you mean 'a' or 'b'?)"`` for the choices ``known`` by ``name``, or else those that resemble it, if any.
+def near_misses(name: str, choices: Iterable[str], prefix: str = "") -> str:
+    """``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string.
 
     They are shown with ``prefix``; comparing with it would make everything alike.
     """
-    close = known or difflib.get_close_matches(name, list(choices), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(choices), n=3, cutoff=0.6)
     if not close:
         return ""
     return f" (did you mean {' or '.join(repr(prefix + choice) for choice in close)}?)"

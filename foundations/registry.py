@@ -1,6 +1,5 @@
 """Names for things that others may add to: strategies, models, data sets, recipes, branches."""
 
-import re
 from collections.abc import Callable, Iterator, KeysView
 from typing import ClassVar, Generic, TypeVar
 
@@ -44,14 +43,8 @@ class Registry(Generic[T]):
         """The entry called ``name``; an unknown name raises ``UsageError`` with near misses."""
         if name not in self._entries:
             where = f"--{self.flag}={name}: unknown {self.what}" if self.flag else f"Unknown {self.what} {name!r}"
-            meant = near_misses(name, self._entries, known=self.described_with(name))
-            raise UsageError(f"{where}{meant}; valid: {', '.join(self.names())}")
+            raise UsageError(f"{where}{near_misses(name, self._entries)}; valid: {', '.join(self.names())}")
         return self._entries[name]
-
-    def described_with(self, word: str) -> list[str]:
-        """Entries whose docstring has ``word`` in its first line, such as the field's other name of a method."""
-        lines = {name: (entry.__doc__ or "").strip().partition("\n")[0] for name, entry in self._entries.items()}
-        return [name for name, line in lines.items() if word.lower() in re.findall(r"\w+", line.lower())]
 
     def names(self) -> list[str]:
         """All names, sorted."""

@@ -24,9 +24,9 @@ class Magnitude(Strategy):
 @strategies.register("sparse_global")
 @dataclass(frozen=True, kw_only=True)
 class SparseGlobal(Magnitude):
-    """Keeps the largest weights at the end of training, over all layers, level by level: IMP.
+    """Keeps the largest weights at the end of training, over all layers, level by level.
 
-    Iterative magnitude pruning, with rewinding where weights are set back to step k (Frankle et al. 2020,
+    With weights set back to step k this is iterative magnitude pruning with rewinding (Frankle et al. 2020,
     "Linear Mode Connectivity and the Lottery Ticket Hypothesis", algorithm 2).
     """
 

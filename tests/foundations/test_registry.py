@@ -24,21 +24,6 @@ def test_an_unknown_name_suggests_a_near_one_and_lists_all() -> None:
         fruits().get("aple")
 
 
-def test_a_name_that_a_description_gives_leads_to_its_entry() -> None:
-    class Braeburn:
-        """An apple from New Zealand.
-
-        Bananas are not mentioned in the first line.
-        """
-
-    registry: Registry[type] = Registry("fruit", flag="fruit")
-    registry.register("applet")(type("Applet", (), {"__doc__": "A small program."}))
-    registry.register("braeburn")(Braeburn)
-    with pytest.raises(UsageError, match=r"--fruit=Apple: unknown fruit \(did you mean 'braeburn'\?\)"):
-        registry.get("Apple")
-    assert registry.described_with("bananas") == []
-
-
 def test_a_name_can_be_taken_once() -> None:
     with pytest.raises(UsageError, match="already registered"):
         fruits().register("apple")(3)
