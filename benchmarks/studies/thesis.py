@@ -170,7 +170,7 @@ SMALL = Size(
     analysis={"interpolation_examples": 2000, "alphas": 11},
     remarks="Mostly replicate 3, on a processor without bfloat16; the other replicates, and all k, are in "
     "thesis-small-bf16. It says the same: IMP's mask is as good as the full network, AdSynFlow is not. SynFlow at "
-    "initialization is better than AdSynFlow here.",
+    "initialization is above AdSynFlow in both of its replicates.",
 )  # fmt: skip
 
 SIZES = (
