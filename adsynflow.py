@@ -7,14 +7,13 @@ and any training loop: :func:`prune` and :class:`Mask`; :class:`TrainState` and 
 :func:`walk`. docs/python.md has an example of each.
 """
 
-from experiments.engines import Failed, Failure, engines
-from experiments.grid import Grid
-from experiments.plan import Plan, make_plan
+from experiments.define.grid import Grid
+from experiments.run.engines import Failed, Failure, engines
+from experiments.run.plan import Plan, make_plan
+from experiments.run.tasks import Task
+from experiments.runs.stored import StoredRun
+from experiments.runs.stored import open as open_run
 from experiments.session import Session
-from experiments.stable_k import AlongTrunk, Answer, Criterion, Question, Seen, criteria
-from experiments.stored import StoredRun
-from experiments.stored import open as open_run
-from experiments.tasks import Task
 from foundations.errors import UsageError
 from foundations.hparams import hp
 from foundations.reporting import Reporter
@@ -27,6 +26,7 @@ from pruning import Batches, Mask, PruningHparams, Strategy, check_strategy, pru
 from pruning.compaction import compact
 from pruning.graph import channel_graph
 from stability.barrier import barrier
+from stability.criteria import AlongTrunk, Answer, Criterion, Question, Seen, criteria
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.verdict import Verdict
 from training.data import DataHparams, Dataset, DeviceData, TrainingData, datasets, load

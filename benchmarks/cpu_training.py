@@ -68,7 +68,7 @@ def our_steps(steps: int, precision: str) -> tuple[float, list[Any], float, floa
     """``training.loop``, with a mask; the parts of a step beside forward and backward; its multiply-adds; the peak."""
     import torch
 
-    from foundations.memory import keep_freed_memory
+    from foundations.processes import keep_freed_memory
     from pruning import Mask
     from training.loop import train
 
@@ -88,7 +88,7 @@ def our_steps(steps: int, precision: str) -> tuple[float, list[Any], float, floa
 
 def multiply_adds(model: Any, shape: Any) -> int:
     """Those of one image's forward pass; the backward pass has twice as many."""
-    from models.cost import output_positions
+    from pruning.weight_use import output_positions
 
     weights = dict(model.named_parameters())
     return sum(weights[name].numel() * count for name, count in output_positions(model, shape).items())

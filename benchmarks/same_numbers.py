@@ -23,9 +23,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from foundations.pickles import decode_pickle
-from foundations.states import decode_state
-from foundations.tensors import decode_tensors
+from foundations.tensors import decode_pickle, decode_state, decode_tensors
 
 LENET = "--dataset=digits --model=mnist_lenet_16 --training_steps=3ep --threads=1"
 RESNET = "--dataset=digits --model=cifar_resnet_8 --training_steps=2ep --milestone_steps=1ep --threads=1"

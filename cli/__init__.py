@@ -12,8 +12,7 @@ from pathlib import Path
 from cli.program import EXIT_CODES, program, version
 from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
-from foundations.processes import Share, own_share
-from foundations.watchdog import end_with_parent
+from foundations.processes import Share, end_with_parent, own_share
 
 COMMANDS: Mapping[str, str] = {
     "train": "train the full network",
@@ -96,9 +95,9 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
 
 def in_step(share: Share, run: Callable[[Sequence[str]], int], flags: Sequence[str], interruption: Interruption) -> int:
     """Runs a command in the first of the processes that ``torchrun`` has started; the others train along with it."""
-    from experiments.follower import follow
+    from experiments.run.follower import follow
     from experiments.session import Session
-    from training.processes import connected
+    from training.distributed import connected
 
     with connected() as ours:
         interruption.ready()

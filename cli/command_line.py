@@ -6,15 +6,15 @@ from typing import Any
 
 from cli.config import read_desc, read_toml
 from cli.flags import ALL, COMMON, add_flag, make_parser, parse_flag, parse_value
-from cli.options import CommandOptions
-from experiments.defaults import Section, refuse_unknown
-from experiments.directory import directories_from_environment
-from experiments.experiment import experiments
-from experiments.grid import Choice, Grid, combinations
-from experiments.kinds import all_flags
+from cli.reading import CommandOptions
+from experiments.define.defaults import Section, refuse_unknown
+from experiments.define.experiment import experiments
+from experiments.define.grid import Choice, Grid, combinations
+from experiments.define.kinds import all_flags
 from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
+from experiments.run.progress import make_reporter
+from experiments.runs.directory import directories_from_environment
 from experiments.session import Session
 from foundations.errors import UsageError, near_misses
 

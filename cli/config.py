@@ -6,8 +6,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.defaults import NONE
-from experiments.stored import DESCS
+from experiments.define.defaults import NONE
+from experiments.runs.stored import DESCS
 from experiments.workspace import train_of
 from foundations.desc import Desc
 from foundations.errors import UsageError

@@ -13,7 +13,7 @@ from foundations.methods import Method
 from foundations.steps import Step
 
 if TYPE_CHECKING:  # it needs PyTorch, which the commands that only read do without
-    from experiments.defaults import Section
+    from experiments.define.defaults import Section
 
 WIDTH = 80
 LONGEST_RANGE = 1000  # more is a mistyped number
@@ -159,7 +159,7 @@ def parse_flag(name: str, given: str, hint: Any, words: Iterable[str] = ()) -> l
     Raises:
         UsageError: a text does not fit the type.
     """
-    from experiments.kinds import holds_several
+    from experiments.define.kinds import holds_several
 
     if holds_several(hint):
         return [parse_value(name, part, hint) for part in given.split(";")]

@@ -5,9 +5,22 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
 from cli.flags import make_parser, parse_value
-from experiments.directory import directories_from_environment
+from experiments.runs.directory import directories_from_environment
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams, hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandOptions(Hparams):
+    """What is done with the experiments that a command line asks for."""
+
+    config: str | None = hp(None)
+    """A TOML file of flags, also by command in tables, or the desc.json of a run; the command line wins."""
+    display_output_location: bool = hp(False)
+    """Print the run's directory and do nothing else."""
+    dry_run: bool = hp(False)
+    """Print the plan (what is done, what is shared, how many steps are left) and do nothing else."""
+
 
 H = TypeVar("H", bound=Hparams)
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from experiments.stable_k import criteria
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
-from lottery.retraining import REWIND_WEIGHTS, WAYS
+from lottery.desc import REWIND_WEIGHTS, WAYS
+from stability.criteria import criteria
 
 MOST_THREADS = 1024
 """More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
@@ -139,3 +139,24 @@ class SessionOptions(Hparams):
         super().__post_init__()
         if self.evaluate_every == Step(0):
             raise UsageError("--evaluate_every=0ep: expected at least one step, such as 1ep or 100it")
+
+
+MATCHES = BY_NAME, BY_ORDER = ("names", "order")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions(Hparams):
+    """Which network it is, and how its tensors find their place."""
+
+    mask: str = hp("")
+    """File of its mask, or zeros: weights that are zero are pruned; default: what lies beside or in the weights."""
+    model: str = hp("cifar_resnet_20")
+    """The network's architecture, by the name that it has here."""
+    dataset: str | None = hp(None)
+    """What it was trained on; default: the model's own."""
+    step: Step = hp(Step("0ep"))
+    """Step of a training at which it stands: what starts from it goes on from there."""
+    match: str = hp(BY_NAME, choices=MATCHES)
+    """How tensors find their place: by names, or by their order and shapes, where the names are others."""
+    names: str = hp("")
+    """JSON file of names, or of their beginnings, theirs and ours: {"blocks.0": "layer1.0"}."""

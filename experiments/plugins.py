@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from experiments.defaults import Section, flags_of
-from experiments.kinds import OF_STABILITY, SHARED
-from experiments.stable_k import criteria
+from experiments.define.defaults import Section, flags_of
+from experiments.define.kinds import OF_STABILITY, SHARED
 from foundations.errors import UsageError, summary_of
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from lottery.branch import branches
 from pruning import strategies
+from stability.criteria import criteria
 
 GROUP = "adsynflow.plugins"
 

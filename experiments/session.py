@@ -6,18 +6,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from experiments import stored
-from experiments.directory import directories_from_environment
-from experiments.engines import check_engine
-from experiments.follower import take_part
-from experiments.grid import Grid
-from experiments.importing.options import ImportOptions
-from experiments.importing.writing import import_network
-from experiments.options import SessionOptions
+from experiments.define.grid import Grid
+from experiments.exchange.importing import import_network
+from experiments.options import ImportOptions, SessionOptions
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
-from experiments.tasks import Task
-from experiments.trackers import check_trackers
+from experiments.run.engines import check_engine
+from experiments.run.follower import take_part
+from experiments.run.progress import make_reporter
+from experiments.run.tasks import Task
+from experiments.run.trackers import check_trackers
+from experiments.runs import stored
+from experiments.runs.directory import directories_from_environment
 from experiments.workspace import Workspace
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams

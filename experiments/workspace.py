@@ -12,22 +12,21 @@ import torch
 from torch import Tensor
 
 from experiments.options import SessionOptions
-from experiments.trackers import TrackingReporter
+from experiments.run.trackers import TrackingReporter
 from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import verify
 from foundations.errors import UsageError
-from foundations.memory import keep_freed_memory
-from foundations.processes import own_gpu, own_share
+from foundations.processes import keep_freed_memory, own_gpu, own_share
 from foundations.reporting import Reporter, Several
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 from training.data import DataHparams, TrainingData, open_data
-from training.desc import TrainDesc
-from training.foreign import read_checkpoint
-from training.processes import processes
+from training.distributed import processes
+from training.hparams import TrainDesc
+from training.imported import read_checkpoint
 from training.trunk import Trunk
 
 T = TypeVar("T")

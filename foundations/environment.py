@@ -1,4 +1,6 @@
-"""environment.json: what a run was computed with, and what may not change under it: the data and the plug-ins.
+"""environment.json: what a run was computed with, and what may not change under it.
+
+environment.json: what a run was computed with, and what may not change under it: the data and the plug-ins.
 
 Its entries are the environment in which the run was begun. Where it went on in another one that may give other bits,
 the list ``later`` holds that one as well, with the step that each part had reached by then.
@@ -6,8 +8,11 @@ the list ``later`` holds that one as well, with the step that each part had reac
 
 import importlib.metadata
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,10 +20,28 @@ import torch
 from foundations import files, formats
 from foundations.context import Context
 from foundations.errors import UsageError
-from foundations.machine import cpu
 from foundations.processes import own_share
 from foundations.provenance import Plugin, commit, plugins_of
 from foundations.store import Store
+
+
+@cache
+def cpu() -> str:
+    """The processor's name, and the vector instructions that PyTorch uses on it: ``AMD EPYC 7B13, AVX2``."""
+    return f"{processor()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def processor() -> str:
+    """The processor's name as the operating system has it; else that of its architecture."""
+    try:
+        if sys.platform == "darwin":
+            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, subprocess.CalledProcessError, StopIteration):
+        return platform.processor() or platform.machine()
+
 
 LATER, REACHED = "later", "reached"
 

@@ -32,7 +32,7 @@ class Training:
 
 
 class Reporter:
-    """Says nothing; those of ``experiments.progress`` write to a terminal or a log, and others count or record."""
+    """Says nothing; those of ``experiments.run.progress`` write to a terminal or a log, and others count or record."""
 
     def say(self, text: str) -> None:
         """A line of information."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from foundations import contents, files, formats, locks
+from foundations import contents, files, formats
+from foundations import disk as locks
 from foundations.disk import NOT_WRITABLE, append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
@@ -144,7 +145,7 @@ class Store:
 
     def write_state(self, name: str, value: Any) -> None:
         """Writes nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
-        from foundations.states import encode_state
+        from foundations.tensors import encode_state
 
         self._write(name, encode_state(self / name, value))
         (self / files.older(name)).unlink(missing_ok=True)  # it takes that one's place
@@ -159,7 +160,7 @@ class Store:
 
     def read_state(self, name: str) -> Any:
         """What ``write_state`` wrote, on the CPU; also of an older program."""
-        from foundations.states import decode_state
+        from foundations.tensors import decode_state
 
         if self.state_file(name) != name:
             return self.read_pickle(files.older(name))
@@ -168,7 +169,7 @@ class Store:
 
     def read_pickle(self, name: str) -> Any:
         """A state that an older program wrote; no code in it is run."""
-        from foundations.pickles import decode_pickle
+        from foundations.tensors import decode_pickle
 
         with self.intact(name):
             return decode_pickle(self.read_bytes(name))

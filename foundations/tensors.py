@@ -1,11 +1,21 @@
-"""Tensors as bytes: safetensors files whose one metadata entry says whose they are and has a checksum.
+"""Tensors and nested states as safetensors files; pickled files of other programs.
+
+Tensors as bytes: safetensors files whose one metadata entry says whose they are and has a checksum.
 
 The entry ``about`` is JSON in the envelope of ``foundations.formats``, with what the writer adds. With several entries
 their order, and so the bytes, would change from run to run. The checksum is over names, types, shapes and bytes, in the
 order of the names. Files of format 1 have no metadata, or the entry ``order`` of a mask.
+
+Nested states (a checkpoint, an optimizer's) as tensors by name and JSON for the rest.
+
+Numbers, texts, lists, tuples and dictionaries come back as they were, tensors on the CPU. JSON has neither tuples nor
+keys that are numbers, so that each object in it says what it stands for: ``{"tensor": name}``, ``{"tuple": [...]}`` or
+``{"dict": [[key, value], ...]}``.
 """
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +25,26 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from foundations import formats
+
+
+def decode_pickle(content: bytes) -> Any:
+    """What ``torch.save`` wrote, on the CPU; no code in it is run (``weights_only``).
+
+    Raises:
+        ValueError: the bytes are something else, or compressed, which ``torch.save`` never does: what is in them may
+            be larger than any memory.
+    """
+    file = io.BytesIO(content)
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > len(content):
+                    raise ValueError("it is larger than its file: PyTorch does not compress what it saves")
+        file.seek(0)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # both readers raise whatever the bytes lead them to
+        raise ValueError(str(error)) from error
+
 
 ABOUT, ORDER = "about", "order"
 TENSORS = "tensors"
@@ -91,3 +121,55 @@ def shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 def raw(tensors: Mapping[str, Tensor]) -> list[memoryview]:
     """The bytes of contiguous tensors on the CPU, in the order of their names."""
     return [tensors[name].reshape(-1).view(torch.uint8).numpy().data for name in sorted(tensors)]
+
+
+STATE = "state"
+
+
+def encode_state(path: Path, value: Any) -> bytes:
+    """A state as a safetensors file; ``TypeError`` if something in it is neither a tensor nor a plain value."""
+    tensors: dict[str, Tensor] = {}
+
+    def plain(value: Any, name: str) -> Any:
+        if isinstance(value, Tensor):
+            assert name not in tensors, name
+            tensors[name] = value
+            return {"tensor": name}
+        if isinstance(value, Mapping):
+            return {"dict": [[plain_key(key), plain(entry, joined(name, key))] for key, entry in value.items()]}
+        if isinstance(value, list | tuple):
+            entries = [plain(entry, joined(name, number)) for number, entry in enumerate(value)]
+            return entries if isinstance(value, list) else {"tuple": entries}
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise TypeError(f"{path}: {name} is a {type(value).__name__}, which cannot be stored")
+
+    def plain_key(key: Any) -> str | int:
+        if isinstance(key, str | int):
+            return key
+        raise TypeError(f"{path}: {key!r} is a {type(key).__name__}, which cannot be the name of an entry")
+
+    skeleton = plain(value, "")
+    return encode_tensors(path, tensors, {STATE: skeleton})
+
+
+def joined(name: str, key: Any) -> str:
+    """The name of an entry of a nested value."""
+    return f"{name}/{key}" if name else str(key)
+
+
+def decode_state(path: Path, content: bytes) -> Any:
+    """The inverse of :func:`encode_state`; raises like ``decode_tensors``."""
+    tensors, about = decode_tensors(path, content)
+
+    def nested(value: Any) -> Any:
+        if isinstance(value, list):
+            return [nested(entry) for entry in value]
+        if not isinstance(value, dict):
+            return value
+        ((what, inner),) = value.items()
+        if what == "tensor":
+            return tensors[inner]
+        return tuple(nested(inner)) if what == "tuple" else {key: nested(entry) for key, entry in inner}
+
+    return nested(about[STATE])

@@ -4,11 +4,16 @@ Importing the package registers the networks that come with it. A plug-in adds o
 ``my_net(shape: ImageShape) -> nn.Module`` with ``@models.register("my_net")``.
 """
 
-from models import cifar_resnet, cifar_vgg, imagenet_resnet, libraries, lottery_conv, mlp1d, mnist_lenet, tiny_resnet
-from models.factory import build, try_out
-from models.hparams import ModelHparams
-from models.registry import family, models, of_library, parse
-from models.shape import ImageShape
+from models import lenet as mlp1d
+from models import lenet as mnist_lenet
+from models import libraries
+from models import resnet as cifar_resnet
+from models import resnet as imagenet_resnet
+from models import resnet as tiny_resnet
+from models import vgg as cifar_vgg
+from models import vgg as lottery_conv
+from models.factory import ModelHparams, build, try_out
+from models.registry import ImageShape, family, models, of_library, parse
 
 __all__ = [
     "ImageShape",

@@ -1,13 +1,118 @@
 """From hyperparameters to an initialized network."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import init
 
 from foundations.errors import UsageError, summary_of
-from models.hparams import ModelHparams
-from models.initializers import BATCHNORMS, initialize
-from models.registry import Builder, parse
-from models.shape import ImageShape
+from foundations.hparams import Hparams, hp
+from models.registry import Builder, ImageShape, parse
+
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+Initializer = Callable[[Tensor, torch.Generator], object]
+"""Fills a weight (out, in, ...) of a convolution or linear layer in place."""
+
+BatchNormInitializer = Callable[[Tensor, Tensor, torch.Generator], object]
+"""Fills the scale and the shift (both: channels) of a BatchNorm layer in place."""
+
+
+def kaiming_normal(weight: Tensor, generator: torch.Generator) -> None:
+    """Normal with variance 2 / fan_in (He et al. 2015, arXiv 1502.01852, equation 10)."""
+    init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+
+
+def kaiming_uniform(weight: Tensor, generator: torch.Generator) -> None:
+    """Uniform with variance 2 / fan_in (He et al. 2015)."""
+    init.kaiming_uniform_(weight, nonlinearity="relu", generator=generator)
+
+
+def xavier_normal(weight: Tensor, generator: torch.Generator) -> None:
+    """Normal with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 12)."""
+    init.xavier_normal_(weight, generator=generator)
+
+
+def xavier_uniform(weight: Tensor, generator: torch.Generator) -> None:
+    """Uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 16)."""
+    init.xavier_uniform_(weight, generator=generator)
+
+
+def orthogonal(weight: Tensor, generator: torch.Generator) -> None:
+    """Orthonormal rows or columns of the weight seen as a matrix out x rest (Saxe et al. 2014, 1312.6120)."""
+    init.orthogonal_(weight, generator=generator)
+
+
+def binary(weight: Tensor, generator: torch.Generator) -> None:
+    """Plus or minus sqrt(2 / fan_in), each with probability one half (Ramanujan et al. 2020, 1911.13299)."""
+    deviation = (2 / weight[0].numel()) ** 0.5
+    with torch.no_grad():
+        weight.bernoulli_(0.5, generator=generator).mul_(2 * deviation).sub_(deviation)
+
+
+def own(weight: Tensor, generator: torch.Generator) -> None:
+    """As the network's own code has drawn them."""
+
+
+def ones(scale: Tensor, shift: Tensor, generator: torch.Generator) -> None:
+    """Scale 1, shift 0: PyTorch's default."""
+    init.ones_(scale)
+    init.zeros_(shift)
+
+
+def uniform(scale: Tensor, shift: Tensor, generator: torch.Generator) -> None:
+    """Scale uniform in [0, 1), shift 0: as in Frankle et al. 2020 (arXiv 1912.05671)."""
+    init.uniform_(scale, generator=generator)
+    init.zeros_(shift)
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    function.__name__: function
+    for function in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, binary, own)
+}
+BATCHNORM_INITIALIZERS: dict[str, BatchNormInitializer] = {"uniform": uniform, "ones": ones}
+
+
+def initialize(model: nn.Module, weights: str, batchnorms: str, generator: torch.Generator) -> None:
+    """Fill all BatchNorm layers and the weights of all convolutions and linear layers, in the model's order.
+
+    Everything else stays as it is: biases, embeddings, transposed convolutions, attention's packed projections.
+    """
+    fill_weight, fill_batchnorm = INITIALIZERS[weights], BATCHNORM_INITIALIZERS[batchnorms]
+    for layer in model.modules():
+        if isinstance(layer, WEIGHTED):
+            fill_weight(layer.weight, generator)
+        elif isinstance(layer, BATCHNORMS) and layer.affine:
+            fill_batchnorm(layer.weight, layer.bias, generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelHparams(Hparams):
+    """Which network, where its weights begin, and what of it is trained."""
+
+    model: str = hp("cifar_resnet_20")
+    """The network: cifar_resnet_<depth>[_<width>] with a depth of 6n+2, cifar_vgg_<11|13|16|19>,
+    mnist_lenet_<width>[_<width>]..., conv2, conv4, conv6, mlp1d[_<width>], tiny_resnet_<18|34>[_<width>],
+    torchvision:<name>, timm:<name>, or a plug-in's."""
+    model_init: str = hp("kaiming_normal", choices=tuple(INITIALIZERS))
+    """Distribution of the initial weights of convolutions and linear layers; not of biases. own: as the network's own
+    code has drawn them."""
+    batchnorm_init: str = hp("uniform", choices=tuple(BATCHNORM_INITIALIZERS))
+    """Initial scale of BatchNorm: uniform in [0, 1), as in the lottery-ticket papers' code, or ones, as in
+    PyTorch. The shift begins at 0."""
+    batchnorm_frozen: bool = hp(False)
+    """Keep the scale and shift of BatchNorm as initialized."""
+    output_frozen: bool = hp(False)
+    """Keep the output layer as initialized."""
+    others_frozen: bool = hp(False)
+    """Keep everything but BatchNorm and the output layer as initialized."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse(self.model)
 
 
 def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) -> nn.Module:

@@ -10,8 +10,7 @@ from torch import nn
 
 from foundations.errors import UsageError, near_misses
 from foundations.torchvision_import import import_torchvision
-from models.registry import models
-from models.shape import ImageShape
+from models.registry import ImageShape, models
 
 COLOURS = 3
 """Input channels of all of torchvision's networks."""

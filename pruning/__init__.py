@@ -2,12 +2,11 @@
 
 from pruning.batches import Batches
 from pruning.changing import ChangingMask, Moment
-from pruning.collapse import empty_layers, has_path
 from pruning.conformance import check_strategy
+from pruning.connectivity import effective_mask, empty_layers, has_path
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.methods import ImportedMask
-from pruning.paths import effective_mask
 from pruning.prunable import ignored_layers, left_dense, prunable
 from pruning.prune import prune
 from pruning.strategy import Strategy, strategies

@@ -1,6 +1,8 @@
-"""From scores to masks: iteration, schedule, scope, exact counts. The same for every strategy."""
+"""From scores to masks: groups of layers, iteration, schedule, exact counts. The same for every strategy."""
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +10,77 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from pruning.batches import Batches
-from pruning.erk import erk_scores
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
-from pruning.prunable import ignored_layers, layer_fractions
+from pruning.prunable import ignored_layers, layer_fractions, matching
 from pruning.scorer import Scorer
-from pruning.shares import Share, shares
 from pruning.strategy import Strategy, strategies
+
+
+def erk_scores(scores: Tensor, alive: Tensor) -> Tensor:
+    """Scores of one layer such that the highest of all layers leave each at its Erdos-Renyi-kernel density.
+
+    Evci et al. 2020, "Rigging the Lottery", section 3: a layer with dimensions d_1, d_2, ... has the density
+    min(1, eps * sum(d) / prod(d)), with the eps at which the whole network has the density asked for. So, as
+    long as it is not full, a layer keeps eps * sum(d) weights.
+
+    The result is sum(d) / (r + 1/2), r the weight's rank in its layer. A threshold of 1/eps on it keeps in every
+    layer the ranks below eps * sum(d), and no more than there are: for any global density the cut falls at the eps
+    that belongs to it.
+
+    Args:
+        scores: of the layer's weights, in the layer's shape.
+        alive: the weights that compete; all others rank behind them.
+    """
+    ordered = scores.masked_fill(~alive, -torch.inf).flatten().argsort(descending=True, stable=True)
+    return sum(scores.shape) / (ordered.argsort() + 0.5).view(scores.shape)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Layers whose weights compete with each other.
+
+    Args:
+        names: their parameters.
+        first: the density they have, taken together.
+        last: the density that they come to; no higher than the first.
+    """
+
+    names: tuple[str, ...]
+    first: float
+    last: float
+
+
+def shares(mask: Mask, density: float, hparams: PruningHparams) -> list[Share]:
+    """How the layers of ``mask`` are pruned to ``density``.
+
+    A layer with a fraction f' of its own is by itself and comes to density^(log(1 - f') / log(1 - f)), f the general
+    ``pruning_fraction``: it is pruned by f' as often as the others by f.
+    """
+    own = layer_fractions(mask.keys(), hparams.layer_fractions)
+    common = [name for name in mask if name not in own]
+    groups = [[name] for name in common] if hparams.pruning_scope == "layer" else split(common, hparams.layers_apart)
+    powers = {name: math.log1p(-fraction) / math.log1p(-hparams.pruning_fraction) for name, fraction in own.items()}
+    ends = [(group, density) for group in groups] + [([name], density**power) for name, power in powers.items()]
+    found = []
+    for group, end in ends:
+        first = mask.without(set(mask) - set(group)).density
+        found.append(Share(tuple(group), first, min(first, end)))
+    return found
+
+
+def check_layers(model: nn.Module, hparams: PruningHparams) -> None:
+    """Raises ``UsageError`` if layers are named that a model does not have: before it is trained for long."""
+    if hparams.layers_to_ignore or hparams.layer_fractions or hparams.layers_apart:
+        shares(Mask.ones(model).without(ignored_layers(model, hparams.layers_to_ignore)), 1.0, hparams)
+
+
+def split(names: Sequence[str], layers_apart: Iterable[str]) -> list[list[str]]:
+    """Layers that compete with each other: those apart, and the others; ``UsageError`` if an entry matches nothing."""
+    apart = {name for pattern in layers_apart for name in matching(names, pattern, "layers_apart")}
+    groups = ([name for name in names if (name in apart) is wanted] for wanted in (False, True))
+    return [group for group in groups if group]
+
 
 Pair = tuple[Tensor, Tensor]
 
@@ -37,8 +103,8 @@ def prune(
     scores those that come first in the model. What is pruned stays pruned, unless the strategy revives: then
     all weights of ``mask`` compete in every iteration. With the scope "layer" the count holds in every layer by
     itself, and a layer that has fewer weights already keeps them; with "erk" scores rank weights within their
-    layer, and layers share the density as :func:`pruning.erk.erk_scores` says. For layers with a fraction of
-    their own see :func:`pruning.shares.shares`.
+    layer, and layers share the density as :func:`pruning.prune.erk_scores` says. For layers with a fraction of
+    their own see :func:`pruning.prune.shares`.
 
     Nothing about ``model`` changes.
 

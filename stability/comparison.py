@@ -12,12 +12,11 @@ from foundations.errors import UsageError
 from pruning import Mask
 from pruning.graph import ChannelGraph, channel_graph
 from stability.alignment import Permutations, match, permuted, share_moved
-from stability.batchnorm import batchnorms
 from stability.children import Children
 from stability.desc import AnalysisHparams
 from stability.distances import disagreement, ensemble_accuracy, layer_distances, outputs, weight_distances
-from stability.interpolation import Examples, Line, Meter, even_alphas, walk
-from stability.landscape import Landscape
+from stability.interpolation import Examples, Line, Meter, batchnorms, even_alphas, walk
+from stability.plane import Landscape
 from stability.repair import Repair
 from stability.rows import ALIGNED, Row, read_rows, write_rows
 from stability.verdict import Child, Distances, Verdict, build, read_verdict

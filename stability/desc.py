@@ -7,7 +7,7 @@ from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, tagged
 from pruning import PruningHparams, Strategy, strategies
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 from training.metrics import VALIDATION
 
 

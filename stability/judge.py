@@ -7,11 +7,10 @@ from typing import Any
 from foundations.averages import average, standard_deviation
 from foundations.errors import UsageError
 from foundations.steps import Step
-from stability.barrier import barrier, has_learned, is_stable
+from stability.barrier import barrier, has_learned, is_stable, over_children
 from stability.comparison import Measured
 from stability.desc import AnalysisHparams
 from stability.rows import TREATMENTS, Row
-from stability.uncertainty import over_children
 from stability.verdict import Barriers, Distances, Pair, Treatments, Verdict
 from training.data import TrainingData
 

@@ -48,7 +48,7 @@ class Repair:
         Args:
             line: between the two networks.
             graph: the channels of them.
-            recalculate: gives a network's BatchNorm layers statistics of their own; see ``stability.batchnorm``.
+            recalculate: gives a network's BatchNorm layers statistics of their own; see ``stability.interpolation``.
         """
         names = [layer.name for layer in graph.layers if layer.writes not in graph.pinned]
         self.line, self.recalculate = line, recalculate

@@ -9,9 +9,9 @@ from foundations.averages import average
 from foundations.hparams import canonical
 from foundations.steps import Step
 from foundations.store import Store
+from stability.barrier import Interval
 from stability.desc import AnalysisHparams
 from stability.rows import ALIGNED, BATCHNORM, SPLITS
-from stability.uncertainty import Interval
 from training.metrics import VALIDATION
 
 T = TypeVar("T")

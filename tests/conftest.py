@@ -10,17 +10,17 @@ import torch
 
 from cli import main
 from experiments.checks import checks
-from experiments.engines import engines
-from experiments.export import export_formats
-from experiments.report.branches import branch_reports
-from experiments.stable_k import criteria
-from experiments.tasks import task_kinds
-from experiments.trackers import trackers
+from experiments.exchange import export_formats
+from experiments.report.stability import branch_reports
+from experiments.run.engines import engines
+from experiments.run.tasks import task_kinds
+from experiments.run.trackers import trackers
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
+from stability.criteria import criteria
 from tests.steps import Steps, watched_steps
 from training.data import DataHparams, DeviceData, datasets, load
 from training.optimizers import optimizers

@@ -1,9 +1,12 @@
-"""The arithmetic of training and evaluation: what ``--precision`` asks for, and PyTorch's switches for it."""
+"""How numbers are computed: precision, torch.compile, memory format."""
 
 import contextlib
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from training.hparams import TrainingHparams
@@ -56,3 +59,72 @@ def emulates_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return not torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+PROGRAMS = 10_000
+"""More than any process needs: two for each network that it trains, whole batches and the last of an epoch."""
+
+
+def check_compiler(hparams: TrainingHparams) -> None:
+    """Raises ``UsageError`` if the network is to be compiled on a machine without a compiler."""
+    names = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
+    if hparams.compile and not any(map(shutil.which, names)):
+        raise UsageError(f"--compile: needs a C++ compiler (one of {', '.join(dict.fromkeys(names))}); none was found")
+
+
+def compiled(model: nn.Module, hparams: TrainingHparams) -> Callable[[Tensor], Tensor]:
+    """The network's forward pass, compiled at its first call if ``hparams`` say so; parameters stay shared.
+
+    There is a program for each size of a batch, of which training has two: with sizes left open it would be slower.
+    """
+    return torch.compile(model, dynamic=False) if hparams.compile else model
+
+
+@contextlib.contextmanager
+def room_for_programs(hparams: TrainingHparams) -> Iterator[None]:
+    """Inside, whatever is to be compiled is compiled.
+
+    PyTorch counts the programs of all networks of one class together. From the ninth on it would run the others
+    uncompiled, with other last bits, depending on what the process has trained before.
+    """
+    if not hparams.compile:
+        yield
+        return
+    import torch._dynamo.config as config  # slow to import, and only compiled training needs it
+
+    with config.patch(recompile_limit=PROGRAMS, accumulated_recompile_limit=PROGRAMS):
+        yield
+
+
+NARROW = 16
+"""Channels below which oneDNN's backward pass of a strided 1x1 convolution writes past the end of its buffer."""
+
+
+def find_memory_format(model: nn.Module, device: torch.device) -> torch.memory_format:
+    """Channels-last, which is faster, unless it would crash.
+
+    On a CPU the gradient of a strided 1x1 convolution with few input channels (fewer than 8 with AVX2, than 16 with
+    AVX-512) corrupts the memory of the process in that format: uxlfoundation/oneDNN issue 6035. The narrow networks
+    that hold one are channels-first.
+    """
+    if device.type == "cpu" and any(crashes(module) for module in model.modules()):
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def crashes(module: nn.Module) -> bool:
+    """Whether ``module`` is such a convolution."""
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and module.stride != (1, 1)
+        and module.in_channels < NARROW
+    )
+
+
+def convert(images: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """``images`` (B, C, H, W), which come channels-last, in ``memory_format``.
+
+    They are cloned, since gray images have either format, and PyTorch then takes them for channels-last.
+    """
+    return images if memory_format == torch.channels_last else images.clone(memory_format=memory_format)

@@ -18,10 +18,10 @@ from torch import Tensor, nn, optim
 from foundations.environment import same_data
 from foundations.errors import UsageError
 from pruning import Mask
+from training.arithmetic import find_memory_format
 from training.data import DataHparams, TrainingData
+from training.distributed import Together, processes
 from training.hparams import TrainingHparams
-from training.memory_format import find_memory_format
-from training.processes import Together, processes
 from training.state import Noise, TrainState, forward_of
 
 

@@ -1,9 +1,14 @@
-"""The hyperparameters of training."""
+"""The hyperparameters of training, and the descriptor of a dense training."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from foundations.desc import Desc
 from foundations.hparams import Hparams, hp
 from foundations.steps import Step
+from models import ModelHparams, parse
+from training.data import DataHparams
+from training.data.loading import find_loader
 from training.optimizers import optimizers
 from training.schedules import schedules
 
@@ -42,3 +47,23 @@ class TrainingHparams(Hparams):
     """Arithmetic of training and evaluation; tf32 is fp32 with tf32 matrix units on CUDA."""
     compile: bool = hp(False, absent=False)
     """Train with torch.compile: faster steps, above all on a GPU, after a minute of compilation; other last bits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainDesc(Desc):
+    """The trunk: dense training of a model on a data set."""
+
+    kind: ClassVar[str] = "train"
+    model: ModelHparams
+    data: DataHparams
+    training: TrainingHparams
+    imported: str = hp("", absent="")
+    """The key of the imported network that it starts from; empty for an initialization."""
+
+    def code(self) -> tuple[object, ...]:
+        return (
+            parse(self.model.model)[1],
+            find_loader(self.data.dataset),
+            optimizers.get(self.training.optimizer),
+            schedules.get(self.training.lr_schedule),
+        )

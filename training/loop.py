@@ -10,14 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundations.seeds import seed_global
-from training.arithmetic import arithmetic, fastest_convolutions
-from training.compilation import room_for_programs
+from training.arithmetic import arithmetic, convert, fastest_convolutions, room_for_programs
 from training.data import Batch, TrainingData
+from training.distributed import processes
 from training.following import handed_over
 from training.hparams import TrainingHparams
-from training.memory_format import convert
 from training.optimizers import set_learning_rate
-from training.processes import processes
 from training.schedules import learning_rate
 from training.state import TrainState
 

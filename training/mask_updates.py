@@ -15,11 +15,10 @@ from foundations.seeds import seed_global
 from foundations.steps import Step
 from foundations.store import Store
 from pruning import ChangingMask, Mask, Moment, PruningHparams, prunable
-from pruning.gradients import gradients
-from training.arithmetic import arithmetic
+from pruning.methods.loss_gradients import gradients
+from training.arithmetic import arithmetic, convert
 from training.data import TrainingData
 from training.hparams import TrainingHparams
-from training.memory_format import convert
 from training.state import TrainState
 
 Row = dict[str, Any]
@@ -39,7 +38,7 @@ class MaskUpdates:
         pruning: how scores become a mask.
         ignored: the layers that stay as they are.
         index: tells the random numbers from those of other trainings of the replicate.
-        positions: how often each weight is used for one image; see ``models.cost.output_positions``.
+        positions: how often each weight is used for one image; see ``pruning.weight_use.output_positions``.
         data: that of the training.
         start: the iteration at which the training begins.
         end: the one at which it ends.

@@ -1,7 +1,8 @@
 """Training that is written down: metrics on the way, and a checkpoint from which it goes on."""
 
+import contextlib
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NoReturn
 
@@ -14,7 +15,6 @@ from foundations.formats import DIVERGED
 from foundations.reporting import Training
 from foundations.steps import Step
 from foundations.store import Store
-from training.checkpointing import Pace
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import train
@@ -22,6 +22,36 @@ from training.mask_updates import MaskUpdates
 from training.metrics import Evaluations, Row, early_stopping, evaluations, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
+
+SECONDS = 5.0
+"""Of work, between two checkpoints: the most that a kill loses, where checkpoints are quick."""
+SHARE = 0.02
+"""Of the time of a training that its checkpoints may take, where they are slow."""
+
+
+class Pace:
+    """A checkpoint is due after ``SECONDS`` of work, or later if at that pace they would take more than ``SHARE``.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ended, self._cost = clock(), 0.0
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return self._clock() - self._ended >= max(SECONDS, self._cost / SHARE)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Inside, a checkpoint is written; what that takes is its cost."""
+        began = self._clock()
+        yield
+        self._ended = self._clock()
+        self._cost = self._ended - began
+
 
 BESIDE = (files.DESC, files.MASK, files.FIRST_MASK, files.MASK_UPDATES, files.SPARSITY_REPORT)
 """Files of a branch whose checksums its marker holds, where it has them, beside metrics and network."""

@@ -11,14 +11,13 @@ from foundations.contents import is_count
 from foundations.seeds import Seeds
 from pruning import Mask, prunable
 from pruning.mask import Applier
+from training.arithmetic import compiled, find_memory_format
 from training.capture import CapturedStep, cuda_graphs
-from training.compaction import Compaction
-from training.compilation import compiled
+from training.compacted import Compaction
 from training.data import EpochNoise
+from training.distributed import processes, synchronized
 from training.hparams import TrainingHparams
-from training.memory_format import find_memory_format
 from training.optimizers import load_state, make_optimizer
-from training.processes import processes, synchronized
 
 EVER_ACTIVE = "ever_active"
 """The entry of a captured state that holds the weights of all its masks so far."""

@@ -13,23 +13,36 @@ from foundations.desc import Desc
 from foundations.environment import device_name, verify
 from foundations.errors import UsageError
 from foundations.provenance import plugins_of
-from foundations.runner import begin, store_of
+from foundations.run import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from models import build, of_library, parse, try_out
-from training.arithmetic import emulates_bf16
-from training.compilation import check_compiler
+from models import ModelHparams, build, of_library, parse, try_out
+from training.arithmetic import check_compiler, emulates_bf16
 from training.data import TrainingData
-from training.desc import TrainDesc
+from training.distributed import check_shares
+from training.hparams import TrainDesc
 from training.imported import find_imported
 from training.loop import train
 from training.metrics import Evaluations, Row, history, known
-from training.network import describe_network
-from training.processes import check_shares
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
+
+
+def describe_network(model: ModelHparams, data: TrainingData) -> dict[str, Any]:
+    """Architecture, shape of the images, names of the classes, and the normalization of the inputs.
+
+    ``input_shape`` is (channels, height, width); ``normalization`` has ``mean`` and ``std`` of each channel, by which
+    a network's inputs are (pixel - mean) / std, of pixels in [0, 1].
+    """
+    shape = data.shape
+    return {
+        "model": model.to_dict(),
+        "input_shape": [shape.channels, shape.height, shape.width],
+        "class_names": list(data.class_names),
+        "normalization": {name: list(values) for name, values in data.normalization.items()},
+    }
 
 
 class Trunk:

@@ -31,7 +31,7 @@ def theirs(model: str, steps: int, copy: Path) -> float:
 
 def ours(model: str, steps: int, copy: Path) -> float:
     """The median over segments of a tenth of ``steps``, with the draws of each epoch's plan."""
-    from foundations.memory import keep_freed_memory
+    from foundations.processes import keep_freed_memory
     from training.loop import train
 
     keep_freed_memory()

@@ -11,7 +11,7 @@ from benchmarks.studies.figures import OF_GAP, OF_TRAINING, name_of
 from benchmarks.studies.rows import ACCURACIES, BARRIERS, KINDS, RESULTS, STABILITY, read
 from benchmarks.studies.study import Part, Study
 from foundations.hparams import as_text
-from stability.uncertainty import CONFIDENCE, Interval, over_replicates
+from stability.barrier import CONFIDENCE, Interval, over_replicates
 
 FILE = Path(__file__).parents[2] / "docs" / "results.md"
 BEGIN, END = "<!-- studies: written by python -m benchmarks.studies document -->", "<!-- end of studies -->"

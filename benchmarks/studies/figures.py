@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from benchmarks.studies.rows import ACCURACIES, BARRIERS, RESULTS, TRAININGS, read
 from benchmarks.studies.study import Study
 from experiments.report.collect import BY_K, Rows, TableRow
-from experiments.report.drawing import band
+from experiments.report.figures.drawing import band
+from experiments.report.figures.lottery import accuracy
+from experiments.report.figures.palette import COLOURS, cycle, images, new_figure
+from experiments.report.figures.stability import barrier_against_gap, barrier_by_index
 from experiments.report.lines import FULL, Line
-from experiments.report.lottery_figure import accuracy
-from experiments.report.palette import COLOURS, cycle, images, new_figure
-from experiments.report.stability_figures import barrier_against_gap, barrier_by_index
 from foundations.steps import Step
 from foundations.store import Store
 

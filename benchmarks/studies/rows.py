@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studies.study import Part, Study
-from experiments.experiment import Experiment
+from experiments.define.experiment import Experiment
 from experiments.report.collect import curves, iterations_per_epoch
 from experiments.session import Session
 from foundations import files

@@ -5,15 +5,15 @@ from typing import Any
 
 from cli.command_line import OF_COMMAND, plugins_in
 from cli.flags import Parser
-from experiments.engines import engines
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
-from experiments.stable_k import criteria
+from experiments.run.engines import engines
+from experiments.run.progress import make_reporter
 from foundations.errors import UsageError, near_misses
 from foundations.registry import Registry
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
+from stability.criteria import criteria
 from training.data import datasets
 from training.optimizers import optimizers
 from training.recipes import recipes

@@ -11,11 +11,11 @@ from cli.reading import read_operands
 from cli.running import print_plan, report_failures
 from cli.terminal import print_table
 from experiments.checks import Outcome, Protocol, checks, outcomes, planned, with_dataset
-from experiments.checks.registry import SIZES
-from experiments.engines import Failed
+from experiments.checks.check import SIZES
 from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
+from experiments.run.engines import Failed
+from experiments.run.progress import make_reporter
 from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.hparams import hp

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.reading import RootOptions, read_flags
-from cli.run_table import size_text
-from cli.terminal import aligned
+from cli.terminal import aligned, size_text
 from foundations.hparams import hp, repeatable
 
 SUMMARY = """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run needs,
@@ -30,9 +29,9 @@ def run(argv: Sequence[str]) -> int:
     if options is None:
         return 0
     # These need PyTorch, which the help does not.
-    from experiments.cleaning import free, remove, superfluous
     from experiments.plugins import load_plugins
-    from experiments.progress import make_reporter
+    from experiments.run.progress import make_reporter
+    from experiments.runs.clean import free, remove, superfluous
 
     reporter = make_reporter(quiet=False)
     load_plugins(options.plugin, reporter)

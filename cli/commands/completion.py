@@ -6,18 +6,18 @@ from typing import Any, get_type_hints
 
 from cli import COMMANDS
 from cli.flags import Parser
-from cli.options import CommandOptions
 from cli.program import NAME
-from experiments.defaults import Section, Selection
-from experiments.engines import engines
-from experiments.experiment import experiments
+from cli.reading import CommandOptions
+from experiments.define.defaults import Section, Selection
+from experiments.define.experiment import experiments
 from experiments.options import SessionOptions
-from experiments.stable_k import criteria
+from experiments.run.engines import engines
 from foundations.errors import UsageError
 from foundations.hparams import field_docs
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
+from stability.criteria import criteria
 from training.data import datasets
 from training.recipes import recipes
 

@@ -9,9 +9,9 @@ from typing import Any
 from cli import FAILED
 from cli.flags import Parser
 from cli.terminal import print_table
-from experiments.comparison import ELSEWHERE, SECTIONS, Comparison, compare
-from experiments.stored import StoredRun
-from experiments.stored import open as open_run
+from experiments.runs.diff import ELSEWHERE, SECTIONS, Comparison, compare
+from experiments.runs.stored import StoredRun
+from experiments.runs.stored import open as open_run
 from foundations import files
 from foundations.errors import UsageError
 from foundations.formats import finite

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.reading import read_operands
-from experiments.export import export, find_subnetwork
+from experiments.exchange import export, find_subnetwork
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
+from experiments.run.progress import make_reporter
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, repeatable
 

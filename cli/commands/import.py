@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cli.program import program
 from cli.reading import RootOptions, read_operands
-from experiments.importing.options import ImportOptions
+from experiments.options import ImportOptions
 from foundations.errors import UsageError
 from foundations.hparams import hp, repeatable
 
@@ -35,10 +35,10 @@ def run(argv: Sequence[str]) -> int:
     if len(operands) != 1:
         raise UsageError(f"import takes one file or directory, not {len(operands)}")
     # These need PyTorch, which the help does not.
-    from experiments.importing.writing import import_network
+    from experiments.exchange.importing import import_network
     from experiments.options import SessionOptions
     from experiments.plugins import load_plugins
-    from experiments.progress import make_reporter
+    from experiments.run.progress import make_reporter
     from experiments.workspace import Workspace
 
     reporter = make_reporter(quiet=False)

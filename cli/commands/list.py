@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.reading import RootOptions, read_flags
-from cli.run_table import run_table, size_text
-from cli.terminal import width_of_terminal
-from experiments.conditions import chosen, in_order
-from experiments.directory import Row
-from experiments.listing import known_columns, list_runs
-from experiments.plan_files import running_plans
-from experiments.status import FAILED
+from cli.terminal import run_table, size_text, width_of_terminal
+from experiments.run.plan_files import running_plans
+from experiments.runs.directory import Row
+from experiments.runs.listing import chosen, in_order, known_columns, list_runs
+from experiments.runs.status import FAILED
 from foundations import files
 from foundations.errors import UsageError
 from foundations.hparams import hp, repeatable

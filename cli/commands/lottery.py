@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from cli import FAILED
 from cli.command_line import read_command
-from cli.results import show_criteria, show_lottery, show_stability
-from cli.running import run_experiments
-from experiments.experiment import Experiment
-from experiments.grid import Grid
+from cli.running import run_experiments, show_criteria, show_lottery, show_stability
+from experiments.define.experiment import Experiment
+from experiments.define.grid import Grid
 
 
 def run(argv: Sequence[str]) -> int:

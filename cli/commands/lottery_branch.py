@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from cli.command_line import plugins_in, read_command
 from cli.program import program
-from cli.results import print_rows
-from cli.running import run_experiments
-from experiments.grid import Grid
-from experiments.lottery import LotteryBranch
+from cli.running import print_rows, run_experiments
+from experiments.define.grid import Grid
+from experiments.define.lottery import LotteryBranch
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
-from experiments.report.branches import report_branch
 from experiments.report.lottery import branch_table
+from experiments.report.stability import report_branch
+from experiments.run.progress import make_reporter
 from lottery.branch import branches
 
 

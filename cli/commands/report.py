@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.reading import RootOptions, read_operands
-from experiments import stored
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
+from experiments.report.figures.palette import STYLES
 from experiments.report.page.build import write_page
-from experiments.report.palette import STYLES
+from experiments.run.progress import make_reporter
+from experiments.runs import stored
 from foundations.errors import UsageError
 from foundations.hparams import hp, repeatable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from cli import FAILED
 from cli.command_line import read_session
 from cli.program import program
-from experiments.engines.worker import serve
+from experiments.run.worker import serve
 from foundations.errors import UsageError
 
 USAGE = """usage: {program} task FILE|- [--flag=value ...]

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from cli.command_line import read_command
-from cli.results import print_rows
-from cli.running import run_experiments
-from experiments.grid import Grid
-from experiments.report.training import training_table
+from cli.running import print_rows, run_experiments
+from experiments.define.grid import Grid
+from experiments.report.lottery import training_table
 
 
 def run(argv: Sequence[str]) -> int:

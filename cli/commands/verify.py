@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cli import FAILED
 from cli.reading import RootOptions, read_operands
-from experiments.integrity import Finding, check, checked_files, repair, runs_at
 from experiments.plugins import load_plugins
-from experiments.progress import make_reporter
+from experiments.run.progress import make_reporter
+from experiments.runs.verify import Finding, check, checked_files, repair, runs_at
 from foundations.hparams import hp, repeatable
 
 SUMMARY = """Reads every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all

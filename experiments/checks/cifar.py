@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from experiments.checks.registry import Check, Claim, Protocol, Run, checks, minus, percent
+from experiments.checks.check import Check, Claim, Protocol, Run, checks, minus, percent
 
 ON_CIFAR = ("cifar10",)
 

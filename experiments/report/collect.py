@@ -5,17 +5,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.report.naming import distinct
-from experiments.report.states import DONE, state_of
+from experiments.report.naming import DONE, distinct, state_of
 from foundations import files
 from foundations.desc import Desc
-from foundations.runner import read_desc
+from foundations.run import read_desc
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from stability import StabilityDesc
 from stability.interpolation import even_alphas
-from stability.landscape import Place, PlanePoint
+from stability.plane import Place, PlanePoint
 from stability.rows import Row, read_rows, read_table
 from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, flat, read_verdict
 

@@ -5,11 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from experiments.directory import Part
 from experiments.report.collect import iterations_per_epoch, name_of_stability
 from experiments.report.naming import distinct
-from experiments.report.tables import Row, Table, grouped, percent
-from experiments.report.writing import CSV
+from experiments.report.tables import CSV, Row, Table, grouped, percent
+from experiments.runs.directory import Part
 from foundations import files
 from foundations.averages import average
 from foundations.desc import Desc
@@ -20,7 +19,7 @@ from lottery import LotteryDesc
 from stability import StabilityDesc
 
 if TYPE_CHECKING:
-    from experiments.stored import StoredRun
+    from experiments.runs.stored import StoredRun
 
 COSTS = ("trunk", "children", "scores")
 """Dense training, children of analyses, masks that were drawn to be compared."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.report.states import DONE, count
+from experiments.report.naming import DONE, count
 from experiments.report.tables import Row, percent
 from foundations.averages import average, standard_deviation
 

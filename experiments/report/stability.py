@@ -1,24 +1,23 @@
 """Tables and figures of instability analyses: where they go and what is printed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from experiments.report.collect import Rows, collect
-from experiments.report.naming import distinct
-from experiments.report.places import directory_for
-from experiments.report.stability_figures import figures
-from experiments.report.states import DONE, count
-from experiments.report.tables import Table, percent
-from experiments.report.writing import as_table, write_files
+from experiments.report.collect import Rows, collect, collect_levels
+from experiments.report.figures.stability import figures
+from experiments.report.naming import DONE, count, distinct
+from experiments.report.tables import Table, as_table, directory_for, percent, write_files
 from foundations import files
 from foundations.averages import average
 from foundations.context import Context
+from foundations.registry import Registry
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from stability import StabilityDesc
-from stability.uncertainty import CONFIDENCE, over_replicates
+from stability.barrier import CONFIDENCE, over_replicates
 from stability.verdict import Verdict
 
 INTERVAL = f"{CONFIDENCE:.0%} interval"
@@ -186,3 +185,26 @@ def verdict_text(found: Sequence[Verdict], states: Sequence[str]) -> str:
     stable = sum(one.stable for one in found)
     text = texts.pop() if len(texts) == 1 else f"stable in {stable} of {len(found)}" if found else "-"
     return text if len(found) == len(states) else f"{text} ({count(states, len(found))})"
+
+
+BranchReport = Callable[[Sequence[Store], Any, Context], None]
+"""Gets the directories of the lottery runs (one that failed may lack any file), the branch, where to and to whom."""
+
+branch_reports: Registry[BranchReport] = Registry("report of a branch")
+"""By the branch's name. A branch without an entry has its table alone."""
+
+
+@branch_reports.register("stability")
+def stability(runs: Sequence[Store], branch: Any, context: Context) -> None:
+    """Tables and figures of all levels analysed, in ``report/stability`` of a single run."""
+    if branch.report:
+        place = directory_for(
+            "stability", [run.path for run in runs], context.root, alone=f"{files.REPORT}/{branch.name}"
+        )
+        write_report(collect_levels(runs, branch.key), place, context.reporter)
+
+
+def report_branch(runs: Sequence[Store], branch: Any, context: Context) -> None:
+    """Writes the report of a branch that has one."""
+    if branch.name in branch_reports:
+        branch_reports.get(branch.name)(runs, branch, context)

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from foundations.errors import UsageError
 from foundations.hparams import hp
 from pruning.batches import Batches
-from pruning.gradients import Gradients, added, gradients
+from pruning.methods.loss_gradients import Gradients, added, gradients
 from pruning.prunable import prunable
 from pruning.strategy import Strategy, strategies
 

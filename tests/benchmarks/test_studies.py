@@ -22,13 +22,12 @@ from benchmarks.studies.figures import analyses, trainings
 from benchmarks.studies.rows import TRAININGS, read, write
 from benchmarks.studies.study import Part, Study
 from cli import main
-from experiments.report.stability_figures import barrier_by_index
+from experiments.report.figures.stability import barrier_by_index
 from experiments.session import Session
-from models.factory import build
-from models.hparams import ModelHparams
-from models.shape import ImageShape
+from models.factory import ModelHparams, build
+from models.registry import ImageShape
 from pruning import PruningHparams
-from pruning.shares import check_layers
+from pruning.prune import check_layers
 
 TRAINING = {"model": "mnist_lenet_16", "dataset": "digits", "training_steps": "2ep"}
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cli import main
-from experiments import task_process
-from experiments.engines.worker import LineReporter, serve
+from experiments.run import task_process
+from experiments.run.worker import LineReporter, serve
 from experiments.session import Session
 
 SMALL = ("--dataset=digits", "--model=mnist_lenet_16", "--training_steps=3ep", "--threads=1")

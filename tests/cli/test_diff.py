@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.comparison import Overlap, apart, flat, same
+from experiments.runs.diff import Overlap, apart, flat, same
 from foundations.store import Store
 
 Command = Callable[..., Any]

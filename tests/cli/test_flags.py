@@ -13,7 +13,7 @@ import cli
 import cli.command_line
 from cli.command_line import read_command, refuse, split, typed
 from cli.flags import Parser, expand_range, make_parser, parse_flag, parse_value
-from experiments.defaults import Section
+from experiments.define.defaults import Section
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, field_docs, hp
 from foundations.hparams import as_text as show

@@ -11,7 +11,7 @@ import pytest
 
 import cli
 from cli.commands.completion import SHELLS
-from experiments.progress import RichReporter
+from experiments.run.progress import RichReporter
 from tests.cli.test_terminal import Terminal
 
 Command = Callable[..., Any]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cli.command_line import read_command
-from experiments import task_process
-from experiments.engines import schedule
+from experiments.run import engine as schedule
+from experiments.run import task_process
 
 Command = Callable[..., Any]
 TINY = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")

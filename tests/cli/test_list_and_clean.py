@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from cli.terminal import width_of_terminal
-from experiments.status import Status
+from experiments.runs.status import Status
 from foundations.store import Store
 from tests.cli.test_runs import tensors
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cli.terminal import print_table
-from experiments.progress import PlainReporter, QuietReporter, RichReporter, make_reporter
+from experiments.run.progress import PlainReporter, QuietReporter, RichReporter, make_reporter
 
 
 class Terminal(io.StringIO):

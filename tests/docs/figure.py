@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from experiments.report.page.theme import Inliner
+from experiments.report.page.parts import Inliner
 
 OUTLINED = re.compile(
     r"<!-- (?P<text>.*?) -->\s*<g (?P<style>style=\"[^\"]*\" )?transform=\"(?P<place>translate\([^)]*\)"

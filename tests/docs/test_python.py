@@ -15,7 +15,7 @@ import torch
 
 from adsynflow import Grid, Mask, open_run
 from cli import main
-from experiments.lottery import Lottery
+from experiments.define.lottery import Lottery
 
 HOME = Path(__file__).parent.parent.parent
 TEXT = (HOME / "docs" / "python.md").read_text()

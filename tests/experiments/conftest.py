@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from experiments.run.tasks import Task, task_kinds
 from experiments.session import Session
-from experiments.tasks import Task, task_kinds
 from foundations.reporting import Reporter
 from tests.conftest import Listener
 

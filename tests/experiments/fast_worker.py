@@ -1,4 +1,4 @@
-"""Stands in for ``main.py``: does stub tasks by the protocol of ``experiments.engines.worker``."""
+"""Stands in for ``main.py``: does stub tasks by the protocol of ``experiments.run.worker``."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
-from foundations.watchdog import end_with_parent  # noqa: E402
+from foundations.processes import end_with_parent  # noqa: E402
 from tests.experiments.stub_work import Refused, perform  # noqa: E402
 
 

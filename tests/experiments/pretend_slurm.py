@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engines import slurm as engine
 from experiments.options import SessionOptions
-from experiments.slurm_jobs import SlurmJob
+from experiments.run import slurm as engine
+from experiments.run.slurm_jobs import SlurmJob
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.run.tasks import Task, task_kinds
 from experiments.session import Session
-from experiments.tasks import Task, task_kinds
 from foundations.errors import UsageError
 from tests.experiments.stub_work import Refused, graph_of, perform
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from experiments.checks import Check, Claim, Protocol, Run, checks, outcomes, planned, with_dataset
-from experiments.checks.mnist1d import FILE
-from experiments.checks.registry import SIZES, error, minus, percent
-from experiments.checks.running import outcome
+from experiments.checks.check import SIZES, error, minus, outcome, percent
+from experiments.checks.mnist import FILE
 from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter

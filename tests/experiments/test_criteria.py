@@ -12,16 +12,15 @@ from torch import nn
 
 from experiments.report.criteria import labels
 from experiments.session import Session
-from experiments.stable_k import AlongTrunk, Seen, Walk, criteria
-from experiments.stable_k.bits import mask_distance, packed
-from experiments.stable_k.early_bird import EarlyBird
-from experiments.stable_k.early_crop import EarlyCrop
 from foundations import files
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from pruning import Mask
+from stability.criteria import AlongTrunk, Seen, Walk, criteria
+from stability.criteria.along_trunk import mask_distance, packed
+from stability.criteria.early import EarlyBird, EarlyCrop
 from tests.conftest import Outcome
 
 FLAGS = ("--dataset=digits", "--model=mnist_lenet_4", "--batch_size=240", "--threads=1")

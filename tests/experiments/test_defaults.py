@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from experiments.defaults import Section, flags_of, recipe_values, refuse_unknown, select
+from experiments.define.defaults import Section, flags_of, recipe_values, refuse_unknown, select
 from experiments.options import LotteryOptions
 from experiments.session import Session
 from foundations.errors import UsageError

@@ -10,12 +10,12 @@ import pytest
 
 from cli import main
 from cli.running import report_failures
-from experiments import task_process
-from experiments.engines import Failure, engines, run_plan
-from experiments.engines.worker import serve
-from experiments.plan import Plan, make_plan
+from experiments.run import task_process
+from experiments.run.engines import Failure, engines, run_plan
+from experiments.run.plan import Plan, make_plan
+from experiments.run.tasks import Task
+from experiments.run.worker import serve
 from experiments.session import Session
-from experiments.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from tests.conftest import Listener

@@ -10,10 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.nn.utils import prune
 
-from experiments.export import export, find_subnetwork
-from experiments.export.subnetwork import Subnetwork
+from experiments.exchange import export, find_subnetwork
+from experiments.exchange.export import Subnetwork
+from experiments.runs.stored import open as open_run
 from experiments.session import Session
-from experiments.stored import open as open_run
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.seeds import Seeds
@@ -86,7 +86,7 @@ def test_onnx_of_the_compact_network(ticket: Subnetwork, tmp_path: Path, listene
 
 
 def test_an_export_that_is_wrong_is_refused_and_leaves_nothing(ticket: Subnetwork, tmp_path: Path) -> None:
-    from experiments.export.formats import agreement
+    from experiments.exchange.formats import agreement
 
     with pytest.raises(UsageError, match=r"its outputs are .* of the largest from PyTorch's"):
         agreement(ticket, lambda images: ticket.model(images) * 1.001, "somebody's runtime")

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from experiments.conditions import chosen, in_order
-from experiments.listing import known_columns, list_runs, state_text
-from experiments.status import Status
+from experiments.runs.listing import chosen, in_order, known_columns, list_runs, state_text
+from experiments.runs.status import Status
 from foundations.errors import UsageError
 from foundations.store import Store
 
@@ -175,5 +174,5 @@ def test_rows_are_sorted_by_any_column_and_those_without_come_last(root: Path) -
 
 
 def test_listing_needs_no_pytorch() -> None:
-    code = "import sys, experiments.conditions, cli.commands.list; sys.exit('torch' in sys.modules)"
+    code = "import sys, experiments.runs.listing, cli.commands.list; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=HOME).returncode == 0

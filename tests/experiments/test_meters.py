@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from experiments.meters import Meter, TrainingMeter, brief, duration
-from experiments.plan import make_plan
-from experiments.plan_files import running_plans, store_of_plan
-from experiments.plan_progress import PlanProgress, makespan
-from experiments.progress import PlainReporter, fitted
+from experiments.run.plan import make_plan
+from experiments.run.plan_files import running_plans, store_of_plan
+from experiments.run.plan_progress import PlanProgress, makespan
+from experiments.run.progress import Meter, PlainReporter, TrainingMeter, brief, duration, fitted
+from experiments.run.tasks import Task
 from experiments.session import Session
-from experiments.tasks import Task
 from foundations.reporting import Reporter, Several, Training
 from tests.conftest import Listener
 
@@ -165,7 +164,7 @@ def test_a_task_that_is_tried_again_is_counted_once(
 def test_while_a_plan_runs_others_see_how_far_it_is(
     stubs: Stubs, make_session: Callable[..., Session], tmp_path: Path
 ) -> None:
-    from experiments.engines import engines, run_plan
+    from experiments.run.engines import engines, run_plan
 
     seen = []
 

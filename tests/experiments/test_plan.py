@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from experiments.plan import Plan, make_plan
+from experiments.run.plan import Plan, make_plan
+from experiments.run.tasks import ChildTask, Task, TrunkTask
 from experiments.session import Session
-from experiments.tasks import ChildTask, Task, TrunkTask
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from tests.experiments.conftest import TINY

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.engines import run_plan
-from experiments.engines.ray import no_room
-from experiments.plan import make_plan
+from experiments.run.engines import run_plan
+from experiments.run.plan import make_plan
+from experiments.run.ray import no_room
+from experiments.run.tasks import Task
 from experiments.session import Session
-from experiments.tasks import Task
 from foundations.errors import UsageError
 from tests.conftest import Listener
 from tests.experiments.stub_work import attempts

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.recording import recorded
-from experiments.status import read_status
+from experiments.run.recording import recorded
+from experiments.runs.status import read_status
 from foundations.reporting import Reporter, Several
 from foundations.store import Store
 from tests.experiments.conftest import TINY

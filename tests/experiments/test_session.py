@@ -8,7 +8,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from experiments.engines import Failed
+from experiments.run.engines import Failed
 from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter

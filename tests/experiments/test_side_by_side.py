@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.engines.turns import InTurns, Turns
+from experiments.run.in_process import InTurns, Turns
 from experiments.session import Session
 from foundations import files
 from foundations.errors import UsageError

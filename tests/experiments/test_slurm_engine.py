@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from experiments import slurm_jobs
-from experiments.engines import run_plan, slurm_options, slurm_queue
-from experiments.engines.slurm import layers
-from experiments.plan import make_plan
-from experiments.plan_files import running_plans
+from experiments.run import slurm_jobs, slurm_options, slurm_queue
+from experiments.run.engines import run_plan
+from experiments.run.plan import make_plan
+from experiments.run.plan_files import running_plans
+from experiments.run.slurm import layers
+from experiments.run.slurm_jobs import JobAnswer, JobFile, JobRecord, SlurmJob, records
+from experiments.run.tasks import Task
 from experiments.session import Session
-from experiments.slurm_jobs import JobAnswer, JobFile, JobRecord, SlurmJob, records
-from experiments.tasks import Task
 from foundations.errors import UsageError
 from tests.conftest import Listener
 from tests.experiments.pretend_slurm import Slurm, slurm  # noqa: F401  a fixture

@@ -9,10 +9,10 @@ import pytest
 
 from cli import main
 from experiments.session import Session
-from experiments.stable_k import criteria
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
+from stability.criteria import criteria
 from tests.experiments.conftest import TINY
 
 FLAGS = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")
@@ -20,7 +20,7 @@ FLAGS = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "-
 CRITERION = """
 from dataclasses import dataclass
 
-from experiments.stable_k import Answer, Criterion, Question, criteria
+from stability.criteria import Answer, Criterion, Question, criteria
 from foundations.steps import Step
 
 @criteria.register("my_criterion")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from experiments import stored
+from experiments.runs import stored
+from experiments.runs.stored import StoredRun
 from experiments.session import Session
-from experiments.stored import StoredRun
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -19,7 +19,7 @@ from lottery import LotteryDesc
 from pruning import strategies
 from stability import StabilityDesc
 from tests.experiments.conftest import TINY
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 from training.loop import evaluate
 
 FORMAT_0 = Path(__file__).parents[1] / "stored_runs" / "format_0"

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.session import Session
-from experiments.stable_k.early_bird import EarlyBird
-from experiments.tasks import (
+from experiments.run.tasks import (
     AnalysisMaskTask,
     BranchTask,
     ChildTask,
@@ -25,13 +23,15 @@ from experiments.tasks import (
     task_kinds,
     trunk_end,
 )
+from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from lottery.branch import branches
 from stability import AnalysisHparams
+from stability.criteria.early import EarlyBird
 from tests.experiments.conftest import TINY
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from experiments.run.trackers import TrackedRun, Tracker, TrackingReporter, trackers
 from experiments.session import Session
-from experiments.trackers import TrackedRun, Tracker, TrackingReporter, trackers
 from foundations.store import Store
 from tests.conftest import Listener
 from tests.experiments.conftest import TINY
 
 PLUGIN = '''
 import json
-from experiments.trackers import Tracker, trackers
+from experiments.run.trackers import Tracker, trackers
 
 @trackers.register("lines")
 class Lines(Tracker):
@@ -191,7 +191,7 @@ def test_wandb_offline_writes_what_is_stored(root: Path, tmp_path: Path, monkeyp
 def test_what_cannot_track_is_refused_before_anything_is_written(
     flags: tuple[str, ...], words: str, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.trackers.reporter.find_spec", lambda name: None)
+    monkeypatch.setattr("experiments.run.trackers.find_spec", lambda name: None)
     outcome = command("train", "--dataset=digits", f"--root={tmp_path / 'runs'}", *flags)
     assert (outcome.code, outcome.out) == (2, "")
     assert words in outcome.err

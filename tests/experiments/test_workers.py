@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from experiments.engines import Failure, run_plan, schedule
-from experiments.plan import make_plan
+from experiments.run import engine as schedule
+from experiments.run.engines import Failure, run_plan
+from experiments.run.plan import make_plan
+from experiments.run.tasks import Task
 from experiments.session import Session
-from experiments.tasks import Task
 from tests.conftest import Listener
 from tests.experiments.stub_work import attempts
 from tests.experiments.test_engines import done, fast_workers, run_and_release  # noqa: F401  a fixture among them
@@ -117,10 +118,10 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of a job in the background has it ignored
 from pathlib import Path
 from experiments import task_process
-from experiments.engines import run_plan
-from experiments.plan import make_plan
+from experiments.run.engines import run_plan
+from experiments.run.plan import make_plan
 from experiments.session import Session
-from experiments.tasks import task_kinds
+from experiments.run.tasks import task_kinds
 here, plugin, worker = sys.argv[1:]
 task_process.MAIN = Path(worker)
 session = Session(here, jobs=2, plugin=(plugin,), quiet=True)

@@ -8,8 +8,7 @@ import torch
 
 from foundations import environment
 from foundations.context import Context
-from foundations.environment import changes_between, describe, settle
-from foundations.machine import cpu
+from foundations.environment import changes_between, cpu, describe, settle
 from foundations.store import Store
 
 

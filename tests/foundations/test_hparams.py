@@ -10,8 +10,7 @@ from foundations.hparams import Hparams, canonical, field_docs, hp, tagged
 from foundations.registry import Registry
 from foundations.steps import Step
 from models import ModelHparams
-from training.desc import TrainDesc
-from training.hparams import TrainingHparams
+from training.hparams import TrainDesc, TrainingHparams
 
 shapes: Registry[type[Hparams]] = Registry("shape")
 

@@ -4,7 +4,7 @@ import resource
 import pytest
 import torch
 
-from foundations.memory import keep_freed_memory
+from foundations.processes import keep_freed_memory
 
 BLOCK = 64 * 2**18  # float32 numbers in 64 MiB, more than glibc keeps of its own accord
 

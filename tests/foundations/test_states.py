@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from foundations.errors import UsageError
-from foundations.states import decode_state, encode_state
 from foundations.store import Store
+from foundations.tensors import decode_state, encode_state
 
 HERE = Path("train_0123456789ab/replicate_1/checkpoint.safetensors")
 TENSORS = st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.bool]).map(

@@ -13,8 +13,7 @@ from lottery import LotteryDesc, LotteryRunner, with_needed
 from models import ModelHparams
 from pruning import PruningHparams, strategies
 from training.data import DataHparams, DeviceData
-from training.desc import TrainDesc
-from training.hparams import TrainingHparams
+from training.hparams import TrainDesc, TrainingHparams
 
 DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
 TRAINING = TrainingHparams(training_steps=Step("3ep"), lr=0.1, weight_decay=1e-3)

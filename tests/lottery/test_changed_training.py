@@ -11,11 +11,10 @@ from torch import nn
 from foundations.errors import UsageError
 from foundations.hparams import field_docs
 from lottery.branch import BranchRunner, branches
-from lottery.branch.invert_scores import inverted
-from lottery.branch.retrain import PREFIX, Retrain
+from lottery.branch.ablations import inverted, shuffled
+from lottery.branch.retraining import PREFIX, Retrain
 from lottery.level import Ticket
 from lottery.masks import find_mask, trunk_network
-from lottery.shuffling import shuffled
 from pruning import Batches, Mask, PruningHparams, Strategy, prunable, prune
 from training.hparams import TrainingHparams
 

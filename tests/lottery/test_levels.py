@@ -12,8 +12,8 @@ from foundations.errors import UsageError
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from lottery.runner import check_compactable
-from lottery.sparsity import sparsity_report, training_cost
+from lottery.level import check_compactable
+from lottery.masks import sparsity_report, training_cost
 from models import ImageShape
 from pruning import Mask, prune
 

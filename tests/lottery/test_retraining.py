@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cli import main
 from foundations.steps import Step
-from lottery.retraining import at_last_rate
+from lottery.desc import at_last_rate
 from pruning import Mask
 from tests.lottery.conftest import Levels
 from training.hparams import TrainingHparams

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.initializers import BATCHNORM_INITIALIZERS, INITIALIZERS, initialize
+from models.factory import BATCHNORM_INITIALIZERS, INITIALIZERS, initialize
 
 FAN_IN, FAN_OUT = 50 * 9, 60 * 9
 

@@ -4,7 +4,7 @@ import pytest
 
 from foundations.errors import UsageError
 from models import ModelHparams, family, models, parse
-from models.patterns import Pattern
+from models.registry import Pattern
 
 
 @pytest.mark.parametrize(

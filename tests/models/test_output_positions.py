@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from models import ImageShape, ModelHparams, build
-from models.cost import output_positions
+from pruning.weight_use import output_positions
 
 
 def test_a_small_network_by_hand() -> None:

@@ -293,9 +293,9 @@ ANYWHERE = {
     f"foundations/tensors.py encode_tensors: {TO_HOST}",
     f"pruning/mask.py __init__: {TO_DEVICE}",
     f"pruning/mask.py to: {TO_HOST}",
-    f"pruning/marking.py marked_network: {TO_DEVICE}",
-    f"pruning/marking.py marked_network: {TO_HOST}",
-    f"pruning/collapse.py has_path: {SIZE}",
+    f"pruning/connectivity.py marked_network: {TO_DEVICE}",
+    f"pruning/connectivity.py marked_network: {TO_HOST}",
+    f"pruning/connectivity.py has_path: {SIZE}",
 }  # fmt: skip
 IN_A_LOTTERY = {f"training/segments.py load_network: {TO_DEVICE}", f"pruning/prune.py prune: {TO_DEVICE}"}
 IN_AN_ANALYSIS = {
@@ -305,11 +305,11 @@ IN_AN_ANALYSIS = {
     f"stability/distances.py outputs: {TO_HOST}",
     f"stability/interpolation.py _like_model: {TO_DEVICE}",
     # The multiply-adds of the network without its removed channels, for the sparsity report.
-    f"pruning/compaction/compact.py find_removed: {TO_DEVICE}",
-    f"pruning/compaction/compact.py find_removed: {TO_HOST}",
-    f"pruning/compaction/compact.py find_removed: {VALUE}",
-    f"pruning/compaction/compacted.py put: {TO_DEVICE}",
-    f"pruning/compaction/compacted.py take: {TO_DEVICE}",
+    f"pruning/compaction.py find_removed: {TO_DEVICE}",
+    f"pruning/compaction.py find_removed: {TO_HOST}",
+    f"pruning/compaction.py find_removed: {VALUE}",
+    f"pruning/compaction.py put: {TO_DEVICE}",
+    f"pruning/compaction.py take: {TO_DEVICE}",
 }
 
 

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from foundations.errors import UsageError
-from lottery.sparsity import sparsity_report
+from lottery.masks import sparsity_report
 from models import ImageShape
-from models.cost import output_positions
 from pruning import (
     Batches,
     Mask,
@@ -22,8 +21,9 @@ from pruning import (
     prune,
     strategies,
 )  # fmt: skip
-from pruning.gradients import gradients, loss
+from pruning.methods.loss_gradients import gradients, loss
 from pruning.scorer import plain_attention
+from pruning.weight_use import output_positions
 from tests.pruning.attention import IN_PROJECTION, OUT_PROJECTION, SHAPE, TOKENS, WIDTH, tiny_vit
 
 IMAGES = ImageShape(*SHAPE, classes=3)

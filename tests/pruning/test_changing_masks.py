@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from foundations.steps import Step
 from pruning import Mask, Moment, PruningHparams, strategies
-from pruning.methods.set import exchanged
+from pruning.methods.dynamic import exchanged
 
 
 def layer(*weights: float) -> nn.Sequential:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import cifar_vgg
+from models import vgg as cifar_vgg
 from pruning import Mask, prunable, strategies
 from pruning.compaction import Compacted, compact
 from tests.pruning.compacting import SHAPE, assert_same_training, found_by, make, parameters, sgd, train

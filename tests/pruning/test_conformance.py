@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from pruning import Batches, Mask, Strategy, check_strategy, prune, strategies
-from pruning.conformance import LAWS, laws
-from pruning.conformance.state import differences, process
+from pruning import conformance as laws
+from pruning.conformance import LAWS
+from pruning.conformance_cases import differences, process
 from pruning.methods.random import Random
 from tests.pruning.broken_strategies import (
     BROKEN,

@@ -6,7 +6,7 @@ from torch import nn
 
 from foundations.errors import UsageError
 from pruning import Batches, Mask, PruningHparams, prune
-from pruning.erk import erk_scores
+from pruning.prune import erk_scores
 
 NO_DATA = Batches([], [], torch.zeros(1, 1, 1))
 

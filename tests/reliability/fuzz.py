@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 
 from cli import main
 from cli.config import read_desc, read_toml
-from experiments.tasks import from_json
+from experiments.run.tasks import from_json
 from foundations.errors import UsageError
 from foundations.formats import decode_json, decode_rows, decode_table
 from foundations.reporting import Reporter
@@ -38,8 +38,8 @@ from lottery import LotteryDesc
 from stability import StabilityDesc
 from tests.reliability import inputs
 from training.data import DataHparams, load
-from training.desc import TrainDesc
-from training.foreign import read_checkpoint
+from training.hparams import TrainDesc
+from training.imported import read_checkpoint
 
 STORED = Path(__file__).parents[1] / "stored_runs" / "format_0"
 LONGEST, MOST_LINES = 2500, 14

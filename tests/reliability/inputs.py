@@ -9,9 +9,9 @@ import torch
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from cli.options import CommandOptions
-from experiments.grid import Grid
-from experiments.kinds import all_flags
+from cli.reading import CommandOptions
+from experiments.define.grid import Grid
+from experiments.define.kinds import all_flags
 from experiments.session import Session
 from foundations.hparams import as_text
 from foundations.steps import Step

@@ -16,7 +16,7 @@ from typing import Any
 
 from cli import main
 from tests.steps import Steps, watched_steps
-from training.checkpointing import Pace
+from training.segments import Pace
 
 KILLED = 77
 DUE = 0.3  # the share of steps after which a checkpoint is due: no training here takes seconds

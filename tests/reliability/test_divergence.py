@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments.stored import runs
+from experiments.runs.stored import runs
 from foundations.store import Store
 from tests.reliability.conftest import TINY, computed
 

@@ -20,8 +20,8 @@ from foundations.errors import UsageError
 from foundations.store import Store
 from pruning import Mask
 from tests.reliability.conftest import TINY, computed
-from training.data.image_cache import read_cache
-from training.foreign import read_checkpoint
+from training.data.image_folder import read_cache
+from training.imported import read_checkpoint
 
 Command = Callable[..., Any]
 

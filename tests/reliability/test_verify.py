@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli import main
-from experiments.integrity import check, checked_files, runs_at
+from experiments.runs.verify import check, checked_files, runs_at
 from foundations import files
 from foundations.reporting import Reporter
 from foundations.store import Store

@@ -13,8 +13,7 @@ from models import ModelHparams
 from pruning import PruningHparams, strategies
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 from training.data import DataHparams, DeviceData
-from training.desc import TrainDesc
-from training.hparams import TrainingHparams
+from training.hparams import TrainDesc, TrainingHparams
 
 DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
 TRAIN = TrainDesc(

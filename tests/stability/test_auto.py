@@ -9,7 +9,7 @@ import pytest
 from foundations.errors import UsageError
 from foundations.steps import Step
 from stability import StabilityRunner
-from stability.auto import find_stable_k
+from stability.criteria.auto import find_stable_k
 
 MakeRunner = Callable[..., StabilityRunner]
 

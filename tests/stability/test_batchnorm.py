@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models import ImageShape, ModelHparams, build
-from stability.batchnorm import Batches, batchnorms, recalculate
+from stability.interpolation import Batches, batchnorms, recalculate
 
 SHAPE = ImageShape(1, 8, 8, 10)
 

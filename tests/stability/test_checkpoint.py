@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from foundations.errors import UsageError
 from foundations.store import Store
 from stability import StabilityDesc, StabilityRunner
-from training.foreign import read_checkpoint
+from training.imported import read_checkpoint
 
 MakeRunner = Callable[..., StabilityRunner]
 

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from models import ImageShape, ModelHparams, build
 from stability.barrier import barrier
-from stability.batchnorm import recalculate
 from stability.distances import outputs, weight_distances
-from stability.interpolation import Examples, Line, Meter, even_alphas, walk
+from stability.interpolation import Examples, Line, Meter, even_alphas, recalculate, walk
 from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import evaluate

@@ -11,8 +11,7 @@ from torch import nn
 from foundations import files
 from foundations.errors import UsageError
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
-from stability.landscape import Place, PlanePoint
-from stability.plane import Plane
+from stability.plane import Place, Plane, PlanePoint
 from stability.rows import read_table
 
 MakeRunner = Callable[..., StabilityRunner]

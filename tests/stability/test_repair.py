@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from pruning.graph import channel_graph
-from stability.batchnorm import recalculate
-from stability.interpolation import Examples, Line, Meter, even_alphas, walk
+from stability.interpolation import Examples, Line, Meter, even_alphas, recalculate, walk
 from stability.repair import Repair
 from stability.rows import ALIGNED
 from training.hparams import TrainingHparams

@@ -16,7 +16,7 @@ from stability import StabilityDesc, StabilityRunner
 from stability.children import Children
 from stability.verdict import Barriers, Treatments
 from tests.stability.trained import equal, tensors
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 from training.state import Noise
 
 MakeRunner = Callable[..., StabilityRunner]

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from stability.search import doubling, most_probes, smallest
+from stability.criteria.auto import doubling, most_probes, smallest
 
 GRID = [0, 10, 20, 30, 40, 50, 60, 70, 80]  # 8 epochs of 10 iterations
 

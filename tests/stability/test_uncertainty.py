@@ -2,7 +2,7 @@
 
 import pytest
 
-from stability.uncertainty import over_children, over_replicates
+from stability.barrier import over_children, over_replicates
 
 
 def test_replicates_by_hand() -> None:

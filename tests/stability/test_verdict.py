@@ -11,10 +11,10 @@ from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from stability import AnalysisHparams
+from stability.barrier import Interval
 from stability.comparison import Measured
 from stability.judge import Subject, judge
 from stability.rows import Row, write_rows
-from stability.uncertainty import Interval
 from stability.verdict import Barriers, Child, Distances, Treatments, Verdict, read_verdict, stored, write_verdict
 from tests.stability.verdicts import make_verdict
 

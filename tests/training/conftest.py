@@ -12,8 +12,7 @@ from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from models import ModelHparams, build
 from training.data import DataHparams, DeviceData, load
-from training.desc import TrainDesc
-from training.hparams import TrainingHparams
+from training.hparams import TrainDesc, TrainingHparams
 from training.state import Noise, TrainState
 from training.trunk import Trunk
 

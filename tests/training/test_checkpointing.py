@@ -12,11 +12,9 @@ from foundations import files
 from foundations.context import Context
 from foundations.steps import Step
 from foundations.store import Store
-from training.checkpointing import SECONDS, SHARE, Pace
 from training.data import DeviceData
-from training.desc import TrainDesc
-from training.hparams import TrainingHparams
-from training.segments import advance_to, next_stop, train_branch
+from training.hparams import TrainDesc, TrainingHparams
+from training.segments import SECONDS, SHARE, Pace, advance_to, next_stop, train_branch
 from training.state import TrainState
 from training.trunk import Trunk
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning import Mask
-from training.compilation import compiled
+from training.arithmetic import compiled
 from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import train

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.memory_format import convert, find_memory_format
+from training.arithmetic import convert, find_memory_format
 
 
 def shortcut(channels: int, stride: int = 2, kernel: int = 1) -> nn.Module:

@@ -6,7 +6,7 @@ from torch import nn
 
 from foundations.errors import UsageError
 from foundations.processes import Share
-from training import processes
+from training import distributed as processes
 from training.data import DeviceData, EpochNoise
 from training.hparams import TrainingHparams
 

@@ -19,7 +19,7 @@ from foundations.store import Store
 from tests.steps import Steps
 from training import loop
 from training.data import DataHparams, DeviceData, load
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 from training.trunk import Trunk
 
 Describe = Callable[..., TrainDesc]

@@ -15,7 +15,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from tests.steps import watched_steps
 from training.data import DataHparams, DeviceData, load
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 from training.trunk import Trunk
 
 Describe = Callable[..., TrainDesc]

@@ -1,14 +1,97 @@
 """Data sets that are arrays of numbers in a .npz file: ``--dataset=arrays:FILE.npz``."""
 
+import os
+import zipfile
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 
-from foundations.errors import UsageError
+from foundations.errors import UsageError, first_line
 from training.data.dataset import Dataset
-from training.data.npz import read_npz
+
+LARGEST = 1 << 33
+"""Bytes that are read from a file at most: a small one may claim any number."""
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays called ``names`` of a file that ``numpy.savez`` or ``savez_compressed`` has written; others are not
+    looked at. A name's first letter may be a capital: ``X_train`` is ``x_train``.
+
+    ``numpy.load(allow_pickle=False)`` would believe what a header says of an array's size, and take the last of two
+    arrays of one name.
+
+    Raises:
+        UsageError: there is no such file, it is damaged, or an array is missing, there twice, of a type that is no
+            real number, or larger than a quarter of the memory or 8 GiB.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = find_members(archive, names)
+            size = sum(member.file_size for member in members.values())
+            if size > (limit := largest()):
+                raise UsageError(f"its arrays would take {size:,} bytes; at most {limit:,} are read")
+            return {name: read_member(archive, member) for name, member in members.items()}
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: there is no such file; it should have the arrays {', '.join(names)}") from error
+    except Exception as error:  # damaged archives make zipfile, zlib and numpy raise nearly anything
+        raise UsageError(f"{path}: no intact .npz file ({first_line(error)})") from error
+
+
+def largest() -> int:
+    """``LARGEST``, or a quarter of the machine's memory: arrays are there as they were read and as float32."""
+    try:
+        return min(LARGEST, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+    except (AttributeError, ValueError, OSError):
+        return LARGEST
+
+
+def find_members(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, zipfile.ZipInfo]:
+    """The entries of the archive for ``names``."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        name = name[:1].lower() + name[1:]
+        if name in found:
+            raise UsageError(f"the array {name} is there twice")
+        if name in names:
+            found[name] = member
+    if missing := [name for name in names if name not in found]:
+        there = ", ".join(sorted(member.filename.removesuffix(".npy") for member in archive.infolist())) or "nothing"
+        raise UsageError(f"it lacks the array {missing[0]}; expected {', '.join(names)}; it has {there}")
+    return found
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """One array; zipfile reads no more of it than its entry says, and checks its checksum."""
+    name = member.filename
+    with archive.open(member) as stream:
+        shape, fortran, dtype = read_header(stream, name)
+        size = member.file_size - stream.tell()
+        if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != size:
+            raise UsageError(f"{name}: its header says {dtype} of shape {shape}, which is not the {size:,} bytes there")
+        values = np.frombuffer(stream.read(size), dtype)
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of a .npy file; refuses all but real numbers, objects above all."""
+    version = npy.read_magic(stream)
+    if version not in HEADERS:
+        raise UsageError(f"{name}: version {version} of the .npy format; expected 1.0 or 2.0")
+    shape, fortran, dtype = HEADERS[version](stream)
+    if dtype.kind not in "fiu":
+        what = "Python objects, which are never loaded" if dtype.hasobject else f"values of type {dtype}"
+        raise UsageError(f"{name} has {what}; expected floating-point or whole numbers")
+    return shape, fortran, dtype
+
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 
@@ -22,7 +105,7 @@ def read_arrays(file: str, data_dir: Path) -> Dataset:
         data_dir: the directory of all data sets.
 
     Raises:
-        UsageError: the file cannot be read (see :func:`training.data.npz.read_npz`), or its arrays do not fit.
+        UsageError: the file cannot be read (see :func:`training.data.arrays.read_npz`), or its arrays do not fit.
     """
     try:
         arrays = read_npz(data_dir / file, NAMES)

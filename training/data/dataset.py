@@ -9,7 +9,7 @@ from torch import Tensor
 
 from foundations.errors import UsageError
 from foundations.formats import digest
-from models.shape import ImageShape
+from models.registry import ImageShape
 
 
 @dataclass(frozen=True, eq=False)

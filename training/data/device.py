@@ -12,12 +12,12 @@ from torch import Tensor
 from foundations.errors import UsageError
 from foundations.processes import Share
 from foundations.seeds import Seeds
-from models.shape import ImageShape
+from models.registry import ImageShape
 from pruning import Batches
 from training.data.dataset import Dataset
 from training.data.hparams import DataHparams
 from training.data.protocol import WHOLE, Batch, EpochNoise, Pair
-from training.data.sampling import draw_balanced, draw_stratified
+from training.data.transformations import draw_balanced, draw_stratified
 
 
 class DeviceData:

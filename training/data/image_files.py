@@ -14,7 +14,7 @@ from PIL import Image
 from foundations.errors import UsageError
 from foundations.formats import digest
 from foundations.reporting import Reporter
-from models.shape import ImageShape
+from models.registry import ImageShape
 from training.data.dataset import Split
 from training.data.image_folder import Listing, list_images
 

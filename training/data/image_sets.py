@@ -5,12 +5,12 @@ from pathlib import Path
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from training.data.dataset import Dataset
-from training.data.image_cache import is_cached
 from training.data.image_files import ImageFiles, from_listing, read_image_files, stay_in_files
 from training.data.image_folder import (
     Listing,
     decoded_folder,
     images_in,
+    is_cached,
     list_images,
     listing_of,
     subdirectories,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from foundations.processes import Share
-from models.shape import ImageShape
+from models.registry import ImageShape
 from pruning import Batches
 from training.data.hparams import DataHparams
 

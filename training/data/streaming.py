@@ -10,13 +10,13 @@ from torch import Tensor
 from foundations.errors import UsageError
 from foundations.processes import Share
 from foundations.seeds import Seeds
-from models.shape import ImageShape
+from models.registry import ImageShape
 from pruning import Batches
 from training.data.decoding import Decoder, augmentation, decoded, middle
 from training.data.hparams import DataHparams
 from training.data.image_files import IMAGENET_MEAN, IMAGENET_STD, ImageFiles
 from training.data.protocol import WHOLE, Batch, EpochNoise, Pair
-from training.data.sampling import draw_balanced, draw_stratified
+from training.data.transformations import draw_balanced, draw_stratified
 
 EVALUATED_AT_ONCE = 250
 KEPT = 10

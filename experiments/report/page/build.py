@@ -7,21 +7,41 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.page import latex, theme
-from experiments.report.page.criteria_sections import criteria_sections
-from experiments.report.page.lottery_sections import lottery_sections
-from experiments.report.page.mask_section import mask_section
+from experiments.report.figures.palette import ALL_FORMS, images
+from experiments.report.page import parts as theme
+from experiments.report.page.lottery import lottery_sections, mask_section
 from experiments.report.page.material import gather
 from experiments.report.page.parts import PageFigure, PageTable, Section
-from experiments.report.page.run_sections import hyperparameters, reproduce, runs_section, summary
-from experiments.report.page.stability_sections import stability_sections
-from experiments.report.palette import ALL_FORMS, images
+from experiments.report.page.runs import hyperparameters, reproduce, runs_section, summary
+from experiments.report.page.stability import criteria_sections, stability_sections
+from experiments.report.tables import Table
 from foundations import formats
 from foundations.errors import UsageError
 from foundations.store import Store
 
 if TYPE_CHECKING:
-    from experiments.stored import StoredRun
+    from experiments.runs.stored import StoredRun
+
+ESCAPED = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+
+
+def tabular(table: Table) -> str:
+    """A ``tabular`` with the rules of the package booktabs; columns of numbers are flush right."""
+    columns = list(zip(*table.cells, strict=True)) or [()] * len(table.headers)
+    alignment = "".join("r" if column and all(cell[:1].isdigit() for cell in column) else "l" for column in columns)
+    body = [" & ".join(map(escaped, row)) + r" \\" for row in table.cells]
+    return "\n".join([
+        "% needs \\usepackage{booktabs}", rf"\begin{{tabular}}{{{alignment}}}", r"\toprule",
+        " & ".join(map(escaped, table.headers)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}", "",
+    ])  # fmt: skip
+
+
+def escaped(cell: str) -> str:
+    """A cell's text as LaTeX sets it."""
+    return "".join(ESCAPED.get(character, character) for character in cell).replace("+-", r"$\pm$")
 
 
 def write_page(runs: "Sequence[StoredRun]", output: Path, style: str = "screen") -> Path:
@@ -113,7 +133,7 @@ class Page:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows([one.table.headers, *one.table.cells])
         self.files[f"{name}.csv"] = text.getvalue().encode()
-        self.files[f"{name}.tex"] = latex.tabular(one.table).encode()
+        self.files[f"{name}.tex"] = tabular(one.table).encode()
         return {"name": name, "caption": one.caption, "headers": one.table.headers, "cells": one.table.cells,
                 "files": [f"{name}.csv", f"{name}.tex"]}  # fmt: skip
 

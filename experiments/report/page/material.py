@@ -4,23 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments.directory import Part
 from experiments.report.collect import Rows, collect, curves, iterations_per_epoch
 from experiments.report.lines import HAVE_A_COLUMN
-from experiments.report.naming import distinct, leaves, text
+from experiments.report.naming import COLLAPSED, distinct, effective_density, leaves, state_of, text
 from experiments.report.stability import Analysed
-from experiments.report.states import COLLAPSED, effective_density, state_of
-from experiments.status import FAILED
+from experiments.runs.directory import Part
+from experiments.runs.status import FAILED
 from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from stability import StabilityDesc
 from stability.verdict import read_verdict
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 
 if TYPE_CHECKING:
-    from experiments.stored import StoredRun
+    from experiments.runs.stored import StoredRun
 
 TableRow = dict[str, Any]
 

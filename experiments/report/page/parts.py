@@ -1,14 +1,77 @@
-"""What a section of the page is made of."""
+"""What a section of the page is made of, and its colours for light and dark."""
 
-from collections.abc import Callable, Sequence
+import colorsys
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from experiments.report.tables import Table
-from experiments.report.writing import CSV
+from experiments.report.tables import CSV, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+COLOUR = re.compile(r"#([0-9a-fA-F]{6})\b")
+PAPER, INK = "ffffff", "000000"
+LIKE_FIGURES = {"paper": PAPER, "ink": INK, "muted": "666666", "line": "dddddd", "accent": "0072b2"}
+"""Colours of the page by the figures' that they go with."""
+POINT = 96 / 72
+"""In CSS pixels; figures are measured in points."""
+
+
+GLYPH = re.compile(r'\s*<path id="(DejaVu[^"]+)"[^>]*/>')
+
+
+@dataclass
+class Inliner:
+    """Makes elements of one page out of SVG files."""
+
+    colours: set[str] = field(default_factory=lambda: {INK})
+    """Those that are used so far."""
+    glyphs: set[str] = field(default_factory=set)
+    """Ids of the outlines of letters that are on the page already: all figures share them."""
+
+    def element(self, svg: str, name: str) -> str:
+        """An SVG file as an element.
+
+        Its other ids get the figure's name, since those of several figures meet on one page.
+        """
+        svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|\sxmlns(:xlink)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
+        svg = svg[svg.index("<svg") :].strip().replace("xlink:href", "href")
+        svg = GLYPH.sub(self.once, svg)
+        used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
+        svg = re.sub(r'\sid="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
+        svg = re.sub(r'(\bid="|url\(#|href="#)(?!DejaVu)', rf"\1{name}-", svg)
+        svg = re.sub(r"\b([1-9]\d*\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", " ", svg)).replace("> <", "><")
+        self.colours |= {found.lower() for found in COLOUR.findall(svg)}
+        svg = COLOUR.sub(lambda found: f"var(--c-{found[1].lower()})", svg)
+        width = float(re.findall(r'viewBox="0 0 ([\d.]+)', svg)[0])
+        opening = f'<svg role="img" aria-label="{name}" class="drawing" style="max-width:{width * POINT:.0f}px"'
+        return opening + re.sub(r'^<svg width="[^"]*" height="[^"]*"', "", svg)
+
+    def once(self, found: "re.Match[str]") -> str:
+        """A letter's outline, or nothing if it is there already."""
+        if found[1] in self.glyphs:
+            return ""
+        self.glyphs.add(found[1])
+        return found[0]
+
+
+def variables(colours: Iterable[str], *, dark: bool) -> str:
+    """Declarations of CSS variables for colours, and of those of the page."""
+    values = {colour: darkened(colour) if dark else colour for colour in sorted({*colours, *LIKE_FIGURES.values()})}
+    page = [f"--{name}:var(--c-{colour})" for name, colour in LIKE_FIGURES.items()]
+    return ";".join([*(f"--c-{colour}:#{value}" for colour, value in values.items()), *page])
+
+
+def darkened(colour: str) -> str:
+    """The colour for a dark page: greys with their lightness turned over, black to near white, others light enough."""
+    red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (0, 2, 4))
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    turned = 0.93 - 0.84 * lightness
+    light = max(turned, lightness, 0.6) if saturation > 0.1 else turned
+    parts = colorsys.hls_to_rgb(hue, light, min(saturation, 0.85))
+    return "".join(f"{round(255 * part):02x}" for part in parts)
 
 
 @dataclass(frozen=True)

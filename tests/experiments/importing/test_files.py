@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from experiments.importing.matching import put_into, rename
-from experiments.importing.reading import Network, read_network, split
+from experiments.exchange.matching import put_into, rename
+from experiments.exchange.reading import Network, read_network, split
 from foundations.errors import UsageError
 from pruning import Mask, prunable
 from tests.experiments.importing.foreign_files import (

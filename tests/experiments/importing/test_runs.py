@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.export import find_subnetwork
+from experiments.exchange import find_subnetwork
+from experiments.runs.stored import open as open_run
 from experiments.session import Session
-from experiments.stored import open as open_run
 from foundations import files
 from foundations.store import Store
 from pruning import Mask

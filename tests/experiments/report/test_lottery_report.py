@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from experiments.report.figures.lottery import accuracy
 from experiments.report.lines import FULL, Line, full_network_once, summarize
 from experiments.report.lottery import branch_table, lottery_table, write_report
-from experiments.report.lottery_figure import accuracy
 from foundations.reporting import Reporter
 
 

@@ -11,8 +11,7 @@ from models import ModelHparams
 from pruning import PruningHparams, strategies
 from stability import StabilityDesc
 from training.data import DataHparams
-from training.desc import TrainDesc
-from training.hparams import TrainingHparams
+from training.hparams import TrainDesc, TrainingHparams
 
 TRAINING = TrainingHparams(training_steps=Step("4ep"), lr=0.1, optimizer="momentum")
 

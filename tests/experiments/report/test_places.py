@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from experiments.report.places import directory_for
+from experiments.report.tables import directory_for
 
 RUNS = [Path(f"runs/lottery_{letter}/replicate_{replicate}") for letter in "ab" for replicate in (1, 2)]
 

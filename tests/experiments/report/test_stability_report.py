@@ -8,12 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from experiments.report import writing
-from experiments.report.branches import branch_reports, report_branch
+from experiments.report import tables as writing
 from experiments.report.collect import collect, collect_levels
-from experiments.report.drawing import density_axis, treatments
-from experiments.report.palette import new_figure
-from experiments.report.stability import figures, write_report
+from experiments.report.figures.drawing import density_axis, treatments
+from experiments.report.figures.palette import new_figure
+from experiments.report.stability import branch_reports, figures, report_branch, write_report
 from foundations.context import Context
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -24,7 +23,7 @@ from pruning import PruningHparams, strategies
 from stability import StabilityDesc, StabilityRunner
 from stability.branch import Stability
 from training.data import DeviceData
-from training.desc import TrainDesc
+from training.hparams import TrainDesc
 
 MakeRunner = Callable[..., StabilityRunner]
 

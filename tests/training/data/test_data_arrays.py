@@ -12,7 +12,7 @@ import torch
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.seeds import Seeds
-from models.shape import ImageShape
+from models.registry import ImageShape
 from training.data import DataHparams, Dataset, DeviceData, load
 from training.data.protocol import EpochNoise
 
@@ -211,7 +211,7 @@ def one_array(path: Path) -> None:
 def test_hostile_files_are_refused_in_one_line(
     make: Callable[[Path], None], message: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.data.npz.LARGEST", 10**6)
+    monkeypatch.setattr("training.data.arrays.LARGEST", 10**6)
     make(file)
     with pytest.raises(UsageError, match=message) as refused:
         loaded(file)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from foundations.errors import UsageError
-from models.shape import ImageShape
+from models.registry import ImageShape
 from training.data import Dataset
 
 

@@ -9,7 +9,7 @@ import torch
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from training.data import DataHparams, Dataset, datasets, load
-from training.data.sampling import draw_balanced, draw_stratified
+from training.data.transformations import draw_balanced, draw_stratified
 
 
 def transformed(**hparams) -> Dataset:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import stored
 from experiments.report.page.build import write_page
+from experiments.runs import stored
 from tests.test_stored_runs import FORMAT_0, INTERRUPTED
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import stored
 from experiments.report.page.build import sections
-from experiments.report.page.mask_section import mask_section
+from experiments.report.page.lottery import mask_section
 from experiments.report.page.material import Material, gather
+from experiments.runs import stored
 from experiments.session import Session
 from foundations import files
 from foundations.store import Store

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from experiments import stored
 from experiments.report.lines import Line
-from experiments.report.page.build import write_page
-from experiments.report.page.latex import tabular
+from experiments.report.page.build import tabular, write_page
 from experiments.report.page.material import endings, gather
-from experiments.report.page.run_sections import at_densities
-from experiments.report.page.theme import Inliner, darkened
+from experiments.report.page.parts import Inliner, darkened
+from experiments.report.page.runs import at_densities
 from experiments.report.tables import Table
-from experiments.status import Status
+from experiments.runs import stored
+from experiments.runs.status import Status
 from foundations import files
 from foundations.steps import Step
 from tests.test_stored_runs import FORMAT_0, INTERRUPTED, LOTTERY, STABILITY

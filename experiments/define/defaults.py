@@ -1,0 +1,228 @@
+"""From names and given values to hyperparameters: the only place that merges what was given with defaults.
+
+A value that was not given is that of the chosen strategy, else that of the recipe, else that of its dataclass. A
+recipe that names a strategy goes before that strategy's own values, and says nothing about how others prune.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from experiments.options import RunOptions
+from foundations.errors import UsageError, near_misses
+from foundations.hparams import Hparams, coerce
+from foundations.methods import Method
+from foundations.steps import Step
+from lottery.branch import Branch, branches
+from models import ModelHparams
+from models.registry import parse as parse_model
+from pruning import ImportedMask, PruningHparams, Strategy, strategies
+from stability.criteria import Criterion, criteria
+from training.data import DataHparams, find_loader
+from training.hparams import TrainDesc, TrainingHparams
+from training.imported import find_imported
+from training.recipes import default_dataset, find_recipe
+
+NONE = "none"
+"""The name of no strategy: the full network."""
+RECIPE_CLASSES: tuple[type[Hparams], ...] = (ModelHparams, DataHparams, TrainingHparams, PruningHparams)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Flags that belong together: the fields of a dataclass, with defaults that override the dataclass's own."""
+
+    title: str
+    cls: type[Hparams]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+
+    def values(self) -> dict[str, Any]:
+        """The default of each flag."""
+        return {item.name: self.defaults.get(item.name, item.default) for item in self.items()}
+
+    def items(self) -> list[Any]:
+        """The dataclass fields that are flags."""
+        return [item for item in fields(self.cls) if item.name not in self.hidden]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen strategy, branch and criterion for k, and the defaults that come with model, data set, strategy and
+    recipe."""
+
+    strategy: type[Strategy] | None
+    branch: type[Branch] | None
+    defaults: Mapping[str, Any]
+    criterion: type[Criterion] | None = None
+
+    def section(self, title: str, cls: type[Hparams], *hidden: str) -> Section:
+        """The flags of a dataclass, with the defaults of this selection."""
+        return Section(title, cls, self.defaults, frozenset(hidden))
+
+    def shared_sections(self) -> list[Section]:
+        """The sections of every experiment."""
+        return [
+            self.section("run", RunOptions),
+            self.section("model", ModelHparams),
+            self.section("data", DataHparams),
+            self.section("training", TrainingHparams),
+        ]
+
+    def method_sections(self, what: str, method: type[Method] | None) -> list[Section]:
+        """The flags of a strategy or branch, under its name and summary; none if there is none."""
+        if method is None:
+            return []
+        return [self.section(f"{what} {method.name}: {method.summary().rstrip('.')}", method)]
+
+
+def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None) -> Selection:
+    """What the deciding values choose: model, data set, strategy and recipe.
+
+    Args:
+        given: one experiment's values by name.
+        prunes: whether the experiment has a strategy at all.
+        branch: the name of a lottery branch.
+
+    Raises:
+        UsageError: an unknown model, data set, strategy, branch or recipe, or a recipe with an unknown key.
+    """
+    for name in given.keys() & {"model", "dataset", "pruning_strategy"}:
+        coerce(name, given[name], str)  # before it is looked up
+    model = given.get("model", ModelHparams.model)
+    parse_model(model)
+    dataset = given.get("dataset") or default_dataset(model)
+    find_loader(dataset)
+    recipe = {**recipe_values(model, dataset, given.get("recipe")), "dataset": dataset}
+    by_default = "imported" if given.get("imported") else recipe.get("pruning_strategy", "adsynflow")
+    name = given.get("pruning_strategy", by_default)
+    strategy = strategies.get(name) if prunes and name != NONE else None
+    defaults = recipe if strategy is None else with_strategy(recipe, strategy)
+    k = given.get("k")
+    criterion = criteria.get(k) if isinstance(k, str) and k in criteria else None
+    return Selection(strategy, None if branch is None else branches.get(branch), defaults, criterion)
+
+
+def with_strategy(recipe: Mapping[str, Any], strategy: type[Strategy]) -> dict[str, Any]:
+    """The values of a recipe and those of a strategy."""
+    general = strategy.pruning_defaults()
+    own = {name: value for name, value in strategy.defaults.items() if value is not None}
+    meant = recipe.get("pruning_strategy")
+    if meant == strategy.name:
+        merged = {**general, **own, **recipe}
+    else:
+        others = [item.name for item in fields(PruningHparams)] if meant else []
+        merged = {**general, **{name: value for name, value in recipe.items() if name not in others}, **own}
+    return {**merged, "score_at": general["score_at"]}
+
+
+def recipe_values(model: str, dataset: str, name: str | None) -> Mapping[str, Any]:
+    """The values of a recipe; ``UsageError`` with near misses if it names what is no hyperparameter."""
+    values = find_recipe(model, dataset, name)
+    known = {item.name for cls in RECIPE_CLASSES for item in fields(cls)} | {"k", "pruning_strategy"}
+    for key in values:
+        if key not in known:
+            recipe = f"The recipe {name!r}" if name else "The recipe"
+            raise UsageError(
+                f"{recipe} of {model} on {dataset} has a value for {key!r}, which is no hyperparameter"
+                f"{near_misses(key, known)}"
+            )
+    return values
+
+
+@dataclass(frozen=True)
+class Values:
+    """One experiment's values: those given, over the defaults of what they select."""
+
+    selection: Selection
+    sections: list[Section]
+    given: Mapping[str, Any]
+
+    @property
+    def replicate(self) -> int:
+        """The number of the replicate."""
+        return int(self.build(RunOptions).replicate)
+
+    def at(self, k: Step) -> "Values":
+        """The same with another k."""
+        return replace(self, given={**self.given, "k": k})
+
+    def build(self, cls: type[Hparams]) -> Any:
+        """The hyperparameters of a section's dataclass."""
+        section = next(section for section in self.sections if section.cls is cls)
+        return cls(**{name: self.given.get(name, default) for name, default in section.values().items()})
+
+    def train_desc(self) -> TrainDesc:
+        """The trunk that the experiment depends on."""
+        return TrainDesc(
+            model=self.build(ModelHparams), data=self.build(DataHparams), training=self.build(TrainingHparams),
+            imported=self.build(RunOptions).imported,
+        )  # fmt: skip
+
+    def pruning(self, root: Path, density: float | None, levels: int = 1) -> PruningHparams:
+        """The pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``.
+
+        An imported mask, which lies below ``root``, says itself what it keeps.
+        """
+        pruning: PruningHparams = self.build(PruningHparams)
+        if self.selection.strategy is ImportedMask:
+            return replace(pruning, pruning_fraction=self._pruned_by_import(root, density, levels))
+        if density is None:
+            return pruning
+        if "pruning_fraction" in self.given:
+            raise UsageError("--density and --pruning_fraction say the same thing; give one of them")
+        if levels == 0:
+            raise UsageError(f"--density={density}: --levels=0 prunes nothing")
+        return replace(pruning, pruning_fraction=float(1 - density ** (1 / levels)))
+
+    def _pruned_by_import(self, root: Path, density: float | None, levels: int) -> float:
+        """What an imported mask has pruned; ``UsageError`` if more than that mask is asked for."""
+        if density is not None or "pruning_fraction" in self.given:
+            flag = "density" if density is not None else "pruning_fraction"
+            raise UsageError(f"--{flag}: an imported mask keeps what it keeps; leave the flag out")
+        if levels > 1:
+            raise UsageError(f"--levels={levels}: an imported mask is that of level 1")
+        key = self.build(RunOptions).imported
+        if not key:
+            raise UsageError("--pruning_strategy=imported: give the network with --imported=import_<hash>")
+        return 1 - find_imported(root, key).density
+
+
+def flags_of(sections: Iterable[Section]) -> list[str]:
+    """The names of all flags of some sections."""
+    return [item.name for section in sections for item in section.items()]
+
+
+def refuse_unknown(name: str, known: Iterable[str], elsewhere: Mapping[str, str]) -> NoReturn:
+    """Raises ``UsageError`` for a flag that does not exist, or that does not apply here.
+
+    Args:
+        name: the flag, without dashes; as a keyword it has the same name.
+        known: the flags that apply.
+        elsewhere: flags that exist but do not apply, each with the reason.
+    """
+    if name in elsewhere:
+        raise UsageError(f"--{name} {elsewhere[name]}")
+    hint = near_misses(name, known, prefix="--")
+    raise UsageError(f"--{name}: unknown flag{hint}; --help lists the valid ones")
+
+
+def inapplicable(selections: Iterable[Selection], framework: Iterable[type[Hparams]]) -> dict[str, str]:
+    """Flags of other commands and of methods that are not selected, each with why it does not apply.
+
+    Args:
+        selections: what is selected.
+        framework: the dataclasses of all commands.
+    """
+    elsewhere = {flag: "is no flag of this command" for cls in framework for flag in flags_of([Section("", cls)])}
+    selected = [method for chosen in selections for method in (chosen.strategy, chosen.branch, chosen.criterion)]
+    owners: dict[str, list[str]] = {}
+    for what, registry in (("--pruning_strategy=", strategies), ("lottery_branch ", branches), ("--k=", criteria)):
+        for name in registry:
+            if registry.get(name) not in selected:
+                for flag in flags_of([Section(name, registry.get(name))]):
+                    owners.setdefault(flag, []).append(f"{what}{name}")
+    return elsewhere | {
+        flag: f"belongs to {' or '.join(names)}, which is not selected" for flag, names in owners.items()
+    }

@@ -1,0 +1,248 @@
+"""Experiments: each is defined by values, and known by what it computes (tasks) and what comes of it (rows)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from experiments.define.defaults import Section, Selection, Values
+from experiments.options import TrainOptions
+from experiments.run.engines import Failure, run_plan
+from experiments.run.plan import make_plan
+from experiments.run.tasks import Task, TrunkTask
+from experiments.workspace import Workspace, train_of
+from foundations import files
+from foundations.desc import Desc
+from foundations.errors import UsageError
+from foundations.hparams import as_text
+from foundations.registry import Registry
+from foundations.run import entries, restore_desc, restore_network, store_of
+from foundations.steps import Step
+from foundations.store import Store
+from training.hparams import TrainDesc
+from training.metrics import restore as restore_metrics
+from training.trunk import describe_network
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Experiment(ABC):
+    """One experiment of one replicate.
+
+    Args:
+        session: where and how it is computed.
+        replicate: the number that all its random numbers depend on.
+        desc: what its result depends on.
+        varied: the values in which it differs from the others of its grid, beside those that every table
+            shows.
+    """
+
+    summary: ClassVar[str]
+    prunes: ClassVar[bool] = True
+    """Whether it has a pruning strategy."""
+
+    session: Workspace
+    replicate: int
+    desc: Desc
+    varied: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    @abstractmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        """The flags that apply to what is selected."""
+
+    @classmethod
+    @abstractmethod
+    def define(cls, session: Workspace, values: Values) -> "Experiment":
+        """The experiment that values describe; ``UsageError`` if they do not fit each other."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.label}, {self.desc.key}{', done' if self.known_done else ''}>"
+
+    @property
+    def known_done(self) -> bool:
+        """Whether it is seen to be done without reading a data set for it, as something that is shown must not."""
+        try:
+            return self.session.has_data(train_of(self.desc).data) and self.done
+        except UsageError:  # it cannot be computed, which `run` says
+            return False
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two experiments that are the same."""
+        return self.desc.key, self.replicate
+
+    def joined(self, other: "Experiment") -> "Experiment":
+        """This experiment with the parts that ``other``, which is the same, was asked for beside."""
+        return self
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """The varied values as tables and figures show them."""
+        return {name: as_text(value) for name, value in self.varied.items()}
+
+    @property
+    def store(self) -> Store:
+        """The directory of the run."""
+        return store_of(self.desc, self.replicate, self.session.context)
+
+    def densities(self) -> Sequence[tuple[str, float]]:
+        """The strategy and what it keeps, for each subnetwork that is compared with others; none of full networks."""
+        return ()
+
+    def places(self) -> list[Path]:
+        """The directories that its results lie in."""
+        return [self.store.path]
+
+    def say_unreached_milestones(self) -> None:
+        """Says, once in a session, that the learning rate never falls at milestones which lie past the end."""
+        training, context = train_of(self.desc).training, self.session.context
+        end = training.training_steps
+        late = [step for step in training.milestone_steps if step == end or step.certainly_after(end)]
+        if training.lr_schedule != "step" or not late or (end, *late) in context.reported:
+            return
+        context.reported.add((end, *late))
+        missed = ", ".join(step.short for step in late)
+        context.reporter.say(
+            f"The learning rate never falls at {missed} (--milestone_steps): the training ends at {end.short}"
+        )
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What it is called beside others."""
+
+    @abstractmethod
+    def tasks(self) -> Sequence[Task]:
+        """The tasks that are the experiment; what they need comes with them."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all of them are done."""
+        return all(task.done(self.session) for task in self.tasks())
+
+    def missing(self) -> list[Row]:
+        """What was asked for and has come to no result: rows as those of :meth:`rows`, with a ``state`` instead."""
+        return []
+
+    @abstractmethod
+    def done_before(self) -> str:
+        """What is said when nothing is left to do."""
+
+    def opening(self) -> str:
+        """What is said before it is run; empty if there is nothing to say."""
+        return self.done_before() if self.done else ""
+
+    @abstractmethod
+    def rows(self) -> list[Row]:
+        """The results so far, as plain values."""
+
+    def check(self) -> None:
+        """Raises ``UsageError`` if it cannot be computed, before anything is: its data are read here."""
+        self.session.check(self.store, self.desc)
+
+    def stands_on(self) -> Sequence[Desc]:
+        """The other runs below the root that it is computed from: its trunk."""
+        return (train_of(self.desc),)
+
+    def restore(self) -> None:
+        """Writes anew what is lost of its run and those it stands on and lies elsewhere as well, and says so.
+
+        Descriptors follow from the values; the metrics of what is done are in its checkpoint, too. What its networks
+        are follows from the values and the data, and is added to older runs without a word.
+        """
+        context, train = self.session.context, train_of(self.desc)
+        network = describe_network(train.model, self.session.data(train.data))
+        for desc in (self.desc, *self.stands_on()):
+            store = store_of(desc, self.replicate, context)
+            restore_desc(store, entries(desc), context)
+            restore_network(store, network)
+            for done in store.path.rglob(files.DONE):
+                if not any(map(files.is_aside, done.parts)):
+                    restore_metrics(Store(done.parent), context.reporter)
+
+    def to_put_aside(self) -> list[Store]:
+        """The directories to rename before everything is recomputed: its own, and its trunk's if it is unusable."""
+        train = train_of(self.desc)
+        trunk = store_of(train, self.replicate, self.session.context)
+        try:
+            self.session.check(trunk, train)
+        except UsageError:
+            return [self.store, trunk]
+        return [self.store]
+
+    def run(self) -> list[Failure]:
+        """Computes what is left; the tasks that failed."""
+        self.check()
+        return run_plan(make_plan(self.tasks(), self.session), self.session)
+
+
+experiments: Registry[type[Experiment]] = Registry("experiment")
+"""The kinds of experiment, by the names of their commands."""
+
+
+@experiments.register("train")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Training(Experiment):
+    """The dense training of a network, or the first part of it."""
+
+    summary = "Train the full network. Other commands share this training: it is the trunk of their branches."
+    prunes = False
+
+    desc: TrainDesc
+    to: Step
+
+    @classmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        return [*selection.shared_sections(), selection.section("trunk", TrainOptions)]
+
+    @classmethod
+    def define(cls, session: Workspace, values: Values) -> "Training":
+        desc = values.train_desc()
+        to = values.build(TrainOptions).to or desc.training.training_steps
+        refuse_after_end("to", to, desc)
+        return cls(session=session, replicate=values.replicate, desc=desc, to=to)
+
+    @property
+    def label(self) -> str:
+        return f"replicate {self.replicate}"
+
+    def tasks(self) -> Sequence[Task]:
+        return [TrunkTask(desc=self.desc, replicate=self.replicate, to=self.to)]
+
+    def check(self) -> None:
+        super().check()
+        self.session.trunk(self.desc, self.replicate).check_step("to", self.to)
+
+    def done_before(self) -> str:
+        return f"Done before: {self.store.path}. Nothing was trained."
+
+    def rows(self) -> list[Row]:
+        """One row with the losses and accuracies at the end; before it, the last epoch's."""
+        about = {"replicate": self.replicate, "key": self.desc.key, "path": self.store.path, "varied": self.shown}
+        if self.store.done:
+            return [{**self.store.result(), **about}]
+        reached = self.store.read_rows(files.METRICS)
+        return [{**reached[-1], **about}] if reached else []
+
+
+def refuse_after_end(flag: str, step: Step, desc: TrainDesc) -> None:
+    """Raises ``UsageError`` if a step is beyond the end of training, however many iterations an epoch has."""
+    if step.certainly_after(desc.training.training_steps):
+        raise after_end(flag, step, desc)
+
+
+def after_end(flag: str, step: Step, desc: TrainDesc, hint: str = "") -> UsageError:
+    """The refusal of a step beyond the end of training."""
+    return UsageError(f"--{flag}={step.short}: beyond --training_steps={desc.training.training_steps.short}{hint}")
+
+
+def plain(row: Row, varied: Mapping[str, Any]) -> Row:
+    """A row with what varies as columns of their own; paths, steps and lists as text."""
+    own = {name: value for name, value in row.items() if name != "varied"}
+    return {
+        name: as_text(value) if isinstance(value, (Path, Step, tuple)) else value
+        for name, value in (own | dict(varied)).items()
+    }

@@ -1,0 +1,216 @@
+"""An experiment whose k a criterion is to find first, and what finding it costs."""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from experiments.define.defaults import Values
+from experiments.define.experiment import Experiment
+from experiments.run.engines import Failed, Failure, run_plan
+from experiments.run.plan import make_plan
+from experiments.run.tasks import CurveTask
+from experiments.workspace import Workspace
+from foundations import files
+from foundations.errors import UsageError
+from foundations.reporting import Reporter
+from foundations.steps import Step
+from foundations.store import Store
+from lottery.masks import find_mask
+from pruning import prunable
+from pruning.weight_use import output_positions
+from stability import StabilityDesc, StabilityRunner
+from stability.criteria import AlongTrunk, Answer, Criterion, Question
+from training.trunk import Trunk
+
+PASSES = 3
+"""Forward passes that a step costs an example: one forward, two backward (inputs and weights)."""
+
+
+def search_cost(runner: StabilityRunner, answer: Answer) -> dict[str, int]:
+    """Multiply-adds of what a criterion needed: dense training, children, scores; and of one whole dense training.
+
+    As in ``sparsity_report.json``, a step of training costs three forward passes an example, and a pruned weight
+    nothing. Analyses need the whole dense training, which their children are compared with.
+
+    Args:
+        runner: an analysis of the network.
+        answer: what was found, or that nothing was.
+    """
+    trunk, desc = runner.trunk, runner.desc
+    dense = PASSES * dense_multiply_adds(trunk)
+    to = answer.trained_to or answer.k or Step(0)
+    reached = trunk.end if answer.analyses else trunk.iteration(to)
+    masks = answer.masks + (len(answer.analyses) if desc.strategy else 0)
+    return {
+        "trunk": dense * trunk.examples_seen(reached),
+        "children": sum(of_children(analysis, dense) for analysis in answer.analyses),
+        "scores": masks * of_scores(trunk, desc) if masks else 0,
+        "dense_training": dense * trunk.examples_seen(trunk.end),
+    }
+
+
+def dense_multiply_adds(trunk: Trunk) -> int:
+    """Of one image's forward pass through the full network."""
+    model = trunk.fresh().model
+    positions = output_positions(model, trunk.data.shape)
+    return sum(weight.numel() * positions[name] for name, weight in prunable(model).items())
+
+
+def of_children(analysis: StabilityRunner, dense: int) -> int:
+    """The trainings of an analysis from k on.
+
+    Args:
+        analysis: completed.
+        dense: multiply-adds of training the full network on one example.
+    """
+    trunk = analysis.trunk
+    if analysis.here.has(files.SPARSITY_REPORT):
+        one = int(analysis.here.read_json(files.SPARSITY_REPORT)["training_multiply_adds"]["subnetwork"])
+    else:
+        one = dense * (trunk.examples_seen(trunk.end) - trunk.examples_seen(trunk.iteration(analysis.k)))
+    return analysis.settings.children * one
+
+
+def of_scores(trunk: Trunk, desc: StabilityDesc) -> int:
+    """One mask: counted by PyTorch, forward and backward, in one of the strategy's equal iterations."""
+    strategy, pruning = desc.strategy, desc.pruning
+    assert strategy is not None, "there are masks"
+    assert pruning is not None
+    silent = copy.copy(trunk)
+    silent.context = replace(trunk.context, reporter=Reporter())
+    with FlopCounterMode(display=False) as counter:
+        find_mask(silent, strategy, replace(pruning, pruning_iterations=1), trunk.fresh().model, desc.density)
+    return pruning.pruning_iterations * int(counter.get_total_flops()) // 2  # a multiply-add counts as two operations
+
+
+class Analysis(Experiment):
+    """An experiment that is the instability analysis of a network at one k."""
+
+    @property
+    @abstractmethod
+    def runner(self) -> StabilityRunner:
+        """What trains and compares its children."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Search:
+    """The search for the step k of a network, and what is wanted at it.
+
+    Args:
+        session: where and how it is computed.
+        criterion: finds the step.
+        analysis: the instability analysis of the network at a step.
+        experiment: what is wanted at the k that is found; None if the analyses are, or else the one at k.
+        identity: equal for two searches that are the same.
+        max_k: the largest step that may be found.
+    """
+
+    session: Workspace
+    criterion: Criterion
+    analysis: Callable[[Step], Analysis]
+    experiment: Callable[[Step], Experiment] | None
+    identity: Hashable
+    max_k: Step | None
+    answer: Answer | None = field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        answer = "still to be run" if self.answer is None else self.answer.k.short if self.answer.k else "none found"
+        return f"<Search: k={self.criterion.name}, {answer}>"
+
+    def run(self) -> list[Failure]:
+        """Computes what the criterion asks for and keeps its answer, once; the tasks that failed on the way."""
+        if self.answer is not None:
+            return []
+        question = Question(self._at, self._complete, self._follow, self.max_k, self.session.context.reporter)
+        try:
+            self.answer = self.criterion.find(question)
+        except Failed as failed:
+            self.answer = Answer(None)
+            return failed.failures
+        if self.answer.rests_on_something:
+            self._record(self.answer)
+        return []
+
+    def check(self) -> None:
+        """Raises ``UsageError`` if there is nothing to be found, before anything is computed: data are read here."""
+        network = self.network
+        self.session.check(network.store, network.desc)
+        self.criterion.check(network, self.max_k)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is such a k."""
+        return self.answer is not None and self.answer.k is not None
+
+    @property
+    def analyses(self) -> Sequence[Analysis]:
+        """The analyses that the answer rests on."""
+        return () if self.answer is None else [self.analysis(runner.k) for runner in self.answer.analyses]
+
+    @property
+    def experiments(self) -> Sequence[Experiment]:
+        """What has come of it: the experiment at k, or the analyses; ``UsageError`` before it is run."""
+        if self.answer is None:
+            name = self.criterion.name
+            raise UsageError(f"--k={name}: the run's directory depends on the k that is found; give that k")
+        if self.experiment is None and self.answer.analyses:
+            return self.analyses
+        wanted = self.experiment or self.analysis
+        return [] if self.answer.k is None else [wanted(self.answer.k)]
+
+    @property
+    def network(self) -> StabilityRunner:
+        """An analysis of the network, of which nothing need be computed."""
+        return self._at(Step("0ep"))
+
+    @property
+    def store(self) -> Store:
+        """Where it is written down what was found."""
+        return self.network.store.sub(self.criterion.key)
+
+    def _record(self, answer: Answer) -> None:
+        """Writes ``search.json``."""
+        network, k = self.network, answer.k
+        found = None if k is None else str(Step.at(network.trunk.iteration(k), network.trunk.per_epoch))
+        with self.session.computing():
+            cost = search_cost(network, answer)
+        about = {"criterion": self.criterion.name, "settings": self.criterion.to_dict()}
+        entries = {**about, "k": found, "multiply_adds": cost}
+        if not (self.store.has(files.SEARCH) and self.store.read_json(files.SEARCH) == entries):
+            network.begin()
+            self.store.write_json(files.SEARCH, entries)
+
+    def _at(self, k: Step) -> StabilityRunner:
+        return self.analysis(k).runner
+
+    def _complete(self, runner: StabilityRunner) -> None:
+        analysis = self.analysis(runner.k)
+        analysis.check()
+        if analysis.done:
+            self.session.context.reporter.say(analysis.done_before())
+        elif failures := analysis.run():
+            raise Failed(failures)
+
+    def _follow(self, criterion: Criterion) -> Mapping[str, Any]:
+        network = self.network
+        assert isinstance(criterion, AlongTrunk), "no other criterion asks for it"
+        task = CurveTask(
+            desc=network.desc, replicate=network.seeds.replicate, criterion=criterion,
+            limit=criterion.limit(network, self.max_k),
+        )  # fmt: skip
+        if failures := run_plan(make_plan([task], self.session), self.session):
+            raise Failed(failures)
+        return self.store.read_json(files.CURVE)
+
+
+class Searchable(Experiment):
+    """An experiment whose k may be left to a criterion."""
+
+    @classmethod
+    @abstractmethod
+    def search(cls, session: Workspace, values: Values) -> Search:
+        """What finds the k that ``values`` leave to a criterion, and the experiment at it."""

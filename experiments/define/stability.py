@@ -1,0 +1,170 @@
+"""The instability analysis as an experiment: one network at one k."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments.define.defaults import Section, Selection, Values
+from experiments.define.experiment import Experiment, Row, after_end, experiments
+from experiments.define.search import Analysis, Search, Searchable
+from experiments.options import StabilityOptions
+from experiments.run.tasks import ChildTask, ComparisonTask, Task
+from experiments.workspace import Workspace
+from foundations.desc import Desc
+from foundations.errors import UsageError
+from foundations.steps import Step
+from pruning import PruningHparams
+from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+
+
+@experiments.register("stability")
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Stability(Analysis, Searchable):
+    """Children trained from k with different SGD noise, and what lies between them."""
+
+    summary = "Train children from step k with different SGD noise and look at the line between them."
+
+    desc: StabilityDesc
+    k: Step
+    settings: AnalysisHparams
+    checkpoint: str | None = None
+    child: int | None = None
+    """Train this child alone and compare nothing."""
+
+    @classmethod
+    def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
+        hidden = () if selection.strategy else ("density",)
+        pruning = [selection.section("pruning", PruningHparams)] if selection.strategy else []
+        return [
+            *selection.shared_sections(),
+            selection.section("stability", StabilityOptions, *hidden),
+            selection.section("comparison", AnalysisHparams),
+            *pruning,
+            *selection.method_sections("strategy", selection.strategy),
+            *selection.method_sections("criterion for k", selection.criterion),
+        ]
+
+    @classmethod
+    def define(cls, session: Workspace, values: Values) -> "Stability":
+        options: StabilityOptions = values.build(StabilityOptions)
+        settings: AnalysisHparams = values.build(AnalysisHparams)
+        if options.child and options.child > settings.children:
+            settings = replace(settings, children=options.child)
+        desc = stability_desc(session, values, options, pruning_of(session, values, options))
+        if options.max_k is not None:
+            raise UsageError(f"--max_k={options.max_k.short}: applies to --k=auto, which is not given")
+        if not isinstance(options.k, Step):
+            raise UsageError("--k: the recipe does not say from which step on; give it")
+        if options.k.certainly_after(desc.train.training.training_steps):
+            raise after_end("k", options.k, desc.train)
+        return cls(
+            session=session, replicate=values.replicate, desc=desc, k=options.k, settings=settings,
+            checkpoint=options.checkpoint, child=options.child,
+        )  # fmt: skip
+
+    @classmethod
+    def search(cls, session: Workspace, values: Values) -> Search:
+        options: StabilityOptions = values.build(StabilityOptions)
+        desc = stability_desc(session, values, options, pruning_of(session, values, options))
+        return search_for(session, values, options, desc, None)
+
+    @property
+    def identity(self) -> Hashable:
+        return super().identity, self.k
+
+    @property
+    def label(self) -> str:
+        return f"{self.desc.strategy_name}, k={self.k.short}, replicate {self.replicate}"
+
+    def stands_on(self) -> Sequence[Desc]:
+        """The full network from a checkpoint lies in a run of its own, too."""
+        return [*super().stands_on(), *([] if self.checkpoint is None else [self.desc.full_network])]
+
+    @property
+    def runner(self) -> StabilityRunner:
+        """What trains and compares its children."""
+        return self.session.stability_runner(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
+
+    def check(self) -> None:
+        super().check()
+        _ = self.runner  # refuses what its data do not bear
+
+    def densities(self) -> Sequence[tuple[str, float]]:
+        return [] if self.desc.strategy is None else [(self.desc.strategy_name, self.desc.density)]
+
+    def tasks(self) -> Sequence[Task]:
+        about: dict[str, Any] = {
+            "desc": self.desc, "replicate": self.replicate, "k": self.runner.k, "settings": self.settings,
+            "checkpoint": self.checkpoint,
+        }  # fmt: skip
+        return [ComparisonTask(**about) if self.child is None else ChildTask(**about, number=self.child)]
+
+    def done_before(self) -> str:
+        return f"Done before: {self.runner.here.path}. Nothing was computed."
+
+    def rows(self) -> list[Row]:
+        """The verdict in one row; none before it is there."""
+        if not self.runner.done:
+            return []
+        about = {
+            "replicate": self.replicate, "k": self.runner.k.short, "key": self.desc.key,
+            "path": self.runner.here.path, "varied": self.shown,
+        }  # fmt: skip
+        return [{**about, **self.runner.result().summary()}]
+
+
+def pruning_of(session: Workspace, values: Values, options: StabilityOptions) -> PruningHparams | None:
+    """How the children's mask is found; None for the full network."""
+    return values.pruning(session.context.root, options.density) if values.selection.strategy else None
+
+
+def stability_desc(
+    session: Workspace, values: Values, options: StabilityOptions, pruning: PruningHparams | None
+) -> StabilityDesc:
+    """What the children depend on."""
+    strategy, train = values.selection.strategy, values.train_desc()
+    if options.checkpoint and train.imported:
+        raise UsageError(f"--checkpoint and --imported={train.imported} both say where children start; give one")
+    return StabilityDesc(
+        train=train,
+        strategy=values.build(strategy) if strategy else None,
+        pruning=pruning,
+        reset_optimizer=options.reset_optimizer,
+        perturb_hyperparameters=options.perturb_hyperparameters,
+        checkpoint=session.checkpoint(options.checkpoint)[1] if options.checkpoint else "",
+    )
+
+
+def search_for(
+    session: Workspace,
+    values: Values,
+    options: StabilityOptions,
+    desc: StabilityDesc,
+    experiment: Callable[[Step], Experiment] | None,
+) -> Search:
+    """The search that values ask for, by analyses of the network that ``desc`` describes.
+
+    Args:
+        session: where and how it is computed.
+        values: with a criterion in the place of k.
+        options: of the analyses.
+        desc: the network.
+        experiment: what is wanted at the k that is found; None if the analyses are.
+    """
+    chosen = values.selection.criterion
+    assert chosen is not None, "k has the name of one"
+    criterion = chosen.name
+    for flag, value in (("checkpoint", options.checkpoint), ("imported", desc.train.imported)):
+        if value:
+            raise UsageError(f"--k={criterion}: --{flag} is the network at one k; give that k")
+    if options.max_k is not None and options.max_k.certainly_after(desc.train.training.training_steps):
+        raise UsageError(f"--max_k={options.max_k.short}: beyond the end of training")
+    settings: AnalysisHparams = values.build(AnalysisHparams)
+
+    def analysis(k: Step) -> Stability:
+        return Stability(session=session, replicate=values.replicate, desc=desc, k=k, settings=settings)
+
+    return Search(
+        session=session, criterion=values.build(chosen), analysis=analysis, experiment=experiment, max_k=options.max_k,
+        identity=(criterion, desc.key, values.replicate, str(sorted(values.given.items()))),
+    )  # fmt: skip

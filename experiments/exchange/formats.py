@@ -1,0 +1,179 @@
+"""The formats: each function writes the files of one, and its docstring says on the model card how to use it."""
+
+import importlib
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from experiments.exchange.export import Subnetwork, export_formats, fresh_network
+from foundations.errors import UsageError
+from foundations.store import Store
+
+TOLERANCE = 1e-5
+"""How far the outputs of a network in another format may be from PyTorch's, against the largest of them."""
+
+
+@export_formats.register("safetensors")
+def write_safetensors(subnetwork: Subnetwork, folder: Path) -> list[str]:
+    """`model.safetensors` has weights and buffers by their names, pruned weights zero; `mask.safetensors` bool tensors.
+
+    from safetensors.torch import load_file
+    model.load_state_dict(load_file("model.safetensors"))  # any module with these names and shapes
+    mask = load_file("mask.safetensors")                   # {"conv.weight": tensor of bool, ...}
+    """
+    files = Store(folder)
+    files.write_bytes("model.safetensors", save(plain(subnetwork.model.state_dict()), describe(subnetwork)))
+    files.write_bytes("mask.safetensors", save(plain(subnetwork.mask)))
+    return []
+
+
+@export_formats.register("torch")
+def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
+    """`ticket.pt` is a state dict as `torch.nn.utils.prune` has it (`conv.weight_orig`, `conv.weight_mask`).
+
+        import torch
+        from torch.nn.utils import prune
+        tensors = torch.load("ticket.pt", weights_only=True)
+        for name in [name for name in tensors if name.endswith("_mask")]:
+            layer, _, parameter = name.removesuffix("_mask").rpartition(".")
+            prune.custom_from_mask(model.get_submodule(layer), parameter, tensors[name])
+        model.load_state_dict(tensors)                       # any module with these names and shapes
+
+    `network.pt2` has the architecture, too; it needs nothing but PyTorch:
+
+        network = torch.export.load("network.pt2").module()  # images -> logits
+    """
+    tensors = {}
+    for name, value in subnetwork.model.state_dict().items():
+        if name in subnetwork.mask:
+            tensors[f"{name}_orig"] = value
+            tensors[f"{name}_mask"] = subnetwork.mask[name].to(value.dtype)
+        else:
+            tensors[name] = value
+    torch.save(plain(tensors), folder / "ticket.pt")
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(subnetwork.model, (example(subnetwork),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, folder / "network.pt2")
+    again = torch.export.load(folder / "network.pt2").module()
+    return [agreement(subnetwork, lambda images: again(images), "torch.export")]
+
+
+@export_formats.register("onnx")
+def write_onnx(subnetwork: Subnetwork, folder: Path) -> list[str]:
+    """`network.onnx` takes normalized images (batch, channels, height, width) and gives logits; for any runtime.
+
+    import onnxruntime
+    session = onnxruntime.InferenceSession("network.onnx")
+    logits, = session.run(None, {"images": images})
+    """
+    pass
+
+    return write(subnetwork, folder / "network.onnx")
+
+
+def plain(tensors: Any) -> dict[str, Tensor]:
+    """On the CPU, in plain memory order, each with memory of its own."""
+    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+def describe(subnetwork: Subnetwork) -> dict[str, str]:
+    """The one metadata entry of a file: what the network is and what its inputs are."""
+    return {"adsynflow": json.dumps({**subnetwork.network, "compact": subnetwork.is_compact}, sort_keys=True)}
+
+
+def example(subnetwork: Subnetwork, count: int = 8) -> Tensor:
+    """Noise in the shape of ``count`` images."""
+    return torch.randn(count, *subnetwork.input_shape, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def agreement(subnetwork: Subnetwork, run: Any, what: str) -> str:
+    """How far the outputs are from PyTorch's on the same images.
+
+    Raises:
+        UsageError: further than ``TOLERANCE`` of the largest output.
+    """
+    images = example(subnetwork, 16)
+    expected = subnetwork.model(images)
+    apart = float((run(images) - expected).abs().max() / expected.abs().max())
+    if not apart <= TOLERANCE:
+        raise UsageError(f"{what}: its outputs are {apart:.1e} of the largest from PyTorch's; expected {TOLERANCE:g}")
+    return f"{what}: outputs within {apart:.1e} of PyTorch's, relative to the largest"
+
+
+def need(packages: str, extra: str) -> None:
+    """Raises ``UsageError`` with the command that installs what is missing."""
+    for name in packages.split():
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UsageError(f"--format={extra} needs the package {name}: pip install 'adsynflow[{extra}]'") from error
+
+
+BATCH, REPETITIONS = 64, 15
+
+
+def write(subnetwork: Subnetwork, file: Path) -> list[str]:
+    """One file, with the normalization in its metadata; what checking and timing it gave."""
+    need("onnx onnxscript onnxruntime", "onnx")
+    to_onnx(subnetwork.model, subnetwork, file)
+    run = session(file)
+    found = [agreement(subnetwork, run, "onnxruntime")]
+    with tempfile.TemporaryDirectory() as folder:
+        dense = replace(subnetwork, model=fresh_network(subnetwork.network).eval())
+        to_onnx(dense.model, dense, Path(folder, "dense.onnx"))
+        slow, fast = alternate([session(Path(folder, "dense.onnx")), run], example(subnetwork, BATCH))
+    return [
+        *found,
+        f"onnxruntime, batches of {BATCH}: {1000 * fast:.2f} ms, {slow / fast:.2f} times as fast as the dense network "
+        f"({1000 * slow:.2f} ms; medians of {REPETITIONS}, taken in turns)",
+    ]
+
+
+def to_onnx(model: nn.Module, subnetwork: Subnetwork, file: Path) -> None:
+    """``model`` with inputs called images, of any number, and outputs called logits."""
+    import onnx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model, (example(subnetwork),), dynamo=True, input_names=["images"], output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},), verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    proto: Any = program.model_proto
+    onnx.helper.set_model_props(proto, describe(subnetwork))
+    onnx.save(proto, file)
+
+
+def session(file: Path) -> Callable[[Tensor], Tensor]:
+    """What onnxruntime makes of images, on the CPU, with as many threads as PyTorch has."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    # The threads of a session go on spinning after a call, in the way of the session that is timed next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    loaded = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(loaded.run(None, {"images": images.numpy()})[0])
+
+
+def alternate(functions: list[Callable[[Tensor], Tensor]], images: Tensor) -> list[float]:
+    """The median of the seconds of each, which take turns."""
+    seconds: list[list[float]] = [[] for _ in functions]
+    for _ in range(REPETITIONS + 1):
+        for function, taken in zip(functions, seconds, strict=True):
+            start = time.perf_counter()
+            function(images)
+            taken.append(time.perf_counter() - start)
+    return [median(taken[1:]) for taken in seconds]

@@ -1,0 +1,90 @@
+"""An imported network as a run: its weights, its mask, and how good it is."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from experiments.exchange.matching import put_into
+from experiments.exchange.reading import read_network
+from experiments.options import ImportOptions
+from experiments.workspace import Workspace
+from foundations import files
+from foundations.run import begin, store_of
+from foundations.seeds import Seeds
+from foundations.store import Store
+from foundations.tensors import raw, shapes
+from lottery.masks import sparsity_report, training_cost
+from models import ModelHparams, build
+from pruning import Mask
+from training.data import DataHparams, TrainingData
+from training.hparams import TrainingHparams
+from training.imported import ImportDesc, Imported
+from training.recipes import default_dataset
+from training.segments import final_result
+from training.state import Noise, TrainState
+from training.trunk import describe_network
+
+REPLICATE = 1
+"""There is one: what starts from it has replicates of its own."""
+
+
+def import_network(workspace: Workspace, place: Path, options: ImportOptions) -> Imported:
+    """Writes the network in ``place`` as the run ``import_<hash>``, or finds that it was imported before.
+
+    Raises:
+        UsageError: its files cannot be read, or do not fit the model and the data; nothing is written then.
+    """
+    network = read_network(place, options.mask)
+    hparams = ModelHparams(model=options.model)
+    data_hparams = DataHparams(dataset=options.dataset or default_dataset(options.model))
+    data = workspace.data(data_hparams)
+    model = build(hparams, data.shape, Seeds(REPLICATE).generator("import"))
+    mask = put_into(model, network, options.match, options.names)
+    desc = ImportDesc(
+        model=hparams, data=data_hparams, weights=digest(model.state_dict()), mask="" if mask is None else digest(mask),
+        step=options.step,
+    )  # fmt: skip
+    context = workspace.context
+    store = store_of(desc, REPLICATE, context)
+    if not store.done:
+        with store.lock(context.reporter):
+            if not store.done:  # by another process, meanwhile
+                begin(store, desc, context, data.fingerprint, describe_network(hparams, data))
+                write(store, model, mask, data, desc, [path.name for path in network.files])
+    return Imported(store)
+
+
+def write(
+    store: Store, model: nn.Module, mask: Mask | None, data: TrainingData, desc: ImportDesc, sources: list[str]
+) -> None:
+    """Writes the network's files, and at last how good it is."""
+    name = files.model(desc.step)
+    store.write_tensors(name, model.state_dict())
+    own = [name]
+    if mask is not None:
+        report = sparsity_report(model, mask, data.shape)
+        cost = training_cost(report, before_k=0, after_k=0)  # of what was trained elsewhere nothing is known
+        store.write_json(files.SPARSITY_REPORT, report | {"training_multiply_adds": cost})
+        mask.save(store / files.MASK)
+        own += [files.MASK, files.SPARSITY_REPORT]
+    hparams = TrainingHparams()
+    state = TrainState.fresh(model, hparams, Noise(Seeds(REPLICATE)), data.device)
+    if mask is not None:
+        state.prune(mask)
+    result = {
+        **final_result(state, data, hparams, rows=()), "step": desc.step, "model": name, "imported_from": sources,
+        "density": 1.0 if mask is None else mask.density,
+    }  # fmt: skip
+    store.finish(result, files.DESC, files.NETWORK, *own)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """The first 12 hex digits of the sha256 of tensors: names, types, shapes, bytes."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    sha256 = hashlib.sha256(json.dumps(shapes(plain), sort_keys=True).encode())
+    for part in raw(plain):
+        sha256.update(part)
+    return sha256.hexdigest()[:12]

@@ -1,0 +1,142 @@
+"""The figure of what a criterion for k saw along the dense training."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.report.criteria import Found, as_csv
+from experiments.report.figures.drawing import legend_below
+from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
+from experiments.report.naming import text
+from experiments.report.tables import CSV, Row, write_files
+from foundations.hparams import as_text
+from foundations.reporting import Reporter
+from foundations.steps import Step
+from foundations.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LABELS = {"early_bird": "largest distance between masks", "early_crop": r"$|d_t - d_{t-1}|$ of the weights"}
+"""Of the value that has to become small, by criterion; a plug-in's is called like it."""
+
+
+def criteria_figures(found: Sequence[Found]) -> "dict[str, tuple[list[Found], Callable[[], Figure]]]":
+    """What draws each figure, by its file's name, and the searches in it: a criterion's for a network, by replicate."""
+    groups: dict[tuple[str, str], list[Found]] = {}
+    for one in found:
+        if one.curve:
+            groups.setdefault((one.network, one.criterion), []).append(one)
+    several = len({network for network, _ in groups}) > 1
+    return {
+        "_".join([plain(criterion), *([plain(network)] if several else [])]): (group, partial(curve, group))
+        for (network, criterion), group in groups.items()
+    }
+
+
+def write_criteria(found: Sequence[Found], rows: Sequence[Row], directory: Path, reporter: Reporter) -> None:
+    """Writes ``criteria.csv``, the figure of each curve and its numbers, and says where they are."""
+    drawn = criteria_figures(found)
+    tables = {"criteria": as_csv(rows), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
+    write_files(Store(directory), tables, {name: make for name, (_, make) in drawn.items()}, reporter)
+
+
+def curve_csv(found: Sequence[Found]) -> CSV:
+    """A line for each replicate and step: value and threshold, and the distances to the masks of the steps before."""
+    points = [(one.run.replicate, point) for one in found for point in one.curve["points"]]
+    columns = ("k", "epoch", "value", "threshold", "masks")
+    cells = [
+        [replicate, *(as_text(point[name]) if name == "masks" else point[name] for name in columns if name in point)]
+        for replicate, point in points
+    ]
+    return ["replicate", *(name for name in columns if any(name in point for _, point in points))], cells
+
+
+def plain(name: str) -> str:
+    """A name as part of a file's name."""
+    return "_".join("".join(c if c.isalnum() or c in "._" else " " for c in name).split())
+
+
+def curve(found: Sequence[Found]) -> "Figure":
+    """The value at each step with its threshold; of masks that were compared also how far each two are apart."""
+    distances = [point["masks"] for point in found[0].curve["points"] if "masks" in point]
+    figure = new_figure(7.2 if distances else 4.4, 3.2)
+    panels = figure.subplots(1, 2 if distances else 1, squeeze=False)[0]
+    draw_values(panels[0], found)
+    if distances:
+        draw_distances(panels[1], found[0])
+    figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
+    figure.suptitle(f"{found[0].criterion}: {found[0].network}", fontsize=9)
+    return figure
+
+
+def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
+    """A curve for each replicate; a ring where k is. A threshold that all have in common is drawn once."""
+    shared = len({one.curve["points"][-1]["threshold"] for one in found}) == 1
+    for one, colour, marker in zip(found, cycle(COLOURS), cycle(MARKERS), strict=False):
+        points = [point for point in one.curve["points"] if point["value"] is not None]
+        replicate = f"replicate {one.run.replicate}, " if len(found) > 1 else ""
+        k = "no k" if one.curve["k"] is None else f"k = {Step(one.curve['k']).short}"
+        axis.plot(
+            [point["epoch"] for point in points], [point["value"] for point in points], color=colour, marker=marker,
+            markersize=4, label=f"{replicate}{k}",
+        )  # fmt: skip
+        if one.curve["k"] is not None:
+            last = points[-1]
+            axis.plot(last["epoch"], last["value"], marker="o", markersize=11, color=colour, fillstyle="none")
+        if not shared:
+            draw_threshold(axis, one.curve["points"], colour)
+    if shared:
+        longest = max(found, key=lambda one: len(one.curve["points"]))
+        draw_threshold(axis, longest.curve["points"], GREY)
+    if len(found) == 1:
+        draw_neighbours(axis, found[0].curve["points"])
+    axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
+    axis.set_xlim(0, 1.05 * max(point["epoch"] for one in found for point in one.curve["points"]))
+    axis.locator_params(axis="x", integer=True)
+    axis.set_xlabel("dense training (epochs)")
+    name = found[0].found["criterion"]
+    axis.set_ylabel(LABELS.get(name, name))
+
+
+def draw_neighbours(axis: "Axes", points: Sequence[Row]) -> None:
+    """How far masks are from the ones just before, which is known earlier than the largest distance."""
+    compared = [point for point in points if point.get("masks")]
+    if compared:
+        axis.plot(
+            [point["epoch"] for point in compared], [point["masks"][-1] for point in compared], color=GREY,
+            marker=".", linewidth=0.9, label="to the mask before",
+        )  # fmt: skip
+
+
+def draw_threshold(axis: "Axes", points: Sequence[Row], colour: str) -> None:
+    """The threshold, from the step on at which it is known."""
+    known = [point for point in points if point["threshold"] is not None]
+    if known:
+        axis.plot(
+            [point["epoch"] for point in known], [point["threshold"] for point in known], color=colour, linestyle=":",
+            linewidth=1.2, label=f"threshold ({text(known[0]['threshold'])[:6]})",
+        )  # fmt: skip
+
+
+def draw_distances(axis: "Axes", one: Found) -> None:
+    """How far the masks of each two steps are apart, as shades."""
+    points = one.curve["points"]
+    size = len(points)
+    square = [[0.0] * size for _ in points]
+    for row, point in enumerate(points):
+        for column, value in enumerate(point["masks"]):
+            square[row][column] = square[column][row] = value
+    drawn = axis.imshow(square, cmap="cividis", vmin=0, origin="lower", interpolation="nearest")
+    every = max(1, -(-size // 6))
+    places = list(range(every - 1, size, every))
+    names = [f"{points[place]['epoch']:g}" for place in places]
+    axis.set_xticks(places, names)
+    axis.set_yticks(places, names)
+    axis.grid(visible=False)
+    axis.set_xlabel("mask after (epochs)")
+    axis.set_ylabel("mask after (epochs)")
+    bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.85)
+    bar.set_label("share of weights that differ")

@@ -1,0 +1,217 @@
+"""Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from experiments.report.collect import BY_LEVEL, Index, Rows
+from experiments.report.figures.palette import DASHES, GREY
+from experiments.report.lines import Line
+from experiments.report.tables import Row, grouped
+from foundations.averages import average, standard_deviation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TICKS = 9
+LEGEND_CHARACTERS = 16  # in an inch of a legend
+
+
+def annotate(axis: "Axes", points: Sequence[tuple[float, float, str, str]]) -> None:
+    """Marks points (x, y, mark, colour). Those of a colour that lie together share one text, and no two texts overlap.
+
+    A text that finds no room is left out.
+    """
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    box = axis.get_window_extent()
+    width, height = (72 * size / axis.figure.dpi for size in (box.width, box.height))  # in points, as texts are
+    at = [
+        ((x - left) / (right - left) * width, (y - bottom) / (top - bottom) * height, mark, colour)
+        for x, y, mark, colour in points
+    ]
+    groups: list[list[tuple[float, float, str, str]]] = []
+    for point in sorted(at):
+        near = [group for group in groups if group[-1][3] == point[3] and close(group[-1], point)]
+        if near:
+            near[-1].append(point)
+        else:
+            groups.append([point])
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y, _, _ in at]
+    for group in groups:
+        x, y, _, colour = group[-1]
+        text = ", ".join(dict.fromkeys(mark for _, _, mark, _ in group))
+        wide = 4.5 * len(text)
+        for dx, dy in ((6, 3), (6, -9), (-6 - wide, 3), (-6 - wide, -9), (-wide / 2, 8), (-wide / 2, -14)):
+            text_box = (x + dx, y + dy, x + dx + wide, y + dy + 8)
+            if not any(overlap(text_box, other) for other in taken):
+                taken.append(text_box)
+                place = (left + x / width * (right - left), bottom + y / height * (top - bottom))
+                axis.annotate(text, place, textcoords="offset points", xytext=(dx, dy), fontsize=7, color=colour)
+                break
+
+
+def close(one: tuple[float, float, str, str], other: tuple[float, float, str, str]) -> bool:
+    """Whether two points are so near that one text serves both."""
+    return abs(one[0] - other[0]) < 24 and abs(one[1] - other[1]) < 10
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes (left, bottom, right, top) have something in common."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def k_axis(axis: "Axes", rows: Iterable[Row]) -> None:
+    """Ticks at the k's themselves, in the units that they were given in, as many as have room."""
+    ks = dict(sorted((row["k_epoch"], row["k"]) for row in rows))
+    room = (max(ks) - min(ks)) / TICKS
+    ticks: list[float] = []
+    for place in ks:
+        if not ticks or place - ticks[-1] >= room:
+            ticks.append(place)
+    axis.set_xticks(ticks, [ks[tick] for tick in ticks])
+    axis.set_xlabel("k: start of the children")
+
+
+def band(
+    axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: float, value: str = "test_accuracy",
+    *, dashes: str = "-", stays: bool = False,
+) -> None:  # fmt: skip
+    """The mean of a value over trainings, and between the lowest and the highest a lighter band.
+
+    A value that ``stays`` from one epoch to the next one of the rows is drawn in steps.
+    """
+    epochs = sorted({row["epoch"] for row in rows})
+    values = [[100 * row[value] for row in rows if row["epoch"] == epoch] for epoch in epochs]
+    if not epochs:
+        return
+    axis.plot(
+        epochs, [fmean(some) for some in values], color=colour, linewidth=width, label=label, linestyle=dashes,
+        drawstyle="steps-post" if stays else "default",
+    )  # fmt: skip
+    low, high = [*map(min, values)], [*map(max, values)]
+    axis.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0, step="post" if stays else None)
+
+
+def values_band(
+    axis: "Axes", values: Sequence[tuple[float, float, float]], colour: str, label: str, marker: str
+) -> None:
+    """A curve of means with a lighter band of a standard deviation to both sides, from (x, mean, deviation)."""
+    at, means = [x for x, _, _ in values], [mean for _, mean, _ in values]
+    axis.plot(at, means, color=colour, marker=marker, markersize=5, label=label, zorder=3)
+    low, high = ([mean + sign * deviation for _, mean, deviation in values] for sign in (-1, 1))
+    axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def room_above(axis: "Axes") -> None:
+    """Ends an axis of percentages at 100 and a little, since bands reach beyond what there can be."""
+    low, high = axis.get_ylim()
+    axis.set_ylim(max(low, -1), min(high, 100 + 0.02 * (100 - low)))
+
+
+def threshold_line(axis: "Axes", rows: Rows) -> None:
+    """The threshold of stability, or several if analyses differ in it.
+
+    One far above everything drawn is named in the legend only: it would take most of the axis.
+    """
+    highest = axis.get_ylim()[1]
+    for threshold in sorted({100 * row["threshold"] for row in rows.analyses}):
+        label = f"threshold ({threshold:.3g} points)"
+        if threshold <= 2 * highest:
+            axis.axhline(threshold, color=GREY, linestyle=":", linewidth=1.2, label=label)
+        else:
+            axis.plot([], [], color=GREY, linestyle=":", linewidth=1.2, label=f"{label}: above")
+
+
+def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
+    """Weights kept, on a logarithmic axis that falls to the right, as pruning goes on."""
+    axis.set_xscale("log")
+    axis.invert_xaxis()
+    percents = sorted({100 * density for density in densities}, reverse=True)
+    room = (percents[0] / percents[-1]) ** (1 / TICKS)
+    ticks = percents[:1]
+    for percent in percents[1:]:
+        if percent * room <= ticks[-1] * 1.001:
+            ticks.append(percent)
+    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("prunable weights kept (%)")
+
+
+def round_ticks(axis: "Axes") -> None:
+    """A logarithmic x axis with ticks at 1, 3, 10 and so on."""
+    axis.set_xscale("log")
+    low, high = sorted(axis.get_xlim())
+    ticks = [tick for power in range(-6, 6) for tick in (10.0**power, 3 * 10.0**power) if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axis.minorticks_off()
+
+
+def legend_columns(figure: "Figure", labels: Iterable[str]) -> int:
+    """How many columns of a legend below a figure have room there."""
+    return max(1, int(LEGEND_CHARACTERS * figure.get_figwidth()) // (5 + max(map(len, labels))))
+
+
+def legend_below(figure: "Figure", axis: "Axes") -> int:
+    """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
+    handles, labels = axis.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
+    columns = legend_columns(figure, labels)
+    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
+    return -(-len(labels) // columns)
+
+
+def treatments(lines: Sequence[Row]) -> list[str]:
+    """Those that there are; in a network without BatchNorm there is nothing to recalculate, unless it is aligned."""
+    values = {name: [(row["error"], row["loss"]) for row in lines if row["batchnorm"] == name] for name in DASHES}
+    same = values["raw"] == values["recalculated"]
+    return [name for name in DASHES if name == "raw" or (values[name] and not (same and name == "recalculated"))]
+
+
+def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
+    """The name of a curve in the legend."""
+    if len(shown) == 1:
+        return name
+    words = {"aligned": "aligned", "aligned_recalculated": "aligned, recalculated"}
+    plain = f"BatchNorm {treatment}" if "recalculated" in shown else "as trained"
+    return f"{name}, {words.get(treatment, plain)}"
+
+
+def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float, float, float]]:
+    """(k in epochs or density in percent, mean, standard deviation) over all pairs and replicates; 0 for one pair."""
+    points = []
+    for group in grouped(sorted(pairs, key=lambda row: row[index.column]), index.column):
+        values = [row[name] for row in group if row.get(name) is not None]
+        if values:
+            at = 100 * group[0]["density"] if index is BY_LEVEL else group[0]["k_epoch"]
+            points.append((at, average(values) or 0.0, standard_deviation(values) or 0.0))
+    return points
+
+
+def how_many(rows: Rows) -> str:
+    """What a point of the curve stands for."""
+    points = Counter((row["network"], row[rows.index.column]) for row in rows.analyses)
+    replicates, pairs = sorted(set(points.values())), sorted({row["pairs"] for row in rows.analyses})
+    what = f"{span(pairs)} pair{'s' * (pairs[-1] > 1)} of children in "
+    what += f"{span(replicates)} replicate{'s' * (replicates[-1] > 1)}"
+    text = f"Means over {what}; bars: standard deviation" if replicates[-1] * pairs[-1] > 1 else f"{what}, no bars"
+    lost = Counter(row["state"] for row in rows.missing)
+    return "; ".join([text, *(f"without {number} {state}" for state, number in sorted(lost.items()))])
+
+
+def how_many_replicates(lines: Sequence[Line], spread: str) -> str:
+    """What a point stands for, and of which points not all replicates ended as they should."""
+    numbers = sorted({len(line.states or line.values) for line in lines})
+    text = f"means, n = {span(numbers)}; {spread}: standard deviation" if numbers[-1] > 1 else "n = 1"
+    return text if all(line.whole for line in lines) else f"{text}\nhollow, cross: not all, none of them; see the table"
+
+
+def span(numbers: Sequence[int]) -> str:
+    """Numbers in ascending order as ``3`` or ``1 to 3``."""
+    return f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Each name once; the full network first."""
+    return sorted(dict.fromkeys(names), key=lambda name: (not name.startswith("full network"), name))

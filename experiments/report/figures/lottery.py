@@ -1,0 +1,214 @@
+"""Figures of lottery runs: what accuracy subnetworks keep, what they cost, where they would stop early."""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from experiments.report.figures.drawing import (
+    density_axis,
+    how_many_replicates,
+    legend_below,
+    room_above,
+    round_ticks,
+    values_band,
+)
+from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
+from experiments.report.lines import Line
+from experiments.report.naming import said
+from foundations.averages import average, standard_deviation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Series = Mapping[str, Sequence[Line]]
+FULL_DASHES = ("--", ":", "-.")
+LABEL_CHARACTERS = 16  # of a line below a tick
+
+
+def accuracy(lines: Sequence[Line], varied: Sequence[str], *, effective: bool = False) -> "Figure":
+    """Accuracy against density where a strategy has several densities, else strategy by strategy.
+
+    Args:
+        lines: the subnetworks.
+        varied: the hyperparameters that stand in the names of curves.
+        effective: against the effective density; lines without one are left out.
+    """
+    pruned = [line for line in lines if not line.is_full and (line.effective_density or not effective)]
+    series = in_series(pruned, varied)
+    over_density = effective or any(len(group) > 1 for group in series.values())
+    figure = new_figure(6.4 if over_density else max(6.4, 1.1 * len(series)), 4)
+    axes = figure.subplots()
+    for line, dashes in zip((line for line in lines if line.is_full), cycle(FULL_DASHES), strict=False):
+        full_network(axes, line, ", ".join(["full network", *varied_of(line, varied)]), dashes)
+    if over_density:
+        against_density(axes, series, effective=effective)
+    else:
+        by_strategy(axes, series)
+    axes.set_ylabel("test accuracy (%)")
+    room_above(axes)
+    below = legend_below(figure, axes) if axes.get_legend_handles_labels()[0] else 0
+    figure.set_figheight(3.6 + 0.17 * below)
+    spread = "bands" if over_density else "dots: replicates; bars"
+    figure.suptitle(how_many_replicates(lines, spread), fontsize=8, color=GREY)
+    return figure
+
+
+def in_series(lines: Sequence[Line], varied: Sequence[str]) -> dict[str, list[Line]]:
+    """The lines of each curve by its name, which says k and other hyperparameters only where strategies need it."""
+    several_k = len({(line.strategy, line.k) for line in lines}) > len({line.strategy for line in lines})
+    series: dict[str, list[Line]] = {}
+    for line in lines:
+        k = [f"k = {line.k}"] if several_k else []
+        series.setdefault(", ".join([line.strategy, *k, *varied_of(line, varied)]), []).append(line)
+    return series
+
+
+def varied_of(line: Line, varied: Sequence[str]) -> list[str]:
+    """What a name says of the hyperparameters that differ."""
+    return [said(name, line.varied[name]) for name in varied if name in line.varied]
+
+
+def full_network(axes: "Axes", line: Line, label: str, dashes: str) -> None:
+    """A level line with a band of its standard deviation."""
+    if line.mean is None:
+        return
+    axes.axhline(100 * line.mean, color="black", linestyle=dashes, linewidth=1.2, label=label)
+    low, high = (100 * (line.mean + sign * line.standard_deviation) for sign in (-1, 1))
+    axes.axhspan(low, high, color="black", alpha=0.08, linewidth=0)
+
+
+def against_density(axes: "Axes", series: Series, *, effective: bool = False) -> None:
+    """A curve for each strategy with a band of its standard deviation; density falls to the right, as pruning goes on.
+
+    A mark is hollow where not all replicates ended as they should; where none did a cross stands on the axis.
+    """
+    for (name, group), colour, marker in zip(series.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        at = [(100 * density_of(line, effective), line) for line in sorted(group, key=lambda line: -line.density)]
+        values = [(x, 100 * line.mean, 100 * line.standard_deviation) for x, line in at if line.mean is not None]
+        values_band(axes, values, colour, name, marker)
+        hollow = [(x, 100 * line.mean) for x, line in at if line.mean is not None and not line.whole]
+        axes.plot(
+            [x for x, _ in hollow], [y for _, y in hollow], linestyle="none", marker=marker, markersize=5,
+            color=colour, markerfacecolor="white", zorder=4,
+        )  # fmt: skip
+        lost = [x for x, line in at if line.mean is None]
+        if lost:  # at the foot of the axis, whatever its limits
+            axes.plot(lost, [0.03] * len(lost), "x", color=colour, transform=axes.get_xaxis_transform(), zorder=4)
+    if effective:
+        round_ticks(axes)
+        axes.invert_xaxis()
+        axes.set_xlabel("prunable weights on a path from input to output (%)")
+    else:
+        density_axis(axes, {line.density for group in series.values() for line in group})
+
+
+def density_of(line: Line, effective: bool) -> float:
+    """Where a line stands on the axis."""
+    return line.effective_density or 0.0 if effective else line.density
+
+
+def by_strategy(axes: "Axes", series: Series) -> None:
+    """Each replicate as a dot, mean and standard deviation beside them."""
+    for place, ((line,), colour, marker) in enumerate(
+        zip(series.values(), cycle(COLOURS), cycle(MARKERS), strict=False)
+    ):
+        if line.mean is None:
+            continue
+        values, deviation = [100 * value for value in line.values], 100 * line.standard_deviation
+        if len(values) > 1:
+            axes.scatter([place - 0.12] * len(values), values, color=colour, alpha=0.5, s=16)
+        axes.errorbar(
+            place, 100 * line.mean, yerr=deviation or None, color=colour, marker=marker, markersize=6, capsize=4
+        )
+    if len({line.density for (line,) in series.values()}) > 1:
+        axes.set_title("not at one density", fontsize="medium")
+    axes.set_xticks(range(len(series)), [tick_label(name, line) for name, (line,) in series.items()])
+    axes.set_xlim(-0.5, len(series) - 0.5)
+    axes.grid(visible=False, axis="x")
+
+
+def tick_label(name: str, line: Line) -> str:
+    """What a strategy is, what it keeps and, if not all replicates ended as they should, how they did."""
+    words = [wrapped for part in name.split(", ") for wrapped in textwrap.wrap(part, LABEL_CHARACTERS)]
+    parts = [*words, f"{100 * line.density:.3g}% kept"]
+    return "\n".join(parts if line.whole else [*parts, line.counted.replace("; ", ",\n")])
+
+
+Point = tuple[float, float]
+"""A mean and a standard deviation."""
+
+
+def early_stopping(lines: Sequence[Line], varied: Sequence[str]) -> "Figure":
+    """Iteration and test accuracy of early stopping against density, as Frankle & Carbin 2019 (arXiv 1803.03635) draw
+    them.
+
+    Args:
+        lines: the subnetworks; those without a validation set are left out.
+        varied: the hyperparameters that stand in the names of curves.
+    """
+    known = [line for line in lines if line.early_stopped]
+    figure = new_figure(7.2, 3.4)
+    panels = figure.subplots(1, 2)
+    for axes, label, point in zip(panels, LABELS, (iteration, early_stopped_accuracy), strict=True):
+        draw(axes, known, varied, point)
+        axes.set_ylabel(label)
+    figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
+    figure.suptitle("where the validation loss is smallest", fontsize=8, color=GREY)
+    return figure
+
+
+LABELS = ("early-stopping iteration", "test early_stopped_accuracy there (%)")
+
+
+def iteration(line: Line) -> Point:
+    """The mean iteration."""
+    return line.early_stopping_iteration or 0.0, 0.0
+
+
+def early_stopped_accuracy(line: Line) -> Point:
+    """The test accuracy there, in percent."""
+    return 100 * (average(line.early_stopped) or 0.0), 100 * (standard_deviation(line.early_stopped) or 0.0)
+
+
+def draw(axes: "Axes", lines: Sequence[Line], varied: Sequence[str], point: Callable[[Line], Point]) -> None:
+    """A curve for each strategy, and a level line for the full network."""
+    for line in lines:
+        if line.is_full:
+            axes.axhline(point(line)[0], color="black", linestyle="--", linewidth=1.2, label="full network")
+    pruned = [line for line in lines if not line.is_full]
+    curves = in_series(pruned, varied).items()
+    for (name, group), colour, marker in zip(curves, cycle(COLOURS), cycle(MARKERS), strict=False):
+        in_order = sorted(group, key=lambda line: -line.density)
+        values_band(axes, [(100 * line.density, *point(line)) for line in in_order], colour, name, marker)
+    density_axis(axes, {line.density for line in pruned})
+
+
+def accuracy_against_cost(lines: Sequence[Line], varied: Sequence[str]) -> "Figure":
+    """Accuracy against the multiply-adds of the whole training, finding the mask included, relative to the dense one.
+
+    Args:
+        lines: the subnetworks; those without a cost or a result are left out.
+        varied: the hyperparameters that stand in the names of curves.
+    """
+    figure = new_figure(6.4, 3.6)
+    axes = figure.subplots()
+    for line in lines:
+        if line.is_full:
+            full_network(axes, line, "full network", "--")
+    series = in_series([line for line in lines if line.training_cost and line.values and not line.is_full], varied)
+    for (name, group), colour, marker in zip(series.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        points = sorted(
+            (line.training_cost or 0, 100 * (line.mean or 0), 100 * line.standard_deviation) for line in group
+        )
+        axes.errorbar(
+            [x for x, _, _ in points], [y for _, y, _ in points], yerr=[error for _, _, error in points],
+            color=colour, marker=marker, markersize=5, capsize=2, elinewidth=0.9, label=name,
+        )  # fmt: skip
+    axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
+    round_ticks(axes)
+    axes.set_xlabel("multiply-adds of training, mask included (dense training = 1)")
+    axes.set_ylabel("test accuracy (%)")
+    room_above(axes)
+    figure.set_figheight(3.3 + 0.17 * legend_below(figure, axes))
+    return figure

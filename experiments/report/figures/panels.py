@@ -1,0 +1,127 @@
+"""Figures of lottery runs with a panel for each density: accuracy and masks over training, and what layers keep."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from experiments.report.figures.drawing import band, legend_columns, room_above
+from experiments.report.figures.lottery import Series, in_series
+from experiments.report.figures.palette import COLOURS, MARKERS, new_figure
+from experiments.report.lines import Line
+from experiments.report.tables import Row, grouped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS, COLUMNS = 6, 3
+NAMED_LAYERS = 8  # more names would lie over each other
+
+
+def accuracy_over_training(lines: Sequence[Line], varied: Sequence[str], curves: Sequence[Row]) -> "Figure":
+    """Test accuracy over the training of the subnetworks, and of the full network."""
+    full = [row for row in curves if not row["level"]]
+
+    def draw(axes: "Axes", line: Line, name: str, colour: str, marker: str) -> None:
+        band(axes, of_line(curves, line), colour, name, 1.3)
+
+    def begin(axes: "Axes") -> None:
+        for rows in grouped(full, "trunk"):
+            band(axes, rows, "black", "full network", 1.3)
+        axes.set_xlabel("training (epochs)")
+
+    pruned = in_series([line for line in lines if not line.is_full], varied)
+    figure, panels = in_panels(pruned, "test accuracy (%)", begin, draw)
+    room_above(panels[0])  # they share the axis
+    return figure
+
+
+def kept_by_layer(lines: Sequence[Line], varied: Sequence[str], layers: Sequence[Row]) -> "Figure":
+    """The density of each layer, on a logarithmic axis; means over replicates. A layer that is empty leaves a gap."""
+    names = list(dict.fromkeys(row["layer"] for row in layers))
+
+    def draw(axes: "Axes", line: Line, name: str, colour: str, marker: str) -> None:
+        rows = of_line(layers, line)
+        means = [100 * fmean([row["kept"] / row["total"] for row in rows if row["layer"] == layer] or [0])
+                 for layer in names]  # fmt: skip
+        axes.plot(
+            range(len(names)), [mean or float("nan") for mean in means], color=colour, marker=marker, markersize=4,
+            label=name,
+        )  # fmt: skip
+
+    def begin(axes: "Axes") -> None:
+        axes.set_yscale("log")
+        short = [name.removesuffix(".weight") for name in names]
+        if len(names) <= NAMED_LAYERS:
+            axes.set_xticks(range(len(names)), short)
+        else:
+            axes.set_xlabel("layer, from input to output")
+        axes.margins(x=0.08)
+
+    pruned = in_series([line for line in lines if not line.is_full], varied)
+    return in_panels(pruned, "weights kept (%)", begin, draw)[0]
+
+
+def masks_over_training(lines: Sequence[Line], varied: Sequence[str], updates: Sequence[Row]) -> "Figure":
+    """What masks keep over training, and, dashed, the weights that were ever kept until then."""
+
+    def draw(axes: "Axes", line: Line, name: str, colour: str, marker: str) -> None:
+        rows = of_line(updates, line)
+        band(axes, rows, colour, name, 1.3, "density", stays=True)
+        band(axes, rows, colour, f"{name}: ever", 1.3, "ever_active", dashes="--", stays=True)
+
+    def begin(axes: "Axes") -> None:
+        axes.set_xlabel("training (epochs)")
+
+    figure, panels = in_panels(in_series(lines, varied), "weights (%)", begin, draw)
+    panels[0].set_ylim(bottom=0)  # they share the axis
+    room_above(panels[0])
+    return figure
+
+
+def of_line(rows: Sequence[Row], line: Line) -> list[Row]:
+    """The rows that belong to a line's replicates."""
+    paths = set(line.paths)
+    return [row for row in rows if row["path"] in paths]
+
+
+def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figure, list[Axes]]":
+    """A panel for each density, in which each strategy has its own colour.
+
+    Args:
+        series: the lines of each curve, by its name.
+        ylabel: of the panels on the left.
+        begin: is called with an axis before anything is drawn.
+        draw: is called with axis, line, name, colour, marker.
+    """
+    by_density = densities(series)
+    columns = min(COLUMNS, len(by_density))
+    rows = -(-len(by_density) // columns)
+    figure = new_figure(1.2 + 2.4 * columns, 0.7 + 2.1 * rows)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    styles = {name: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for place, name in enumerate(series)}
+    handles: dict[str, Any] = {}
+    for axes, (density, members) in zip(grid.flat, by_density.items(), strict=False):
+        begin(axes)
+        for name, line in members.items():
+            draw(axes, line, name, *styles[name])
+        axes.set_title(f"{density}% kept")
+        axes.set_ylabel(ylabel)
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    for axes in grid.flat[len(by_density):]:
+        axes.set_visible(False)
+    for axes in grid.flat:
+        axes.label_outer()
+    most = min(COLUMNS + 1, legend_columns(figure, handles))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=most)
+    return figure, list(grid.flat[: len(by_density)])
+
+
+def densities(series: Series) -> dict[str, Mapping[str, Line]]:
+    """The lines of each density, in percent, by the name of their curve; the densities that most curves share."""
+    found: dict[str, dict[str, Line]] = {}
+    for name, group in series.items():
+        for line in group:
+            found.setdefault(f"{100 * line.density:.3g}", {})[name] = line
+    chosen = sorted(found, key=lambda density: (-len(found[density]), -float(density)))[:PANELS]
+    return {density: found[density] for density in sorted(chosen, key=float, reverse=True)}

@@ -1,0 +1,130 @@
+"""The sections on runs as such: what there is, in what they differ, how to compute them again, and with what."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.report.lines import Line, full_network_once, summarize
+from experiments.report.naming import DONE
+from experiments.report.page.material import Material, TableRow
+from experiments.report.page.parts import PageTable, Section
+from experiments.report.tables import Table, percent
+from foundations import files
+from foundations.hparams import as_text
+
+
+def summary(found: Material, verdicts: list[str]) -> Section:
+    """The most important numbers, and what did not end as it should."""
+    kinds = Counter(run.kind for run in found.runs)
+    runs = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+    sentences = [f"{len(found.runs)} runs ({runs})."]
+    lines = summarize(full_network_once(found.levels))
+    sentences += [f"Full network: {line.text}." for line in lines if line.is_full]
+    if sum(line.is_full for line in lines) <= 1:  # else they are not to be compared
+        sentences += at_densities([line for line in lines if not line.is_full])
+    sentences += [f"{verdict}." for verdict in verdicts]
+    return Section("summary", "Summary", sentences=[*sentences, *ended_otherwise(found), *found.unread])
+
+
+def at_densities(lines: Sequence[Line]) -> list[str]:
+    """The best strategy at each density that several have; of a strategy without such a density its sparsest."""
+    groups = grouped_by_density(lines)
+    shared = {density: group for density, group in groups.items() if len({line.strategy for line in group}) > 1}
+    sentences = [f"{density} kept: {best_of(group)}." for density, group in shared.items()]
+    compared = {line.strategy for group in shared.values() for line in group}
+    sparsest = {line.strategy: line for group in groups.values() for line in group}  # the last one stays
+    rest = [line for strategy, line in sparsest.items() if strategy not in compared]
+    own = [f"{100 * line.density:.3g}% kept: {line.strategy}, its sparsest: {line.text}." for line in rest]
+    return [*sentences, *own]
+
+
+def best_of(group: Sequence[Line]) -> str:
+    """The line with the highest mean, of how many, and which of the others did not end as they should."""
+    best = max(group, key=lambda line: line.mean or 0)
+    lost = [f"; {line.strategy}: {line.counted}" for line in group if not line.whole and line is not best]
+    return f"{best.strategy}, the best of {len(group)}: {best.text}{''.join(lost)}"
+
+
+def grouped_by_density(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """The lines by what they keep, in percent, the densest first."""
+    groups: dict[str, list[Line]] = {}
+    for line in sorted(lines, key=lambda line: -line.density):
+        groups.setdefault(f"{100 * line.density:.3g}%", []).append(line)
+    return groups
+
+
+def ended_otherwise(found: Material) -> list[str]:
+    """How many trainings did not end as they should."""
+    numbers = Counter(row["state"] for row in found.endings if row["state"] != DONE)
+    return [f"{number} of {len(found.endings)} parts of runs: {state}." for state, number in sorted(numbers.items())]
+
+
+def runs_section(found: Material) -> Section:
+    """How every part of every run ended."""
+    headers = ["kind", "part", "replicate", "state", "test accuracy", "why", "directory"]
+    cells = [
+        [row["kind"], row["part"], str(row["replicate"]), row["state"], percent([row["accuracy"]]), row["why"],
+         row["directory"]]
+        for row in found.endings
+    ]  # fmt: skip
+    return Section(
+        "runs", "Runs", tables=[PageTable("runs", "Every training, level, branch or analysis.", Table(headers, cells))]
+    )
+
+
+def hyperparameters(found: Material) -> Section:
+    """In what experiments differ and, folded up, what they have in common."""
+    experiments: dict[str, Mapping[str, str]] = {}
+    for run in found.runs:
+        experiments.setdefault(run.path.parent.name, {"kind": run.kind, **leaves(run.hyperparameters)})
+    names = list(dict.fromkeys(name for one in experiments.values() for name in one))
+    values = {name: {one.get(name, "") for one in experiments.values()} for name in names}
+    differing = [name for name in names if len(values[name]) > 1]
+    table = Table(
+        ["experiment", *differing],
+        [[key, *(one.get(name, "") for name in differing)] for key, one in experiments.items()],
+    )
+    common = Table(["hyperparameter", "value"], [[name, *values[name]] for name in names if name not in differing])
+    return Section(
+        "hyperparameters", "Hyperparameters",
+        tables=[PageTable("differing", "Those that differ.", table)] if differing else (),
+        details=[PageTable("common", "Those that all have in common", common)],
+    )  # fmt: skip
+
+
+def leaves(entries: Mapping[str, Any]) -> dict[str, str]:
+    """The values of a descriptor by name, as text; a bundle with a ``kind`` of its own counts by that."""
+    found: dict[str, str] = {}
+    for name, value in entries.items():
+        if isinstance(value, Mapping):
+            inner = dict(value)
+            if "kind" in inner:
+                found[name] = inner.pop("kind")
+            found |= leaves(inner)
+        elif name != "format":
+            found[name] = ",".join(map(str, value)) if isinstance(value, list) else as_text(value)
+    return found
+
+
+def reproduce(found: Material) -> Section:
+    """The commands that computed the runs, and with what."""
+    environments = [run.store.read_json(files.ENVIRONMENT) for run in found.runs if run.store.has(files.ENVIRONMENT)]
+    commands = dict.fromkeys(
+        shlex.join(["python", "main.py", *one["command"]]) for one in environments if one.get("command")
+    )
+    rows: dict[str, dict[str, None]] = {}
+    for one in environments:
+        for name, value in described(one).items():
+            rows.setdefault(name, {})[value] = None
+    cells = [[name, "; ".join(values)] for name, values in rows.items()]
+    table = PageTable("environment", "What they were computed with.", Table(["what", "value"], cells))
+    return Section("reproduce", "To compute it again", commands=list(commands), tables=[table] if cells else ())
+
+
+def described(environment: TableRow) -> dict[str, str]:
+    """An environment as text by name."""
+    entries = {**environment.get("packages", {}), **environment}
+    entries["plugins"] = ", ".join(environment.get("plugins") or {})
+    left_out = {"format", "packages", "command"}
+    return {name: str(value) for name, value in entries.items() if name not in left_out and value not in (None, "")}

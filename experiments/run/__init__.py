@@ -1,0 +1,1 @@
+"""A graph of tasks, and what runs it."""

@@ -1,0 +1,217 @@
+"""What an engine is, the one rule for failure that all engines keep, and the order of tasks done at once.
+
+What an engine is, and the one rule for failure that all engines keep.
+
+A task that fails is tried once more, from its checkpoint; one that was refused (bad input, no permission) is not, since
+it would be refused again. What depends on a failed task is skipped and listed; everything else goes on.
+"""
+
+import contextlib
+import importlib
+import itertools
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments.run.plan import Plan
+from experiments.run.plan_files import store_of_plan
+from experiments.run.plan_progress import PlanProgress
+from experiments.run.recording import recorded
+from experiments.run.tasks import Task
+from experiments.workspace import Workspace
+from foundations.errors import UsageError
+from foundations.interruption import Interrupted
+from foundations.registry import Registry
+from foundations.reporting import Reporter
+
+AFTER_AN_OS_ERROR = "Once this is put right, the same command goes on from the last checkpoint."
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that could not be done.
+
+    Args:
+        task: which.
+        reason: a line or two for people.
+        refused: whether it is for the user to correct, rather than a defect or an accident.
+        details: a traceback, or the last words of a process.
+        skipped: the tasks that were skipped since they depend on it.
+        exit_code: the command line's, if the task was refused.
+        tried_again: whether it was tried once more already.
+    """
+
+    task: Task
+    reason: str
+    refused: bool
+    details: str = ""
+    skipped: tuple[Task, ...] = ()
+    exit_code: int = UsageError.exit_code
+    tried_again: bool = False
+
+
+class Failed(Exception):
+    """Tasks that could not be done; everything that does not depend on them was."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__("\n".join(f"{failure.task.label}: {failure.reason}" for failure in failures))
+        self.failures = list(failures)
+
+
+Engine = Callable[[Plan, Workspace], list[Failure]]
+"""Does all tasks of a plan that can be done; says how it goes through ``session.context.reporter``."""
+
+engines: Registry[Engine] = Registry("engine", "engine")
+
+
+def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
+    """Has the session's engine do the tasks of a plan; those that failed.
+
+    Meanwhile ``plan.json`` below the root says how far it has come.
+    """
+    if not len(plan):
+        return []
+    context = session.context
+    store = store_of_plan(context.root)
+    progress = PlanProgress(plan, plan.steps(session), session.jobs, command_text(context.command), store)
+    with store.lock(Reporter()), session.reporters.also(progress), session.reporters.whole(progress.text):
+        try:
+            return engines.get(session.options.engine)(plan, session)
+        finally:
+            store.remove()
+            with contextlib.suppress(OSError):  # that of another command lies there
+                store.path.parent.rmdir()
+
+
+def command_text(command: Sequence[str]) -> str:
+    """A command line in short: the command and the branch, without flags."""
+    return " ".join(itertools.takewhile(lambda token: not token.startswith("-"), command))
+
+
+def attempt(task: Task, session: Workspace) -> Failure | None:
+    """Does a task in this process; how it failed, if it did. An interruption ends it at once.
+
+    How it goes stands in its directory: see ``experiments.run.recording``.
+    """
+    with recorded(task.label, task.where(session), session.reporters) as record:
+        failure = tried(task, session)
+        record.ended(None if failure is None else failure.reason)
+    return failure
+
+
+def tried(task: Task, session: Workspace) -> Failure | None:
+    """The same, not recorded."""
+    try:
+        with session.computing():
+            task.run(session)
+    except UsageError as error:
+        return Failure(task, str(error), refused=True, exit_code=error.exit_code)
+    except BrokenPipeError:  # whoever reads our output has gone
+        raise
+    except OSError as error:
+        return Failure(task, f"{error}\n{AFTER_AN_OS_ERROR}", refused=True)
+    except Exception as error:
+        if session.context.interruption.asked():  # which a library has made an error of its own of
+            raise Interrupted from error
+        return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
+    return None
+
+
+def needed(package: str, engine: str) -> Any:
+    """The package that an engine rests on, which only its extra brings; ``UsageError`` if it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        hint = f"pip install 'adsynflow[{engine}]'"
+        raise UsageError(f"--engine={engine}: needs the package {package}: {hint}") from error
+
+
+# Tasks that another process does --------------------------------------------------------------------------------------
+
+
+def failure_of(task: Task, answer: Mapping[str, Any]) -> Failure | None:
+    """How a task failed by the last line of the process that did it (see ``experiments.run.worker``), if it did."""
+    if answer["ended"] == "done":
+        return None
+    exit_code = answer.get("exit_code", UsageError.exit_code)
+    return Failure(task, answer["reason"], answer["refused"], answer.get("details", ""), exit_code=exit_code)
+
+
+def pass_on(task: Task, answer: Mapping[str, Any], reporter: Reporter) -> None:
+    """What such a process says while it does a task."""
+    if "warning" in answer:
+        reporter.warn(f"{task.experiment}: {answer['warning']}")
+    if "epoch" in answer:
+        reporter.epoch(answer["epoch"], bool(answer.get("last")))
+    if "steps" in answer:
+        reporter.advanced(task, answer["steps"])
+
+
+class Schedule:
+    """Does so many tasks of a plan at once, each in a thread of its own.
+
+    Args:
+        plan: the tasks.
+        at_once: how many are done at once.
+        do: does a task in the thread that it is called in; how it failed, if it did.
+        stop: called when an exception (an interruption) ends all: makes every ``do`` that runs return soon.
+        reporter: shows the progress.
+        begins: whether a task has begun when ``do`` is called; if not, since it waits for a place in a cluster, ``do``
+            tells the reporter.
+    """
+
+    def __init__(
+        self, plan: Plan, at_once: int, do: Callable[[Task], Failure | None], stop: Callable[[], None],
+        reporter: Reporter, *, begins: bool = True,
+    ) -> None:  # fmt: skip
+        self.plan, self.at_once, self.do, self.stop, self.reporter = plan, at_once, do, stop, reporter
+        self.begins = begins
+        self.ended: set[Task] = set()  # done, failed or skipped
+        self.started: set[Task] = set()
+        self.tried_again: set[Task] = set()
+        self.failures: list[Failure] = []
+
+    def run(self) -> list[Failure]:
+        """Does all that can be done. An exception is raised once every ``do`` has returned."""
+        running: dict[Future[Failure | None], Task] = {}
+        with ThreadPoolExecutor(self.at_once) as threads:
+            try:
+                while len(self.ended) < len(self.plan):
+                    for task in self.ready()[: self.at_once - len(running)]:
+                        self.started.add(task)
+                        if self.begins:
+                            self.reporter.begun(task)
+                        running[threads.submit(self.do, task)] = task
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        self.note(running.pop(future), future.result())
+            except BaseException:
+                self.stop()
+                raise
+        return self.failures
+
+    def ready(self) -> list[Task]:
+        """The tasks that wait for nothing any more, in the order of the plan."""
+        return [
+            task for task in self.plan
+            if task not in self.started and task not in self.ended and self.ended.issuperset(self.plan.before[task])
+        ]  # fmt: skip
+
+    def note(self, task: Task, failure: Failure | None) -> None:
+        """A task has ended."""
+        if failure is not None and not (failure.refused or failure.tried_again or task in self.tried_again):
+            self.tried_again.add(task)
+            self.started.discard(task)
+            self.reporter.warn(f"{task.label}: {failure.reason}; trying once more")
+            return
+        self.ended.add(task)
+        if failure is None:
+            self.reporter.ended(task, failed=False)
+            self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: done")
+            return
+        skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
+        self.ended.update(skipped)
+        self.failures.append(replace(failure, skipped=skipped))
+        self.reporter.ended(task, failed=True, skipped=skipped)
+        self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")

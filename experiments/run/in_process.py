@@ -1,0 +1,213 @@
+"""In this process: one task after the other, or several side by side in threads that take turns.
+
+Several threads of which one runs at a time, so that each finds PyTorch's settings as it left them.
+
+On a CPU that gains nothing. On a GPU a thread only hands its work to the device: while another has its turn, the
+device still computes.
+"""
+
+import contextlib
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from experiments.run.engine import Failure, Schedule, attempt, engines
+from experiments.run.plan import Plan
+from experiments.run.tasks import Task
+from experiments.workspace import Workspace
+from foundations.interruption import Interrupted, Interruption
+from foundations.reporting import Advance, Reporter, Several, Training
+
+DYNAMO = ("recompile_limit", "accumulated_recompile_limit")
+
+
+class Turns:
+    """Who runs, and in which order the others come."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self.interruption = interruption
+        self.stopped = False
+        self._queue: deque[object] = deque()  # the first of it runs
+        self._changed = threading.Condition()
+        self.at_first = settings()
+        """Puts PyTorch's settings back to what they were in the beginning."""
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Inside, this thread runs alone but for where it calls :meth:`pass_on` and :meth:`sleep`."""
+        self._take()
+        try:
+            self.at_first()
+            self._check()
+            yield
+        finally:
+            self._give()
+
+    def pass_on(self) -> None:
+        """Lets all others that wait have a turn first.
+
+        Raises:
+            Interrupted: the process was asked to stop and this thread does not defer that, or others have failed.
+        """
+        with self._away(), self._changed:  # nobody comes in between
+            self._give()
+            self._take()
+
+    def sleep(self, seconds: float) -> None:
+        """The same, and nobody waits for this thread for so long."""
+        with self._away():
+            self._give()
+            time.sleep(seconds)
+            self._take()
+
+    def stop(self) -> None:
+        """Every thread ends at its next turn; if the process was asked to stop, trainings end by themselves."""
+        self.stopped = True
+
+    @contextlib.contextmanager
+    def _away(self) -> Iterator[None]:
+        put_back = settings()
+        yield
+        put_back()
+        self._check()
+
+    def _check(self) -> None:
+        with self.interruption.deferred():  # leaving it raises Interrupted, except inside another one
+            pass
+        if self.stopped and not self.interruption.asked():
+            raise Interrupted
+
+    def _take(self) -> None:
+        place = object()
+        with self._changed:
+            self._queue.append(place)
+            self._changed.wait_for(lambda: self._queue[0] is place)
+
+    def _give(self) -> None:
+        with self._changed:
+            self._queue.popleft()
+            self._changed.notify_all()
+
+
+def settings() -> Callable[[], None]:
+    """Puts back, when it is called, those of PyTorch's settings that hold for the whole process."""
+    threads, random = torch.get_num_threads(), torch.get_rng_state()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    tf32, benchmark = (cudnn.allow_tf32, matmul.allow_tf32), cudnn.benchmark
+    dynamo = sys.modules.get("torch._dynamo.config")  # slow to import: if nothing is compiled, it is not there
+    limits = {name: getattr(dynamo, name) for name in DYNAMO if dynamo is not None}
+
+    def put_back() -> None:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(random)
+        torch.use_deterministic_algorithms(deterministic)
+        cudnn.allow_tf32, matmul.allow_tf32 = tf32
+        cudnn.benchmark = benchmark
+        for name, limit in limits.items():
+            setattr(dynamo, name, limit)
+
+    return put_back
+
+
+class InTurns(Several):
+    """Passes everything on, and the turn wherever a computation says that it has advanced."""
+
+    def __init__(self, turns: Turns, *reporters: Reporter) -> None:
+        super().__init__(*reporters)
+        self.turns = turns
+
+    @contextlib.contextmanager
+    def progress(self, description: str, total: int, unit: str = "") -> Iterator[Advance]:
+        with super().progress(description, total, unit) as advance:
+            yield self._then_pass_on(advance)
+
+    @contextlib.contextmanager
+    def training(self, training: Training) -> Iterator[Advance]:
+        with super().training(training) as advance:
+            yield self._then_pass_on(advance)
+
+    def _then_pass_on(self, advance: Advance) -> Advance:
+        def advance_and_pass_on(n: int) -> None:
+            advance(n)
+            self.turns.pass_on()
+
+        return advance_and_pass_on
+
+    def sleep(self, seconds: float) -> None:
+        self.turns.sleep(seconds)
+
+
+def run_side_by_side(plan: Plan, session: Workspace) -> list[Failure]:
+    """``session.options.at_once`` tasks in turns, every few steps; on a GPU each has a stream of its own.
+
+    The results are those of one task after the other, since each finds the process as it has left it. One exception:
+    all CUDA graphs of a process read the seed of their random numbers from the same memory, so that on a GPU networks
+    that draw some in a step (dropout) need uncaptured steps here.
+    """
+    context, at_once = session.context, min(session.options.at_once, len(plan))
+    turns, stream = Turns(context.interruption), OwnStream(context.device)
+
+    def do(task: Task) -> Failure | None:
+        with turns.turn(), stream.current():  # each with reporters of its own, as it has a log of its own
+            return attempt(task, session.heard_by(InTurns(turns, context.reporter)))
+
+    context.reporter.say(f"{len(plan)} tasks, {at_once} of them at once in this process")
+    with torch.random.fork_rng([context.device] if context.device.type == "cuda" else []):
+        try:
+            return Schedule(plan, at_once, do, turns.stop, context.reporter).run()
+        finally:
+            turns.at_first()
+
+
+class OwnStream(threading.local):
+    """A CUDA stream for each thread that uses this; where there is no CUDA, nothing."""
+
+    def __init__(self, device: torch.device) -> None:  # called anew in every thread
+        self.device = device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Inside, the thread's work waits for no other's, but for what was there before."""
+        if self.stream is None:
+            yield
+            return
+        torch.cuda.synchronize(self.device)  # the data may have come on any stream
+        with torch.cuda.device(self.device), torch.cuda.stream(self.stream):
+            yield
+            self.stream.synchronize()
+
+
+@engines.register("in_process")
+def run(plan: Plan, session: Workspace) -> list[Failure]:
+    """Does the tasks in the order of the plan, or ``session.options.at_once`` of them at once."""
+    at_once = min(session.options.at_once, len(plan))
+    return run_side_by_side(plan, session) if at_once > 1 else one_by_one(plan, session)
+
+
+def one_by_one(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
+    """Does the tasks in the order of the plan; one that fails is tried once more, unless ``tries`` is 1."""
+    reporter = session.context.reporter
+    failures: list[Failure] = []
+    skipped: set[Task] = set()
+    for task in plan:
+        if task in skipped:
+            continue
+        reporter.begun(task)
+        failure = attempt(task, session)
+        if failure is not None and not failure.refused and tries > 1:
+            reporter.warn(f"{task.label}: {failure.reason}; trying once more")
+            failure = attempt(task, session)
+        standing: tuple[Task, ...] = ()
+        if failure is not None:
+            standing = tuple(other for other in plan.standing_on(task) if other not in skipped)
+            skipped.update(standing)
+            failures.append(replace(failure, skipped=standing))
+        reporter.ended(task, failure is not None, standing)
+    return failures

@@ -1,0 +1,160 @@
+"""How far a plan has come: its tasks by what became of them, steps a second, and the time that is left."""
+
+import heapq
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from experiments.run.plan import Plan
+from experiments.run.plan_files import PlanFile
+from experiments.run.progress import Clock, Meter, left
+from experiments.run.tasks import Task
+from foundations.reporting import Advance, Reporter, Training
+from foundations.store import Store
+
+BETWEEN_WRITES = 2.0  # seconds
+
+WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+
+
+class PlanProgress(Reporter):
+    """Hears what becomes of the tasks of a plan.
+
+    Args:
+        plan: the tasks.
+        steps: the optimizer steps of each.
+        jobs: how many are done at once.
+        command: the command line, for ``plan.json``.
+        store: where that file goes; None for nowhere.
+        clock: gives seconds.
+    """
+
+    def __init__(
+        self, plan: Plan, steps: Mapping[Task, int], jobs: int, command: str = "", store: Store | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.plan, self.jobs, self.command, self.store, self.clock = plan, jobs, command, store, clock
+        self.states: dict[Hashable, str] = dict.fromkeys(plan, WAITING)
+        self.left_of: dict[Hashable, int] = {task: steps[task] for task in steps}
+        self.trainings: set[Hashable] = {task for task in steps if steps[task]}
+        self.meter = Meter(sum(steps.values()), clock=clock)
+        self.training_time = 0.0  # seconds that tasks with steps have taken, each counted by itself
+        self.others: dict[type, list[float]] = {}  # seconds of each task without steps, by its kind
+        self.since: dict[Hashable, float] = {}
+        self.current: Hashable = None
+        self.written = -BETWEEN_WRITES
+
+    # What it hears ---------------------------------------------------------------------------------------------
+
+    def begun(self, task: Hashable) -> None:
+        self.states[task], self.since[task], self.current = RUNNING, self.clock(), task
+        self.write(now=True)
+
+    def advanced(self, task: Hashable, steps: int) -> None:
+        counted = min(steps, self.left_of.get(task, 0))  # a branch may train longer than its level
+        self.left_of[task] = self.left_of.get(task, 0) - counted
+        self.meter.advance(counted)
+        self.write()
+
+    def ended(self, task: Hashable, failed: bool, skipped: Sequence[Hashable] = ()) -> None:
+        took = self.clock() - self.since.pop(task, self.clock())
+        if task in self.trainings:
+            self.training_time += took
+        elif not failed:
+            self.others.setdefault(type(task), []).append(took)
+        for one in (task, *skipped):
+            self.states[one] = FAILED if failed else DONE
+            self.meter.total -= self.left_of.get(one, 0)  # taken by an earlier attempt, or never to be
+            self.left_of[one] = 0
+        self.write(now=True)
+
+    @contextmanager
+    def training(self, training: Training) -> Iterator[Advance]:
+        """In this process tasks are done one after the other, so that it is the one last begun."""
+        yield lambda steps: self.advanced(self.current, steps)
+
+    # What it says ----------------------------------------------------------------------------------------------
+
+    def count(self, state: str) -> int:
+        """How many tasks are in a state."""
+        return list(self.states.values()).count(state)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until all tasks are done, the tasks that wait for each other considered; None before the first steps.
+
+        Steps take as long as they have taken on average, tasks without steps as long as those of their kind.
+        """
+        now = self.clock()
+        taken = self.training_time + sum(now - self.since[task] for task in self.since if task in self.trainings)
+        if not self.meter.done or not taken:
+            return None
+        second_a_step = taken / self.meter.done
+
+        def seconds(task: Hashable) -> float:
+            if task in self.trainings:
+                return self.left_of[task] * second_a_step
+            known = self.others.get(type(task), [])
+            return max(sum(known) / len(known) - (now - self.since.get(task, now)), 0.0) if known else 0.0
+
+        open_tasks = [task for task in self.plan if self.states[task] in (WAITING, RUNNING)]
+        at_once = max(self.jobs, self.count(RUNNING))  # a cluster may have room for more than we know of
+        return makespan(open_tasks, self.plan.before, seconds, at_once)
+
+    def text(self) -> str:
+        """``task 3 of 12, 24%, 0:24:10 left``; where several run at once ``2 of 12 tasks done, 4 running, 24%, ...``.
+
+        Nothing for a single task.
+        """
+        if len(self.plan) < 2:
+            return ""
+        share = [f"{self.meter.done / self.meter.total:.0%}"] if self.meter.total else []
+        return ", ".join([*self.counts(), *share, *(f"{part} in all" for part in left(self.seconds_left))])
+
+    def counts(self) -> list[str]:
+        """How many tasks are where, in words."""
+        done, running, failed = (self.count(state) for state in (DONE, RUNNING, FAILED))
+        if running < 2:
+            return [f"task {min(done + failed + 1, len(self.plan))} of {len(self.plan)}"]
+        bad = [f"{failed} failed"] if failed else []
+        return [f"{done} of {len(self.plan)} tasks done", f"{running} running", *bad, f"{self.meter.speed:.0f} steps/s"]
+
+    def file(self) -> PlanFile:
+        """The same for other processes."""
+        counts = {state: self.count(state) for state in (DONE, RUNNING, FAILED, WAITING)}
+        return PlanFile(
+            command=self.command, tasks=len(self.plan), steps=self.meter.total, steps_done=self.meter.done,
+            steps_a_second=self.meter.speed, seconds_left=self.seconds_left, **counts,
+        )  # fmt: skip
+
+    def write(self, now: bool = False) -> None:
+        """Writes ``plan.json``, at most every two seconds unless a task has begun or ended."""
+        if self.store is not None and (now or self.clock() - self.written >= BETWEEN_WRITES):
+            self.written = self.clock()
+            with suppress(OSError):  # a full disk is what the task itself will say, with the file that matters
+                self.file().write(self.store)
+
+
+def makespan(
+    tasks: Iterable[Hashable], before: Mapping[Task, Sequence[Task]], seconds: Callable[[Hashable], float], jobs: int
+) -> float:
+    """The time that tasks take when so many are done at once, each as soon as those it waits for have ended.
+
+    Args:
+        tasks: in the order in which they are begun.
+        before: what each waits for; tasks that are not among ``tasks`` have ended.
+        seconds: how long each takes.
+        jobs: how many are done at once.
+    """
+    waiting = list(tasks)
+    unfinished = set(waiting)
+    running: list[tuple[float, int, Hashable]] = []
+    now = 0.0
+    while waiting or running:
+        for task in list(waiting):
+            if len(running) < jobs and unfinished.isdisjoint(before[task]):  # type: ignore[index]
+                waiting.remove(task)
+                heapq.heappush(running, (now + seconds(task), len(waiting), task))
+        now, _, task = heapq.heappop(running)
+        unfinished.discard(task)
+    return now

@@ -1,0 +1,228 @@
+"""Two runs side by side: in what they were asked for, computed with, and in what came of them."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from experiments.runs.stored import StoredRun
+from foundations import files
+from foundations.environment import environments
+from foundations.errors import UsageError
+from foundations.store import Store
+
+SECTIONS = ("hyperparameters", "versions", "machine", "data", "plug-ins", "results", "weights", "masks")
+HYPERPARAMETERS, VERSIONS, MACHINE, DATA, PLUGINS, RESULTS, WEIGHTS, MASKS = SECTIONS
+ELSEWHERE = (VERSIONS, MACHINE)
+"""Sections that say where a run was computed: they may differ in runs that are equal."""
+SECTION_OF = {"python": VERSIONS, "packages": VERSIONS, "cuda": VERSIONS, "cudnn": VERSIONS, "commit": VERSIONS,
+              "data_fingerprint": DATA, "plugins": PLUGINS}  # fmt: skip
+"""Of entries of environment.json; the others say what the machine is."""
+NO_RESULT = {"path", "command", "seconds"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which two runs differ.
+
+    Args:
+        section: what it is part of: ``hyperparameters``, ``versions``, ``machine``, ``data``, ``plug-ins``,
+            ``results``, ``weights``, ``masks``.
+        name: of the entry or file.
+        left: its value in the first run; None if it is not there.
+        right: its value in the second.
+    """
+
+    section: str
+    name: str
+    left: Any
+    right: Any
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far apart two tensors of one name are.
+
+    Args:
+        file: within the run's directory.
+        tensor: its name.
+        max_abs: the largest absolute difference of two entries.
+        relative_l2: ||right - left|| / ||left||, infinite for a left that is zero.
+    """
+
+    file: str
+    tensor: str
+    max_abs: float
+    relative_l2: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two masks of one name share.
+
+    Args:
+        file: within the run's directory.
+        left: weights that the first one keeps.
+        right: weights that the second one keeps.
+        both: weights that both keep.
+    """
+
+    file: str
+    left: int
+    right: int
+    both: int
+
+    @property
+    def jaccard(self) -> float:
+        """Weights kept by both, of those kept by either; 1 for two masks that keep nothing."""
+        either = self.left + self.right - self.both
+        return self.both / either if either else 1.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` has found.
+
+    Args:
+        differences: entries and files that differ, or that one of the runs lacks.
+        distances: of the tensors that differ.
+        overlaps: of the masks that differ.
+        equal_files: files of weights and masks that hold the same in both.
+    """
+
+    differences: list[Difference]
+    distances: list[Distance]
+    overlaps: list[Overlap]
+    equal_files: list[str]
+
+    @property
+    def equal(self) -> bool:
+        """Whether both were asked for the same on the same data and came to the same bits, wherever that was."""
+        found = [difference for difference in self.differences if difference.section not in ELSEWHERE]
+        return not (found or self.distances or self.overlaps)
+
+    def entries(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        overlaps = [{**asdict(overlap), "jaccard": overlap.jaccard} for overlap in self.overlaps]
+        return {"equal": self.equal, **asdict(self), "overlaps": overlaps}
+
+
+def compare(left: StoredRun, right: StoredRun) -> Comparison:
+    """Compares two runs of one kind; raises ``UsageError`` if they are of two kinds, or a file is damaged."""
+    if left.kind != right.kind:
+        raise UsageError(f"{left.path} is a {left.kind} run, {right.path} a {right.kind} run; give two of one kind")
+    found = [*entries_that_differ(left, right), *rows_that_differ(left, right)]
+    comparison = Comparison(found, [], [], [])
+    ours, theirs = tensor_files(left), tensor_files(right)
+    for name in sorted(ours | theirs):
+        if name in ours and name in theirs:
+            compare_file(name, left, right, comparison)
+        else:
+            here = ["there" if name in those else None for those in (ours, theirs)]
+            found.append(Difference(MASKS if is_mask(name) else WEIGHTS, name, *here))
+    return comparison
+
+
+# Entries ---------------------------------------------------------------------------------------------------------
+
+
+def entries_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:
+    """Of descriptors, environments and results."""
+    ours, theirs = described(left), described(right)
+    for section, name in dict.fromkeys([*ours, *theirs]):
+        values = ours.get((section, name)), theirs.get((section, name))
+        if values[0] != values[1]:
+            yield Difference(section, name, *values)
+
+
+def described(run: StoredRun) -> dict[tuple[str, str], Any]:
+    """Every entry of a run by section and name."""
+    found = {(HYPERPARAMETERS, "replicate"): run.replicate, (RESULTS, "state"): run.state}
+    found |= {(HYPERPARAMETERS, name): value for name, value in flat(run.hyperparameters)}
+    found |= {(RESULTS, name): value for name, value in flat(run.result) if name.split(".")[-1] not in NO_RESULT}
+    if not run.store.has(files.ENVIRONMENT):
+        return found
+    for number, environment in enumerate(environments(run.store.read_json(files.ENVIRONMENT))):
+        for name, value in flat(environment):
+            section = SECTION_OF.get(name.partition(".")[0], MACHINE)
+            if name.partition(".")[0] not in NO_RESULT and not name.endswith((".file", ".commit")):
+                found[section, f"{name} (later, {number})" if number else name] = value
+    return found
+
+
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested dictionaries, names joined by dots; a list is one entry."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from flat(entry, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def rows_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:
+    """The first rows of metrics, of each training, that are not the same."""
+    ours, theirs = (set(below(run, files.METRICS)) for run in (left, right))
+    for name in sorted(ours | theirs):
+        rows = [run.store.sub(str(Path(name).parent)).read_rows(files.METRICS) for run in (left, right)]
+        if rows[0] != rows[1]:
+            pairs = enumerate(zip(*rows, strict=False))
+            first = next((number for number, (one, other) in pairs if one != other), min(map(len, rows)))
+            steps = [str(those[first]["step"]) if first < len(those) else None for those in rows]
+            yield Difference(RESULTS, f"{name} from here on", *steps)
+
+
+def below(run: StoredRun, pattern: str) -> Iterator[str]:
+    """The files below a run's directory by a pattern, nothing that was put aside."""
+    for path in run.path.rglob(pattern):
+        if not any(map(files.is_aside, path.relative_to(run.path).parts)):
+            yield path.relative_to(run.path).as_posix()
+
+
+# Tensors ---------------------------------------------------------------------------------------------------------
+
+
+def tensor_files(run: StoredRun) -> set[str]:
+    """The files of weights and masks."""
+    return {name for name in below(run, "*.safetensors") if is_mask(name) or Path(name).name.startswith("model_")}
+
+
+def is_mask(name: str) -> bool:
+    """Whether a file is a mask."""
+    return Path(name).name in (files.MASK, files.FIRST_MASK)
+
+
+def compare_file(name: str, left: StoredRun, right: StoredRun, into: Comparison) -> None:
+    """Adds what differs in a file that both runs have."""
+    ours, theirs = (Store((run.path / name).parent).read_tensors(Path(name).name) for run in (left, right))
+    before = len(into.differences) + len(into.distances) + len(into.overlaps)
+    for tensor in dict.fromkeys([*ours, *theirs]):
+        shapes = [list(those[tensor].shape) if tensor in those else None for those in (ours, theirs)]
+        if shapes[0] != shapes[1]:
+            into.differences.append(Difference(MASKS if is_mask(name) else WEIGHTS, f"{name}: {tensor}", *shapes))
+    shared = [tensor for tensor in ours if tensor in theirs and ours[tensor].shape == theirs[tensor].shape]
+    if is_mask(name):
+        kept, theirs_kept = (sum(int(those[tensor].sum()) for tensor in shared) for those in (ours, theirs))
+        both = sum(int((ours[tensor].bool() & theirs[tensor].bool()).sum()) for tensor in shared)
+        if not kept == theirs_kept == both:
+            into.overlaps.append(Overlap(name, kept, theirs_kept, both))
+    else:
+        for tensor in shared:
+            if not same(ours[tensor], theirs[tensor]):
+                into.distances.append(Distance(name, tensor, *apart(ours[tensor], theirs[tensor])))
+    if len(into.differences) + len(into.distances) + len(into.overlaps) == before:
+        into.equal_files.append(name)
+
+
+def same(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors have the same entries; NaN is NaN."""
+    return left.dtype == right.dtype and left.allclose(right, rtol=0, atol=0, equal_nan=True)
+
+
+def apart(left: Tensor, right: Tensor) -> tuple[float, float]:
+    """The largest absolute difference, and ||right - left|| / ||left||, in double precision."""
+    difference, length = right.double() - left.double(), float(left.double().norm())
+    distance = float(difference.norm())
+    return float(difference.abs().max()), distance / length if length else math.inf

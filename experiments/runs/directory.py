@@ -1,0 +1,264 @@
+"""What a run's directory says to who reads it without PyTorch: its parts, how far each has come, and its results."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments.runs.status import FAILED, RUNNING, Status, read_status
+from foundations import files
+from foundations.formats import DIVERGED
+from foundations.registry import Registry
+from foundations.steps import Step
+from foundations.store import Store
+
+Row = dict[str, Any]
+
+ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
+
+
+def directories_from_environment() -> dict[str, str]:
+    """The directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
+    return {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
+
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a training, level, branch or analysis has come.
+
+    Args:
+        word: ``done``, ``running``, ``diverged``, ``collapsed`` (no path is left, so it was not trained), ``failed``,
+            ``interrupted``, ``trained`` (a trunk whose state is saved where it has come to: no more was asked for,
+            maybe), or ``begun`` before the first step.
+        at: the step of the last row of metrics, if there is one.
+        since: when the task began that is running.
+        reason: why it has not ended as it should, in a line: of what failed, diverged or collapsed.
+    """
+
+    word: str
+    at: Step | None = None
+    since: str = ""
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """For people: ``interrupted at 3ep``, ``trained to 3ep``, ``running since 14:05``."""
+        if self.word == "running" and self.since:
+            return f"running since {self.since[11:16]}"
+        if self.word in ("interrupted", "diverged", "trained") and self.at is not None:
+            return f"{self.word} {'to' if self.word == 'trained' else 'at'} {self.at.short}"
+        return self.word
+
+
+WORST_FIRST = ("diverged", "collapsed", "failed", "interrupted", "trained", "begun", "running", "done")
+"""The state of a run that is not running is that of the first of its parts in this order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A training, level, branch or analysis within a run.
+
+    Args:
+        name: the path of its directory within the run's; empty for the run itself.
+        store: that directory.
+        marker: the file that is written last.
+        held: directories whose locks a process holds, too, that works in it.
+    """
+
+    name: str
+    store: Store
+    marker: str = files.DONE
+    held: tuple[Store, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, and what its marker lists is there."""
+        return self.store.complete(self.marker)
+
+    def result(self) -> Row:
+        """What the marker says."""
+        result: Row = self.store.read_json(self.marker)
+        return result
+
+    @property
+    def children(self) -> list[Store]:
+        """The trainings within: children of an analysis and the full network that they are compared with."""
+        inner = [*numbered(self.store, files.CHILD), self.store.sub(files.FULL_NETWORK)]
+        return [store for store in inner if store.path.is_dir()]
+
+    @property
+    def running(self) -> bool:
+        """Whether a process works in it at this moment, and not on a branch of it."""
+        if self.done:
+            return False
+        if any(store.locked for store in (self.store, *self.children)):
+            return True
+        status = self.status
+        return status is not None and status.state == RUNNING and any(store.locked for store in self.held)
+
+    @property
+    def has_path(self) -> bool:
+        """Whether its mask leaves a path from input to output."""
+        return not self.store.has(files.SPARSITY_REPORT) or bool(
+            self.store.read_json(files.SPARSITY_REPORT).get("has_path", True)
+        )
+
+    @property
+    def why_collapsed(self) -> str:
+        """Where its mask leaves no path from input to output."""
+        empty = ", ".join(self.store.read_json(files.SPARSITY_REPORT)["empty_layers"])
+        return f"no path from input to output is left (empty: {empty or 'no layer'})"
+
+    @property
+    def last_rows(self) -> list[Row]:
+        """The last row of metrics of each training, here and in its children."""
+        return [rows[-1] for store in (self.store, *self.children) if (rows := store.read_rows(files.METRICS))]
+
+    @property
+    def reached(self) -> Step | None:
+        """The last step with a row of metrics, here or in one of its children, or with a saved state; None before."""
+        saved = [step for path in self.store.path.glob("*") if (step := files.step_of_optimizer(path.name))]
+        return furthest([*(Step(row["step"]) for row in self.last_rows), *saved])
+
+    @property
+    def status(self) -> Status | None:
+        """What the last task here, or else in one of its children, has left."""
+        found = [status for store in (self.store, *self.children) if (status := read_status(store)) is not None]
+        return max(found, key=lambda status: status.since, default=None)
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+        if self.done:
+            return State("done")
+        rows, status = self.last_rows, self.status
+        at = self.reached
+        if self.running:
+            return State("running", at, since="" if status is None else status.since)
+        if (diverged := furthest(Step(row["step"]) for row in rows if row.get(DIVERGED))) is not None:
+            return State("diverged", diverged, reason=f"the loss was not finite at {diverged.short}")
+        if at is None and not self.has_path:
+            return State("collapsed", reason=self.why_collapsed)
+        if status is not None and status.state == FAILED:
+            return State("failed", at, reason=status.reason.partition("\n")[0])  # what follows is advice
+        if at is None:
+            return State("begun")
+        return State("trained" if self.store.has_state(files.optimizer(at)) else "interrupted", at)
+
+
+def furthest(steps: Iterable[Step]) -> Step | None:
+    """The latest of some steps of a training; None if there are none."""
+    return max(steps, key=lambda step: step.order, default=None)
+
+
+def numbered(run: Store, prefix: str) -> list[Store]:
+    """The directories ``<prefix><n>`` by their numbers."""
+    found = {path.name.removeprefix(prefix): path for path in run.path.glob(f"{prefix}*") if path.is_dir()}
+    return [Store(found[number]) for number in sorted((name for name in found if name.isdecimal()), key=int)]
+
+
+kinds: Registry[Callable[[Store], Iterator[Part]]] = Registry("kind of run")
+"""What lists the parts of a run, by the first word of the names of their directories."""
+
+
+@kinds.register("train")
+def parts_of_train(run: Store) -> Iterator[Part]:
+    """The training itself."""
+    yield Part("", run)
+
+
+@kinds.register("import")
+def parts_of_import(run: Store) -> Iterator[Part]:
+    """The network itself."""
+    yield Part("", run)
+
+
+@kinds.register("lottery")
+def parts_of_lottery(run: Store) -> Iterator[Part]:
+    """Levels, and their branches behind each."""
+    for level in numbered(run, files.LEVEL):
+        yield Part(level.path.name, level)
+        for path in sorted(level.path.iterdir()):
+            if (path / files.DESC).is_file() and not files.is_aside(path.name):
+                yield Part(f"{level.path.name}/{path.name}", Store(path), held=(level,))
+
+
+@kinds.register("stability")
+def parts_of_stability(run: Store) -> Iterator[Part]:
+    """The analyses by their k, and what criteria have found."""
+    paths = [path for path in run.path.glob(f"{files.ANALYSIS}*") if path.is_dir() and not files.is_aside(path.name)]
+    for path in sorted(paths, key=lambda path: Step(path.name.removeprefix(files.ANALYSIS)).order):
+        yield Part(path.name, Store(path), files.INSTABILITY)
+    for path in sorted(run.path.glob(f"*/{files.SEARCH}")):
+        if not files.is_aside(path.parent.name):
+            yield Part(path.parent.name, Store(path.parent), files.SEARCH)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RunDirectory:
+    """A run's directory.
+
+    Args:
+        path: ``<root>/<kind>_<hash>/replicate_<n>``.
+        kind: ``train``, ``import``, ``lottery`` or ``stability``.
+        replicate: the number.
+    """
+
+    path: Path
+    kind: str
+    replicate: int
+
+    @property
+    def store(self) -> Store:
+        """The directory as the rest of the program knows it."""
+        return Store(self.path)
+
+    @property
+    def name(self) -> str:
+        """Its path below the root."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @cached_property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """What the run depends on, as plain values; readable whatever plug-ins are loaded."""
+        entries: Mapping[str, Any] = self.store.read_json(files.DESC)
+        return {name: value for name, value in entries.items() if name != "kind"}
+
+    @property
+    def parts(self) -> list[Part]:
+        """Its trainings, levels, branches or analyses, as far as they have been begun."""
+        return list(kinds.get(self.kind)(self.store))
+
+    @property
+    def running(self) -> bool:
+        """Whether a process works in it at this moment."""
+        return any(Store(path.parent).locked for path in self.path.rglob(files.LOCK))
+
+    @property
+    def state(self) -> str:
+        """How far it has come, for people (see :class:`State`): that of the part that needs the most attention."""
+        if self.running:
+            return "running"
+        states = [part.state for part in self.parts]
+        return min(states, key=lambda state: WORST_FIRST.index(state.word), default=State("begun")).text
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file of the run, locks left out."""
+        return sorted(path for path in self.path.rglob("*") if path.is_file() and not path.name.startswith(files.LOCK))
+
+
+def directories(root: Path | str) -> list[RunDirectory]:
+    """All directories of runs below a root that were begun, by kind, hash and replicate; whatever state they are in."""
+    found = []
+    for experiment in sorted(Path(root).glob("*_*")):
+        kind = experiment.name.rpartition("_")[0]
+        if kind in kinds:
+            for run in numbered(Store(experiment), files.REPLICATE):
+                if run.has(files.DESC) or run.has(files.ENVIRONMENT):
+                    number = int(run.path.name.removeprefix(files.REPLICATE))
+                    found.append(RunDirectory(run.path, kind, number))
+    return found

@@ -1,0 +1,294 @@
+"""All runs below a root as rows, and what ``--where`` and ``--sort`` of a listing mean.
+
+All runs below a root as rows: what each training, level, branch and analysis is, how far it is, what came of it.
+
+Read without PyTorch, so that hundreds of runs are listed at once.
+"""
+
+import operator
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.runs.directory import Part, Row, RunDirectory, State, directories
+from foundations import files
+from foundations.errors import UsageError, near_misses
+from foundations.steps import Step
+from foundations.store import Store
+
+COLUMNS = (
+    "kind", "run", "part", "model", "dataset", "pruning_strategy", "branch", "density", "k", "level", "children",
+    "replicate", "state", "at", "since", "reason", "has_path", "accuracy", "barrier", "size", "path",
+    "validation_accuracy", "early_stopping_iteration", "early_stopping_accuracy",
+)  # fmt: skip
+"""Of every row, before its hyperparameters. Accuracy and barrier are fractions of 1, a size is in bytes."""
+
+DAMAGED = "damaged"
+MISREAD = (UsageError, OSError, LookupError, TypeError, ValueError, AttributeError)
+"""What comes of files that say something else than they should."""
+
+
+def list_runs(root: Path | str) -> list[Row]:
+    """A row for each training, level, branch and analysis below a root; one for a run that has none yet.
+
+    A file that cannot be read makes the row's state ``damaged``; its ``reason`` names the file.
+    """
+    return [row for run in directories(root) for row in rows_of(run)]
+
+
+def rows_of(run: RunDirectory) -> Iterator[Row]:
+    """The rows of a run."""
+    try:
+        hyperparameters = flat(run.hyperparameters)
+        parts = run.parts
+    except MISREAD as error:
+        yield blank(run, run.path) | damage(error)
+        return
+    for part in parts or [Part("", run.store)]:
+        row = blank(run, part.store.path) | {"part": part.name} | named(hyperparameters)
+        try:
+            yield row | about(run, part, hyperparameters)
+        except MISREAD as error:
+            yield row | damage(error)
+
+
+def blank(run: RunDirectory, path: Path) -> Row:
+    """What a directory's name says of it."""
+    known = {"kind": run.kind, "run": run.name, "part": "", "replicate": run.replicate, "path": str(path)}
+    return {**dict.fromkeys(COLUMNS), **known, "size": size_of(path)}
+
+
+def damage(error: Exception) -> Row:
+    """What a row says in the place of what cannot be read."""
+    return {"state": DAMAGED, "reason": str(error).splitlines()[0] if str(error) else type(error).__name__}
+
+
+def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> Row:
+    """What a part is, how far it has come, and what came of it."""
+    state, result = part.state, part.result() if part.done else {}
+    verdict = part.store.read_json(files.INSTABILITY) if part.store.has(files.INSTABILITY) else {}
+    row: Row = {
+        "state": state.word, "at": None if state.at is None else state.at.short, "since": state.since or None,
+        "reason": state.reason or None, "has_path": part.has_path, "accuracy": accuracy(part, verdict, result),
+        "barrier": verdict["error_barrier"]["test"]["raw"] if verdict else None,
+        "density": density(run, part, hyperparameters), "validation_accuracy": result.get("validation_accuracy"),
+        "early_stopping_iteration": result.get("early_stopping_iteration"),
+        "early_stopping_accuracy": result.get("early_stopping_test_accuracy"),
+    }  # fmt: skip
+    if part.name.startswith(files.LEVEL):
+        level, _, branch = part.name.removeprefix(files.LEVEL).partition("/")
+        row |= {"level": int(level), "branch": branch or None}
+        if branch:
+            row |= {name: value for name, value in flat(branch_of(part.store)).items() if name not in hyperparameters}
+    if part.name.startswith(files.ANALYSIS):
+        row["k"] = Step(part.name.removeprefix(files.ANALYSIS)).short
+    if part.marker == files.SEARCH:
+        found = part.result()["k"]
+        row |= {"k": None if found is None else Step(found).short, "branch": part.name}
+    children = [child for child in part.children if child.path.name != files.FULL_NETWORK]
+    return row | ({"children": sum(child.done for child in children)} if children else {})
+
+
+def state_text(row: Row) -> str:
+    """A row's state for people: ``running since 14:05``, ``interrupted at 3ep``; ``done, collapsed`` without a path."""
+    at, since = row.get("at"), row.get("since")
+    text = State(row["state"], None if at is None else Step(at), since or "").text
+    return f"{text}, collapsed" if text == "done" and row["has_path"] is False else text
+
+
+def accuracy(part: Part, verdict: Mapping[str, Any], result: Mapping[str, Any]) -> float | None:
+    """On the test set, at the end; the children's mean in an analysis; before the end that of the last epoch."""
+    if verdict:
+        errors = verdict["child_error"]["test"]
+        return 1 - float(sum(errors)) / len(errors)
+    last = part.last_rows
+    found = result.get("test_accuracy", last[-1].get("test_accuracy") if last else None)
+    return None if found is None else float(found)
+
+
+def density(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> float | None:
+    """What a part keeps of the prunable weights; before its mask is found, what the hyperparameters ask for."""
+    if part.store.has(files.SPARSITY_REPORT):
+        return float(part.store.read_json(files.SPARSITY_REPORT)["density"])
+    fraction = hyperparameters.get("pruning_fraction")
+    if run.kind == "train" or fraction is None:
+        return 1.0
+    if part.name.startswith(files.LEVEL):
+        return float((1 - fraction) ** int(part.name.removeprefix(files.LEVEL).partition("/")[0]))
+    return float(1 - fraction)
+
+
+def branch_of(store: Store) -> Mapping[str, Any]:
+    """The hyperparameters of a branch."""
+    return {name: value for name, value in store.read_json(files.DESC).items() if name != "kind"}
+
+
+def named(hyperparameters: Mapping[str, Any]) -> Row:
+    """Hyperparameters as people write them: steps in short, a list as text."""
+    return {name: plain(value) for name, value in hyperparameters.items()}
+
+
+def plain(value: Any) -> Any:
+    """A value as a flag takes it."""
+    if isinstance(value, list):
+        return ",".join(str(plain(element)) for element in value)
+    step = as_step(value)
+    return value if step is None else step.short
+
+
+def as_step(value: Any) -> Step | None:
+    """The step that a text such as ``3ep`` or ``3ep0it`` says; None if it says none. A bare number is none."""
+    if not isinstance(value, str) or not value.endswith(("ep", "it")):
+        return None
+    try:
+        return Step(value)
+    except UsageError:
+        return None
+
+
+def flat(entries: Mapping[str, Any]) -> Row:
+    """Hyperparameters by the names of their flags, those of nested bundles too.
+
+    A strategy is ``pruning_strategy``, with its own fields beside it; none is that of the full network.
+    """
+    found: Row = {}
+    for name, value in entries.items():
+        if name == "strategy":
+            found["pruning_strategy"] = "none" if value is None else value["kind"]
+            value = {field: own for field, own in (value or {}).items() if field != "kind"}
+        if isinstance(value, Mapping):
+            found |= flat(value)
+        elif name != "strategy" and not (name == "pruning" and value is None):
+            found[name] = value
+    return found
+
+
+def size_of(path: Path) -> int:
+    """The bytes of all files below a directory, those of parts with a row of their own left out."""
+    total = 0
+    for folder, inner, names in os.walk(path):
+        if Path(folder) != path and own_row(Path(folder), path):
+            inner.clear()
+            continue
+        for name in names:
+            try:
+                total += (Path(folder) / name).stat().st_size
+            except OSError:  # a file that its writer has renamed meanwhile
+                continue
+    return total
+
+
+def own_row(folder: Path, within: Path) -> bool:
+    """Whether a directory directly below that of a part or run is a part itself; one put aside is none."""
+    return (
+        folder.parent == within and not files.is_aside(folder.name)
+        and (within.name.startswith(files.LEVEL) and (folder / files.DESC).is_file())
+    )  # fmt: skip
+
+
+def known_columns(rows: Iterable[Row]) -> list[str]:
+    """All columns and hyperparameters of some rows."""
+    return list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
+
+
+FORM = re.compile(r"\s*(?P<name>\w+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*")
+SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+ALIASES: Mapping[str, str] = {"strategy": "pruning_strategy", "data": "dataset"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``lr<0.1``: what is compared, how, and with what.
+
+    Numbers compare as numbers (``90%`` is 0.9), steps by epochs and iterations (a bare number is epochs, as in
+    ``--k=30``), everything else as text. A row that has no such value fulfils ``!=`` and nothing else.
+    """
+
+    name: str
+    sign: str
+    value: str
+
+    def holds(self, row: Row) -> bool:
+        """Whether it is true of a row; ``UsageError`` where text is asked for its order."""
+        found = row.get(self.name)
+        if found is None:
+            return self.sign == "!="
+        mine, other = comparable(found, self.value)
+        if isinstance(mine, str) and self.sign not in ("=", "!="):
+            raise UsageError(
+                f"--where={self.name}{self.sign}{self.value}: {self.name} is {found!r} in {row['run']}; "
+                f"{self.sign} compares numbers with numbers and steps with steps"
+            )
+        return SIGNS[self.sign](mine, other)
+
+
+def comparable(found: Any, given: str) -> tuple[Any, Any]:
+    """A row's value and the one it is compared with: both numbers, or both steps, or else both text."""
+    if isinstance(found, bool):
+        return str(found).lower(), given.lower()
+    if isinstance(found, (int, float)) and (number := as_number(given)) is not None:
+        return float(found), number
+    if (step := as_step(found)) is not None:
+        try:
+            return step.order, Step(given).order
+        except UsageError:
+            pass
+    return str(found), given
+
+
+def as_number(text: str) -> float | None:
+    """``0.1`` or ``10%``; None for what is no number."""
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        return None
+
+
+def read_condition(text: str) -> Condition:
+    """The condition that a text says; ``UsageError`` if it says none."""
+    match = FORM.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--where={text}: expected NAME=VALUE, or !=, <, <=, > or >= in the place of =")
+    return Condition(ALIASES.get(match["name"], match["name"]), match["sign"], match["value"])
+
+
+def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str]) -> list[Row]:
+    """The rows that fulfil all conditions.
+
+    Raises:
+        UsageError: a condition has no such form, or its name is no column and no hyperparameter among ``known``.
+    """
+    read = [read_condition(text) for text in conditions]
+    for condition in read if rows else ():  # without rows no hyperparameter is known
+        refuse_unknown_column("where", condition.name, known)
+    return [row for row in rows if all(condition.holds(row) for condition in read)]
+
+
+def in_order(rows: Sequence[Row], sort: str, known: Sequence[str]) -> list[Row]:
+    """The rows by a column, the largest first with ``-`` before its name; those that have no value come last."""
+    name = ALIASES.get(sort.removeprefix("-"), sort.removeprefix("-"))
+    if rows:
+        refuse_unknown_column("sort", name, known)
+    having = [row for row in rows if row.get(name) is not None]
+    lacking = [row for row in rows if row.get(name) is None]
+    return [*sorted(having, key=lambda row: rank(row[name]), reverse=sort.startswith("-")), *lacking]
+
+
+def rank(value: Any) -> tuple[int, Any]:
+    """What values are sorted by: numbers before steps before text."""
+    if isinstance(value, (int, float)):
+        return 0, float(value)
+    step = as_step(value)
+    return (2, str(value)) if step is None else (1, step.order)
+
+
+def refuse_unknown_column(flag: str, name: str, known: Sequence[str]) -> None:
+    """Raises ``UsageError`` with near misses for what is no column."""
+    if name not in known:
+        names = ", ".join(known)
+        raise UsageError(f"--{flag}={name}: no such column or hyperparameter{near_misses(name, known)}; valid: {names}")

@@ -1,0 +1,306 @@
+"""Is everything below a root as it was written? What is not, and what to do about it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from experiments.report.collect import iterations_per_epoch
+from experiments.runs import stored
+from experiments.runs.directory import kinds, numbered
+from experiments.runs.stored import StoredRun
+from foundations import files, formats
+from foundations.errors import UsageError
+from foundations.formats import NewerFormat
+from foundations.reporting import Reporter
+from foundations.steps import Step
+from foundations.store import Store
+from foundations.tensors import has_checksum
+from pruning import Mask
+from stability.plane import Place, PlanePoint
+from stability.rows import read_rows, read_table
+from stability.verdict import read_verdict
+from training.metrics import kept
+from training.saved_steps import grid
+
+TENSORS, PICKLES, ROWS = ".safetensors", ".pt", ".jsonl"
+SUFFIXES = (".json", files.COPY, ROWS, ".csv", TENSORS, PICKLES)
+"""Of files that runs consist of."""
+MARKERS = (files.DONE, files.INSTABILITY)
+ENVIRONMENTS = (files.ENVIRONMENT, files.ENVIRONMENT_COPY)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a file of a run.
+
+    Args:
+        path: of the file.
+        what: is said of it.
+        advice: what to do.
+        wrong: whether something is lost or damaged; otherwise it is worth knowing and no more.
+        replaceable: whether what lies at ``path`` may be put aside, because the same command recomputes it.
+    """
+
+    path: Path
+    what: str
+    advice: str = ""
+    wrong: bool = True
+    replaceable: bool = False
+
+
+def runs_at(places: list[Path], root: Path) -> list[StoredRun]:
+    """The runs in the given directories, each that of a run or of an experiment; all below ``root`` without any.
+
+    Unlike ``stored.runs`` it finds those whose descriptor is lost.
+
+    Raises:
+        UsageError: a directory is neither.
+    """
+    if not places:
+        if not root.is_dir():
+            raise UsageError(f"--root={root}: no such directory")
+        places = [path for path in sorted(root.glob("*_*")) if is_experiment(path)]
+    found: list[StoredRun] = []
+    for place in places:
+        inside = numbered(Store(place), files.REPLICATE) if is_experiment(place) else [Store(place)]
+        found += [open_run(run.path) for run in inside]
+    return found
+
+
+def is_experiment(path: Path) -> bool:
+    """Whether a directory's name is that of an experiment."""
+    return path.is_dir() and bool(files.RUN_NAME.fullmatch(path.name)) and path.name.rpartition("_")[0] in kinds
+
+
+def open_run(path: Path) -> StoredRun:
+    """The run in a directory, whether its descriptor is there or not."""
+    path = path.resolve() if not path.is_absolute() and len(path.parts) < 2 else path
+    if is_experiment(path.parent) and path.is_dir() and files.REPLICATE_NAME.fullmatch(path.name):
+        kind = path.parent.name.rpartition("_")[0]
+        return StoredRun(path, kind, int(path.name.removeprefix(files.REPLICATE)))
+    return stored.open(path)  # which says what it expects
+
+
+def check(run: StoredRun) -> list[Finding]:
+    """What is wrong with a run, and what else is to be known; nothing of one in which a process works."""
+    if run.running:
+        return [Finding(run.path, "is left out: a process works in it", wrong=False)]
+    found = {finding.path: finding for finding in unexpected(run)}  # one for each file: the first says most
+    for finding in [*missing_of_run(run), *unlike_markers(run), *unfinished(run)]:
+        found.setdefault(finding.path, finding)
+    return [*found.values(), *older(run)]
+
+
+def repair(run: StoredRun, findings: list[Finding], reporter: Reporter) -> list[Path]:
+    """Puts aside what the same command recomputes; the new places. Nothing is deleted."""
+    with run.store.lock(reporter):
+        return [put_aside(finding.path) for finding in findings if finding.replaceable]
+
+
+def put_aside(path: Path) -> Path:
+    """Renames a file, or the directory in its place, to ``<name>.aside_<n>``."""
+    place = files.free_aside(path)
+    path.rename(place)
+    return place
+
+
+# File by file --------------------------------------------------------------------------------------------------------
+
+
+def checked_files(run: StoredRun) -> list[Path]:
+    """What lies in a run under the name of a file that has a format.
+
+    Reports, statuses and what was put aside are left out: no result depends on them.
+    """
+    return [path for path in sorted(run.path.rglob("*")) if path.name.endswith(SUFFIXES) and counts(path, run)]
+
+
+def counts(path: Path, run: StoredRun) -> bool:
+    """Whether a path is part of what a run consists of."""
+    inside = path.relative_to(run.path)
+    hidden = any(files.is_aside(part) or part.startswith(".") for part in inside.parts)
+    return not hidden and files.REPORT not in inside.parts and path.name != files.STATUS
+
+
+def unexpected(run: StoredRun) -> Iterator[Finding]:
+    """Files that cannot be read, are damaged, or are another's."""
+    for path in checked_files(run):
+        try:
+            read(Store(path.parent), path.name)
+        except NewerFormat as error:
+            yield Finding(path, without(path, str(error)), "Verify it with the program that wrote it.")
+        except UsageError as error:
+            yield with_advice(run, path, without(path, str(error).splitlines()[0]))
+        except OSError as error:
+            yield Finding(path, f"cannot be read: {error.strerror or error}", "See to the disk or its permissions.")
+
+
+def without(path: Path, text: str) -> str:
+    """What is said of a path, without the path."""
+    return text.removeprefix(str(path)).strip()
+
+
+def read(store: Store, name: str) -> None:
+    """Reads a file as the program does; raises like its reader."""
+    if name == files.INSTABILITY:
+        read_verdict(store)
+    elif name == files.INTERPOLATION:
+        read_rows(store)
+    elif name == files.PLANE:
+        read_table(store, name, PlanePoint)
+    elif name == files.PLANE_PLACES:
+        read_table(store, name, Place)
+    elif name in (files.MASK, files.FIRST_MASK):
+        Mask.load(store / name)
+    elif name.endswith(PICKLES):
+        store.read_pickle(name)
+    elif files.is_state(name):
+        store.read_state(name)
+    elif name.endswith(TENSORS):
+        store.read_tensors(name)
+    elif name.endswith(ROWS):
+        store.read_rows(name)
+    elif not name.endswith(".csv"):
+        store.read_json(name)
+    if name in MARKERS:
+        store.parts(name)
+
+
+def with_advice(run: StoredRun, path: Path, what: str) -> Finding:
+    """A file that is not as it was written, and what to do about it."""
+    store = Store(path.parent)
+    if path.name in ENVIRONMENTS:
+        (other,) = {*ENVIRONMENTS} - {path.name}
+        if is_intact(store, other):
+            return Finding(path, what, f"The same command restores it from {other}.", replaceable=True)
+        return Finding(path, what, anew(path.parent))
+    if path.name == files.METRICS and not kept_whole(store):
+        return Finding(path, what, anew(path.parent))
+    return Finding(path, what, f"Put it aside (--repair). {again(run)}", replaceable=True)
+
+
+def again(run: StoredRun) -> str:
+    """The advice for what can be recomputed. A trunk is what other commands read, who do not look for its rest."""
+    trains = "The command train, with the flags of the model and its training,"
+    return f"{trains if run.kind == 'train' else 'The same command'} recomputes it."
+
+
+def anew(directory: Path) -> str:
+    """The advice for what is kept nowhere else."""
+    return f"Nothing else holds it: rename the directory {directory}; the same command recomputes it."
+
+
+def is_intact(store: Store, name: str) -> bool:
+    """Whether a file is there and can be read."""
+    try:
+        read(store, name)
+    except (UsageError, OSError):
+        return False
+    return True
+
+
+def kept_whole(store: Store) -> bool:
+    """Whether the metrics lie in a checkpoint, too: the directory's own, or the trunk's for level 0."""
+    try:
+        result = store.result() if store.has(files.DONE) else {}
+        return bool(kept(Store((store / result.get("model", files.CHECKPOINT)).parent)))
+    except (UsageError, OSError):
+        return False
+
+
+# What belongs together -----------------------------------------------------------------------------------------------
+
+
+def missing_of_run(run: StoredRun) -> Iterator[Finding]:
+    """What every run and branch that was begun has: a descriptor, its environment twice, and a run its networks."""
+    begun = {path.parent for path in checked_files(run) if path.name in (files.DESC, *ENVIRONMENTS)}
+    for store in map(Store, sorted({run.path, *begun})):
+        if not store.has(files.DESC):
+            yield Finding(store / files.DESC, "is missing", again(run))
+        elif store.path == run.path and run.readable and run.desc.key != run.path.parent.name:
+            yield with_advice(run, store / files.DESC, f"describes {run.desc.key}")
+        there = [name for name in ENVIRONMENTS if store.has(name)]
+        if not any(is_checked(store / name) for name in (*there, files.DESC) if store.has(name)):
+            continue  # older programs made no copy and no network.json, and did not say it of branches
+        if store.path == run.path and not store.has(files.NETWORK):
+            yield Finding(store / files.NETWORK, "is missing", again(run))
+        for name in sorted({*ENVIRONMENTS} - {*there}):
+            advice = f"The same command restores it from {there[0]}." if there else anew(store.path)
+            yield Finding(store / name, "is missing", advice)
+
+
+def unlike_markers(run: StoredRun) -> Iterator[Finding]:
+    """Files that a marker lists, and that are not there or are others."""
+    for marker in (path for path in checked_files(run) if path.name in MARKERS):
+        store = Store(marker.parent)
+        if not is_intact(store, marker.name):
+            continue
+        for name, sha256 in store.parts(marker.name).items():
+            path = Path(os.path.normpath(marker.parent / name))
+            if not store.has(name):
+                yield missing(run, store, name)
+            elif path.is_file() and sha256 not in (None, formats.digest(store.read_bytes(name))):
+                finding = with_advice(run, path, f"is not the one that {marker.name} was written with")
+                own = path.is_relative_to(run.path)  # level 0 lists a file of the trunk, which is another run
+                yield replace(finding, replaceable=finding.replaceable and own)
+
+
+def missing(run: StoredRun, store: Store, name: str) -> Finding:
+    """A file that a marker lists and that is not there."""
+    path = Path(os.path.normpath(store / name))
+    if path.name == files.METRICS and not kept_whole(store):
+        return Finding(path, "is missing", anew(store.path))
+    return Finding(path, "is missing", again(run))
+
+
+def unfinished(run: StoredRun) -> Iterator[Finding]:
+    """Parts without a marker, finished trainings without a checkpoint, states that are not saved: nothing is wrong."""
+    if run.kind == "train" and is_intact(run.store, files.DONE) and is_intact(run.store, files.METRICS):
+        yield from unsaved(run.store)
+    for directory in sorted({path.parent for path in checked_files(run)}):
+        store = Store(directory)
+        if store.has(files.METRICS) or store.has(files.MASK):
+            marker = files.INSTABILITY if directory.name.startswith(files.ANALYSIS) else files.DONE
+            if not store.has(marker):
+                yield Finding(store / marker, "is not there yet", "The same command goes on.", wrong=False)
+            elif run.kind != "import" and trained_here(store) and not store.has_state(files.CHECKPOINT):
+                yield Finding(store / files.CHECKPOINT, "is missing", "It is needed no more.", wrong=False)
+
+
+def unsaved(trunk: Store) -> Iterator[Finding]:
+    """States on the trunk's grid that are not there."""
+    iterations = [row["iteration"] for row in trunk.read_rows(files.METRICS)] or [0]
+    per_epoch = iterations_per_epoch(trunk)
+    wanted = [iteration for iteration in grid(iterations[-1], per_epoch) if iteration >= iterations[0]]
+    for step in (Step.at(iteration, per_epoch) for iteration in wanted):
+        for name in (files.model(step), files.optimizer(step)):
+            there = trunk.has(name) or (files.is_state(name) and trunk.has_state(name))
+            if not there:
+                yield Finding(trunk / name, "is missing", "It is recomputed when it is needed.", wrong=False)
+
+
+def trained_here(store: Store) -> bool:
+    """Whether a finished training took place in a directory."""
+    return is_intact(store, files.DONE) and any(name.startswith("model_") for name in store.parts(files.DONE))
+
+
+def older(run: StoredRun) -> Iterator[Finding]:
+    """How many files are of a format that has no checksum."""
+    unchecked = [path for path in checked_files(run) if path.is_file() and not is_checked(path)]
+    if unchecked:
+        yield Finding(run.path, f"has {len(unchecked)} files without a checksum (older format)", wrong=False)
+
+
+def is_checked(path: Path) -> bool:
+    """Whether a file has a checksum."""
+    try:
+        content = path.read_bytes()
+        if path.name.endswith(TENSORS):
+            return has_checksum(content)
+        if path.name.endswith(PICKLES):
+            return False
+        first = content.splitlines()[0] if path.name.endswith((ROWS, ".csv")) else content
+        return formats.SHA256.encode() in first if path.name.endswith(".csv") else formats.has_checksum(first)
+    except Exception:  # whatever the bytes lead to: what is damaged has been found already
+        return True

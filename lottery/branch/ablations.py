@@ -1,0 +1,110 @@
+"""The ablations: shuffled masks, random masks, weights drawn anew, scores inverted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from foundations.errors import UsageError
+from foundations.hparams import hp
+from foundations.steps import Step
+from lottery.branch.base import Branch, branches
+from lottery.desc import LotteryDesc
+from lottery.level import Ticket
+from models import build
+from pruning import Batches, ImportedMask, Mask, Strategy
+from training.state import TrainState
+from training.trunk import Trunk
+
+
+def shuffled(mask: Mask, groups: Iterable[Sequence[str]], generator: torch.Generator) -> Mask:
+    """The mask with its entries in random order within each group of layers; other layers stay as they are."""
+    entries = {name: entry.cpu() for name, entry in mask.items()}
+    for group in groups:
+        flat = torch.cat([entries[name].flatten() for name in group])
+        flat = flat[torch.randperm(len(flat), generator=generator)]
+        for name, part in zip(group, flat.split([entries[name].numel() for name in group]), strict=True):
+            entries[name] = part.view(mask[name].shape)
+    return Mask(entries)
+
+
+@branches.register("shuffle")
+@dataclass(frozen=True, kw_only=True)
+class Shuffle(Branch):
+    """Keeps as many weights of each layer, in other places: the mask is shuffled within layers.
+
+    Frankle et al. 2021, "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?", section 5.
+    """
+
+    def start(self, ticket: Ticket) -> Ticket:
+        layers = [[name] for name in ticket.mask]
+        return replace(ticket, mask=shuffled(ticket.mask, layers, ticket.level.generator("shuffle")))
+
+
+@branches.register("randomly_prune")
+@dataclass(frozen=True, kw_only=True)
+class RandomlyPrune(Branch):
+    """Keeps as many weights, drawn at random: as many of each layer, or from all layers together."""
+
+    scope: str = hp("layer", choices=("layer", "global"))
+    """What is as dense as in the level: each layer, or only the whole network. Ignored layers stay as they are."""
+
+    def start(self, ticket: Ticket) -> Ticket:
+        names = [name for name in ticket.mask if name not in ticket.level.ignored]
+        groups = [names] if self.scope == "global" else [[name] for name in names]
+        generator = ticket.level.generator("randomly_prune")
+        return replace(ticket, mask=shuffled(ticket.mask, groups, generator))
+
+
+@branches.register("randomly_reinitialize")
+@dataclass(frozen=True, kw_only=True)
+class RandomlyReinitialize(Branch):
+    """Keeps the mask and draws new initial weights; BatchNorm and the optimizer start anew too.
+
+    Frankle and Carbin 2019, "The Lottery Ticket Hypothesis", section 2.
+    """
+
+    start_step: Step | None = hp(None)
+    """Step of the schedule at which the new weights start; default: k, so that they train as long as the level."""
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        trunk.refuse_after_end("start_step", self.start_step or desc.k)
+
+    def start(self, ticket: Ticket) -> Ticket:
+        level, old = ticket.level, ticket.state
+        data = level.trunk.data
+        model = build(level.desc.train.model, data.shape, level.generator("randomly_reinitialize"))
+        capture = level.trunk.context.cuda_graphs
+        state = TrainState.fresh(model, ticket.training, old.noise, data.device, capture=capture)
+        state.iteration = level.trunk.iteration(self.start_step or level.desc.k)
+        return replace(ticket, state=state)
+
+
+@branches.register("invert_scores")
+@dataclass(frozen=True, kw_only=True)
+class InvertScores(Branch):
+    """Keeps the weights with the lowest scores instead of the highest.
+
+    Frankle et al. 2021, "Pruning Neural Networks at Initialization: Why Are We Missing the Mark?", section 5.
+    """
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        if isinstance(desc.strategy, ImportedMask):
+            raise UsageError("invert_scores: an imported mask has no scores; give another --pruning_strategy")
+
+    def start(self, ticket: Ticket) -> Ticket:
+        return replace(ticket, mask=ticket.level.find_mask(inverted(ticket.level.desc.strategy)))
+
+
+def inverted(strategy: Strategy) -> Strategy:
+    """The same strategy with its scores negated, which inverts their order; 1 / score would not survive a 0."""
+    original = type(strategy)
+
+    def score_all(
+        self: Strategy, model: nn.Module, weights: Mapping[str, Tensor], batches: Batches, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        return {name: -score for name, score in original.score_all(self, model, weights, batches, generator).items()}
+
+    inverse: type[Strategy] = type(f"Inverted{original.__name__}", (original,), {"score_all": score_all})
+    return inverse(**vars(strategy))

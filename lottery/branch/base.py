@@ -1,0 +1,112 @@
+"""What a branch is: a level's subnetwork with something changed before it is trained."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from foundations import files
+from foundations.desc import key_of
+from foundations.environment import settle, verify
+from foundations.methods import Method, MethodRegistry
+from foundations.steps import Step
+from foundations.store import Store
+from lottery.desc import LotteryDesc
+from lottery.level import LotteryRunner, Ticket
+from training.trunk import Trunk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch(Method, ABC):
+    """An ablation of a level. Its fields are its flags and its key; it differs from the others in :meth:`start`
+    alone.
+
+    Training, the mask's report, resuming and the table are the same for all; see ``BranchRunner``.
+    """
+
+    outcome: ClassVar[str] = "test_accuracy"
+    """The entry of ``done.json``, a share of 1, that the table shows."""
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        """Raises ``UsageError`` if the branch's fields do not fit the experiment; nothing has been trained yet."""
+
+    def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
+        """The steps of the trunk that the branch reads beside those that its level does."""
+        return ()
+
+    @abstractmethod
+    def start(self, ticket: Ticket) -> Ticket:
+        """The subnetwork that the branch trains.
+
+        Args:
+            ticket: the level's own: ``ticket.mask``, ``ticket.state`` (the full network at k, with its optimizer)
+                and ``ticket.training``, which may all be replaced; ``ticket.level`` gives named random numbers
+                (``generator``), the full network at other steps (``state_at``) and the masks of other strategies
+                (``find_mask``).
+
+        Returns:
+            ``dataclasses.replace(ticket, ...)``.
+        """
+
+    def done(self, here: Store) -> bool:
+        """Whether nothing is left to do in ``here``, the directory of the branch."""
+        return here.done
+
+    def run(self, here: Store, ticket: Ticket) -> None:
+        """Trains what :meth:`start` has returned. A branch that does something else with it overrides this.
+
+        Args:
+            here: the directory of the branch; marked as done (``finish``) when all is there. A run that was
+                interrupted is started again with what it has left.
+            ticket: the subnetwork.
+        """
+        ticket.level.train_ticket(here, ticket, self.name)
+
+    @property
+    def key(self) -> str:
+        """The directory of the branch within the level: ``<name>_<hash of its fields>``."""
+        return key_of(self.name, self)
+
+
+branches: MethodRegistry[Branch] = MethodRegistry("branch")
+
+
+class BranchRunner:
+    """Trains branches of levels that are trained already."""
+
+    def __init__(self, lottery: LotteryRunner, branch: Branch) -> None:
+        self.lottery, self.branch = lottery, branch
+        branch.check(lottery.desc, lottery.trunk)
+
+    def here(self, number: int) -> Store:
+        """The directory of a level's branch."""
+        return self.lottery.level(number).here.sub(self.branch.key)
+
+    @property
+    def code(self) -> tuple[object, ...]:
+        """What the branch's own result depends on, beside the level."""
+        return (type(self.branch),)
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """The content of the branch's ``desc.json``."""
+        return {"kind": self.branch.name, **self.branch.to_dict()}
+
+    def verify(self, number: int) -> None:
+        """Raises ``UsageError`` if a level's branch was computed with another version of its plug-in."""
+        lottery = self.lottery
+        verify(self.here(number), self.code, lottery.context, lottery.data.fingerprint)
+
+    def done(self, number: int) -> bool:
+        """Whether a level's branch is done."""
+        return self.branch.done(self.here(number))
+
+    def train(self, number: int) -> None:
+        """Trains a level's branch that is not done yet."""
+        with self.lottery.at_work(files.level(number)):
+            if self.done(number):  # by another process, meanwhile
+                return
+            here, lottery = self.here(number), self.lottery
+            settle(here, self.code, lottery.context, lottery.data.fingerprint)
+            ticket = self.branch.start(lottery.level(number).ticket())
+            here.write_json(files.DESC, self.entries)
+            self.branch.run(here, ticket)

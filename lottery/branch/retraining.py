@@ -1,0 +1,85 @@
+"""Branches that train a level's subnetwork from elsewhere or in another way."""
+
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import TypeVar, get_type_hints
+
+from foundations.errors import UsageError
+from foundations.hparams import field_docs, hp
+from foundations.steps import Step
+from lottery.branch.base import Branch, branches
+from lottery.desc import LotteryDesc
+from lottery.level import Ticket
+from training.hparams import TrainingHparams
+from training.optimizers import make_optimizer, with_hparams
+from training.trunk import Trunk
+
+
+@branches.register("rewind")
+@dataclass(frozen=True, kw_only=True)
+class Rewind(Branch):
+    """Keeps the mask and starts from the full network at another step than k."""
+
+    start_step: Step = hp(Step("0ep"))
+    """Step whose weights, BatchNorm statistics and optimizer state the subnetwork starts with."""
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        trunk.check_step("start_step", self.start_step)
+
+    def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
+        return (self.start_step,)
+
+    def start(self, ticket: Ticket) -> Ticket:
+        return replace(ticket, state=ticket.level.state_at(self.start_step))
+
+
+PREFIX = "retrain_"
+NETWORKS_OWN = ("compile",)
+"""Fields of the training that are not another way of training."""
+
+B = TypeVar("B", bound=type[Branch])
+
+
+def with_training_fields(branch: B) -> B:
+    """Gives a branch the fields of ``TrainingHparams`` under ``PREFIX``: None, unless given, else as limited there.
+
+    A field that was added to ``TrainingHparams`` after runs existed (it declares ``absent``) is left out of the key of
+    a branch without it, too.
+    """
+    hints, docs = get_type_hints(TrainingHparams), field_docs(TrainingHparams)
+    for item in fields(TrainingHparams):
+        if item.name in NETWORKS_OWN:
+            continue
+        absent = MISSING if item.metadata["absent"] is MISSING else None
+        metadata = {**item.metadata, "absent": absent, "doc": docs[item.name]}
+        branch.__annotations__[PREFIX + item.name] = hints[item.name] | None
+        setattr(branch, PREFIX + item.name, field(default=None, metadata=metadata))
+    return branch
+
+
+@branches.register("retrain")
+@dataclass(frozen=True, kw_only=True)
+@with_training_fields
+class Retrain(Branch):
+    """Trains the same subnetwork with other training hyperparameters; those not given are the level's.
+
+    Steps count from the beginning of training, as k does. The optimizer's state at k is kept, unless it is of another
+    optimizer.
+    """
+
+    def changed(self, training: TrainingHparams) -> TrainingHparams:
+        """The level's hyperparameters with those given in their places."""
+        given = {item.name.removeprefix(PREFIX): getattr(self, item.name) for item in fields(self)}
+        return replace(training, **{name: value for name, value in given.items() if value is not None})
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        end = self.changed(desc.train.training).training_steps
+        if trunk.iteration(desc.k) > trunk.iteration(end):
+            raise UsageError(f"--retrain_training_steps={end.short}: ends before --k={desc.k.short}")
+
+    def start(self, ticket: Ticket) -> Ticket:
+        training, state = self.changed(ticket.training), ticket.state
+        if training.optimizer == ticket.training.optimizer:
+            state.optimizer = with_hparams(state.optimizer, training, state.model)
+        else:
+            state.optimizer = make_optimizer(training, state.model)
+        return replace(ticket, training=training)

@@ -1,0 +1,290 @@
+"""Subnetworks at their true size: channels that cannot influence the output are taken out, exactly."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruning.graph import BATCHNORMS, CONVOLUTIONS, ChannelGraph, channel_graph
+from pruning.mask import Mask
+
+Kept = dict[int, Tensor]
+"""For each group of channels, (channels,) bool: which stay."""
+
+
+def kept_channels(graph: ChannelGraph, mask: Mapping[str, Tensor], round_to: int) -> Kept:
+    """The channels to keep: those that can influence the output, and as many more as make the widths round.
+
+    A channel matters if a kept weight leads from it to a channel that matters; otherwise neither its value gets to
+    the output nor a gradient to it. (Kept weights *into* it are not needed: BatchNorm's shift is influence enough.)
+    Those kept for the sake of a round width are asked for the same, so that no kept weight leads from a channel
+    taken out to one that stays, whose statistics then stay right, too.
+
+    Args:
+        graph: the channels of the model.
+        mask: which weights are kept, by parameter name.
+        round_to: widths are multiples of it, or whole; at least one channel is kept.
+    """
+    connections = {
+        layer.name: connected(mask[f"{layer.name}.weight"].cpu(), graph.sizes[layer.reads])
+        for layer in graph.layers
+        if layer.reads is not None
+    }
+    kept = {group: torch.full((size,), group in graph.pinned) for group, size in graph.sizes.items()}
+    spread(graph, connections, kept)
+    while any(widen(graph, connections, kept, group, round_to) for group in kept):
+        spread(graph, connections, kept)
+    return kept
+
+
+def connected(mask: Tensor, channels: int) -> Tensor:
+    """(outputs, channels) bool: which input channels a kept weight leads from; a channel may have several inputs."""
+    return mask.reshape(len(mask), channels, -1).any(2)
+
+
+def spread(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept) -> None:
+    """Keeps whatever leads to a channel that is kept, until nothing new is found."""
+    found = True
+    while found:
+        found = False
+        for layer in reversed(graph.layers):
+            if layer.reads is not None:
+                needed = connections[layer.name][kept[layer.writes]].any(0) & ~kept[layer.reads]
+                kept[layer.reads] |= needed
+                found |= bool(needed.any())
+
+
+def widen(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept, group: int, round_to: int) -> bool:
+    """Rounds a group's width up; whether anything was to do. First come channels that need no others kept."""
+    size, width = graph.sizes[group], int(kept[group].sum())
+    missing = min(size, -(-max(width, 1) // round_to) * round_to) - width
+    if missing == 0:
+        return False
+    needs = torch.zeros(size, dtype=torch.int64)
+    for layer in graph.layers:
+        if layer.writes == group and layer.reads is not None:
+            needs += (connections[layer.name] & ~kept[layer.reads]).sum(1)
+    needs[kept[group]] = torch.iinfo(torch.int64).max
+    kept[group][needs.argsort(stable=True)[:missing]] = True
+    return True
+
+
+Place = tuple[Tensor | None, ...]
+"""Where a small tensor lies in the full one: the indices along each of the first axes, None for a whole axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compacted:
+    """What :func:`pruning.compaction` makes.
+
+    Args:
+        model: the small network.
+        mask: the mask of its weights.
+        places: where its parameters and buffers lie in those of the full network, by name; whole ones are left out.
+        snapshot: parameters and buffers of the full network when it was compacted.
+        removed: where in the full network's parameters the weights lie that were taken out though the mask keeps
+            them (those that lead into a channel taken out), and the channels' biases and parameters of BatchNorm;
+            indices along all axes, by name. No gradient gets to them: in masked training, too, it is zero.
+    """
+
+    model: nn.Module
+    mask: Mask
+    places: Mapping[str, Place]
+    snapshot: Mapping[str, Tensor]
+    removed: Mapping[str, tuple[Tensor, ...]]
+
+    def shrink(self, full: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The small network's part of a full network's tensors (parameters, buffers or anything shaped like them)."""
+        return {name: take(tensor, self.places.get(name, ())) for name, tensor in full.items()}
+
+    def expand(self, small: Mapping[str, Tensor], snapshot: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The inverse of :meth:`shrink`: what was taken out is as in ``snapshot``, by default that of compaction."""
+        snapshot = self.snapshot if snapshot is None else snapshot
+        return {name: put(tensor, self.places.get(name, ()), snapshot[name]) for name, tensor in small.items()}
+
+    def shrink_optimizer(self, full: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+        """``optimizer.state_dict()`` for an optimizer of the small network, from one of the full network.
+
+        Args:
+            full: the state of the full network's optimizer.
+            names: the parameters' names in the order in which both optimizers number them; by default all that
+                require gradients, in the model's order.
+        """
+
+        def shrunk(name: str, key: str, value: Tensor) -> Tensor:
+            return take(value, self.places.get(name, ()) if value.shape == self.snapshot[name].shape else ())
+
+        return self._converted(full, shrunk, names or self._trained())
+
+    def expand_optimizer(
+        self, small: Mapping[str, Any], snapshot: Mapping[str, Any], names: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """The inverse: what was taken out is as in ``snapshot``, a state of the full network's optimizer, or zero."""
+        before, names = snapshot["state"], names or self._trained()
+        shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
+        numbers = {name: number for number, name in enumerate(names)}
+
+        def expanded(name: str, key: str, value: Tensor) -> Tensor:
+            if name not in self.places or value.shape != shapes[name]:
+                return value
+            original = before.get(numbers[name], {}).get(key)
+            if original is None:  # an optimizer that had not yet made a step
+                original = torch.zeros_like(self.snapshot[name], dtype=value.dtype)
+            return put(value, self.places[name], original)
+
+        return self._converted(small, expanded, names)
+
+    def _trained(self) -> list[str]:
+        return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+
+    @staticmethod
+    def _converted(
+        state: Mapping[str, Any], convert: Callable[[str, str, Tensor], Tensor], names: Sequence[str]
+    ) -> dict[str, Any]:
+        per_parameter = {
+            number: {
+                key: convert(names[number], key, value) if isinstance(value, Tensor) else value
+                for key, value in entries.items()
+            }
+            for number, entries in state["state"].items()
+        }
+        return {**state, "state": per_parameter}
+
+
+def take(full: Tensor, place: Place) -> Tensor:
+    """The part of a tensor that the small network has.
+
+    Args:
+        full: a tensor of the full network, of any shape and on any device.
+        place: the indices along its first axes; the axes that it does not name stay whole.
+
+    Returns:
+        A copy, with the memory format of ``full``.
+    """
+    part = full.clone()
+    for axis, indices in enumerate(place):
+        if indices is not None:
+            part = part.index_select(axis, indices.to(full.device))
+    return part.contiguous(memory_format=memory_format(full))
+
+
+def put(part: Tensor, place: Place, full: Tensor) -> Tensor:
+    """The inverse of :func:`take`: the full network's tensor with a part of it replaced.
+
+    Args:
+        part: a tensor of the small network.
+        place: where it belongs; () for one that is whole, which is returned as it is.
+        full: what stands everywhere else, with the shape of the full network's tensor.
+
+    Returns:
+        A copy of ``full`` on the part's device, with the memory format of ``full``.
+    """
+    if not place:
+        return part
+    result = full.to(part.device, copy=True)
+    axes = [
+        (torch.arange(size) if indices is None else indices).to(part.device)
+        for size, indices in zip(full.shape, place, strict=False)
+    ]
+    # Each axis' indices along a dimension of their own, so that together they stand for all their combinations.
+    result[tuple(axis.reshape(-1, *[1] * (len(axes) - number)) for number, axis in enumerate(axes, 1))] = part
+    return result
+
+
+def memory_format(tensor: Tensor) -> torch.memory_format:
+    """The memory format in which ``tensor`` is contiguous."""
+    channels_last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def compact(model: nn.Module, mask: Mask, round_to: int = 8) -> Compacted:
+    """The masked ``model`` without the channels whose every outgoing weight is pruned, directly or further on.
+
+    They influence neither the output nor any gradient, so that the small network computes the same function, and
+    has the same training trajectory under every optimizer that works weight by weight: exact up to the order of
+    summation. ``model`` must be masked already; it is left untouched.
+
+    Channels of one residual stream go together, when no reader of the stream needs them. Operations that are not
+    known to treat each channel by itself (concatenations, grouped convolutions, dropout, layer norm, ...) leave the
+    channels that they read and write whole.
+
+    Args:
+        model: a network of images, (N, channels, height, width).
+        mask: which of its weights are kept.
+        round_to: widths are rounded up to a multiple of it. Odd widths are slower than the full ones: vector units
+            work on 8 or more channels at a time.
+
+    Raises:
+        UsageError: the model cannot be traced, or the mask does not fit it.
+    """
+    mask.check(model)
+    graph = channel_graph(model)
+    places = find_places(model, graph, kept_channels(graph, mask, round_to))
+    snapshot = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    small = copy.deepcopy(model)
+    for name, place in places.items():
+        owner, _, attribute = name.rpartition(".")
+        module = small.get_submodule(owner)
+        tensor = getattr(module, attribute)
+        part = take(tensor.detach(), place)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        setattr(module, attribute, nn.Parameter(part, tensor.requires_grad) if is_parameter else part)
+        correct_width(module)
+    small_mask = Mask({name: take(entry, places.get(name, ())) for name, entry in mask.items()})
+    return Compacted(small, small_mask, places, snapshot, find_removed(small, mask, places, snapshot))
+
+
+def find_removed(
+    small: nn.Module, mask: Mask, places: Mapping[str, Place], full: Mapping[str, Tensor]
+) -> dict[str, tuple[Tensor, ...]]:
+    """``Compacted.removed``, of the parameters that have any."""
+    removed = {}
+    for name, parameter in small.named_parameters():
+        if name in places:
+            kept = mask[name].to(parameter.device) if name in mask else torch.ones_like(full[name], dtype=torch.bool)
+            outside = put(torch.zeros_like(parameter, dtype=torch.bool), places[name], kept)
+            if outside.any():
+                removed[name] = outside.cpu().nonzero(as_tuple=True)
+    return removed
+
+
+def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, Place]:
+    """Where the small network's parameters and buffers lie in the full ones, for those that shrink."""
+    indices = {group: channels.nonzero().flatten() for group, channels in kept.items() if not channels.all()}
+    tensors = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+    places: dict[str, Place] = {}
+    for layer in graph.layers:
+        written = indices.get(layer.writes)
+        read = None if layer.reads is None else indices.get(layer.reads)
+        if read is not None:
+            assert layer.reads is not None
+            inputs = model.get_parameter(f"{layer.name}.weight").shape[1]
+            read = flat_indices(read, inputs // graph.sizes[layer.reads])
+        places[f"{layer.name}.weight"] = (written, read)
+        places[f"{layer.name}.bias"] = (written,)
+    for name, group in graph.norms.items():
+        for tensor in ("weight", "bias", "running_mean", "running_var"):
+            places[f"{name}.{tensor}"] = (indices.get(group),)
+    return {
+        name: place
+        for name, place in places.items()
+        if name in tensors and any(indices is not None for indices in place)
+    }
+
+
+def flat_indices(channels: Tensor, positions: int) -> Tensor:
+    """Of each channel all its positions, as flattening lays them out."""
+    return (channels[:, None] * positions + torch.arange(positions)).flatten()
+
+
+def correct_width(module: nn.Module) -> None:
+    """The numbers of channels that a layer shows and checks, from its tensors."""
+    if isinstance(module, CONVOLUTIONS):
+        module.out_channels, module.in_channels = module.weight.shape[:2]
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, BATCHNORMS):
+        module.num_features = len(module.running_mean if module.weight is None else module.weight)
