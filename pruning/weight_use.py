@@ -5,14 +5,12 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-
-from models.registry import ImageShape
 
 TRANSPOSED = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
 PRODUCTS = {F.linear, F.conv1d, F.conv2d, F.conv3d, *TRANSPOSED}
@@ -96,7 +94,18 @@ def attention(
     return output, weights.mean(-3) if average_attn_weights else weights
 
 
-def output_positions(model: nn.Module, shape: ImageShape) -> dict[str, int]:
+class Images(Protocol):
+    """The size of one image, such as ``models.ImageShape``."""
+
+    @property
+    def channels(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
+def output_positions(model: nn.Module, shape: Images) -> dict[str, int]:
     """How often each weight of a convolution or linear map is used for one image, by parameter name.
 
     It is the number of output positions (padding counted as if it were image): 1024 for a 3x3 convolution
