@@ -149,7 +149,7 @@ class ImportOptions(Hparams):
     """Which network it is, and how its tensors find their place."""
 
     mask: str = hp("")
-    """File of its mask, or zeros: weights that are zero are pruned; default: what lies beside or in the weights."""
+    """File of its mask, or zeros: weights that are zero are pruned, too; default: what lies beside or in the weights."""
     model: str = hp("cifar_resnet_20")
     """The network's architecture, by the name that it has here."""
     dataset: str | None = hp(None)
@@ -160,3 +160,5 @@ class ImportOptions(Hparams):
     """How tensors find their place: by names, or by their order and shapes, where the names are others."""
     names: str = hp("")
     """JSON file of names, or of their beginnings, theirs and ours: {"blocks.0": "layer1.0"}."""
+    replace_head: bool = hp(False)
+    """Draw the last layer anew, for a network that was trained on other classes."""

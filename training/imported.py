@@ -1,52 +1,61 @@
 """Networks of other programs as the beginning of a trunk: their files, and what ``import`` has written."""
 
-from collections.abc import Mapping, Sequence
+import io
+import zipfile
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError, near_misses
 from foundations.formats import digest
+from foundations.given import read_given
 from foundations.hparams import hp
 from foundations.run import read_desc
 from foundations.steps import Step
 from foundations.store import Store
-from foundations.tensors import check_header, decode_pickle
+from foundations.tensors import check_header
 from models import ModelHparams
 from pruning import Mask
 from training.data import DataHparams
 from training.hparams import TrainDesc
 
-NESTED = ("state_dict", "model_state_dict", "model")
-"""Entries of larger checkpoints that hold the state dict."""
+USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights")
+"""Entries of larger checkpoints that usually hold the network: the first of these is taken where there are several."""
+DEPTH = 3
+"""How many dictionaries deep a network is looked for."""
 SHOWN = 4
 """Names that a message lists of each kind."""
 
 
 def read_checkpoint(path: Path, named: str = "") -> tuple[dict[str, Tensor], str]:
-    """Weights by name from a safetensors file or a plain state dict, and the first 12 hex digits of its sha256.
+    """Read weights by name from a safetensors file or a state dict.
 
-    A state dict may lie within a larger checkpoint, under a key of ``NESTED``. No code in it is run.
+    The state dict may lie within a larger checkpoint. Objects beside it (settings, numbers of NumPy, ...) are passed
+    over; no code in the file is run.
 
     Args:
         path: of the file.
         named: what the user called it by, for messages; ``--checkpoint=<path>`` if empty.
 
+    Returns:
+        The weights, and the first 12 hex digits of the file's sha256.
+
     Raises:
         UsageError: the file is missing, unreadable, or holds something else.
     """
     named = named or f"--checkpoint={path}"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{named}: {error.strerror or error}") from error
+    content = read_given(path, named)
     key = digest(content)[:12]
     try:
         check_header(content)
@@ -58,29 +67,110 @@ def read_checkpoint(path: Path, named: str = "") -> tuple[dict[str, Tensor], str
     try:
         value = decode_pickle(content)
     except Exception as error:  # the unpickler raises whatever the bytes lead it to
-        raise UsageError(f"{named}: neither safetensors nor a plain state dict") from error
-    for name in NESTED:
-        if isinstance(value, Mapping) and isinstance(value.get(name), Mapping):
-            value = value[name]
+        raise UsageError(
+            f"{named}: neither safetensors nor a plain state dict; save model.state_dict() alone by torch.save"
+        ) from error
+    return state_dict_in(value, named), key
+
+
+class Opaque:
+    """Stands for an object in a pickle whose class is not looked up."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Pass over the arguments."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Pass over the state."""
+
+
+class OpaqueDict(Opaque):
+    """Stands for one that derives from dict."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return OrderedDict()
+
+
+def decode_pickle(content: bytes) -> Any:
+    """Return what ``torch.save`` wrote, on the CPU, with an :class:`Opaque` for every object that is no plain value.
+
+    Raises:
+        ValueError: the bytes are something else, or compressed, which ``torch.save`` never does: what is in them may
+            be larger than any memory.
+    """
+    file = io.BytesIO(content)
+    foreign: list[str] = []
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > len(content):
+                raise ValueError("it is larger than its file: PyTorch does not compress what it saves")
+        foreign = get_unsafe_globals_in_checkpoint(io.BytesIO(content))
+    for base in (Opaque, OpaqueDict):
+        stand_ins: list[Any] = [
+            (type(name, (Opaque if name.startswith("numpy") else base,), {}), name) for name in foreign
+        ]
+        try:
+            with safe_globals(stand_ins):
+                return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:  # the unpickler raises whatever the bytes lead it to
+            failure = error
+    raise ValueError(str(failure)) from failure
+
+
+def state_dict_in(value: Any, named: str) -> dict[str, Tensor]:
+    """Return the only state dict in what a file holds; ``UsageError`` if there is none, or several."""
+    if isinstance(value, Mapping) and all(isinstance(tensor, Tensor) for tensor in value.values()):
+        found = {"": value}
+    else:
+        found = dict(nested_state_dicts(value)) if isinstance(value, Mapping) else {}
+    usual = [name for name in USUAL for place in found if place.split(".")[-1] == name] if len(found) > 1 else []
+    chosen = [place for place in found if place.split(".")[-1] in usual[:1]] or list(found)
+    if len(chosen) > 1:
+        raise UsageError(f"{named}: it holds several networks, {', '.join(found)}; save one of them alone")
+    if not chosen:
+        raise UsageError(f"{named}: expected a state dict, tensors by name; {described(value)}")
+    names = found[chosen[0]]
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise UsageError(f"{named}: expected a state dict, tensors by name; a name in it is {odd[0]!r}")
+    return dict(names)
+
+
+def nested_state_dicts(value: Mapping[Any, Any], place: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Any]]:
+    """Yield the dictionaries of tensors within a checkpoint by their place; an optimizer's are none."""
+    for name, entry in value.items():
+        if not isinstance(name, str) or name.startswith("optim") or not isinstance(entry, Mapping):
+            continue
+        here = f"{place}.{name}".lstrip(".")
+        if entry and all(isinstance(tensor, Tensor) for tensor in entry.values()):
+            yield here, entry
+        elif depth > 1:
+            yield from nested_state_dicts(entry, here, depth - 1)
+
+
+def described(value: Any) -> str:
+    """Say what was found in the place of a state dict."""
+    if isinstance(value, Opaque):
+        return f"found a whole object, {type(value).__name__}: save its state_dict() where its class is known"
     if not isinstance(value, Mapping):
-        raise UsageError(f"{named}: expected a state dict, tensors by name; found {type(value).__name__}")
-    for name, tensor in value.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            found = f"{name!r} is {type(tensor).__name__}"
-            raise UsageError(f"{named}: expected a state dict, tensors by name; {found}")
-    return dict(value), key
+        return f"found {type(value).__name__}"
+    odd = next((name for name, entry in value.items() if not isinstance(entry, Tensor)), None)
+    return f"{odd!r} is {type(value[odd]).__name__}"
 
 
-def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], named: str = "--checkpoint") -> None:
-    """Puts the tensors into the model, each as the type that it has there.
+def load_weights(
+    model: nn.Module, tensors: Mapping[str, Tensor], named: str = "--checkpoint", keep: Collection[str] = ()
+) -> None:
+    """Put the tensors into the model, each as the type that it has there.
 
-    BatchNorm's counters of batches (``num_batches_tracked``) may be missing.
+    BatchNorm's counters of batches (``num_batches_tracked``) may be missing, and those that the model is to ``keep``.
 
     Raises:
         UsageError: names, shapes or types do not fit; the first of each are listed.
     """
     own = model.state_dict()
-    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+    missing = [name for name in own if not (name in tensors or name in keep or name.endswith("num_batches_tracked"))]
     unknown = [name for name in tensors if name not in own]
     unknown = [f"{name}{near_misses(name, missing)}" for name in unknown[:SHOWN]] + unknown[SHOWN:]
     shapes = [
@@ -98,6 +188,9 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], named: str = "
         lists = "; ".join(f"{what}: {listed(names)}" for what, names in found.items() if names)
         raise UsageError(f"{named} does not fit --model: {lists}")
     model.load_state_dict(dict(tensors), strict=False)
+    now = model.state_dict()
+    if other := [name for name, tensor in tensors.items() if not torch.equal(now[name], tensor.to(now[name]))]:
+        raise UsageError(f"{named} does not fit --model: it shares {listed(other)} with other tensors of the network")
 
 
 def listed(names: Sequence[str]) -> str:

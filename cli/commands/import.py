@@ -26,6 +26,11 @@ class ImportFlags(RootOptions, ImportOptions):
     """A file or module with the model, where it is not one of ours; repeatable."""
 
 
+def given(argv: Sequence[str], name: str) -> bool:
+    """Whether a flag is given."""
+    return any(token.partition("=")[0] == f"--{name}" for token in argv)
+
+
 def run(argv: Sequence[str]) -> int:
     """Writes the run, says how good it is, and how to go on."""
     line = read_operands("import", "FILE --flag=value ...", SUMMARY, ImportFlags, argv)
@@ -51,5 +56,8 @@ def run(argv: Sequence[str]) -> int:
     print(f"{imported.store.path}: {result['density']:.2%} of the weights, test accuracy {result['test_accuracy']:.2%}")
     flags = [f"--imported={imported.key}", f"--model={desc.model.model}", f"--dataset={desc.data.dataset}"]
     strategy = [] if desc.mask else ["--pruning_strategy=adsynflow"]
-    print(f"Start from it: {program()} {shlex.join(['lottery', *flags, f'--k={desc.step.short}', *strategy])}")
+    places = [f"--{name}={getattr(options, name)}" for name in ("root", "data_dir") if given(argv, name)]
+    places += [f"--plugin={plugin}" for plugin in options.plugin]
+    command = shlex.join(["lottery", *flags, f"--k={desc.step.short}", *strategy, *places])
+    print(f"Start from it: {program()} {command}")
     return 0

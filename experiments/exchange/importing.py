@@ -1,9 +1,11 @@
 """An imported network as a run: its weights, its mask, and how good it is."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -42,25 +44,38 @@ def import_network(workspace: Workspace, place: Path, options: ImportOptions) ->
     data_hparams = DataHparams(dataset=options.dataset or default_dataset(options.model))
     data = workspace.data(data_hparams)
     model = build(hparams, data.shape, Seeds(REPLICATE).generator("import"))
-    mask = put_into(model, network, options.match, options.names)
+    context = workspace.context
+    mask = put_into(
+        model, network, options.match, options.names, shape=data.shape, replace_head=options.replace_head,
+        say=context.reporter.warn,
+    )  # fmt: skip
     desc = ImportDesc(
         model=hparams, data=data_hparams, weights=digest(model.state_dict()), mask="" if mask is None else digest(mask),
         step=options.step,
     )  # fmt: skip
-    context = workspace.context
     store = store_of(desc, REPLICATE, context)
     if not store.done:
+        result = evaluate(model, mask, data)  # before anything is written: the network may not run on these images
         with store.lock(context.reporter):
             if not store.done:  # by another process, meanwhile
                 begin(store, desc, context, data.fingerprint, describe_network(hparams, data))
-                write(store, model, mask, data, desc, [path.name for path in network.files])
+                write(store, model, mask, data, desc, {**result, "imported_from": [path.name for path in network.files]})
     return Imported(store)
 
 
+def evaluate(model: nn.Module, mask: Mask | None, data: TrainingData) -> dict[str, Any]:
+    """Return how good the masked network is; ``model`` itself stays as it is."""
+    hparams = TrainingHparams()
+    state = TrainState.fresh(copy.deepcopy(model), hparams, Noise(Seeds(REPLICATE)), data.device)
+    if mask is not None:
+        state.prune(mask)
+    return final_result(state, data, hparams, rows=())
+
+
 def write(
-    store: Store, model: nn.Module, mask: Mask | None, data: TrainingData, desc: ImportDesc, sources: list[str]
+    store: Store, model: nn.Module, mask: Mask | None, data: TrainingData, desc: ImportDesc, result: Mapping[str, Any]
 ) -> None:
-    """Writes the network's files, and at last how good it is."""
+    """Write the network's files, and at last its marker."""
     name = files.model(desc.step)
     store.write_tensors(name, model.state_dict())
     own = [name]
@@ -70,15 +85,10 @@ def write(
         store.write_json(files.SPARSITY_REPORT, report | {"training_multiply_adds": cost})
         mask.save(store / files.MASK)
         own += [files.MASK, files.SPARSITY_REPORT]
-    hparams = TrainingHparams()
-    state = TrainState.fresh(model, hparams, Noise(Seeds(REPLICATE)), data.device)
-    if mask is not None:
-        state.prune(mask)
-    result = {
-        **final_result(state, data, hparams, rows=()), "step": desc.step, "model": name, "imported_from": sources,
-        "density": 1.0 if mask is None else mask.density,
-    }  # fmt: skip
-    store.finish(result, files.DESC, files.NETWORK, *own)
+    density = 1.0 if mask is None else mask.density
+    store.finish(
+        {**result, "step": desc.step, "model": name, "density": density}, files.DESC, files.NETWORK, *own
+    )  # fmt: skip
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

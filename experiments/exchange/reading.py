@@ -22,8 +22,11 @@ from training.imported import read_checkpoint
 
 Tensors = dict[str, Tensor]
 
-WRAPPERS = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What torch.compile and others put anywhere into a name."""
+PARALLEL = "module."
+"""What DataParallel puts before all of them. Other beginnings (``model.`` of Lightning) are found when names are matched
+with those of the model."""
 MASKS, NETWORKS = ("mask.safetensors", "mask.pth", "mask.pt"), ("model*.safetensors", "model*.pt*", "ticket.pt")
 """What is looked for in a directory: open_lth's, those of ``export``, those of a run."""
 ZEROS = "zeros"
@@ -39,12 +42,14 @@ class Network:
         masks: numbers 0 and 1, by the names of the weights that they are for.
         in_order: whether that order is the network's; safetensors files are sorted by name.
         files: what was read.
+        zeros: whether weights that are zero are pruned, too.
     """
 
     weights: Tensors
     masks: Tensors
     in_order: bool
     files: tuple[Path, ...]
+    zeros: bool = False
 
 
 def read_network(place: Path, mask: str = "") -> Network:
@@ -52,23 +57,23 @@ def read_network(place: Path, mask: str = "") -> Network:
 
     Args:
         place: a file of weights, maybe with masks in it, or a directory with one such file.
-        mask: a file of masks, or ``zeros``; by default what lies in the directory, or in the file of weights.
+        mask: a file of masks, in the place of what lies in the directory or in the file of weights; or ``zeros``, by
+            which weights that are zero are pruned beside what masks say.
 
     Raises:
         UsageError: something is not there, cannot be read, or is something else.
     """
     masks_at = Path(mask) if mask not in ("", ZEROS) else None
     if place.is_dir():
-        masks_at = masks_at or (None if mask else next(filter(Path.is_file, (place / name for name in MASKS)), None))
+        masks_at = masks_at or next(filter(Path.is_file, (place / name for name in MASKS)), None)
         place = only_network(place)
     weights, masks = split(read(place, f"import {place}"))
     if not any(value.is_floating_point() for value in weights.values()):
         raise UsageError(f"import {place}: it holds no weights; give their file, and this one as --mask={place}")
-    if mask == ZEROS:
-        masks = {name: value.double() != 0 for name, value in weights.items() if value.dim() > 1}
-    elif masks_at is not None:
+    if masks_at is not None:
         masks = read_masks(masks_at)
-    return Network(weights, masks, not is_safetensors(place), (place, *([] if masks_at is None else [masks_at])))
+    read_files = (place, *([] if masks_at is None else [masks_at]))
+    return Network(weights, masks, not is_safetensors(place), read_files, zeros=mask == ZEROS)
 
 
 def only_network(folder: Path) -> Path:
@@ -107,11 +112,15 @@ def is_safetensors(path: Path) -> bool:
 
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> Tensors:
-    """The tensors without what wrappers put before their names."""
-    for wrapper in WRAPPERS:
-        if tensors and all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
-    return dict(tensors)
+    """Return the tensors without what wrappers put into their names."""
+    found = {}
+    for name, value in tensors.items():
+        for wrapper in WRAPPERS:
+            name = name.replace(wrapper, "")
+        found[name] = value
+    if all(name.startswith(PARALLEL) for name in found):
+        return {name.removeprefix(PARALLEL): value for name, value in found.items()}
+    return found
 
 
 def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:

@@ -2,8 +2,12 @@
 
 import json
 import re
+from argparse import Namespace
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,6 +18,7 @@ from experiments.exchange.reading import Network, read_network, split
 from foundations.errors import UsageError
 from pruning import Mask, prunable
 from tests.experiments.importing.foreign_files import (
+    DIGITS,
     half_masks,
     network,
     write_open_lth,
@@ -286,3 +291,139 @@ def test_files_that_are_something_else_and_traps(content: bytes, ours: nn.Module
     torch.save(ours.state_dict(), tmp_path / "c.pth")
     assert "neither safetensors" in refusal(ours, tmp_path / "c.pth", mask=str(tmp_path / "b.pth"))
     assert not (tmp_path / "sprung").exists()
+
+
+# Checkpoints of other programs ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Settings:
+    rate: float = 0.1
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        np.float64(0.9), np.arange(3), Namespace(lr=0.1), Settings(), Path("x"), defaultdict(list, a=[1]),
+        {"state": {0: {"momentum_buffer": torch.zeros(2)}}, "param_groups": []},
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("entry", ["net", "params", "state_dict", "anything"])
+def test_a_network_is_found_whatever_lies_beside_it(
+    entry: str, beside: object, theirs: nn.Module, ours: nn.Module, tmp_path: Path
+) -> None:
+    torch.save({entry: theirs.state_dict(), "epoch": 3, "optimizer": beside}, tmp_path / "a.pt")
+    put_into(ours, read_network(tmp_path / "a.pt"))
+    assert same(ours, theirs)
+
+
+def test_of_several_networks_the_usual_one_is_taken_or_none(theirs: nn.Module, ours: nn.Module, tmp_path: Path) -> None:
+    torch.save({"params_ema": ours.state_dict(), "params": theirs.state_dict()}, tmp_path / "a.pt")
+    put_into(ours, read_network(tmp_path / "a.pt"))
+    assert same(ours, theirs)
+    torch.save({"teacher": ours.state_dict(), "student": theirs.state_dict()}, tmp_path / "a.pt")
+    assert "it holds several networks, teacher, student; save one of them alone" in refusal(ours, tmp_path / "a.pt")
+    both = {f"{who}.{name}": value for who in ("teacher", "student") for name, value in theirs.state_dict().items()}
+    torch.save(both, tmp_path / "a.pt")
+    assert "it holds several networks, teacher, student; save one of them alone" in refusal(ours, tmp_path / "a.pt")
+
+
+def test_a_whole_object_is_refused_with_a_way_on(theirs: nn.Module, ours: nn.Module, tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "a.pt")
+    text = refusal(ours, tmp_path / "a.pt")
+    assert "found a whole object, torch.nn.modules.linear.Linear: save its state_dict()" in text
+
+
+@pytest.mark.parametrize("beginning", ["_orig_mod.module.", "module._orig_mod.", "model.", "net.", "lit.net._orig_mod."])
+def test_what_stands_before_all_names_is_taken_away_from_weights_and_masks(
+    beginning: str, theirs: nn.Module, ours: nn.Module, tmp_path: Path
+) -> None:
+    masks = half_masks(theirs)
+    torch.save({f"{beginning}{name}": value for name, value in theirs.state_dict().items()}, tmp_path / "model.pt")
+    torch.save({f"{beginning}{name}": value for name, value in masks.items()}, tmp_path / "mask.pt")
+    assert put_into(ours, read_network(tmp_path)) == Mask({name: value == 1 for name, value in masks.items()})
+    assert same(ours, theirs)
+
+
+def test_what_is_left_out_is_said(theirs: nn.Module, ours: nn.Module, tmp_path: Path) -> None:
+    said: list[str] = []
+    tensors = {f"model.{name}": value for name, value in theirs.state_dict().items()}
+    torch.save({"state_dict": {**tensors, "criterion.weight": torch.ones(10)}}, tmp_path / "a.ckpt")
+    put_into(ours, read_network(tmp_path / "a.ckpt"), say=said.append)
+    assert said == ["Not part of the network, and left out: criterion.weight"]
+    assert same(ours, theirs)
+
+
+# Masks and zeros -----------------------------------------------------------------------------------------------------
+
+
+def test_zeros_that_no_mask_prunes_are_said_and_prune_beside_a_mask(ours: nn.Module, tmp_path: Path) -> None:
+    theirs = network()
+    mask = Mask({name: value == 1 for name, value in half_masks(theirs).items()})
+    mask.apply_(theirs)  # what prune.remove leaves
+    torch.save(theirs.state_dict(), tmp_path / "model.pt")
+    said: list[str] = []
+    assert put_into(ours, read_network(tmp_path / "model.pt"), say=said.append) is None
+    [line] = said
+    assert re.fullmatch(r"(49|50)\.\d% of the weights that are kept are zero; --mask=zeros prunes them", line)
+    last = {**{name: torch.ones_like(kept) for name, kept in mask.items()}, "fc.weight": torch.zeros(10, 64)}
+    last["fc.weight"][:5] = 1
+    torch.save(last, tmp_path / "mask.pt")
+    both = put_into(ours, read_network(tmp_path, "zeros"))
+    assert both is not None
+    assert torch.equal(both["fc.weight"], mask["fc.weight"] & (last["fc.weight"] == 1))
+    assert torch.equal(both["conv1.weight"], mask["conv1.weight"])
+
+
+def test_layers_that_a_mask_leaves_out_are_said(theirs: nn.Module, ours: nn.Module, tmp_path: Path) -> None:
+    said: list[str] = []
+    masks = half_masks(theirs)
+    del masks["fc.weight"]
+    torch.save(theirs.state_dict(), tmp_path / "model.pt")
+    torch.save(masks, tmp_path / "mask.pt")
+    mask = put_into(ours, read_network(tmp_path), say=said.append)
+    assert mask is not None
+    assert mask["fc.weight"].all()
+    assert said == ["The mask has no entry for fc.weight: every weight there is kept"]
+
+
+# Heads ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_head_of_another_width_is_drawn_anew_where_that_is_asked_for(theirs: nn.Module, tmp_path: Path) -> None:
+    ours, drawn, said = network(seed=4), network(seed=4), []
+    foreign = {**theirs.state_dict(), "fc.weight": torch.ones(100, 64), "fc.bias": torch.ones(100)}
+    torch.save(foreign, tmp_path / "a.pt")
+    text = refusal(network(seed=6), tmp_path / "a.pt")
+    assert "--replace_head" in text
+    for match in ("names", "order"):
+        put_into(ours, read_network(tmp_path / "a.pt"), match, shape=DIGITS, replace_head=True, say=said.append)
+        assert torch.equal(ours.fc.weight, drawn.fc.weight)
+        assert torch.equal(ours.conv1.weight, theirs.conv1.weight)
+    assert said == ["The last layer is drawn anew: fc.weight, fc.bias"] * 2
+
+
+def test_biases_that_are_not_before_batchnorm_in_the_model_are_refused(tmp_path: Path) -> None:
+    """A structural claim is checked once by a forward pass."""
+
+    class Skewed(nn.Sequential):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) if self.training else self[4](self[3](self[2](self[1](self[0](images).relu()))))
+
+    skewed = Skewed(*vgg_like(bias=False))
+    network = Network(dict(vgg_like(bias=True).state_dict()), {}, True, (Path("vgg.pt"),))
+    put_into(vgg_like(bias=False), network, "order", shape=DIGITS)
+    with pytest.raises(UsageError, match="do not stand before BatchNorm"):
+        put_into(skewed, network, "order", shape=DIGITS)
+
+
+def test_tensors_that_the_model_shares_are_not_taken_from_two_that_differ(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+            self.b.weight = self.a.weight
+
+    torch.save({"a.weight": torch.ones(4, 4), "b.weight": torch.zeros(4, 4)}, tmp_path / "a.pt")
+    assert "it shares a.weight with other tensors" in refusal(Tied(), tmp_path / "a.pt")
