@@ -10,9 +10,12 @@ from pathlib import Path
 
 from experiments.define.defaults import Section, flags_of
 from experiments.define.kinds import OF_STABILITY, SHARED
+from foundations import files
 from foundations.errors import UsageError, summary_of
+from foundations.provenance import fingerprint_of_file
 from foundations.registry import Registry
 from foundations.reporting import Reporter
+from foundations.store import Store
 from lottery.branch import branches
 from pruning import strategies
 from stability.criteria import criteria
@@ -45,6 +48,25 @@ def load_plugins(asked_for: Iterable[str], reporter: Reporter, reserved: Iterabl
     failures = load_installed(tuple(importlib.metadata.entry_points(group=GROUP)))
     while failures:
         reporter.warn(failures.pop())
+
+
+def load_recorded(store: Store, reporter: Reporter) -> None:
+    """Import the plug-ins with which a run was computed, unless they have changed since.
+
+    Those that have, or are not found, are named in a warning: whatever needs them will say that it lacks them.
+    """
+    recorded = store.read_json(files.ENVIRONMENT).get("plugins") or {} if store.has(files.ENVIRONMENT) else {}
+    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    for name, entry in recorded.items():
+        path = Path(entry["file"] or "").resolve()
+        if entry["file"] is None or str(path) in loaded:
+            continue
+        if path.is_file() and fingerprint_of_file(path) == entry["sha256"]:
+            import_plugin(str(path))
+            reporter.say(f"Plug-in {entry['file']}, with which the run was computed")
+        else:
+            what = "has changed since" if path.is_file() else "is not there"
+            reporter.warn(f"The run was computed with the plug-in {name}; {entry['file']} {what}: --plugin=FILE names it")
 
 
 @cache

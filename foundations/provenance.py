@@ -120,6 +120,13 @@ def fingerprint(module: ModuleType) -> str:
     return hashlib.sha256("\0".join([first, *sorted(others)]).encode()).hexdigest()
 
 
+def fingerprint_of_file(path: Path) -> str:
+    """The same for a file that is not loaded."""
+    module = ModuleType(f"adsynflow_plugin_{path.stem}")
+    module.__file__ = str(path)
+    return fingerprint(module)
+
+
 def fingerprint_of_definition(thing: object) -> str | None:
     """The sha256 of the source of a class or function alone, for one that has no file; None at a plain prompt."""
     source = definition_in_cell(thing)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cli.reading import read_operands
 from experiments.exchange import export, find_subnetwork
-from experiments.plugins import load_plugins
+from experiments.exchange.export import find_part
+from experiments.plugins import load_plugins, load_recorded
 from experiments.run.progress import make_reporter
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, repeatable
@@ -40,6 +41,12 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError(f"export takes one run's directory, not {len(operands)}")
     reporter = make_reporter(quiet=False)
     load_plugins(options.plugin, reporter)
+    if not options.plugin:
+        load_recorded(find_part(Path(operands[0]))[0].store, reporter)
     found = find_subnetwork(Path(operands[0]))
-    export(found.compacted() if options.compact else found, options.format, Path(options.output), reporter)
+    if options.compact:
+        found = found.compacted()
+        if not found.is_compact:
+            reporter.say("--compact: nothing can be taken out, since every channel matters; exported at its full size")
+    export(found, options.format, Path(options.output), reporter)
     return 0

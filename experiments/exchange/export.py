@@ -1,6 +1,7 @@
 """A trained subnetwork as a directory of files, with a model card."""
 
 import contextlib
+import copy
 import inspect
 import json
 import shlex
@@ -10,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from experiments.runs import stored
 from experiments.runs.directory import Part
@@ -27,6 +29,9 @@ from models import ImageShape, ModelHparams, build
 from pruning import Mask
 from pruning.compaction import compact
 from training.trunk import describe_network
+
+INITIALIZATION = "initialization"
+"""The purpose of the random numbers from which a trunk's network is built."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +61,26 @@ class Subnetwork:
         return channels, height, width
 
     def compacted(self) -> "Subnetwork":
-        """The same function without the channels that cannot matter; ``UsageError`` if the network cannot be traced."""
+        """Return the same function without the channels that cannot matter, or itself where every channel matters.
+
+        Raises:
+            UsageError: the network cannot be traced, or the smaller one does not compute the same.
+        """
         small = compact(self.model, self.mask)
+        if not small.places:
+            return self
+        images = self.noise(16).double()
+        whole, smaller = (copy.deepcopy(model).double().eval() for model in (self.model, small.model))
+        refuse_difference("--compact", whole(images), smaller(images), 1e-9)
         return replace(self, model=small.model.eval(), mask=small.mask, is_compact=True)
+
+    def noise(self, count: int) -> Tensor:
+        """Return noise in the shape of ``count`` images."""
+        return torch.randn(count, *self.input_shape, generator=torch.Generator().manual_seed(0))
+
+    def fresh(self, purpose: str) -> nn.Module:
+        """Return the architecture at its full size, with random numbers drawn for ``purpose``."""
+        return fresh_network(self.network, Seeds(self.run.replicate).generator(purpose)).eval()
 
 
 def find_subnetwork(path: Path) -> Subnetwork:
@@ -71,7 +93,7 @@ def find_subnetwork(path: Path) -> Subnetwork:
     """
     run, part = find_part(path)
     network = read_network(run)
-    model = fresh_network(network)
+    model = fresh_network(network, Seeds(run.replicate).generator("import" if run.kind == "import" else INITIALIZATION))
     result = part.result()
     weights = part.store / result.get("model", files.model(Step(result["step"])))  # a trunk's is named by its step
     model.load_state_dict(Store(weights.parent).read_tensors(weights.name))
@@ -104,11 +126,24 @@ def read_network(run: StoredRun) -> dict[str, Any]:
     return describe_network(train.model, workspace.data(train.data))
 
 
-def fresh_network(network: Mapping[str, Any]) -> nn.Module:
-    """The architecture that ``network.json`` describes, before any training."""
+def fresh_network(network: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
+    """Return the architecture that ``network.json`` describes, before any training."""
     channels, height, width = network["input_shape"]
     shape = ImageShape(channels, height, width, len(network["class_names"]))
-    return build(ModelHparams.from_dict(network["model"]), shape, Seeds(0).generator("export"))
+    return build(ModelHparams.from_dict(network["model"]), shape, generator)
+
+
+def refuse_difference(what: str, expected: Tensor, found: Tensor, tolerance: float) -> float:
+    """Return how far outputs are from those of the original on the same images, relative to the largest of them.
+
+    Raises:
+        UsageError: further than ``tolerance``.
+    """
+    scale = max(float(expected.detach().abs().max()), torch.finfo(expected.dtype).tiny)
+    apart = float((found - expected).detach().abs().max()) / scale
+    if not apart <= tolerance:
+        raise UsageError(f"{what}: its outputs are {apart:.1e} of the largest from PyTorch's; expected {tolerance:g}")
+    return apart
 
 
 LICENCES: Mapping[str, str] = {

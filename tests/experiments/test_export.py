@@ -1,6 +1,10 @@
 """Tickets to take away, used as somebody without this project would."""
 
 import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,9 @@ from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from models import ImageShape, ModelHparams, build
-from tests.conftest import Listener
+from models.registry import models
+from pruning import Mask
+from tests.conftest import Listener, Outcome
 
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -74,15 +80,80 @@ def test_onnx_of_the_compact_network(ticket: Subnetwork, tmp_path: Path, listene
     import onnx
     import onnxruntime
 
-    export(ticket.compacted(), "onnx", tmp_path / "out", listener)
+    network = {**ticket.network, "model": {**ticket.network["model"], "model": "mnist_lenet_32"}}
+    wide = replace(ticket, network=network)
+    wide = replace(wide, model=wide.fresh("initialization"))
+    wide = replace(wide, mask=Mask({**Mask.ones(wide.model), "fc.weight": torch.arange(32).expand(10, 32) < 8}))
+    wide.mask.apply_(wide.model)
+    export(wide.compacted(), "onnx", tmp_path / "out", listener)
     assert [file.name for file in sorted((tmp_path / "out").iterdir())] == ["README.md", "network.json", "network.onnx"]
     session = onnxruntime.InferenceSession(tmp_path / "out/network.onnx", providers=["CPUExecutionProvider"])
     [logits] = session.run(None, {"images": IMAGES.numpy()})
-    np.testing.assert_allclose(logits, ticket.model(IMAGES).detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(logits, wide.model(IMAGES).detach().numpy(), atol=1e-5)
     [entry] = onnx.load(tmp_path / "out/network.onnx").metadata_props
     assert json.loads(entry.value)["compact"] is True
     assert "within" in listener.said[0]
-    assert "times as fast as the dense network" in listener.said[1]
+    pattern = r"\d+\.\d\d times as fast as the dense network \(ratio of the medians; (.*) to (.*) in 15 turns\)"
+    slowest, fastest = map(float, re.search(pattern, listener.said[1]).groups())
+    assert slowest <= fastest
+
+
+def test_where_nothing_can_be_taken_out_nothing_is_timed(
+    ticket: Subnetwork, tmp_path: Path, listener: Listener, command: Callable[..., Outcome]
+) -> None:
+    dense = replace(ticket, mask=Mask.ones(ticket.model))
+    assert dense.compacted() is dense
+    export(dense, "onnx", tmp_path / "out", listener)
+    assert not any("as fast" in line for line in listener.said)
+    dense_run = str(run_of(tmp_path / "runs", "train"))
+    outcome = command("export", dense_run, "--compact", f"--output={tmp_path / 'ticket'}")
+    assert "nothing can be taken out" in outcome.err
+
+
+def test_what_was_written_is_compared_with_the_network_once(ticket: Subnetwork, tmp_path: Path) -> None:
+    """A number of the network that its state dict lacks: a file of the state alone is of no use to others."""
+
+    class Scaled(torch.nn.Module):
+        def __init__(self, inner: torch.nn.Module, factor: float) -> None:
+            super().__init__()
+            self.inner, self.factor = inner, factor
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.inner(images) * self.factor
+
+    @models.register("scaled_net")
+    def scaled_net(shape: ImageShape) -> torch.nn.Module:
+        return Scaled(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), float(torch.rand(())))
+
+    network = {**ticket.network, "model": {**ticket.network["model"], "model": "scaled_net"}}
+    subnetwork = replace(ticket, network=network, mask=Mask({}))
+    scaled = replace(subnetwork, model=subnetwork.fresh("initialization"))
+    with pytest.raises(UsageError, match=r"model.safetensors: its outputs are .* from PyTorch's"):
+        export(scaled, "safetensors", tmp_path / "out", Reporter())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_plug_in_of_a_run_is_known(command: Callable[..., Outcome], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_net.py").write_text(
+        "from torch import nn\nfrom models import models\n@models.register('my_net')\ndef my_net(shape):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+    )
+    flags = ["--dataset=digits", "--model=my_net", "--training_steps=1it", "--plugin=my_net.py", "--root=own"]
+    assert command("train", *flags).code == 0
+    [run] = Path("own").glob("train_*/replicate_1")
+
+    def forget() -> None:
+        models._entries.pop("my_net")
+        sys.modules.pop("adsynflow_plugin_my_net")
+
+    forget()
+    assert command("export", str(run), "--output=a").code == 0
+    forget()
+    Path("my_net.py").write_text(Path("my_net.py").read_text().replace("Flatten", "Identity"))
+    outcome = command("export", str(run), "--output=b")
+    assert outcome.code == 2
+    assert "computed with the plug-in my_net; my_net.py has changed since" in outcome.err
 
 
 def test_an_export_that_is_wrong_is_refused_and_leaves_nothing(ticket: Subnetwork, tmp_path: Path) -> None:
