@@ -1,6 +1,8 @@
 """The command line. Importing it imports neither torch nor any package of ours that does."""
 
 import atexit
+import contextlib
+import errno
 import importlib
 import importlib.util
 import os
@@ -43,8 +45,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 for a defect or a training that has diverged; 2 for bad input; when interrupted 130
         (SIGINT), 143 (SIGTERM) or 129 (SIGHUP).
     """
+    open_streams()
     with Interruption(has_parent=end_with_parent()).install() as interruption:
-        return run(list(sys.argv[1:] if argv is None else argv), interruption)
+        code = run(list(sys.argv[1:] if argv is None else argv), interruption)
+    return flushed(code)
+
+
+def open_streams() -> None:
+    """Open standard streams that a daemon or cron has closed, so that no file of ours gets their number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  as long as the process
+
+
+def flushed(code: int) -> int:
+    """Write out what was printed; return the exit code, that of a failure where it cannot be written."""
+    try:
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        code = FAILED
+    except OSError as error:
+        print(f"Standard output: {error.strerror or error}", file=sys.stderr)
+        code = BAD_INPUT
+    with contextlib.suppress(OSError, ValueError):  # what is left to write is lost; Python would try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def run(arguments: Sequence[str], interruption: Interruption) -> int:
@@ -68,7 +98,6 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
             return in_step(share, commands.run, flags, interruption)
         interruption.ready()
         code: int = commands.run(flags)
-        sys.stdout.flush()
         return code
     except UsageError as error:
         print(error, file=sys.stderr)
@@ -78,12 +107,16 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
     except SystemExit as error:
         print(f"A plug-in or a library has called sys.exit({error.code!r}).", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:  # the reader of our output (head, less) has gone
-        sys.stderr.close()
+    except BrokenPipeError:
+        return FAILED
+    except MemoryError:
+        print("There is not enough memory. The same command goes on from the last checkpoint.", file=sys.stderr)
         return FAILED
     except OSError as error:  # no permission, no space
-        advice = "Once this is put right, the same command goes on from the last checkpoint."
-        print(f"{shorten(str(error))}\n{advice}", file=sys.stderr)
+        of_output = error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF)
+        where = "Standard output" if of_output else error.filename
+        print(shorten(f"{where}: {error.strerror}" if where else str(error)), file=sys.stderr)
+        print("Once this is put right, the same command goes on from the last checkpoint.", file=sys.stderr)
         return BAD_INPUT
     except Exception:
         if interruption.asked():  # which a library has made an error of its own of

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.define.defaults import NONE
+from experiments.define.experiment import experiments
 from experiments.runs.stored import DESCS
 from experiments.workspace import train_of
 from foundations.desc import Desc
-from foundations.errors import UsageError
+from foundations.errors import UsageError, near_misses
 from foundations.formats import decode_json
+from foundations.given import read_given, read_given_text
 from foundations.hparams import as_text
 from foundations.methods import Method
 from stability import StabilityDesc
@@ -35,10 +37,17 @@ def read_toml(file: str, command: str, repeatable: Collection[str]) -> Texts:
         UsageError: the file cannot be read, is no TOML, or holds something else.
     """
     try:
-        entries = tomllib.loads(read(file))
+        entries = tomllib.loads(read_given_text(Path(file), f"--config={file}"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--config={file}: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"--config={file}: nested too deeply") from error
     tables = {name: value for name, value in entries.items() if isinstance(value, dict)}
+    for name in tables.keys() - set(experiments):
+        raise UsageError(
+            f"--config={file}: [{name}]: no command{near_misses(name, experiments)}; a table is named by a command "
+            f"({', '.join(experiments)}), and flags of all commands stand above the tables"
+        )
     own = {**{name: value for name, value in entries.items() if name not in tables}, **tables.get(command, {})}
     return {
         name: (texts_of if name in repeatable else text_of)(file, name, value)
@@ -51,12 +60,11 @@ def texts_of(file: str, name: str, value: Any) -> list[str]:
     return [text_of(file, name, element) for element in (value if isinstance(value, list) else [value])]
 
 
-def text_of(file: str, name: str, value: Any) -> str:
-    """A value as one would write it on the command line."""
-    if isinstance(value, list) and any(isinstance(element, list) for element in value):
-        return ";".join(texts_of(file, name, value))
-    if isinstance(value, list):
-        return ",".join(texts_of(file, name, value))
+def text_of(file: str, name: str, value: Any, inside: int = 0) -> str:
+    """Return a value as one would write it on the command line; it may be a list, or a list of lists."""
+    if isinstance(value, list) and inside < 2:
+        mark = ";" if any(isinstance(element, list) for element in value) else ","
+        return mark.join(text_of(file, name, element, inside + 1) for element in value)
     if not isinstance(value, (str, bool, int, float)):
         raise UsageError(f"--config={file}: {name}: expected a text, a number, true or false, or a list of them")
     return as_text(value)
@@ -71,9 +79,11 @@ def read_desc(file: str, command: str) -> Texts:
         UsageError: the file cannot be read, or is no descriptor of a run.
     """
     try:
-        entries = decode_json(Path(file), read(file).encode())
+        entries = decode_json(Path(file), read_given(Path(file), f"--config={file}"))
     except ValueError as error:
         raise UsageError(f"--config={file}: no JSON object ({error})") from error
+    except RecursionError as error:
+        raise UsageError(f"--config={file}: nested too deeply") from error
     kind = entries.pop("kind", None)
     if not isinstance(kind, str) or kind not in DESCS:
         raise UsageError(f"--config={file}: no run's desc.json; expected a \"kind\", one of {', '.join(DESCS)}")
@@ -101,12 +111,3 @@ def flags_of(hparams: Any) -> Texts:
     if isinstance(hparams, StabilityDesc) and hparams.strategy is None:
         found["pruning_strategy"] = NONE
     return found
-
-
-def read(file: str) -> str:
-    """The text of a file."""
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"--config={file}: {reason}") from error

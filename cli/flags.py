@@ -11,6 +11,7 @@ from foundations.errors import UsageError
 from foundations.hparams import TYPE_NAMES, as_text, field_docs, or_one_of
 from foundations.methods import Method
 from foundations.steps import Step
+from foundations.text import printable_text
 
 if TYPE_CHECKING:  # it needs PyTorch, which the commands that only read do without
     from experiments.define.defaults import Section
@@ -55,6 +56,9 @@ class Parser(argparse.ArgumentParser):
             print(self.format_help())
             return None
         return self.parse_args(list(argv))
+
+    def format_help(self) -> str:
+        return printable_text(super().format_help())
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message.removeprefix("argument ").replace("expected one argument", "a value is missing"))

@@ -19,6 +19,7 @@ from experiments.report.tables import Table, directory_for
 from experiments.run.engines import Failed, Failure
 from foundations import files
 from foundations.context import Context
+from foundations.text import printable_text
 
 
 def print_rows(table: Table) -> None:
@@ -104,10 +105,8 @@ def report_failures(failures: Sequence[Failure]) -> int:
     """Says on standard error what failed and what was skipped; the exit code."""
     sys.stdout.flush()
     for failure in failures:
-        if failure.refused:
-            print(f"{failure.task.experiment}: {failure.reason}", file=sys.stderr)
-        else:
-            print(f"{failure.details}{failure.task.label}: {failure.reason}", file=sys.stderr)
+        text = f"{failure.task.experiment if failure.refused else failure.task.label}: {failure.reason}"
+        print(printable_text(text if failure.refused else f"{failure.details}{text}"), file=sys.stderr)
         for task in failure.skipped:
             print(f"  skipped, since it depends on that: {task.label}", file=sys.stderr)
     if all(failure.refused for failure in failures):

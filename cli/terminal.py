@@ -8,12 +8,14 @@ from typing import Any
 
 from experiments.runs.directory import Row
 from experiments.runs.listing import state_text
+from foundations.text import printable
 
 GAP = "  "
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output: ruled on a terminal, aligned columns elsewhere."""
+    headers, *rows = ([printable(cell) for cell in line] for line in (headers, *rows))
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -82,7 +84,7 @@ def run_table(rows: Sequence[Row], width: int | None) -> list[str]:
         rows: of ``experiments.runs.listing``.
         width: how many characters a line may have; None for any number, which is the whole table.
     """
-    columns = [Column(name, [cell(name, row) for row in rows]) for name in HEADERS]
+    columns = [Column(name, [printable(cell(name, row)) for row in rows]) for name in HEADERS]
     if width is None:
         return aligned([column.header for column in columns], list(zip(*(c.cells for c in columns), strict=True)))
     columns = [column for column in columns if column.name in ALWAYS or any(column.cells)]

@@ -22,6 +22,7 @@ from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams
 from foundations.processes import own_share
 from foundations.reporting import Reporter
+from lottery.branch import branches
 
 
 class Session(Workspace):
@@ -113,6 +114,7 @@ class Session(Workspace):
 
             session.lottery_branch("shuffle", dataset="digits", pruning_strategy="adsynflow", levels=1).run().rows()
         """
+        branches.get(branch)  # refuses what is none
         return self._define("lottery_branch", flags, branch)
 
     def stability(self, **flags: Any) -> Grid:
@@ -140,6 +142,8 @@ class Session(Workspace):
             UsageError: an unknown option, or the files cannot be read or do not fit.
         """
         refuse_unknown_options(options, ImportOptions)
+        if not isinstance(place, str | Path):
+            raise UsageError(f"import_network: expected the path of a file or directory, found {place!r}")
         call = ", ".join([repr(str(place)), *(f"{name}={value!r}" for name, value in options.items())])
         named = self if self.context.command else self.with_context(command=(f"session.import_network({call})",))
         with self.computing():

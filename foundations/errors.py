@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from foundations.text import printable
+
 S = TypeVar("S", str, list[str])
 
 
@@ -37,11 +39,6 @@ def shorten(text: str) -> str:
 def cut(whole: S, length: int, mark: S) -> S:
     """The beginning and the end of a text or list that is longer than ``length``, with ``mark`` between them."""
     return whole if len(whole) <= length else whole[: length // 3] + mark + whole[-length // 2 :]
-
-
-def printable(line: str) -> str:
-    """``line`` with what a terminal would not show as text escaped."""
-    return "".join(char if char.isprintable() or char == "\t" else repr(char)[1:-1] for char in line)
 
 
 def summary_of(error: BaseException) -> str:

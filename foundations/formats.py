@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 
 from foundations import files
 from foundations.errors import UsageError
+from foundations.text import spreadsheet_cell
 
 FORMAT, OF, SHA256, FILES = "format", "of", "sha256", "files"
 ENVELOPE = (FORMAT, OF, SHA256, FILES)
@@ -148,7 +149,7 @@ def encode_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, FORMAT, *([SHA256] if checked else [])])
     for row in rows:
-        fields = ["" if value is None else str(value) for value in (*row, number)]
+        fields = ["" if value is None else spreadsheet_cell(str(value)) for value in (*row, number)]
         entries = {OF: of, **dict(zip([*columns, FORMAT], fields, strict=True))}
         writer.writerow([*fields, *([checksum(entries)[:SHORT]] if checked else [])])
     return text.getvalue().encode()

@@ -138,7 +138,7 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
         if hint is Step and isinstance(value, (str, int)) and not isinstance(value, bool):
             return Step(value)
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
+            return exact_float(name, value)
         if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
             return tuple(coerce(name, element, get_args(hint)[0]) for element in value)
     except UsageError as error:
@@ -150,6 +150,14 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise UsageError(f"--{name}={value}: expected a text without null characters, which no path can hold")
     return value
+
+
+def exact_float(name: str, value: int) -> float:
+    """A whole number as a float; ``UsageError`` if it is too large for one."""
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise UsageError(f"--{name}: expected a finite number, not one of {value.bit_length()} bits") from error
 
 
 TYPE_NAMES: Mapping[type, str] = {

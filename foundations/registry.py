@@ -1,6 +1,7 @@
 """Names for things that others may add to: strategies, models, data sets, recipes, branches."""
 
 from collections.abc import Callable, Iterator, KeysView
+from contextlib import contextmanager
 from typing import ClassVar, Generic, TypeVar
 
 from foundations.errors import UsageError, near_misses
@@ -31,6 +32,8 @@ class Registry(Generic[T]):
         """
 
         def enter(entry: T) -> T:
+            if not isinstance(name, str) or not name.isprintable() or not name:
+                raise UsageError(f"The name of a {self.what} is a text of characters that can be printed, not {name!r}")
             if name in self._entries and not typed_again(self._entries[name], entry):
                 raise UsageError(f"The {self.what} {name!r} is already registered.")
             self._entries[name] = entry
@@ -41,9 +44,9 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """The entry called ``name``; an unknown name raises ``UsageError`` with near misses."""
-        if name not in self._entries:
+        if not isinstance(name, str) or name not in self._entries:
             where = f"--{self.flag}={name}: unknown {self.what}" if self.flag else f"Unknown {self.what} {name!r}"
-            raise UsageError(f"{where}{near_misses(name, self._entries)}; valid: {', '.join(self.names())}")
+            raise UsageError(f"{where}{near_misses(str(name), self._entries)}; valid: {', '.join(self.names())}")
         return self._entries[name]
 
     def names(self) -> list[str]:
@@ -53,6 +56,16 @@ class Registry(Generic[T]):
     def keys(self) -> KeysView[str]:
         """All names in the order of their registration: a view, which grows with the registry."""
         return self._entries.keys()
+
+    @contextmanager
+    def temporarily(self) -> Iterator[None]:
+        """Forget at the end what was registered inside: for tests, which may register what they like."""
+        before = dict(self._entries)
+        try:
+            yield
+        finally:  # in place: there are views of this dictionary
+            self._entries.clear()
+            self._entries.update(before)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

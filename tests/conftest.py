@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +60,10 @@ def own_registrations() -> Iterator[None]:
         strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
         task_kinds, export_formats, trackers, checks,
     )  # fmt: skip
-    before = [dict(registry._entries) for registry in registries]
-    yield
-    for registry, entries in zip(registries, before, strict=True):  # in place: there are views of these dictionaries
-        registry._entries.clear()
-        registry._entries.update(entries)
+    with contextlib.ExitStack() as stack:
+        for registry in registries:
+            stack.enter_context(registry.temporarily())
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from experiments.run.engines import engines
 from experiments.run.progress import make_reporter
 from foundations.errors import UsageError, near_misses
 from foundations.registry import Registry
+from foundations.text import printable_text
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
@@ -46,7 +47,7 @@ def run(argv: Sequence[str]) -> int:
             raise UsageError(f"{kind}: nothing of that kind{near_misses(kind, SHOWN)}; valid: {', '.join(SHOWN)}")
     load_plugins(plugins_in(argv), make_reporter(quiet=False), OF_COMMAND)
     blocks = [block(*SHOWN[kind]) for kind in options.kinds or SHOWN]
-    print("\n\n".join(blocks))
+    print(printable_text("\n\n".join(blocks)))
     return 0
 
 

@@ -19,6 +19,7 @@ from foundations import files
 from foundations.errors import UsageError
 from foundations.hparams import hp, repeatable
 from foundations.store import Store
+from foundations.text import printable, spreadsheet_cell
 
 SUMMARY = """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
 come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk."""
@@ -89,14 +90,14 @@ def explanation(row: Row) -> list[str]:
     except OSError:
         log = []
     last = log[-LAST_LINES - 1 : -1] if row["state"] == FAILED else []
-    return [f"{path_of(row)}: {row['reason']}", *(f"    {line}" for line in last)]
+    return [printable(line) for line in (f"{path_of(row)}: {row['reason']}", *(f"    {line}" for line in last))]
 
 
 def print_csv(rows: Sequence[Row]) -> None:
     """All columns and hyperparameters; what a row does not have is empty."""
     writer = csv.DictWriter(sys.stdout, known_columns(rows), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in rows)
 
 
 def watch(options: ListOptions) -> int:
@@ -105,7 +106,7 @@ def watch(options: ListOptions) -> int:
     before: dict[str, str] = {}
     try:
         while True:
-            rows, plans = selected(options), [plan.text for plan in running_plans(options.root)]
+            rows, plans = selected(options), [printable(plan.text) for plan in running_plans(options.root)]
             if on_terminal:
                 lines = [f"{time.strftime('%H:%M:%S')}  every {PAUSE} s; Ctrl-C ends", *plans, *shown(rows, options)]
                 print("\033[H\033[2J" + "\n".join(cropped(lines)), flush=True)  # home, and all below it cleared
@@ -138,4 +139,4 @@ def changes(rows: Sequence[Row]) -> dict[str, str]:
 
 def path_of(row: Row) -> str:
     """The path below the root."""
-    return "/".join(filter(None, (row["run"], row["part"])))
+    return printable("/".join(filter(None, (row["run"], row["part"]))))

@@ -11,6 +11,7 @@ from experiments.plugins import load_plugins
 from experiments.report.lottery import branch_table
 from experiments.report.stability import report_branch
 from experiments.run.progress import make_reporter
+from foundations.text import printable_text
 from lottery.branch import branches
 
 
@@ -18,7 +19,7 @@ def run(argv: Sequence[str]) -> int:
     """Runs a branch of each experiment asked for and prints one table; without a branch, lists them."""
     if not argv or argv[0].startswith("-"):
         load_plugins(plugins_in(argv), make_reporter(quiet=False))  # which may bring branches
-        print(overview())
+        print(printable_text(overview()))
         return 0
     name, *flags = argv
     line = read_command("lottery_branch", flags, name)

@@ -8,7 +8,7 @@ from cli import FAILED
 from cli.command_line import read_session
 from cli.program import program
 from experiments.run.worker import serve
-from foundations.errors import UsageError
+from foundations.given import read_given_text
 
 USAGE = """usage: {program} task FILE|- [--flag=value ...]
 
@@ -32,11 +32,7 @@ def run(argv: Sequence[str]) -> int:
         if file == "-":
             failures = serve(sys.stdin, out, session)
         else:
-            try:
-                lines = Path(file).read_text().splitlines()
-            except OSError as error:
-                raise UsageError(f"{file}: {error.strerror or error}") from error
-            failures = serve(lines, out, session)
+            failures = serve(read_given_text(Path(file), file).splitlines(), out, session)
     finally:
         sys.stdout = out
     if not failures:

@@ -28,6 +28,7 @@ LAST = ("pruning_strategy", "density", "k", "replicate")  # these vary fastest, 
 SHOWN = {*LAST, "levels"}  # every table has columns for these
 
 MOST_EXPERIMENTS = 10_000  # more is a mistyped range
+DEEPEST = 4  # lists of lists are the deepest that mean something
 
 
 class Grid(Sequence[Experiment]):
@@ -248,7 +249,7 @@ def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One mapping of single values for each combination of the lists among ``flags``."""
     known = all_flags()
     choices = {
-        name: alternatives(name, native(value), name in known and holds_several(known[name][1]))
+        name: alternatives(name, native(name, value), name in known and holds_several(known[name][1]))
         for name, value in flags.items()
     }
     for name, values in choices.items():
@@ -268,16 +269,20 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
 
     Of a flag that is a list itself, a list of lists gives the alternatives, and a single value is a list of one.
     """
-    several = isinstance(value, Iterable) and not isinstance(value, (str, Mapping))
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    if several:
+        value = list(itertools.islice(value, MOST_EXPERIMENTS + 1))
+        if len(value) > MOST_EXPERIMENTS:
+            raise UsageError(f"--{name}: more than {MOST_EXPERIMENTS:,} values; at most {MOST_EXPERIMENTS:,} at once")
     if not is_list:
-        found = list(value) if several else [value]
+        found = value if several else [value]
         if any(isinstance(element, (list, tuple, dict, set)) for element in found):
             raise UsageError(f"--{name}={as_text(value)}: expected single values")
         found = list(dict.fromkeys(found))
     elif not several:
         found = [(value,)]
     else:
-        elements = list(value)
+        elements = value
         nested = any(isinstance(element, (list, tuple, range)) for element in elements)
         lists: list[Any] = [
             element if isinstance(element, (list, tuple, range)) else [[]] for element in elements if nested
@@ -290,10 +295,12 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     return found
 
 
-def native(value: Any) -> Any:
+def native(name: str, value: Any, inside: int = 0) -> Any:
     """A value, or a list of them, in Python's own types: numpy's numbers and arrays, and paths, become such."""
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return [native(element) for element in value]
+        if inside > DEEPEST:
+            raise UsageError(f"--{name}: lists of lists are nested too deeply")
+        return [native(name, element, inside + 1) for element in value]
     return value.tolist() if hasattr(value, "tolist") else value

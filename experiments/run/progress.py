@@ -11,6 +11,7 @@ from typing import Any
 
 from foundations.reporting import Advance, Reporter, Training
 from foundations.steps import Step
+from foundations.text import printable, printable_text
 
 WINDOW = 30.0  # seconds over which a speed is averaged
 
@@ -146,7 +147,7 @@ class PlainReporter(MeteringReporter):
         self.of_all: Callable[[], str] | None = None
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable_text(text), file=sys.stderr, flush=True)
 
     warn = say
 
@@ -167,7 +168,7 @@ class QuietReporter(Reporter):
     """Warnings only."""
 
     def warn(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(printable_text(text), file=sys.stderr, flush=True)
 
 
 class RichReporter(MeteringReporter):
@@ -183,10 +184,10 @@ class RichReporter(MeteringReporter):
         self.lock = threading.RLock()  # worker processes are waited for in threads
 
     def say(self, text: str) -> None:
-        self.console.print(text)
+        self.console.print(printable_text(text))
 
     def warn(self, text: str) -> None:
-        self.console.print(text, style="yellow")
+        self.console.print(printable_text(text), style="yellow")
 
     def epoch(self, text: str, last: bool) -> None:
         if last:
@@ -240,7 +241,7 @@ class RichReporter(MeteringReporter):
         from rich.text import Text as RichText
 
         width = self.console.width
-        texts = [line(width)[:width] for line in list(self.lines)]
+        texts = [printable(line(width))[:width] for line in list(self.lines)]
         return RichText("\n".join(filter(None, [*texts[1:], *texts[:1]])), no_wrap=True)
 
 

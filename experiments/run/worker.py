@@ -101,7 +101,7 @@ def read(line: str) -> Mapping[str, Any]:
     """The message that a line holds."""
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"A task is a line of JSON, not {line.strip()[:60]!r} ({error})") from error
     if not isinstance(message, Mapping) or "task" not in message or not isinstance(message.get("session", {}), Mapping):
         raise UsageError('A task is a line of JSON: {"session": {...}, "task": {"task": KIND, ...}}')

@@ -1,6 +1,7 @@
 """Flags from a file: the command line goes before it, it goes before defaults; a run's desc.json gives its key."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ def keys_of(*argv: str) -> tuple[str, str]:
 
 
 def write(path: Path, text: str) -> str:
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     return f"--config={path}"
 
 
@@ -79,6 +80,12 @@ def test_somebody_elses_experiment_is_run_again_from_its_file(command: Command, 
         ("a.toml", "lr = 2020-01-01", "lr: expected a text, a number"),
         ("a.toml", "plugin = ['gone.py']", "--plugin=gone.py: no such file"),
         ("a.toml", "help = true", "help: unknown flag"),
+        ("a.toml", "[training]\nlr = 0.3", "[training]: no command (did you mean 'train'?)"),
+        ("a.toml", "[list]\nlr = 0.3", "[list]: no command"),
+        ("a.toml", f"lr = {'[' * 100_000}", "nested too deeply"),
+        ("a.toml", "milestone_steps = [[[1]]]", "milestone_steps: expected a text, a number"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.toml", "lr = '\udcff'", "it is not text in UTF-8"),
         ("a.json", "[]", "no JSON object"),
         ("a.json", "{}", 'expected a "kind", one of'),
         ("a.json", '{"kind": ["train"]}', 'expected a "kind", one of'),
@@ -95,3 +102,12 @@ def test_what_a_file_may_not_say(name: str, text: str, message: str, command: Co
 
 def test_a_file_that_is_not_there(command: Command, tmp_path: Path) -> None:
     assert "No such file" in command("train", f"--config={tmp_path / 'gone.toml'}").err
+
+
+def test_pipes_and_devices_are_not_read(command: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        for argv in (["train", f"--config={path}"], ["import", str(path)], ["task", str(path)]):
+            outcome = command(*argv)
+            assert outcome.code == 2
+            assert "not a regular file" in outcome.err

@@ -1,5 +1,6 @@
 """What people expect of any program: its version, completions, lists of what there is, its own name, no colours."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 import cli
+from cli import main
 from cli.commands.completion import SHELLS
 from experiments.run.progress import RichReporter
 from tests.cli.test_terminal import Terminal
 
 Command = Callable[..., Any]
+HOME = Path(__file__).parents[2]
 
 
 def test_the_version(command: Command) -> None:
@@ -83,3 +86,25 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     RichReporter().warn("look")
     assert "\x1b[33m" in coloured.getvalue()
     assert plain.getvalue() == "look\n"
+
+
+@pytest.mark.parametrize("redirections", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_defect(redirections: str, tmp_path: Path) -> None:
+    """As cron and daemons close them; no file of a run may get their number, into which something could be printed."""
+    flags = f"train --dataset=digits --model=mnist_lenet_4 --training_steps=1it --threads=1 --root={tmp_path / 'runs'}"
+    done = subprocess.run(f"{sys.executable} main.py {flags} {redirections}", shell=True, cwd=HOME, capture_output=True)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert main(["verify", f"--root={tmp_path / 'runs'}"]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_named(unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "main.py", "--help"], cwd=HOME, stdout=full, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "Standard output: No space left on device"

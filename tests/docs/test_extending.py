@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import adsynflow
 from cli import main
 from pruning import strategies
 
@@ -55,6 +56,30 @@ def test_an_example_runs(
     assert list((tmp_path / "runs").rglob("done.json"))
 
 
+@pytest.mark.parametrize("line", """\
+from pruning import ChangingMask, Mask, Strategy, check_strategy, prunable, strategies
+from pruning.methods.random import RandomERK
+from models import models
+from training.data import Dataset, datasets
+from training.recipes import register
+from training.optimizers import optimizers
+from training.schedules import schedules
+from training.loop import evaluate
+from stability.criteria import AlongTrunk, Answer, Criterion, Seen, criteria
+from experiments.report.stability import branch_reports
+from experiments.run.engines import engines, in_process
+from experiments.run.trackers import Tracker, trackers
+from experiments.exchange import export_formats
+from lottery.branch import Branch, branches
+from foundations.hparams import hp
+from foundations.steps import Step""".splitlines())
+def test_lines_by_which_earlier_plug_ins_import_go_on_working(line: str) -> None:
+    found: dict[str, object] = {}
+    exec(line, found)
+    for name in found.keys() - {"__builtins__"}:
+        assert found[name] is getattr(adsynflow, {"register": "register_recipe"}.get(name, name), found[name])
+
+
 def test_a_format_is_exported_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [(name, code, text)] = [example for example in FILES if example not in EXAMPLES]
     (tmp_path / name).write_text(code)
@@ -67,7 +92,7 @@ def test_a_format_is_exported_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_strategy_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [check] = re.findall(r"```python\n(from grad_norm import .*?check_strategy\(.*?)```", TEXT, flags=re.DOTALL)
+    [check] = re.findall(r"```python\n(from adsynflow import check_strategy.*?check_strategy\(.*?)```", TEXT, flags=re.DOTALL)
     monkeypatch.setattr(
         strategies, "_entries", {name: strategies.get(name) for name in strategies if name != "grad_norm"}
     )

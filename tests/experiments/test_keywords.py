@@ -1,5 +1,6 @@
 """What keywords may be, and what is said of those that do not fit: one line, before anything is computed."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,34 @@ def test_what_does_not_fit_is_refused_in_one_line(session: Session, what: str) -
 def test_an_unknown_option_of_the_session_is_refused() -> None:
     with pytest.raises(UsageError, match=r"unknown option 'thread' \(did you mean 'threads'"):
         Session(thread=2)
+
+
+def itself() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ({"lr": itself()}, "--lr: lists of lists are nested too deeply"),
+        ({"lr": 10**400}, "--lr=1000"),
+        ({"lr": [0.1, 10**400]}, "--lr=1000"),
+        ({"replicate": range(10**9)}, "--replicate: more than 10,000 values"),
+        ({"replicate": itertools.count(1)}, "--replicate: more than 10,000 values"),
+        ({"milestone_steps": range(10**9)}, "--milestone_steps: more than 10,000 values"),
+        ({"lr": b"x"}, "--lr=b'x': expected a number"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_absurd_values_are_refused_at_once(flags: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Session("unused", quiet=True).train(dataset="digits", model="mnist_lenet_4", **flags)
+    assert str(refused.value).startswith(complaint)
+
+
+@pytest.mark.parametrize("branch", [None, 3, ["shuffle"], "shufle"])
+def test_what_is_no_branch_is_refused(branch: Any) -> None:
+    with pytest.raises(UsageError, match="nknown branch"):
+        Session("unused", quiet=True).lottery_branch(branch, dataset="digits", model="mnist_lenet_4")

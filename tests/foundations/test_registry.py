@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from foundations.errors import UsageError
@@ -38,3 +40,22 @@ def test_what_is_typed_again_takes_the_place_of_its_earlier_version() -> None:
     other = type("Other", (), {"__module__": "__main__"})
     with pytest.raises(UsageError, match="already registered"):
         registry.register("method")(other)
+
+
+def test_what_is_registered_temporarily_is_forgotten() -> None:
+    registry: Registry[int] = Registry("number")
+    registry.register("one")(1)
+    names = registry.keys()  # a view, such as fields have as their choices
+    with registry.temporarily():
+        registry.register("two")(2)
+        assert [*names] == ["one", "two"]
+    assert [*names] == registry.names() == ["one"]
+
+
+@pytest.mark.parametrize("name", ["", "red \x1b[31m", "two\nlines", None, ["list"]])
+def test_names_that_cannot_be_shown_or_are_none_are_refused(name: Any) -> None:
+    registry: Registry[int] = Registry("number")
+    with pytest.raises(UsageError, match="The name of a number is a text"):
+        registry.register(name)(1)
+    with pytest.raises(UsageError, match="Unknown number"):
+        registry.get(name)

@@ -18,6 +18,7 @@ from experiments.report.tables import Table
 from foundations import formats
 from foundations.errors import UsageError
 from foundations.store import Store
+from foundations.text import printable_text, spreadsheet_cell
 
 if TYPE_CHECKING:
     from experiments.runs.stored import StoredRun
@@ -97,7 +98,9 @@ class Page:
         except ModuleNotFoundError as error:
             raise UsageError("report: jinja2 is not installed; pip install 'adsynflow[plot]'") from error
         shown = [self.section(one) for one in content]  # first, since it finds the colours
-        template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        template = Environment(
+            autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown_text
+        )  # fmt: skip
         colours = self.inliner.colours
         return template.from_string(part("page.html")).render(
             sections=shown, directory=self.directory, style=part("page.css"), script=part("page.js"),
@@ -131,11 +134,18 @@ class Page:
         """The files of a table, and its cells."""
         name = f"table_{one.name}"
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([one.table.headers, *one.table.cells])
+        csv.writer(text, lineterminator="\n").writerows(
+            [spreadsheet_cell(cell) for cell in row] for row in (one.table.headers, *one.table.cells)
+        )  # fmt: skip
         self.files[f"{name}.csv"] = text.getvalue().encode()
         self.files[f"{name}.tex"] = tabular(one.table).encode()
         return {"name": name, "caption": one.caption, "headers": one.table.headers, "cells": one.table.cells,
                 "files": [f"{name}.csv", f"{name}.tex"]}  # fmt: skip
+
+
+def shown_text(value: Any) -> Any:
+    """A value of the template, its control characters escaped unless it is markup of ours."""
+    return printable_text(value) if type(value) is str else value
 
 
 def part(name: str) -> str:

@@ -1,0 +1,62 @@
+"""Control characters in what others have written reach neither the terminal nor the page."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ESCAPE = "\x1b]0;owned\x07"
+
+
+@pytest.fixture
+def hostile_root(finished: Any) -> Path:
+    """A run whose descriptor, log and status say what a terminal would do."""
+    run = finished.one("lottery_*/replicate_1")
+    desc = json.loads((run / "desc.json").read_text())
+    desc["train"]["model"]["model"] = f"net{ESCAPE}"
+    desc["train"]["training"]["optimizer"] = "=HYPERLINK(1)"
+    for name in ("sha256", "of"):
+        desc.pop(name, None)
+    (run / "desc.json").write_text(json.dumps(desc | {"format": 1}))
+    return Path(finished.root)
+
+
+PLUGIN = f'''
+from adsynflow import Strategy, strategies
+from dataclasses import dataclass
+@strategies.register("odd")
+@dataclass(frozen=True, kw_only=True)
+class Odd(Strategy):
+    """Does{ESCAPE} this."""
+    much: float = 1.0
+    """How{ESCAPE} much."""
+    def score(self, model, batches, generator): ...
+'''
+
+
+def test_lists_and_comparisons_show_no_control_characters(hostile_root: Path, command: Callable[..., Any]) -> None:
+    [run] = hostile_root.glob("lottery_*/replicate_1")
+    [trunk] = hostile_root.glob("train_*/replicate_1")
+    for argv in (["list", f"--root={hostile_root}", "--wide"], ["diff", str(run), str(trunk)]):
+        outcome = command(*argv)
+        assert "\x1b" not in outcome.out + outcome.err
+        assert "\x07" not in outcome.out + outcome.err
+
+
+def test_cells_that_spreadsheets_would_compute_are_quoted(hostile_root: Path, command: Callable[..., Any]) -> None:
+    rows = list(csv.DictReader(io.StringIO(command("list", "--csv", f"--root={hostile_root}").out)))
+    assert "'=HYPERLINK(1)" in {row.get("optimizer") for row in rows}
+
+
+def test_help_and_names_of_a_plug_in_show_none(command: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(PLUGIN)
+    plugin = f"--plugin={tmp_path / 'odd.py'}"
+    for argv in (["available", plugin], ["lottery", plugin, "--pruning_strategy=odd", "--help"]):
+        outcome = command(*argv)
+        assert outcome.code == 0, outcome.err
+        assert r"\x1b]0;owned\x07" in outcome.out
+        assert "\x1b" not in outcome.out
