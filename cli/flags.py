@@ -3,6 +3,7 @@
 import argparse
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
 
@@ -201,11 +202,11 @@ def parse_value(name: str, given: str, hint: Any) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[given.lower()]
         if not given and hint in (str, Step):
             raise UsageError("a value is missing")
-        return hint(given)
+        return float(Decimal(given.removesuffix("%")) / 100) if hint is float and given.endswith("%") else hint(given)
     except UsageError as error:
         message = str(error)
         raise UsageError(message if message.startswith("--") else f"--{name}={given}: {message}") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, ArithmeticError) as error:
         raise UsageError(f"--{name}={given}: expected {TYPE_NAMES[hint]}") from error
 
 

@@ -1,6 +1,6 @@
 """Classes that users choose by name and add to: their fields are flags, entries of a key, and lines of a help."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
@@ -30,14 +30,15 @@ class Method(Hparams):
 class MethodRegistry(Registry[type[Base]]):
     """A registry that gives every method its name and refuses those whose flags could not work."""
 
-    def __init__(self, what: str, flag: str = "", *, are_flags: bool = True) -> None:
+    def __init__(
+        self, what: str, flag: str = "", known_as: Mapping[str, str] | None = None, *, are_flags: bool = True
+    ) -> None:
         """
         Args:
-            what: as in a registry.
-            flag: as in a registry.
+            what, flag, known_as: as in a registry.
             are_flags: whether the fields of its classes are flags, of which each needs a default.
         """
-        super().__init__(what, flag)
+        super().__init__(what, flag, known_as)
         self._are_flags = are_flags
         self._reserved = {"kind", FORMAT}  # entries of the JSON that its fields are written in
 

@@ -1,6 +1,6 @@
 """Names for things that others may add to: strategies, models, data sets, recipes, branches."""
 
-from collections.abc import Callable, Iterator, KeysView
+from collections.abc import Callable, Iterator, KeysView, Mapping
 from contextlib import contextmanager
 from typing import ClassVar, Generic, TypeVar
 
@@ -15,14 +15,16 @@ class Registry(Generic[T]):
     Args:
         what: what an entry is called in error messages, e.g. ``"pruning strategy"``.
         flag: the command-line flag that selects an entry, named in error messages.
+        known_as: names that the field has for entries, each with what it is here, for the message of an unknown name.
     """
 
     registrations: ClassVar[int] = 0
     """How often anything was registered in any of them, by which a plug-in that registers nothing is found."""
 
-    def __init__(self, what: str, flag: str = "") -> None:
+    def __init__(self, what: str, flag: str = "", known_as: Mapping[str, str] | None = None) -> None:
         self.what = what
         self.flag = flag
+        self.known_as = known_as or {}
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -46,7 +48,9 @@ class Registry(Generic[T]):
         """The entry called ``name``; an unknown name raises ``UsageError`` with near misses."""
         if not isinstance(name, str) or name not in self._entries:
             where = f"--{self.flag}={name}: unknown {self.what}" if self.flag else f"Unknown {self.what} {name!r}"
-            raise UsageError(f"{where}{near_misses(str(name), self._entries)}; valid: {', '.join(self.names())}")
+            meant = self.known_as.get(str(name).lower())
+            hint = f" (here {meant})" if meant else near_misses(str(name), self._entries)
+            raise UsageError(f"{where}{hint}; valid: {', '.join(self.names())}")
         return self._entries[name]
 
     def names(self) -> list[str]:

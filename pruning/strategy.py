@@ -92,8 +92,8 @@ S = TypeVar("S", bound="type[Strategy]")
 class StrategyRegistry(MethodRegistry[Strategy]):
     """The strategies by name; no field of theirs may be called like a pruning hyperparameter."""
 
-    def __init__(self, what: str, flag: str = "") -> None:
-        super().__init__(what, flag)
+    def __init__(self, what: str, flag: str = "", known_as: Mapping[str, str] | None = None) -> None:
+        super().__init__(what, flag, known_as)
         self.reserve([field.name for field in fields(PruningHparams)])
 
     def register(self, name: str) -> Callable[[S], S]:  # type: ignore[override]  # of strategies alone
@@ -133,4 +133,8 @@ def check_k(k: Any) -> None:
     Step(k)
 
 
-strategies = StrategyRegistry("pruning strategy", flag="pruning_strategy")
+strategies = StrategyRegistry("pruning strategy", flag="pruning_strategy", known_as={
+    "imp": "sparse_global, level by level: --levels=10", "lth": "sparse_global, level by level: --levels=10",
+    "lrr": "sparse_global with --retrain=rewind_lr", "finetune": "sparse_global with --retrain=finetune",
+    "global_magnitude": "magnitude at k, or sparse_global at the end", "erk": "random_erk", "dense": "none",
+})  # fmt: skip

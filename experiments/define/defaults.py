@@ -26,6 +26,17 @@ from training.recipes import default_dataset, find_recipe
 
 NONE = "none"
 """The name of no strategy: the full network."""
+ELSEWHERE_CALLED: Mapping[str, str] = {
+    **dict.fromkeys(("sparsity", "prune_ratio", "pruning_ratio", "compression"), "--density, the share that is kept"),
+    **dict.fromkeys(("seed", "seeds"), "--replicate"),
+    **dict.fromkeys(("epochs", "num_epochs", "max_epochs", "steps"), "--training_steps"),
+    **dict.fromkeys(("learning_rate", "base_lr"), "--lr"),
+    **dict.fromkeys(("wd", "l2"), "--weight_decay"),
+    **dict.fromkeys(("bs", "train_batch_size"), "--batch_size"),
+    **dict.fromkeys(("rewind_epoch", "rewinding_steps", "pretrain_epochs"), "--k"),
+    **dict.fromkeys(("pruner", "prune_method", "pruning_method"), "--pruning_strategy"),
+}
+"""Names that other programs have for flags."""
 RECIPE_CLASSES: tuple[type[Hparams], ...] = (ModelHparams, DataHparams, TrainingHparams, PruningHparams)
 
 
@@ -204,7 +215,8 @@ def refuse_unknown(name: str, known: Iterable[str], elsewhere: Mapping[str, str]
     """
     if name in elsewhere:
         raise UsageError(f"--{name} {elsewhere[name]}")
-    hint = near_misses(name, known, prefix="--")
+    called = ELSEWHERE_CALLED.get(name)
+    hint = f" (here {called})" if called else near_misses(name, known, prefix="--")
     raise UsageError(f"--{name}: unknown flag{hint}; --help lists the valid ones")
 
 

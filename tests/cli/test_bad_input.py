@@ -33,6 +33,12 @@ CASES = {
     # the model, data set and strategy
     "--model=cifar_resnet_21": ["depth must be 6n+2", "'cifar_resnet_20'"],
     "--model=cifar_resnet20": ["did you mean 'cifar_resnet_20'?"],
+    "--pruning_strategy=IMP": ["(here sparse_global, level by level"],
+    "--pruning_strategy=lrr": ["(here sparse_global with --retrain=rewind_lr)"],
+    "--sparsity=0.9": ["--sparsity: unknown flag (here --density, the share that is kept)"],
+    "--seed=3": ["(here --replicate)"],
+    "--density=ten%": ["--density=ten%: expected a number"],
+    "--density=0%": ["--density=0.0: expected a number in (0, 1)"],
     "--model=resnet": ["--model=resnet: unknown model"],
     "--model=": ["--model=: a value is missing"],
     "--dataset=cifar11": ["--dataset=cifar11", "did you mean 'cifar10'"],

@@ -225,3 +225,8 @@ def test_percent_signs_in_a_help_text_survive() -> None:
 def test_a_criterion_for_k_brings_the_flags_of_its_analyses() -> None:
     assert "--threshold X" in help_of("lottery", "--k=auto")[0]
     assert "--threshold X" not in help_of("lottery", "--k=5")[0]
+
+
+@pytest.mark.parametrize(("text", "value"), [("10%", 0.1), ("2%", 0.02), ("3.57%", 0.0357), ("100%", 1.0)])
+def test_a_share_may_be_written_in_percent(text: str, value: float) -> None:
+    assert parse_value("density", text, float) == value
