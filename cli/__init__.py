@@ -59,7 +59,7 @@ def open_streams() -> None:
                 os.fstat(number)
             except OSError:
                 os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  as long as the process
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  as long as the process
 
 
 def flushed(code: int) -> int:

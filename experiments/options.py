@@ -149,7 +149,7 @@ class ImportOptions(Hparams):
     """Which network it is, and how its tensors find their place."""
 
     mask: str = hp("")
-    """File of its mask, or zeros: weights that are zero are pruned, too; default: what lies beside or in the weights."""
+    """File of its mask, or zeros: weights that are zero are pruned, too; default: what lies beside or in them."""
     model: str = hp("cifar_resnet_20")
     """The network's architecture, by the name that it has here."""
     dataset: str | None = hp(None)

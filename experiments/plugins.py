@@ -66,7 +66,9 @@ def load_recorded(store: Store, reporter: Reporter) -> None:
             reporter.say(f"Plug-in {entry['file']}, with which the run was computed")
         else:
             what = "has changed since" if path.is_file() else "is not there"
-            reporter.warn(f"The run was computed with the plug-in {name}; {entry['file']} {what}: --plugin=FILE names it")
+            reporter.warn(
+                f"The run was computed with the plug-in {name}; {entry['file']} {what}: --plugin=FILE names it"
+            )
 
 
 @cache

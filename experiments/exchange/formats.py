@@ -62,10 +62,8 @@ def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
             tensors[name] = value
     torch.save(plain(tensors), folder / "ticket.pt")
     again = torch.load(folder / "ticket.pt", weights_only=True)
-    masked = {
-        name.removesuffix("_orig"): value * again[f"{name.removesuffix('_orig')}_mask"] if name.endswith("_orig") else value
-        for name, value in again.items() if not name.endswith("_mask")
-    }
+    masked = {name: again.get(name, again.get(f"{name}_orig")) for name in subnetwork.model.state_dict()}
+    masked |= {name: value * again[f"{name}_mask"] for name, value in masked.items() if f"{name}_mask" in again}
     found = agreement_of_state(subnetwork, masked, "ticket.pt")
     batch = torch.export.Dim("batch")
     program = torch.export.export(subnetwork.model, (subnetwork.noise(8),), dynamic_shapes=({0: batch},))

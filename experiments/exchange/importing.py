@@ -1,6 +1,5 @@
 """An imported network as a run: its weights, its mask, and how good it is."""
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -55,18 +54,21 @@ def import_network(workspace: Workspace, place: Path, options: ImportOptions) ->
     )  # fmt: skip
     store = store_of(desc, REPLICATE, context)
     if not store.done:
-        result = evaluate(model, mask, data)  # before anything is written: the network may not run on these images
+        other = build(hparams, data.shape, Seeds(REPLICATE).generator("import"))
+        other.load_state_dict(model.state_dict())
+        result = evaluate(other, mask, data)  # before anything is written: the network may not run on these images
         with store.lock(context.reporter):
             if not store.done:  # by another process, meanwhile
                 begin(store, desc, context, data.fingerprint, describe_network(hparams, data))
-                write(store, model, mask, data, desc, {**result, "imported_from": [path.name for path in network.files]})
+                result["imported_from"] = [path.name for path in network.files]
+                write(store, model, mask, data, desc, result)
     return Imported(store)
 
 
 def evaluate(model: nn.Module, mask: Mask | None, data: TrainingData) -> dict[str, Any]:
-    """Return how good the masked network is; ``model`` itself stays as it is."""
+    """Return how good the network is, masked; ``model`` is masked and moved to the device."""
     hparams = TrainingHparams()
-    state = TrainState.fresh(copy.deepcopy(model), hparams, Noise(Seeds(REPLICATE)), data.device)
+    state = TrainState.fresh(model, hparams, Noise(Seeds(REPLICATE)), data.device)
     if mask is not None:
         state.prune(mask)
     return final_result(state, data, hparams, rows=())

@@ -25,8 +25,8 @@ Tensors = dict[str, Tensor]
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """What torch.compile and others put anywhere into a name."""
 PARALLEL = "module."
-"""What DataParallel puts before all of them. Other beginnings (``model.`` of Lightning) are found when names are matched
-with those of the model."""
+"""What DataParallel puts before all names. Other beginnings, such as Lightning's ``model.``, are found when they are
+matched with those of the model."""
 MASKS, NETWORKS = ("mask.safetensors", "mask.pth", "mask.pt"), ("model*.safetensors", "model*.pt*", "ticket.pt")
 """What is looked for in a directory: open_lth's, those of ``export``, those of a run."""
 ZEROS = "zeros"

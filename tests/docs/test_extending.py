@@ -92,7 +92,9 @@ def test_a_format_is_exported_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_strategy_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [check] = re.findall(r"```python\n(from adsynflow import check_strategy.*?check_strategy\(.*?)```", TEXT, flags=re.DOTALL)
+    [check] = re.findall(
+        r"```python\n(from adsynflow import check_strategy.*?check_strategy\(.*?)```", TEXT, flags=re.DOTALL
+    )  # fmt: skip
     monkeypatch.setattr(
         strategies, "_entries", {name: strategies.get(name) for name in strategies if name != "grad_norm"}
     )

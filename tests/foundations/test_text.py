@@ -11,7 +11,7 @@ from foundations.text import printable, printable_text, spreadsheet_cell
     ("given", "shown"),
     [
         ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"), ("a\nb", r"a\nb"), ("a\tb", "a\tb"), ("\u202egnp", r"\u202egnp"),
-        ("\udcff", r"\udcff"), ("Übung – 10 %", "Übung – 10 %"),
+        ("\udcff", r"\udcff"), ("Übung - 10 %", "Übung - 10 %"),
     ],
 )  # fmt: skip
 def test_what_is_no_text_is_escaped(given: str, shown: str) -> None:

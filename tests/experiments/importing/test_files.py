@@ -335,7 +335,7 @@ def test_a_whole_object_is_refused_with_a_way_on(theirs: nn.Module, ours: nn.Mod
     assert "found a whole object, torch.nn.modules.linear.Linear: save its state_dict()" in text
 
 
-@pytest.mark.parametrize("beginning", ["_orig_mod.module.", "module._orig_mod.", "model.", "net.", "lit.net._orig_mod."])
+@pytest.mark.parametrize("beginning", ["_orig_mod.module.", "module._orig_mod.", "net.", "lit.net._orig_mod."])
 def test_what_stands_before_all_names_is_taken_away_from_weights_and_masks(
     beginning: str, theirs: nn.Module, ours: nn.Module, tmp_path: Path
 ) -> None:
@@ -409,7 +409,7 @@ def test_biases_that_are_not_before_batchnorm_in_the_model_are_refused(tmp_path:
 
     class Skewed(nn.Sequential):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return super().forward(images) if self.training else self[4](self[3](self[2](self[1](self[0](images).relu()))))
+            return self[4](self[3](self[2](self[1](self[0](images).relu()))))
 
     skewed = Skewed(*vgg_like(bias=False))
     network = Network(dict(vgg_like(bias=True).state_dict()), {}, True, (Path("vgg.pt"),))
