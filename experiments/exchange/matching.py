@@ -79,15 +79,18 @@ def put_into(
 
 def head_of(model: nn.Module, shape: ImageShape) -> tuple[str, ...]:
     """Return the names of the parameters of the layer that gives the classes: the last that is called."""
-    called: list[nn.Module] = []
-    layers = {layer: name for name, layer in model.named_modules() if isinstance(layer, HEADS)}
-    hooks = [layer.register_forward_hook(lambda layer, *_: called.append(layer)) for layer in layers]
-    outputs = run_on_noise(model, shape)
+    called: list[str] = []
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, HEADS)}
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: called.append(name))  # type: ignore[misc]
+        for name, layer in layers.items()
+    ]
+    run_on_noise(model, shape)
     for hook in hooks:
         hook.remove()
-    if not called or outputs.shape[1] not in called[-1].weight.shape:
+    if not called or shape.classes not in layers[called[-1]].weight.shape:
         raise UsageError("--replace_head: the network does not end in a linear or convolutional layer")
-    return tuple(f"{layers[called[-1]]}.{name}" for name, _ in called[-1].named_parameters())
+    return tuple(f"{called[-1]}.{name}" for name, _ in layers[called[-1]].named_parameters())
 
 
 @torch.no_grad()

@@ -58,18 +58,18 @@ def test_an_example_runs(
 
 @pytest.mark.parametrize("line", """\
 from pruning import ChangingMask, Mask, Strategy, check_strategy, prunable, strategies
-from pruning.methods.random import RandomERK
+from pruning.methods.random_erk import RandomERK
 from models import models
 from training.data import Dataset, datasets
 from training.recipes import register
 from training.optimizers import optimizers
 from training.schedules import schedules
 from training.loop import evaluate
-from stability.criteria import AlongTrunk, Answer, Criterion, Seen, criteria
-from experiments.report.stability import branch_reports
-from experiments.run.engines import engines, in_process
-from experiments.run.trackers import Tracker, trackers
-from experiments.exchange import export_formats
+from experiments.stable_k import AlongTrunk, Answer, Criterion, Seen, criteria
+from experiments.report.branches import branch_reports
+from experiments.engines import engines, in_process
+from experiments.trackers import Tracker, trackers
+from experiments.export import export_formats
 from lottery.branch import Branch, branches
 from foundations.hparams import hp
 from foundations.steps import Step""".splitlines())

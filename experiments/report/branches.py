@@ -1,0 +1,3 @@
+"""Reports of branches, by the name that plug-ins of earlier versions import."""
+
+from experiments.report.stability import branch_reports as branch_reports
