@@ -82,7 +82,7 @@ def head_of(model: nn.Module, shape: ImageShape) -> tuple[str, ...]:
     called: list[str] = []
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, HEADS)}
     hooks = [
-        layer.register_forward_hook(lambda *_, name=name: called.append(name))  # type: ignore[misc]
+        layer.register_forward_hook(lambda *_, name=name: called.append(name))
         for name, layer in layers.items()
     ]
     run_on_noise(model, shape)
