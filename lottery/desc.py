@@ -21,7 +21,8 @@ and are trained at the schedule's last learning rate. All train for the steps fr
 
 def state_of_the_end(model: nn.Module, trunk: Trunk, k: Step) -> TrainState:
     """The trained network at step k of the schedule, with a fresh optimizer and the replicate's SGD noise from k on."""
-    state = TrainState.fresh(model, trunk.desc.training, Noise(trunk.seeds), trunk.data.device)
+    capture, noise = trunk.context.cuda_graphs, Noise(trunk.seeds)
+    state = TrainState.fresh(model, trunk.desc.training, noise, trunk.data.device, capture=capture)
     state.iteration = trunk.iteration(k)
     return state
 

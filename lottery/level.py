@@ -23,6 +23,7 @@ from lottery.masks import find_mask, look_for_collapse, record_mask, trunk_netwo
 from pruning import ChangingMask, Mask, Strategy, ignored_layers
 from pruning.graph import channel_graph
 from pruning.prune import check_layers
+from pruning.same_function import example_of
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.mask_updates import MaskUpdates
@@ -146,7 +147,8 @@ class Level:
         updates = self.updates(ticket.state.iteration, ticket.training)
         ticket.state.prune(load_first_mask(here, ticket.state.model))
         if self.desc.compact:
-            ticket.state.compact(ticket.training)
+            shape = data.shape
+            ticket.state.compact(ticket.training, example_of(shape.channels, shape.height, shape.width))
 
         def conclude(state: TrainState) -> dict[str, Any]:
             if updates is None:
@@ -279,15 +281,19 @@ def with_needed(desc: LotteryDesc, levels: Iterable[int]) -> list[int]:
 
 
 def check_compactable(model: nn.Module, context: Context) -> None:
-    """Raises ``UsageError`` if ``model`` cannot be traced for ``--compact``; says, once, where it has no effect."""
+    """Say, once, how many channels ``--compact`` may take out.
+
+    Raises:
+        UsageError: there is none, or the model cannot be traced.
+    """
     try:
         graph = channel_graph(model)
     except UsageError as error:
         raise UsageError(f"--compact: {error}; leave the flag out") from error
-    name = type(model).__name__
-    if graph.sizes.keys() <= graph.pinned and (check_compactable, name) not in context.reported:
+    name, (removable, hidden) = type(model).__name__, graph.channels_outside(graph.whole)
+    if not removable:
+        held = f": {why} must have all of theirs" if (why := graph.why(graph.whole)) else ""
+        raise UsageError(f"--compact: none of the {hidden} hidden channels of {name} can go{held}; leave the flag out")
+    if (check_compactable, name) not in context.reported:
         context.reported.add((check_compactable, name))
-        context.reporter.warn(
-            f"--compact has no effect: all channels of {name} meet operations that are not known to treat each by "
-            "itself, such as concatenation, grouped convolution, attention and layer norm"
-        )
+        context.reporter.say(f"--compact: {removable} of the {hidden} hidden channels of {name} may go")

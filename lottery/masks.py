@@ -25,6 +25,7 @@ from pruning import (
     prune,
 )
 from pruning.compaction import compact
+from pruning.same_function import example_of
 from pruning.weight_use import output_positions
 from training.arithmetic import arithmetic
 from training.trunk import Trunk
@@ -39,7 +40,7 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
     are those of one image's forward pass through convolutions and linear maps: each kept weight counts once for
     every position at which it is used; the products of attention have no weights and are left out. ``left_dense`` has
     the parameters of two or more dimensions that no rule prunes. ``compact`` has what is really computed with
-    ``--compact``, for which whole channels are taken out; None if the model's forward pass cannot be traced.
+    ``--compact``, for which whole channels are taken out; None if the model cannot be compacted.
     """
     positions = output_positions(model, shape)
     mask = mask.to("cpu")  # it is asked for many single numbers
@@ -82,7 +83,7 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
 def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, int] | None:
     """Parameters of the compact network, and multiply-adds of one image's forward pass through it."""
     try:
-        small = compact(model, mask).model
+        small = compact(model, mask, example=example_of(shape.channels, shape.height, shape.width)).model
     except UsageError:
         return None
     weights = dict(small.named_parameters())

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.graph import BATCHNORMS, CONVOLUTIONS, ChannelGraph, channel_graph
+from foundations.errors import UsageError
+from pruning.graph import BATCHNORMS, CONVOLUTIONS, INSTANCENORMS, ChannelGraph, channel_graph
 from pruning.mask import Mask
+from pruning.same_function import perturbed, same_function
 
 Kept = dict[int, Tensor]
 """For each group of channels, (channels,) bool: which stay."""
@@ -20,8 +22,9 @@ def kept_channels(graph: ChannelGraph, mask: Mapping[str, Tensor], round_to: int
 
     A channel matters if a kept weight leads from it to a channel that matters; otherwise neither its value gets to
     the output nor a gradient to it. (Kept weights *into* it are not needed: BatchNorm's shift is influence enough.)
-    Those kept for the sake of a round width are asked for the same, so that no kept weight leads from a channel
-    taken out to one that stays, whose statistics then stay right, too.
+    A depthwise convolution leads from each channel to itself alone. Those kept for the sake of a round width are
+    asked for the same, so that no kept weight leads from a channel taken out to one that stays, whose statistics then
+    stay right, too.
 
     Args:
         graph: the channels of the model.
@@ -31,9 +34,9 @@ def kept_channels(graph: ChannelGraph, mask: Mapping[str, Tensor], round_to: int
     connections = {
         layer.name: connected(mask[f"{layer.name}.weight"].cpu(), graph.sizes[layer.reads])
         for layer in graph.layers
-        if layer.reads is not None
+        if layer.reads is not None and layer.blocks == 1
     }
-    kept = {group: torch.full((size,), group in graph.pinned) for group, size in graph.sizes.items()}
+    kept = {group: torch.full((size,), group in graph.whole) for group, size in graph.sizes.items()}
     spread(graph, connections, kept)
     while any(widen(graph, connections, kept, group, round_to) for group in kept):
         spread(graph, connections, kept)
@@ -51,7 +54,7 @@ def spread(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept) -
     while found:
         found = False
         for layer in reversed(graph.layers):
-            if layer.reads is not None:
+            if layer.reads is not None and layer.name in connections:
                 needed = connections[layer.name][kept[layer.writes]].any(0) & ~kept[layer.reads]
                 kept[layer.reads] |= needed
                 found |= bool(needed.any())
@@ -65,7 +68,7 @@ def widen(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept, gr
         return False
     needs = torch.zeros(size, dtype=torch.int64)
     for layer in graph.layers:
-        if layer.writes == group and layer.reads is not None:
+        if layer.writes == group and layer.reads is not None and layer.name in connections:
             needs += (connections[layer.name] & ~kept[layer.reads]).sum(1)
     needs[kept[group]] = torch.iinfo(torch.int64).max
     kept[group][needs.argsort(stable=True)[:missing]] = True
@@ -200,8 +203,8 @@ def memory_format(tensor: Tensor) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def compact(model: nn.Module, mask: Mask, round_to: int = 8) -> Compacted:
-    """The masked ``model`` without the channels whose every outgoing weight is pruned, directly or further on.
+def compact(model: nn.Module, mask: Mask, round_to: int = 8, example: Tensor | None = None) -> Compacted:
+    """Return the masked ``model`` without the channels whose every outgoing weight is pruned, directly or further on.
 
     They influence neither the output nor any gradient, so that the small network computes the same function, and
     has the same training trajectory under every optimizer that works weight by weight: exact up to the order of
@@ -216,13 +219,29 @@ def compact(model: nn.Module, mask: Mask, round_to: int = 8) -> Compacted:
         mask: which of its weights are kept.
         round_to: widths are rounded up to a multiple of it. Odd widths are slower than the full ones: vector units
             work on 8 or more channels at a time.
+        example: inputs, (N, channels, height, width), on which the small network is compared with the masked one.
 
     Raises:
-        UsageError: the model cannot be traced, or the mask does not fit it.
+        UsageError: the model cannot be traced, the mask does not fit it, or the small network computes another
+            function.
     """
     mask.check(model)
     graph = channel_graph(model)
-    places = find_places(model, graph, kept_channels(graph, mask, round_to))
+    kept = kept_channels(graph, mask, round_to)
+    compacted = without_channels(model, mask, graph, kept)
+    if example is not None and compacted.places and not is_exact(model, mask, compacted, example):
+        others = {group: torch.ones_like(channels) for group, channels in kept.items()}
+        wrong = [group for group in kept if not kept[group].all() and not is_exact(
+            model, mask, without_channels(model, mask, graph, {**others, group: kept[group]}), example
+        )]  # fmt: skip
+        names = ", ".join(name for group in wrong or kept for name in graph.writers(group))
+        raise UsageError(f"{type(model).__name__} without the pruned channels of {names} computes another function")
+    return compacted
+
+
+def without_channels(model: nn.Module, mask: Mask, graph: ChannelGraph, kept: Kept) -> Compacted:
+    """The network with the channels that are kept."""
+    places = find_places(model, graph, kept)
     snapshot = {name: value.detach().clone() for name, value in model.state_dict().items()}
     small = copy.deepcopy(model)
     for name, place in places.items():
@@ -235,6 +254,19 @@ def compact(model: nn.Module, mask: Mask, round_to: int = 8) -> Compacted:
         correct_width(module)
     small_mask = Mask({name: take(entry, places.get(name, ())) for name, entry in mask.items()})
     return Compacted(small, small_mask, places, snapshot, find_removed(small, mask, places, snapshot))
+
+
+def is_exact(model: nn.Module, mask: Mask, compacted: Compacted, example: Tensor) -> bool:
+    """Whether the small network, and its expansion, compute what the masked one does, whatever their weights."""
+    full = perturbed(model.state_dict())
+    for name, kept in mask.items():
+        full[name] *= kept.cpu()
+    small = compacted.shrink(full)
+    snapshot = {name: tensor.to("cpu", full[name].dtype) for name, tensor in compacted.snapshot.items()}
+    expanded = compacted.expand(small, snapshot)
+    return same_function(model, full, compacted.model, small, example, training=True) and same_function(
+        model, full, model, expanded, example
+    )
 
 
 def find_removed(
@@ -254,25 +286,13 @@ def find_removed(
 def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, Place]:
     """Where the small network's parameters and buffers lie in the full ones, for those that shrink."""
     indices = {group: channels.nonzero().flatten() for group, channels in kept.items() if not channels.all()}
-    tensors = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
-    places: dict[str, Place] = {}
-    for layer in graph.layers:
-        written = indices.get(layer.writes)
-        read = None if layer.reads is None else indices.get(layer.reads)
-        if read is not None:
-            assert layer.reads is not None
-            inputs = model.get_parameter(f"{layer.name}.weight").shape[1]
-            read = flat_indices(read, inputs // graph.sizes[layer.reads])
-        places[f"{layer.name}.weight"] = (written, read)
-        places[f"{layer.name}.bias"] = (written,)
-    for name, group in graph.norms.items():
-        for tensor in ("weight", "bias", "running_mean", "running_var"):
-            places[f"{name}.{tensor}"] = (indices.get(group),)
-    return {
-        name: place
-        for name, place in places.items()
-        if name in tensors and any(indices is not None for indices in place)
-    }
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    found: dict[str, dict[int, Tensor]] = {}
+    for axis in graph.axes:
+        if axis.tensor in tensors and axis.group in indices:
+            positions = tensors[axis.tensor].shape[axis.number] // graph.sizes[axis.group]
+            found.setdefault(axis.tensor, {})[axis.number] = flat_indices(indices[axis.group], positions)
+    return {name: tuple(axes.get(number) for number in range(max(axes) + 1)) for name, axes in found.items()}
 
 
 def flat_indices(channels: Tensor, positions: int) -> Tensor:
@@ -283,8 +303,12 @@ def flat_indices(channels: Tensor, positions: int) -> Tensor:
 def correct_width(module: nn.Module) -> None:
     """The numbers of channels that a layer shows and checks, from its tensors."""
     if isinstance(module, CONVOLUTIONS):
-        module.out_channels, module.in_channels = module.weight.shape[:2]
+        if module.groups > 1:  # depthwise; other grouped convolutions stay whole
+            module.groups = len(module.weight)
+        module.out_channels, module.in_channels = len(module.weight), module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
-    elif isinstance(module, BATCHNORMS):
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
+    elif isinstance(module, BATCHNORMS + INSTANCENORMS):
         module.num_features = len(module.running_mean if module.weight is None else module.weight)

@@ -6,35 +6,26 @@ al. 2022, arXiv 2209.04836). Which channels must move together, residual streams
 business (``pruning.graph``).
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
 
-from pruning.graph import ChannelGraph
+from pruning.graph import Axis, ChannelGraph
 
 Tensors = Mapping[str, Tensor]
 Permutations = Mapping[int, Tensor]
 """For groups of channels, (channels,) int64: from which place each channel comes. Other groups stay as they are."""
 
+STATISTICS = (".running_mean", ".running_var")
 SMALLEST_GAIN = 1e-12
 """Of the inner product, as a share of the product of the two norms; what is below may be rounding."""
-
-
-class Axis(NamedTuple):
-    """An axis of a tensor along which the channels of a group lie."""
-
-    tensor: str
-    number: int
-    """0 or 1."""
-    group: int
 
 
 def permuted(tensors: Tensors, graph: ChannelGraph, permutations: Permutations) -> dict[str, Tensor]:
     """The same network, or its mask, with channels in another order; what is not permuted is not copied.
 
-    Weights, biases, and all that BatchNorm holds for a channel move along.
+    Weights, biases, and all that norms hold for a channel move along.
 
     Args:
         tensors: by name, all of a network or some, such as the weights that a mask has.
@@ -42,9 +33,9 @@ def permuted(tensors: Tensors, graph: ChannelGraph, permutations: Permutations) 
         permutations: by group.
     """
     result = dict(tensors)
-    for name, number, group in [*parameters(graph), *statistics(graph)]:
-        if name in result and group in permutations:
-            result[name] = reordered(result[name], number, permutations[group])
+    for axis in graph.axes:
+        if axis.tensor in result and axis.group in permutations:
+            result[axis.tensor] = reordered(result[axis.tensor], axis, permutations[axis.group])
     return result
 
 
@@ -61,7 +52,7 @@ def match(graph: ChannelGraph, first: Tensors, second: Tensors, generator: torch
 
     Args:
         graph: the channels of both networks.
-        first: the network that stays.
+        first: the network that stays; its parameters are compared, statistics are not.
         second: the network that is permuted.
         generator: draws the orders.
 
@@ -69,7 +60,7 @@ def match(graph: ChannelGraph, first: Tensors, second: Tensors, generator: torch
         A permutation for each group that is not pinned; identities if a weight is not finite.
     """
     groups = [group for group in graph.sizes if group not in graph.pinned]
-    used = {axis.tensor for axis in parameters(graph)} & first.keys()
+    used = {axis.tensor for axis in compared(graph, first)}
     if not all(tensors[name].isfinite().all() for tensors in (first, second) for name in used):
         return {group: torch.arange(graph.sizes[group]) for group in groups}
     from_identity, from_input = (_Matching(graph, first, second) for _ in range(2))
@@ -90,7 +81,7 @@ class _Matching:
 
     def __init__(self, graph: ChannelGraph, first: Tensors, second: Tensors) -> None:
         self.graph = graph
-        self.axes = [axis for axis in parameters(graph) if axis.tensor in first]
+        self.axes = compared(graph, first)
         names = {axis.tensor for axis in self.axes}
         self.first, self.current = ({name: one[name].cpu().double() for name in names} for one in (first, second))
         norms = (torch.stack([tensor.norm() for tensor in one.values()]).norm() for one in (self.first, self.current))
@@ -130,10 +121,9 @@ class _Matching:
 
     def assignment(self, group: int, decided: Collection[int]) -> Tensor:
         """The order of a group's channels with the largest sum of similarities to those of the first network."""
-        from scipy.optimize import linear_sum_assignment
-
-        _, order = linear_sum_assignment(self.similarity(group, decided).numpy(), maximize=True)
-        return torch.from_numpy(order)
+        similarity, blocks = self.similarity(group, decided), self.graph.blocks.get(group, 1)
+        held = any(other is None or other in decided for other in self.graph.tied(group))
+        return block_assignment(similarity, blocks, in_place=held) if blocks > 1 else assignment(similarity)
 
     def similarity(self, group: int, decided: Collection[int]) -> Tensor:
         """(channels, channels): the inner products of what belongs to each channel of the first and of this network.
@@ -142,18 +132,21 @@ class _Matching:
         """
         size = self.graph.sizes[group]
         total = torch.zeros(size, size, dtype=torch.float64)
-        for name, number, own in self.axes:
-            others = {axis.group for axis in self.axes if axis.tensor == name and axis.number != number}
-            if own == group and others <= {group, *decided}:
-                total += rows(self.first[name], number, size) @ rows(self.current[name], number, size).T
+        for axis in self.axes:
+            others = {one.group for one in self.axes if one.tensor == axis.tensor and one.number != axis.number}
+            if axis.group == group and others <= {group, *decided}:
+                first, current = self.first[axis.tensor], self.current[axis.tensor]
+                total += rows(first, axis, size) @ rows(current, axis, size).T
         return total
 
     def move(self, group: int, order: Tensor) -> None:
-        """Puts the channels of a group in another order."""
-        for name, number, own in self.axes:
-            if own == group:
-                self.current[name] = reordered(self.current[name], number, order)
-        self.permutations[group] = self.permutations[group][order]
+        """Puts the channels of a group in another order; blocks of groups tied to it go along."""
+        orders = self.graph.in_blocks(group, order)
+        for axis in self.axes:
+            if axis.group in orders:
+                self.current[axis.tensor] = reordered(self.current[axis.tensor], axis, orders[axis.group])
+        for one, its_order in orders.items():
+            self.permutations[one] = self.permutations[one][its_order]
 
     def inner_product(self, names: Collection[str]) -> float:
         """That of the two networks' tensors of these names."""
@@ -163,35 +156,56 @@ class _Matching:
 # Where channels lie --------------------------------------------------------------------------------------------------
 
 
-def parameters(graph: ChannelGraph) -> Iterator[Axis]:
-    """Where the channels of groups lie in parameters. Not every layer has a bias."""
-    for layer in graph.layers:
-        yield Axis(f"{layer.name}.weight", 0, layer.writes)
-        yield Axis(f"{layer.name}.bias", 0, layer.writes)
-        if layer.reads is not None:
-            yield Axis(f"{layer.name}.weight", 1, layer.reads)
-    for name, group in graph.norms.items():
-        yield Axis(f"{name}.weight", 0, group)
-        yield Axis(f"{name}.bias", 0, group)
+def compared(graph: ChannelGraph, tensors: Tensors) -> list[Axis]:
+    """The axes of the parameters among ``tensors``. Not every layer has a bias."""
+    return [axis for axis in graph.axes if axis.tensor in tensors and not axis.tensor.endswith(STATISTICS)]
 
 
-def statistics(graph: ChannelGraph) -> Iterator[Axis]:
-    """Where they lie in what BatchNorm has measured."""
-    for name, group in graph.norms.items():
-        yield Axis(f"{name}.running_mean", 0, group)
-        yield Axis(f"{name}.running_var", 0, group)
+def reordered(tensor: Tensor, axis: Axis, order: Tensor) -> Tensor:
+    """A tensor with its channels in another order. A channel may have several places along the axis (flattened)."""
+    order = order.to(tensor.device)
+    if axis.blocks > 1:  # each block of rows reads its own block of channels
+        size = len(order) // axis.blocks
+        blocks = zip(tensor.chunk(axis.blocks), order.reshape(axis.blocks, size) % size, strict=True)
+        return torch.cat([rows_of_block.index_select(axis.number, within) for rows_of_block, within in blocks])
+    if tensor.shape[axis.number] == len(order):
+        return tensor.index_select(axis.number, order)
+    places = tensor.shape[axis.number] // len(order)
+    order = (order[:, None] * places + torch.arange(places, device=order.device)).flatten()
+    return tensor.index_select(axis.number, order)
 
 
-def reordered(tensor: Tensor, axis: int, order: Tensor) -> Tensor:
-    """A tensor with its channels in another order; a channel may have several places along the axis 1 (flattened)."""
-    if axis == 0:
-        return tensor[order.to(tensor.device)]
-    channels = tensor.reshape(len(tensor), len(order), -1)
-    return channels[:, order.to(tensor.device)].reshape(tensor.shape)
-
-
-def rows(tensor: Tensor, axis: int, channels: int) -> Tensor:
+def rows(tensor: Tensor, axis: Axis, channels: int) -> Tensor:
     """(channels, ...): a row for each channel with all that belongs to it."""
-    if axis == 0:
+    if axis.number == 0:
         return tensor.reshape(channels, -1)
-    return tensor.reshape(len(tensor), channels, -1).transpose(0, 1).reshape(channels, -1)
+    blocks = tensor.reshape(axis.blocks, len(tensor) // axis.blocks, channels // axis.blocks, -1)
+    return blocks.transpose(1, 2).reshape(channels, -1)
+
+
+def block_assignment(similarity: Tensor, blocks: int, *, in_place: bool) -> Tensor:
+    """The order with the largest sum of similarities that keeps blocks of channels together.
+
+    Args:
+        similarity: (channels, channels).
+        blocks: their number.
+        in_place: channels only change places within their block; else blocks may, too. Then the best order of every
+            block in the place of every other decides where each goes.
+    """
+    size = len(similarity) // blocks
+    parts = similarity.reshape(blocks, size, blocks, size).transpose(1, 2)
+    if in_place:
+        return torch.cat([block * size + assignment(parts[block, block]) for block in range(blocks)])
+    orders = [[assignment(part) for part in row] for row in parts]
+    values = [[part[torch.arange(size), order].sum() for part, order in zip(*both, strict=True)]
+              for both in zip(parts, orders, strict=True)]  # fmt: skip
+    chosen = assignment(torch.tensor(values)).tolist()
+    return torch.cat([other * size + orders[block][other] for block, other in enumerate(chosen)])
+
+
+def assignment(similarity: Tensor) -> Tensor:
+    """The order with the largest sum of similarities, (channels, channels), of places and what comes there."""
+    from scipy.optimize import linear_sum_assignment
+
+    _, order = linear_sum_assignment(similarity.numpy(), maximize=True)
+    return torch.from_numpy(order)

@@ -88,7 +88,7 @@ class StabilityRunner:
         self.k = Step.at(self.trunk.iteration(k), data.iterations_per_epoch)
         self.start = start_of(desc, self.trunk, checkpoint)
         if self.settings.align:
-            check_alignable(self.trunk.fresh().model)
+            check_alignable(self.trunk.fresh().model, data.shape, context)
         self.store = store_of(desc, replicate, context)
         self.here = self.store.sub(files.analysis(self.k))
 

@@ -48,7 +48,7 @@ class Stability(Branch, AnalysisHparams):
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
         check_judged(self.settings, trunk.data)
         if self.align:
-            check_alignable(trunk.fresh().model)
+            check_alignable(trunk.fresh().model, trunk.data.shape, trunk.context)
 
     def done(self, here: Store) -> bool:
         """Whether there is an analysis with just these settings."""

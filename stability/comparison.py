@@ -5,12 +5,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 
 from foundations import files
+from foundations.context import Context
 from foundations.errors import UsageError
+from models import ImageShape
 from pruning import Mask
 from pruning.graph import ChannelGraph, channel_graph
+from pruning.same_function import example_of, perturbed, same_function
 from stability.alignment import Permutations, match, permuted, share_moved
 from stability.children import Children
 from stability.desc import AnalysisHparams
@@ -44,8 +48,43 @@ class Measured:
     ensemble_accuracy: float | None = None
 
 
-def check_alignable(model: nn.Module) -> ChannelGraph:
-    """The model's channel graph; ``UsageError`` if ``--align`` cannot have one: before anything is trained."""
+def check_alignable(model: nn.Module, shape: ImageShape, context: Context) -> None:
+    """Say, once, how many channels ``--align`` may move, before anything is trained.
+
+    The network with all of them in random order is compared with the network itself.
+
+    Raises:
+        UsageError: no channel can move, the two networks compute other functions, or the model cannot be traced.
+    """
+    graph, name, leave = alignable_graph(model), type(model).__name__, "leave the flag out"
+    movable, hidden = graph.channels_outside(graph.pinned)
+    if not movable:
+        held = f": {why} must have theirs in order" if (why := graph.why(graph.pinned)) else ""
+        raise UsageError(f"--align: none of the {hidden} hidden channels of {name} can move{held}; {leave}")
+    if moved := layers_that_differ(model, graph, example_of(shape.channels, shape.height, shape.width)):
+        raise UsageError(f"--align: {name} with the channels of {moved} in another order is another function; {leave}")
+    if (check_alignable, name) not in context.reported:
+        context.reported.add((check_alignable, name))
+        context.reporter.say(f"--align: {movable} of the {hidden} hidden channels of {name} can move")
+
+
+def layers_that_differ(model: nn.Module, graph: ChannelGraph, example: Tensor) -> str:
+    """The layers whose channels cannot be permuted without a change of the function; empty if all can."""
+    orders, tensors = graph.random_orders(torch.Generator().manual_seed(0)), perturbed(model.state_dict())
+
+    def same(some: Permutations) -> bool:
+        return same_function(model, tensors, model, permuted(tensors, graph, some), example)
+
+    if same(orders):
+        return ""
+    together = [{group, *graph.tied(group)} for group in orders]
+    wrong = [groups for groups in together if not same({group: orders[group] for group in groups if group in orders})]
+    return ", ".join(dict.fromkeys(name for groups in wrong or together for group in groups if group is not None
+                                   for name in graph.writers(group)))  # fmt: skip
+
+
+def alignable_graph(model: nn.Module) -> ChannelGraph:
+    """The model's channel graph; ``UsageError`` if ``--align`` cannot have one."""
     try:
         return channel_graph(model)
     except UsageError as error:
@@ -94,7 +133,7 @@ class Comparison:
     @cached_property
     def graph(self) -> ChannelGraph:
         """The children's channels; ``UsageError`` if they cannot be aligned."""
-        return check_alignable(self.children.trunk.fresh().model)
+        return alignable_graph(self.children.trunk.fresh().model)
 
     def matched(self, trained: Trained) -> dict[Numbers, Permutations]:
         """For every two children the order of the second's channels that fits those of the first."""

@@ -26,12 +26,14 @@ def batchnorms(model: nn.Module) -> list[_BatchNorm]:
 
 @torch.no_grad()
 def recalculate(model: nn.Module, batches: Batches) -> None:
-    """Sets the running statistics to those of ``batches``, one forward pass over them.
+    """Set the running statistics to those of ``batches``, in one forward pass over them.
 
-    Every batch counts the same: the running mean becomes the average of the batches' means, the running variance
-    that of their (unbiased) variances. All other layers are in evaluation mode meanwhile. Interpolated weights do
-    not produce interpolated activations, so statistics that are interpolated like weights can ruin a network that is
-    otherwise good.
+    Every image counts the same, whatever its batch: the running mean becomes the average of the batches' means, the
+    running variance that of their (unbiased) variances, each weighted by the size of its batch. A last batch of at most
+    half the size joins the one before it, since statistics of few images, those of a single one above all, are
+    none to normalize by. All other layers are in evaluation mode meanwhile. Interpolated weights do not produce
+    interpolated activations, so statistics that are interpolated like weights can ruin a network that is otherwise
+    good.
     """
     layers = batchnorms(model)
     before = [(layer.momentum, layer.training) for layer in layers]
@@ -41,7 +43,7 @@ def recalculate(model: nn.Module, batches: Batches) -> None:
     for layer in layers:
         layer.reset_running_stats()
         layer.train()
-    for inputs, _ in batches:
+    for inputs in without_small_rest(inputs for inputs, _ in batches):
         model(inputs)
     for average in averages:
         average.remove()
@@ -51,18 +53,33 @@ def recalculate(model: nn.Module, batches: Batches) -> None:
         layer.train(training)
 
 
-class CumulativeAverage:
-    """Before each forward pass of a layer: gives the n-th the weight 1 / n.
+def without_small_rest(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The batches; one of at most half the size of the one before it, as the last may be, is joined to that."""
+    held: Tensor | None = None
+    for batch in batches:
+        if held is not None and 2 * len(batch) <= len(held):
+            batch, held = torch.cat([held, batch]), None
+        if held is not None:
+            yield held
+        held = batch
+    if held is not None:
+        yield held
 
-    BatchNorm does the same with the momentum None, but reads n from the device, for which it waits.
+
+class CumulativeAverage:
+    """Before each forward pass of a layer: gives the batch the weight that its values have among all so far.
+
+    With batches of one size BatchNorm does the same with the momentum None, but reads the number of batches from the
+    device, for which it waits.
     """
 
     def __init__(self) -> None:
-        self.passes = 0
+        self.values = 0
 
-    def __call__(self, layer: _BatchNorm, inputs: object) -> None:
-        self.passes += 1
-        layer.momentum = 1 / self.passes
+    def __call__(self, layer: _BatchNorm, inputs: tuple[Tensor]) -> None:
+        values = inputs[0].numel() // inputs[0].shape[1]
+        self.values += values
+        layer.momentum = values / self.values
 
 
 RECALCULATION_BATCH = 500

@@ -141,8 +141,8 @@ class Verdict:
     error_barrier: Barriers
     """Means over the pairs."""
     error_barrier_interval: Interval | None = None
-    """Of the mean raw error barrier on the test set, see ``uncertainty.over_children``; None for a single pair, and
-    where an older program went by the mean alone."""
+    """Of the mean raw error barrier on the split that is judged by, see ``uncertainty.over_children``; None for a
+    single pair, and where an older program went by the mean alone."""
     loss_barrier: Barriers
     error_barrier_deviation: Barriers
     """Standard deviations over the pairs; None for a single pair."""
@@ -163,8 +163,13 @@ class Verdict:
 
     @property
     def test_barrier(self) -> float | None:
-        """The mean raw error barrier on the test set; the verdict goes by it unless ``analysis.judge_by`` says so."""
+        """The mean raw error barrier on the test set."""
         return self.error_barrier.test.raw
+
+    @property
+    def judged_barrier(self) -> float | None:
+        """The mean raw error barrier that the verdict goes by, on the split that ``analysis.judge_by`` names."""
+        return self.error_barrier.at(self.analysis.judge_by, "raw")
 
     @property
     def text(self) -> str:
@@ -194,8 +199,8 @@ class Verdict:
             **{name: average([getattr(pair, name) for pair in self.pairs]) for name in DISTANCES},
             "l2_from_start": average([child.l2_from_start for child in self.children]),
             "ensemble_accuracy": self.ensemble_accuracy,
-            "test_error_barrier_low": low,
-            "test_error_barrier_high": high,
+            f"{self.analysis.judge_by}_error_barrier_low": low,
+            f"{self.analysis.judge_by}_error_barrier_high": high,
             **({name: average([getattr(pair, name) for pair in self.pairs]) for name in ALIGNED_DISTANCES}
                if self.analysis.align else {}),
         }  # fmt: skip

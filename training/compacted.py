@@ -25,11 +25,12 @@ class Compaction:
         model: the network, masked.
         mask: which of its weights are kept.
         optimizer: that of the network; like all else here left untouched.
+        example: inputs on which the small network is compared with the masked one; see ``pruning.compaction``.
     """
 
-    def __init__(self, model: nn.Module, mask: Mask, optimizer: optim.Optimizer) -> None:
+    def __init__(self, model: nn.Module, mask: Mask, optimizer: optim.Optimizer, example: Tensor | None = None) -> None:
         self.mask = mask
-        self.places = compact(model, mask)
+        self.places = compact(model, mask, example=example)
         self.optimizer_state = optimizer.state_dict()
         self.names = parameter_names(optimizer, model)
         removed, tensors = self.places.removed, self.places.snapshot

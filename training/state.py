@@ -131,14 +131,14 @@ class TrainState:
         if self.applier is not None:
             self.applier()
 
-    def compact(self, hparams: TrainingHparams) -> None:
+    def compact(self, hparams: TrainingHparams, example: Tensor | None = None) -> None:
         """From here on ``model`` is the masked network without the channels that cannot matter.
 
-        Whatever is captured has the shapes of the full network; what becomes of that which was taken out says
-        :class:`Compaction`.
+        On ``example``, inputs, the two are compared: ``UsageError`` if they are not the same function. Whatever is
+        captured has the shapes of the full network; what becomes of that which was taken out says :class:`Compaction`.
         """
         assert self.mask is not None, "compaction follows a mask"
-        self.compaction = made = Compaction(self.model, self.mask, self.optimizer)
+        self.compaction = made = Compaction(self.model, self.mask, self.optimizer, example)
         self.model, self.memory_format = _in_its_format(made.places.model)
         self.forward = forward_of(self.model, hparams)
         self.optimizer = make_optimizer(hparams, self.model)

@@ -143,16 +143,22 @@ def is_stable(group: Sequence[Analysed]) -> bool:
     found = [one.verdict for one in group if one.verdict]
     if len(found) < len(group) or not all(verdict.stable for verdict in found):
         return False
-    interval = over_replicates([verdict.test_barrier for verdict in found])
+    interval = over_replicates([verdict.judged_barrier for verdict in found])
     return interval is None or interval.high < min(verdict.threshold for verdict in found)
 
 
 def interval_text(found: Sequence[Verdict]) -> str:
-    """The interval of the mean barrier, over replicates or else over children; ``-`` if one pair is all there is."""
-    interval = over_replicates([verdict.test_barrier for verdict in found])
+    """The interval of the mean barrier that is judged by, over replicates or else over children.
+
+    ``-`` if one pair is all there is; the split is named where it is not the test set.
+    """
+    interval = over_replicates([verdict.judged_barrier for verdict in found])
     if len(found) == 1:
         interval = found[0].error_barrier_interval
-    return "-" if interval is None else f"{100 * interval.low:.2f} to {100 * interval.high:.2f}%"
+    if interval is None:
+        return "-"
+    split = found[0].analysis.judge_by
+    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f}%" + (f" ({split})" if split != "test" else "")
 
 
 def average_gap(group: Sequence[Analysed]) -> float:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from cli import main
 from foundations.steps import Step
-from lottery.desc import at_last_rate
+from lottery.desc import at_last_rate, state_of_the_end
 from pruning import Mask
 from tests.lottery.conftest import Levels
 from training.hparams import TrainingHparams
+from training.state import TrainState
 from training.trunk import Trunk
 
 Experiment = Callable[..., Levels]
@@ -77,6 +78,18 @@ def test_the_mask_of_the_first_level_is_that_of_rewinding(experiment: Experiment
         runner.run()
     masks = [runner.level(1).mask() for runner in runners]
     assert masks[0] == masks[1] == masks[2]
+
+
+@pytest.mark.parametrize("capture", [True, False])
+def test_it_is_replayed_as_cuda_graphs_only_where_that_is_allowed(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, capture: bool
+) -> None:
+    runner, asked = retraining(experiment, "finetune"), []
+    fresh = TrainState.fresh
+    trunk = Trunk(runner.trunk.desc, 1, runner.data, replace(runner.context, cuda_graphs=capture))
+    monkeypatch.setattr(TrainState, "fresh", lambda *some, capture=None: asked.append(capture) or fresh(*some))
+    state_of_the_end(runner.trunk.fresh().model, trunk, Step("1ep"))
+    assert asked[-1] is capture
 
 
 def test_the_last_rate_is_that_of_the_last_step_of_any_schedule() -> None:

@@ -310,6 +310,9 @@ IN_AN_ANALYSIS = {
     f"pruning/compaction.py find_removed: {VALUE}",
     f"pruning/compaction.py put: {TO_DEVICE}",
     f"pruning/compaction.py take: {TO_DEVICE}",
+    f"pruning/compaction.py is_exact: {TO_HOST}",
+    f"pruning/same_function.py perturbed: {TO_HOST}",
+    f"pruning/same_function.py _network: {TO_HOST}",
 }
 
 

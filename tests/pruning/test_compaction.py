@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from foundations.errors import UsageError
 from models import vgg as cifar_vgg
 from pruning import Mask, prunable, strategies
 from pruning.compaction import Compacted, compact
+from pruning.same_function import example_of
 from tests.pruning.compacting import SHAPE, assert_same_training, found_by, make, parameters, sgd, train
 
 SHIPPED = ("cifar_resnet_8_8", "cifar_vgg_11", "mnist_lenet_40_24")
@@ -205,3 +207,52 @@ def test_layers_that_share_weights_or_are_used_twice_stay_whole() -> None:
     mask = {name: entry for name, entry in mask.items() if name != "6.weight"}
     mask["3.weight"][:, 1] = False
     assert not assert_same_training(model, Mask(mask), round_to=1).places
+
+
+def test_channels_go_through_depthwise_convolutions_and_slopes() -> None:
+    torch.manual_seed(0)
+    layers = [
+        nn.Conv2d(3, 8, 3), nn.InstanceNorm2d(8, affine=True), nn.PReLU(8), nn.Conv2d(8, 8, 3, groups=8),
+        nn.Hardswish(), nn.Conv2d(8, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    ]  # fmt: skip
+    model = nn.Sequential(*layers).double()
+    mask = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
+    mask["5.weight"][:, [2, 5]] = False  # nothing reads two channels of the depthwise convolution
+    compacted = assert_same_training(model, Mask(mask), round_to=1)
+    assert widths(compacted) == [(6, 3), (6, 1), (10, 6)]
+    small = compacted.model
+    assert (small[3].groups, small[3].in_channels, small[1].num_features, small[2].num_parameters) == (6, 6, 6, 6)
+
+
+@pytest.mark.parametrize("module", [nn.Dropout(0.3), nn.GroupNorm(2, 8), nn.Conv2d(8, 8, 1, groups=2)])
+def test_channels_stay_where_training_would_be_another_without_them(module: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), module, nn.Conv2d(8, 10, 1))
+    mask = Mask({name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
+    mask.apply_(model)
+    assert not compact(model, mask, 1, example_of(3, 8, 8)).places
+
+
+class Hiding(nn.Module):
+    """Its answers depend on a channel that no traced operation reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.conv2, self.fc = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, SHAPE.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv2(self.conv1(x)).mean((2, 3))
+        answers: Tensor = self.fc(x)
+        return answers + float(self.state_dict()["conv1.bias"].sum())
+
+
+def test_a_small_network_that_is_another_function_is_refused_by_name() -> None:
+    model = Hiding()
+    mask = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()}
+    mask["fc.weight"][:, 3] = False
+    Mask(mask).apply_(model)
+    assert compact(model, Mask(mask), 1, example_of(3, 8, 8)).places  # conv2's own channels may go
+    mask["conv2.weight"][:, 2] = False
+    Mask(mask).apply_(model)
+    with pytest.raises(UsageError, match=r"^Hiding without the pruned channels of conv1 computes another function$"):
+        compact(model, Mask(mask), 1, example_of(3, 8, 8))

@@ -37,6 +37,11 @@ def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def context(tmp_path: Path, listener: Reporter) -> Context:
+    return Context(root=tmp_path / "runs", data_dir=tmp_path, reporter=listener)
+
+
+@pytest.fixture
 def make_runner(digits: DeviceData, listener: Reporter) -> MakeRunner:
     """``make_runner(root, desc, k, **settings)``."""
 

@@ -1,6 +1,7 @@
 """Weight matching: what it finds, and what permuting channels leaves as it is."""
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from foundations.context import Context
 from foundations.errors import UsageError
 from models import ImageShape, ModelHparams, build
 from pruning import Mask, prunable
-from pruning.graph import ChannelGraph, channel_graph
+from pruning.graph import channel_graph
 from stability import StabilityRunner
-from stability.alignment import match, permuted, share_moved
+from stability.alignment import block_assignment, match, permuted, share_moved
 from stability.barrier import barrier
 from stability.comparison import check_alignable
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
@@ -21,6 +23,7 @@ from stability.rows import ALIGNED
 from training.hparams import TrainingHparams
 
 SMALL = ("mnist_lenet_12_10", "cifar_resnet_20_4", "tiny_resnet_18_4", "mlp1d_12")
+SHAPE = ImageShape(1, 8, 8, 10)
 MODELS = (*SMALL, "cifar_vgg_11", "imagenet_resnet_18")
 
 
@@ -31,7 +34,7 @@ def seeded(seed: int) -> torch.Generator:
 def network(name: str, seed: int) -> nn.Module:
     """A network whose BatchNorm holds other numbers for each channel."""
     generator = seeded(seed)
-    model = build(ModelHparams(model=name), ImageShape(1, 8, 8, 10), generator)
+    model = build(ModelHparams(model=name), SHAPE, generator)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             for tensor in (layer.weight.data, layer.bias.data, layer.running_mean, layer.running_var):
@@ -39,18 +42,10 @@ def network(name: str, seed: int) -> nn.Module:
     return model.eval()
 
 
-def random_permutations(graph: ChannelGraph, seed: int) -> dict[int, Tensor]:
-    generator = seeded(seed)
-    return {
-        group: torch.randperm(size, generator=generator)
-        for group, size in graph.sizes.items() if group not in graph.pinned
-    }  # fmt: skip
-
-
 def permuted_copy(model: nn.Module, seed: int) -> nn.Module:
     graph = channel_graph(model)
     other = copy.deepcopy(model)
-    other.load_state_dict(permuted(model.state_dict(), graph, random_permutations(graph, seed)))
+    other.load_state_dict(permuted(model.state_dict(), graph, graph.random_orders(seeded(seed))))
     return other
 
 
@@ -100,7 +95,7 @@ def test_a_pruned_permuted_copy_and_its_mask_are_brought_back() -> None:
     mask = Mask({name: torch.rand(weight.shape, generator=seeded(5)) < 0.2 for name, weight in prunable(model).items()})
     mask.apply_(model)
     graph = channel_graph(model)
-    order = random_permutations(graph, 2)
+    order = graph.random_orders(seeded(2))
     other, moved = permuted(model.state_dict(), graph, order), permuted(mask, graph, order)
     assert all(not other[name][~kept].any() for name, kept in moved.items())
     assert any(not torch.equal(moved[name], kept) for name, kept in mask.items())
@@ -182,13 +177,84 @@ def test_between_a_network_and_its_permuted_self_there_is_no_barrier_once_aligne
     assert barrier(after) == 0
 
 
-def test_what_cannot_be_traced_is_refused_in_one_line() -> None:
+def test_what_cannot_be_traced_is_refused_in_one_line(context: Context) -> None:
     class Undecided(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x if x.sum() > 0 else -x
 
     with pytest.raises(UsageError, match=r"^--align: Undecided cannot be traced \(symb.*\); leave the flag out$"):
-        check_alignable(Undecided())
+        check_alignable(Undecided(), SHAPE, context)
+
+
+BLOCKED = {
+    "grouped": lambda: [nn.Conv2d(1, 12, 3), nn.ReLU(), nn.Conv2d(12, 18, 3, groups=3), nn.PReLU(18),
+                        nn.Conv2d(18, 12, 1, groups=3), nn.ReLU()],
+    "GroupNorm": lambda: [nn.Conv2d(1, 12, 3), nn.GroupNorm(4, 12), nn.ReLU(), nn.Dropout(0.5)],
+    "depthwise": lambda: [nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU6(), nn.Conv2d(6, 6, 3, groups=6), nn.ReLU6(),
+                          nn.Conv2d(6, 12, 3, groups=6), nn.ReLU()],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_channels_in_blocks_are_brought_back(name: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(*BLOCKED[name](), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10)).eval()
+    with torch.no_grad():
+        for tensor in model.parameters():
+            tensor.uniform_(0.5, 1.5)
+    graph, x = channel_graph(model), torch.rand(4, 1, 8, 8)
+    for seed in range(3):
+        other = copy.deepcopy(model)
+        other.load_state_dict(permuted(model.state_dict(), graph, graph.random_orders(seeded(seed))))
+        assert not equal(model.state_dict(), other.state_dict())
+        torch.testing.assert_close(other(x), model(x))
+        found = match(graph, model.state_dict(), other.state_dict(), seeded(0))
+        assert equal(permuted(other.state_dict(), graph, found), model.state_dict())
+
+
+def test_blocks_by_hand() -> None:
+    """Two blocks of two: each fits best in the other's place, the second one turned round."""
+    similarity = torch.tensor([[0.0, 0, 0, 5], [0, 0, 5, 0], [5, 0, 1, 0], [0, 5, 0, 1]])
+    assert block_assignment(similarity, 2, in_place=False).tolist() == [3, 2, 0, 1]
+    assert block_assignment(similarity, 2, in_place=True).tolist() == [0, 1, 2, 3]
+
+
+def test_how_many_channels_can_move_is_said_once(context: Context, listener) -> None:
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 5), nn.Dropout(), nn.Linear(5, 3), nn.Softmax(1), nn.Linear(3, 10)
+    )
+    for _ in range(2):
+        check_alignable(model, SHAPE, context)
+    assert listener.said == ["--align: 5 of the 8 hidden channels of Sequential can move"]
+
+
+def test_where_none_can_move_that_is_said_by_name(context: Context) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.Softmax(1), nn.Linear(5, 10))
+    said = (
+        "--align: none of the 5 hidden channels of Sequential can move: 2 must have theirs in order; leave the flag out"
+    )
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        check_alignable(model, SHAPE, context)
+
+
+class Hiding(nn.Module):
+    """Uses a weight in a way that no tracing sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 9, 3), nn.Linear(9, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(self.fine(x)).mean((2, 3))
+        answers: Tensor = self.fc(x)
+        return answers + float(self.state_dict()["conv.weight"][0].sum())
+
+
+def test_a_permuted_network_that_is_another_function_is_refused_by_name(context: Context) -> None:
+    # The sum over input channels does not depend on their order: those of `fine` may move.
+    said = "--align: Hiding with the channels of conv in another order is another function; leave the flag out"
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        check_alignable(Hiding(), SHAPE, context)
 
 
 # In an analysis ------------------------------------------------------------------------------------------------------

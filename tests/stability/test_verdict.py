@@ -154,3 +154,14 @@ def test_it_goes_by_the_images_that_are_judged_by() -> None:
     assert not verdict(judge_by="validation").stable
     assert by_validation.summary()["validation_error_barrier_raw"] == pytest.approx(0.3)
     assert Verdict.from_dict(by_validation.to_dict()) == by_validation
+
+
+def test_the_interval_is_named_by_the_split_that_it_belongs_to() -> None:
+    interval, three = Interval(0.2, 0.4), Barriers(*[Treatments(0.3, 0.3)] * 3)
+    names = ("error_barrier", "loss_barrier", "error_barrier_deviation", "loss_barrier_deviation")
+    verdict = make_verdict(error_barrier_interval=interval, **dict.fromkeys(names, three))
+    row = verdict.summary()
+    assert (row["test_error_barrier_low"], row["test_error_barrier_high"]) == interval
+    row = replace(verdict, analysis=AnalysisHparams(judge_by="validation")).summary()
+    assert (row["validation_error_barrier_low"], row["validation_error_barrier_high"]) == interval
+    assert "test_error_barrier_low" not in row
