@@ -1,6 +1,6 @@
 """Scores from derivatives of the training loss: SNIP, iterative SNIP, GraSP, FORCE."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -27,8 +27,15 @@ def loss(model: nn.Module, inputs: Tensor, labels: Tensor, temperature: float = 
     return cross_entropy(model(inputs) / temperature, labels)
 
 
-def added(first: Gradients | None, second: Gradients) -> Gradients:
-    """The sum of two sets of gradients; None stands for zeros."""
+def weights_of_batches(batches: Sequence[tuple[Tensor, Tensor]]) -> list[float]:
+    """Factors of the batches' mean losses by which every image counts alike: 1 for batches as large as the first."""
+    return [len(labels) / len(batches[0][1]) for _, labels in batches]
+
+
+def added(first: Gradients | None, second: Gradients, factor: float = 1.0) -> Gradients:
+    """``first + factor * second`` of two sets of gradients; None stands for zeros."""
+    if factor != 1:
+        second = tuple(gradient * factor for gradient in second)
     return second if first is None else tuple(a + b for a, b in zip(first, second, strict=True))
 
 
@@ -62,10 +69,10 @@ class SNIP(OfLoss):
 
 
 def sensitivities(model: nn.Module, weights: Mapping[str, Tensor], batches: Batches) -> dict[str, Tensor]:
-    """|w * dL/dw|, L summed over the batches; the derivative is the model's, w comes from ``weights``."""
+    """|w * dL/dw|, L summed over the images; the derivative is the model's, w comes from ``weights``."""
     total = None
-    for inputs, labels in batches:
-        total = added(total, gradients(loss(model, inputs, labels), prunable(model)))
+    for (inputs, labels), factor in zip(batches, weights_of_batches(batches), strict=True):
+        total = added(total, gradients(loss(model, inputs, labels), prunable(model)), factor)
     assert total is not None, "there is at least one batch"
     return {name: (weight * g).abs() for (name, weight), g in zip(weights.items(), total, strict=True)}
 
@@ -104,16 +111,17 @@ class GraSP(OfLoss):
     def score(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> dict[str, Tensor]:
         weights = prunable(model)
         flow: Gradients | None = None
-        for inputs, labels in batches:
-            flow = added(flow, gradients(self.loss(model, inputs, labels), weights))
+        factors = weights_of_batches(batches)
+        for (inputs, labels), factor in zip(batches, factors, strict=True):
+            flow = added(flow, gradients(self.loss(model, inputs, labels), weights), factor)
         assert flow is not None, "there is at least one batch"
         flow = tuple(g * (weight != 0) for g, weight in zip(flow, weights.values(), strict=True))
 
         curved: Gradients | None = None
-        for inputs, labels in batches:
+        for (inputs, labels), factor in zip(batches, factors, strict=True):
             g = gradients(self.loss(model, inputs, labels), weights, create_graph=True)
             product = torch.stack([(a * b).sum() for a, b in zip(g, flow, strict=True)]).sum()
-            curved = added(curved, self.curvature(product, weights))
+            curved = added(curved, self.curvature(product, weights), factor)
         assert curved is not None
         return {name: weight * h for (name, weight), h in zip(weights.items(), curved, strict=True)}
 

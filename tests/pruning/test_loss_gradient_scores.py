@@ -156,3 +156,15 @@ def test_single_shot_and_iterated_snip_differ(model, batches):
     often = prune(snip, model, batches, PruningHparams(pruning_iterations=20), 0.1, torch.Generator())
     assert once.kept == often.kept
     assert once != often
+
+
+@pytest.mark.parametrize("strategy", ["snip", "grasp"])
+def test_images_count_alike_in_batches_of_unequal_size(strategy: str, model, batches):
+    """Scored in evaluation mode, where batches do not matter otherwise, five images are five images."""
+    inputs, labels = (torch.cat(parts)[:5] for parts in zip(*batches, strict=True))
+    found = []
+    for size in (5, 3):
+        split = Batches(list(zip(inputs.split(size), labels.split(size), strict=True)), [], None)
+        scored = scores(strategies.get(strategy)(scoring_mode="eval"), model.eval(), split)
+        found.append(torch.cat([score.flatten() for score in scored.values()]))
+    torch.testing.assert_close(found[0] / found[0].sum(), found[1] / found[1].sum(), rtol=1e-6, atol=0)
