@@ -7,7 +7,7 @@ from pruning.connectivity import effective_mask, empty_layers, has_path
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.methods import ImportedMask
-from pruning.prunable import ignored_layers, left_dense, prunable
+from pruning.prunable import ignored_layers, left_dense, make_dense, prunable
 from pruning.prune import prune
 from pruning.strategy import Strategy, strategies
 
@@ -25,6 +25,7 @@ __all__ = [
     "has_path",
     "ignored_layers",
     "left_dense",
+    "make_dense",
     "prunable",
     "prune",
     "strategies",

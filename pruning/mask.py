@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from foundations.store import Store
 from foundations.tensors import ORDER
-from pruning.prunable import prunable
+from pruning.prunable import make_dense, prunable
 
 
 class Mask(Mapping[str, Tensor]):
@@ -127,14 +127,16 @@ class Applier:
     """Sets a model's pruned weights to zero when it is called, made for use after every optimizer step.
 
     It is one fused operation, without checks or host synchronization. It holds the parameters that the model has now,
-    and factors of their type, device and memory format: make it after the model has been moved.
+    and factors of their type, device and memory format: make it after the model has been moved. It makes the model's
+    parameters dense in memory (see :func:`pruning.prunable.make_dense`), as fused optimizers need them.
 
     Raises:
-        UsageError: the mask does not fit the model.
+        UsageError: the mask does not fit the model, or a parameter with gaps shares memory with another one.
     """
 
     def __init__(self, model: nn.Module, mask: Mask) -> None:
         mask.check(model)
+        make_dense(model)
         self.model = model
         weights = prunable(model)
         self.parameters = list(weights.values())

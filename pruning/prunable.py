@@ -1,9 +1,11 @@
-"""Which of a model's parameters can be pruned."""
+"""Which of a model's parameters can be pruned, and how they have to lie in memory."""
 
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
+from itertools import permutations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from foundations.errors import UsageError, near_misses
@@ -34,6 +36,66 @@ def left_dense(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters of two or more dimensions that are not prunable, by name: embeddings, recurrent layers, ..."""
     weights = prunable(model)
     return {name: p for name, p in model.named_parameters() if p.dim() > 1 and name not in weights}
+
+
+def make_dense(model: nn.Module) -> None:
+    """Gives each parameter that has gaps in memory, a slice of a larger tensor, memory of its own.
+
+    Fused optimizers go through a parameter as it lies in memory, gaps included: they would pair its entries with the
+    gradients of others, without a word. Parameters stay the same objects, so those that are tied stay so, and views
+    without gaps (``torch.nn.utils.vector_to_parameters``) stay where they are.
+
+    Raises:
+        UsageError: such a parameter shares memory with another one; apart they would be another network.
+    """
+    shared = sharing_memory(model)
+    for name, parameter in model.named_parameters():
+        if is_dense(parameter):
+            continue
+        if others := shared.get(name):
+            raise UsageError(
+                f"The parameters {name} and {others[0]} share memory, and {name} has gaps there, with which no fused "
+                f"optimizer can train it; give it memory of its own (.clone()), or make both one parameter"
+            )
+        parameter.data = parameter.detach().contiguous()
+        if parameter.grad is not None:
+            parameter.grad = parameter.grad.contiguous()
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether its entries lie in memory without gaps or overlaps, in whatever order of the dimensions."""
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def sharing_memory(model: nn.Module) -> dict[str, list[str]]:
+    """The parameters that share entries in memory with others, and these."""
+    by_storage: dict[object, dict[str, Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        by_storage.setdefault(parameter.untyped_storage()._cdata, {})[name] = parameter.detach()
+    found: dict[str, list[str]] = {}
+    for tensors in by_storage.values():
+        for (name, own), (other, theirs) in permutations(tensors.items(), 2):
+            if overlap(own, theirs):
+                found.setdefault(name, []).append(other)
+    return found
+
+
+def overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether two views of one storage have an entry in common."""
+    ranges = [
+        (t.storage_offset(), t.storage_offset() + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)))
+        for t in (one, other)
+    ]
+    if max(start for start, _ in ranges) > min(end for _, end in ranges) or 0 in (one.numel(), other.numel()):
+        return False
+    places = torch.arange(one.untyped_storage().nbytes() // one.itemsize)
+    entries = [places.as_strided(t.shape, t.stride(), t.storage_offset()).flatten() for t in (one, other)]
+    return bool(torch.isin(*entries).any())
 
 
 def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str]:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from foundations.errors import UsageError
-from pruning import ignored_layers, prunable
+from pruning import Mask, ignored_layers, make_dense, prunable
 
 
 def test_weights_of_convolutions_and_linear_layers_in_the_models_order(residual):
@@ -66,3 +66,50 @@ def test_batchnorm_is_no_layer_to_ignore(residual):
 def test_works_under_inference_and_on_meta_device():
     with torch.device("meta"):
         assert list(prunable(nn.Sequential(nn.Linear(10**6, 10**6)))) == ["0.weight"]
+
+
+def test_a_parameter_with_gaps_gets_memory_of_its_own_and_stays_the_same_object():
+    wide = torch.arange(12.0).view(3, 4)
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3), nn.Linear(3, 3))
+    model[0].weight = sliced = nn.Parameter(wide[:, :2])
+    model[1].weight = model[2].weight = tied = nn.Parameter(torch.arange(16.0).view(4, 4).t()[:3, :3])
+    make_dense(model)
+    assert model[0].weight is sliced
+    assert model[2].weight is model[1].weight is tied
+    assert sliced.is_contiguous()
+    assert sliced.tolist() == [[0, 1], [4, 5], [8, 9]]
+    assert tied.is_contiguous()
+    assert wide.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_parameters_without_gaps_stay_where_they_are():
+    """Those of one flat vector, and a transposed one, whose gradient PyTorch transposes likewise."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    model[1].weight = nn.Parameter(torch.zeros(3, 2).t())
+    vector = nn.utils.parameters_to_vector(model[0].parameters()).detach()
+    nn.utils.vector_to_parameters(vector, model[0].parameters())
+    places = [parameter.data_ptr() for parameter in model.parameters()]
+    make_dense(model)
+    assert [parameter.data_ptr() for parameter in model.parameters()] == places
+
+
+def test_interleaved_slices_are_parted_but_shared_entries_are_refused():
+    wide = torch.arange(16.0).view(2, 8)
+    model = nn.Sequential(nn.Linear(4, 2, bias=False), nn.Linear(4, 2, bias=False))
+    model[0].weight, model[1].weight = nn.Parameter(wide[:, ::2]), nn.Parameter(wide[:, 1::2])
+    make_dense(model)
+    assert model[1].weight.tolist() == [[1, 3, 5, 7], [9, 11, 13, 15]]
+    model[0].weight, model[1].weight = nn.Parameter(wide[:, :4]), nn.Parameter(wide[:, 3:7])
+    with pytest.raises(UsageError, match=r"0.weight and 1.weight share memory, and 0.weight has gaps"):
+        make_dense(model)
+
+
+def test_a_mask_is_applied_to_dense_parameters_in_anybodys_loop():
+    model = nn.Sequential(nn.Linear(2, 3, bias=False))
+    model[0].weight = nn.Parameter(torch.ones(3, 4)[:, :2])
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
+    apply_mask = Mask({"0.weight": torch.tensor([[True, False]] * 3)}).applier(model)
+    (model(torch.eye(2)).sum() * torch.tensor(0.5)).backward()
+    optimizer.step()
+    apply_mask()
+    assert model[0].weight.tolist() == [[0.5, 0.0]] * 3
