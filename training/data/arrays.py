@@ -30,6 +30,8 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         UsageError: there is no such file, it is damaged, or an array is missing, there twice, of a type that is no
             real number, or larger than a quarter of the memory or 8 GiB.
     """
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file")
     try:
         with zipfile.ZipFile(path) as archive:
             members = find_members(archive, names)

@@ -48,6 +48,7 @@ class Dataset:
         low: what counts as 0 where a pixel is asked for that lies in [0, 1].
         high: what counts as 1.
         validation: what has been held out of the training set, if anything.
+        remarks: what was noticed on reading that the user should know.
 
     ``mean``, ``std``, ``fingerprint``, ``low`` and ``high`` stay those of the whole data set when ``train`` is reduced.
     """
@@ -63,6 +64,7 @@ class Dataset:
     low: float = 0.0
     high: float = 255.0
     validation: Split | None = None
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def from_arrays(
@@ -175,6 +177,11 @@ def make_split(name: str, images: Any, labels: Any) -> Split:
             f"the {name} images of a data set must be uint8 of shape (N, H, W) or (N, H, W, C), "
             f"not {images.dtype} of shape {tuple(images.shape)}"
         )
+    if images.shape[1] <= 4 < images.shape[3]:
+        raise UsageError(
+            f"the {name} images of a data set have shape {tuple(images.shape)}, which looks like (N, C, H, W); "
+            "expected (N, H, W, C): images.transpose(0, 2, 3, 1)"
+        )
     if labels.shape != images.shape[:1] or labels.is_floating_point():
         raise UsageError(f"the {name} labels of a data set must be one whole number for each of {len(images)} images")
     return Split(images.contiguous(), labels.to(torch.int64))
@@ -183,6 +190,11 @@ def make_split(name: str, images: Any, labels: Any) -> Split:
 def in_channels(features: Any) -> Tensor:
     """Features (N, ...) as (N, H, W, C), float32; see :meth:`Dataset.from_features`."""
     values: Tensor = torch.as_tensor(features).float()
+    if values.ndim == 4 and values.shape[1] == values.shape[2] > 4 >= values.shape[3]:
+        raise UsageError(
+            f"features have shape {tuple(values.shape)}, which looks like (N, height, width, channels); expected "
+            "(N, channels, height, width): x.transpose(0, 3, 1, 2)"
+        )
     if values.ndim < 4:  # (N, features) or (N, channels, length)
         channels = values.shape[1] if values.ndim == 3 else 1
         values = values.reshape(len(values), channels, 1, -1)
@@ -195,6 +207,11 @@ def fitting_names(train: Split, test: Split, class_names: Sequence[str] | None) 
         sizes = " and ".join(str(tuple(split.images.shape[1:])) for split in (train, test))
         raise UsageError(f"the training and test images of a data set differ in size: {sizes}")
     labels = torch.cat([train.labels, test.labels])
+    if class_names is None and int(labels.min()) > 0:
+        raise UsageError(
+            f"the labels of a data set go from {labels.min()} to {labels.max()}, and no image has the label 0; "
+            "subtract the smallest, or give class names"
+        )
     if class_names is None:
         class_names = [str(label) for label in range(int(labels.max()) + 1)]
     if int(labels.min()) < 0 or int(labels.max()) >= len(class_names):

@@ -14,6 +14,7 @@ from foundations.errors import UsageError
 from foundations.interruption import STOPPING
 from foundations.torchvision_import import import_torchvision
 from training.data.image_files import ImageFiles
+from training.data.image_folder import read_image
 
 PIXELS_LIMIT = 1 << 27
 """Pixels of an image that is decoded; a small file may claim any number."""
@@ -61,27 +62,15 @@ class Decoder:
 
     def __getitem__(self, place: int) -> np.ndarray | str:
         """(H, W, 3), uint8; or why the file cannot be read: what a worker raises would come as a traceback."""
-        path = os.fsdecode(self.paths[self.numbers[place]])
         try:
-            image = read(path)
-        except Exception as error:  # damaged files make PIL raise nearly anything
-            reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
-            return f"{path} cannot be read ({reason})"
+            image, _ = read_image(os.fsdecode(self.paths[self.numbers[place]]), PIXELS_LIMIT)
+        except UsageError as error:
+            return str(error)
         if self.seeds is None:
             return np.asarray(self.transform(image))
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(int(self.seeds[place]))
             return np.asarray(self.transform(image))
-
-
-def read(path: str) -> Image.Image:
-    """A file as RGB."""
-    with Image.open(path) as image:
-        if image.mode[0] in "IF":
-            raise ValueError("more than 8 bits per pixel")
-        if image.width * image.height > PIXELS_LIMIT:
-            raise ValueError(f"{image.width}x{image.height} pixels; at most {PIXELS_LIMIT} are read")
-        return image.convert("RGB")
 
 
 def decoded(decoder: Decoder, batches: Sequence[Sequence[int]], workers: int, *, pinned: bool) -> Iterator[Tensor]:

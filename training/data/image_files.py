@@ -9,19 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from foundations.errors import UsageError
 from foundations.formats import digest
 from foundations.reporting import Reporter
 from models.registry import ImageShape
 from training.data.dataset import Split
-from training.data.image_folder import Listing, list_images
+from training.data.image_folder import Listing, list_images, size_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of each channel, as everybody normalizes large images; those of open_lth and of torchvision's networks."""
 BETWEEN = 1000
 """Files between two lines of progress."""
+LOOKED_AT = 1000
+"""Images whose sizes are compared, once there are several."""
+FEW = 0.05
+"""Images of another size, for each of the most common one, that are more likely a mistake than meant."""
 AT_ONCE = 8
 """Files that are hashed at once: disks are faster than one thread."""
 
@@ -41,6 +44,7 @@ class ImageFiles:
         resized: the shorter side, before the middle is cut out for evaluation.
         flip: whether a mirrored training image is still one of its class.
         validation: what has been held out of the training set, if anything.
+        remarks: what was noticed on reading that the user should know.
     """
 
     paths: np.ndarray
@@ -52,6 +56,7 @@ class ImageFiles:
     resized: int = 256
     flip: bool = True
     validation: Split | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -79,6 +84,7 @@ def from_listing(listing: Listing) -> ImageFiles:
         Split(torch.arange(end, size), labels[end:]),
         listing.class_names,
         listing.digest,
+        remarks=listing.remarks,
     )
 
 
@@ -104,19 +110,35 @@ def read_image_files(folder: Path, dataset: str, splits: Sequence[str], reporter
 def stay_in_files(listing: Listing, limit: int) -> bool:
     """Whether the images of a folder are of several sizes, or take more than ``limit`` bytes when they are decoded.
 
-    Headers are read until that is known; an image that cannot be read is left to whoever decodes it.
+    Headers are read until that is known, and after a second size those of ``LOOKED_AT`` more images; an image that
+    cannot be read is left to whoever decodes it.
+
+    Raises:
+        UsageError: of images that are small, a few are of another size than all others. With those the set would be
+            streamed, as random parts at the size of ImageNet's.
     """
-    first: tuple[int, int] | None = None
+    sizes: dict[tuple[int, int], list[str]] = {}
+    left = len(listing.paths)
     for path in listing.paths:
-        try:
-            with Image.open(path) as image:
-                size = image.size
-        except Exception:  # damaged files make PIL raise nearly anything
-            continue
-        first = first or size
-        if size != first or 3 * size[0] * size[1] * len(listing.paths) > limit:
+        if (size := size_of(path)) is not None:
+            sizes.setdefault(size, []).append(path)
+        left = min(left - 1, LOOKED_AT) if len(sizes) > 1 else left - 1
+        if size is not None and len(sizes) == 1 and 3 * size[0] * size[1] * len(listing.paths) > limit:
             return True
-    return False
+        if left <= 0:
+            break
+    if len(sizes) < 2:
+        return False
+    common, *others = sorted(sizes, key=lambda size: len(sizes[size]), reverse=True)
+    odd = sum(len(sizes[size]) for size in others)
+    fits = 3 * common[0] * common[1] * len(listing.paths) <= limit
+    if fits and odd <= FEW * len(sizes[common]):
+        raise UsageError(
+            f"{sizes[others[0]][0]} has {others[0][0]}x{others[0][1]} pixels; nearly all others have "
+            f"{common[0]}x{common[1]}. Resize or remove those of another size ({odd} of {odd + len(sizes[common])} "
+            "looked at); images of many sizes would be streamed"
+        )
+    return True
 
 
 def contents(files: ImageFiles, reporter: Reporter) -> str:

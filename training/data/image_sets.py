@@ -1,5 +1,7 @@
 """Larger sets of images: ImageNet, Tiny ImageNet, and folders of one's own."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from foundations.errors import UsageError
@@ -8,6 +10,7 @@ from training.data.dataset import Dataset
 from training.data.image_files import ImageFiles, from_listing, read_image_files, stay_in_files
 from training.data.image_folder import (
     Listing,
+    counts,
     decoded_folder,
     images_in,
     is_cached,
@@ -65,8 +68,10 @@ def list_tiny(folder: Path) -> Listing:
     names = subdirectories(folder / "train")
     if names != sorted(by_class):
         raise UsageError(f"{annotations} has other classes than {folder / 'train'}")
-    train = {name: images_in(folder / "train" / name / "images") for name in names}
-    return listing_of(folder, train, {name: sorted(by_class[name]) for name in names}, str(annotations))
+    passed_over: Counter[str] = Counter()
+    train = {name: images_in(folder / "train" / name / "images", passed_over) for name in names}
+    test = {name: sorted(by_class[name]) for name in names}
+    return listing_of(folder, train, test, str(annotations), remarks=counts(passed_over))
 
 
 def read_folder(name: str, data_dir: Path, reporter: Reporter, *, dataset: str) -> Dataset | ImageFiles:
@@ -76,13 +81,16 @@ def read_folder(name: str, data_dir: Path, reporter: Reporter, *, dataset: str) 
     others are streamed.
 
     Raises:
-        UsageError: a directory is absent or empty, the classes of the two splits differ, or an image of those that are
-            decoded is unreadable; nothing is written then.
+        UsageError: a directory is absent or empty, the classes of the two splits differ, an image of those that are
+            decoded is unreadable, or few are of another size; nothing is written then.
     """
     try:
         listing = list_images(data_dir / name)
+        streamed = not is_cached(data_dir, name, listing.cache_key) and stay_in_files(listing, ON_THE_DEVICE)
     except UsageError as error:
         raise UsageError(f"--dataset={dataset}: {error}") from error
-    if not is_cached(data_dir, name, listing.digest) and stay_in_files(listing, ON_THE_DEVICE):
-        return from_listing(listing)
+    if streamed:
+        found = from_listing(listing)
+        what = f"images of several sizes, or many: they are streamed, as parts of {found.size}x{found.size} pixels"
+        return replace(found, remarks=(what, *found.remarks))
     return decoded_folder(listing, name, data_dir, reporter, dataset=dataset)

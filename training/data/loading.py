@@ -59,13 +59,33 @@ def open_data(
     """
     found: Any = find_loader(hparams.dataset)(data_dir, reporter)
     if not isinstance(found, ImageFiles):
-        return DeviceData(transform(found, hparams), hparams, device)
+        dataset = transform(found, hparams)
+        describe(dataset, hparams.dataset, reporter)
+        return DeviceData(dataset, hparams, device)
     if verify:
         found = replace(found, fingerprint=f"{found.fingerprint}+{contents(found, reporter)}")
     transformed: Any = transform(found, hparams)  # numbers of images stand where a decoded set has the images
+    describe(transformed, hparams.dataset, reporter)
     if workers is None:
         workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // own_share().of))
     return StreamedData(transformed, hparams, device, workers)
+
+
+def describe(data: Dataset | ImageFiles, name: str, reporter: Reporter) -> None:
+    """Says what has been read, as it will be trained on, and warns of what is probably not meant."""
+    sizes = torch.bincount(data.train.labels, minlength=data.classes)
+    smallest = int(sizes.argmin())
+    splits = ", ".join(f"{len(split):,} {kind}" for kind, split in data.splits.items())
+    shape = data.shape
+    reporter.say(
+        f"Data {name}: {splits} images of {shape.channels}x{shape.height}x{shape.width}, {data.classes} classes, "
+        f"the smallest {data.class_names[smallest]!r} with {int(sizes[smallest]):,} training images"
+    )
+    empty = [data.class_names[label] for label in (sizes == 0).nonzero().flatten().tolist()]
+    if empty:
+        reporter.warn(f"--dataset={name}: no training image of {len(empty)} classes, the first {empty[0]!r}")
+    for remark in data.remarks:
+        reporter.warn(f"--dataset={name}: {remark}")
 
 
 def find_loader(name: str) -> Loader:

@@ -56,10 +56,17 @@ def transform(dataset: Dataset, hparams: DataHparams) -> Dataset:
     the right labels.
 
     Raises:
-        UsageError: the validation set leaves nothing to train on.
+        UsageError: the validation set leaves nothing of a class to train on.
     """
     seeds = Seeds(hparams.transformation_seed)
     train, validation = hold_out(dataset.train, hparams.validation_fraction, seeds.generator("validation"))
+    left = torch.bincount(train.labels, minlength=dataset.classes)
+    gone = (left == 0) & (torch.bincount(dataset.train.labels, minlength=dataset.classes) > 0)
+    if gone.any():
+        name = dataset.class_names[int(gone.nonzero()[0])]
+        raise UsageError(
+            f"--validation_fraction={hparams.validation_fraction}: it would hold out all images of class {name!r}"
+        )
     train = subsample(train, hparams.subsample_fraction, seeds.generator("subsample"))
     train = randomize_labels(train, hparams.random_labels_fraction, dataset.classes, seeds.generator("random labels"))
     return replace(dataset, train=train, validation=validation)

@@ -201,7 +201,7 @@ def one_array(path: Path) -> None:
         (deep_header, "no intact .npz file"),
         (bomb, "its arrays would take 4,294,.* bytes; at most 1,000,000 are read"),
         (empty, "no intact .npz file"),
-        (a_folder, "no intact .npz file"),
+        (a_folder, "is not a regular file"),
         (without_labels, "it lacks the array y_train; expected x_train, .*; it has x_test, x_train"),
         (one_array, "no intact .npz file"),
         (lambda path: None, "there is no such file; it should have the arrays x_train, y_train, x_test, y_test"),

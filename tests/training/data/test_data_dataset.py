@@ -64,9 +64,22 @@ def test_fingerprint_changes_with_a_pixel_a_label_and_the_shape():
         (np.zeros((2, 4, 3), np.uint8), [0, 1], None, "differ in size"),
         (np.zeros((2, 3, 3), np.uint8), [0, 2], ["a", "b"], "must lie in 0 to 1"),
         (np.zeros((2, 3, 3), np.uint8), [0, -1], ["a", "b"], "must lie in 0 to 1"),
+        (np.zeros((2, 3, 32, 32), np.uint8), [0, 1], None, r"looks like \(N, C, H, W\); expected \(N, H, W, C\)"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(train_images, train_labels, names, message):
     test = np.zeros((2, 3, 3), np.uint8)
     with pytest.raises(UsageError, match=message):
         Dataset.from_arrays(train_images, train_labels, test, [0, 1], names)
+
+
+def test_labels_from_one_do_not_make_an_empty_class():
+    images = np.zeros((2, 3, 3), np.uint8)
+    with pytest.raises(UsageError, match="go from 1 to 2, and no image has the label 0"):
+        Dataset.from_arrays(images, [1, 2], images, [2, 1])
+    assert Dataset.from_arrays(images, [1, 2], images, [2, 1], ["none", "cat", "dog"]).classes == 3
+
+
+def test_features_with_the_channels_last_are_refused():
+    with pytest.raises(UsageError, match=r"looks like \(N, height, width, channels\)"):
+        Dataset.from_features(np.zeros((2, 8, 8, 3)), [0, 1], np.zeros((2, 8, 8, 3)), [0, 1])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
-from training.data import DataHparams, Dataset, load
+from training.data import DataHparams, Dataset, StreamedData, load, open_data
 from training.data import image_folder as module
 
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
@@ -23,8 +23,12 @@ class Recorder(Reporter):
     """Remembers what was reported."""
 
     def __init__(self) -> None:
+        self.said: list[str] = []
         self.warnings: list[str] = []
         self.progressed: list[tuple[str, int, int]] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -184,3 +188,106 @@ def test_an_interrupted_decoding_leaves_nothing(pets, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         load_pets(pets)
     assert [entry.name for entry in pets.iterdir()] == ["pets"]
+
+
+# Read otherwise than meant --------------------------------------------------------------------------------------------
+
+
+def open_pets(data_dir: Path, reporter: Reporter):
+    return open_data(DataHparams(dataset="image_folder:pets"), data_dir, reporter, torch.device("cpu"))
+
+
+def test_one_line_says_what_was_read(pets):
+    reporter = Recorder()
+    write_image(pets / "pets" / "train" / "dog" / "3.png")
+    open_pets(pets, reporter)
+    assert reporter.said == [
+        "Data image_folder:pets: 5 train, 2 test images of 3x2x3, 2 classes, the smallest 'cat' with 2 training images"
+    ]
+    assert reporter.warnings == []
+
+
+def test_files_that_are_passed_over_are_counted(pets):
+    reporter, cats = Recorder(), pets / "pets" / "train" / "cat"
+    for name in ("a.gif", "b.gif", "more/c.png", "more/still/d.png", ".hidden.png", "../beside.png"):
+        (cats / name).parent.mkdir(parents=True, exist_ok=True)
+        (cats / name).write_bytes(b"")
+    (cats / "photo.jfif").write_bytes(b"")
+    assert open_pets(pets, reporter).sizes == {"train": 4, "test": 2}
+    [warning] = reporter.warnings
+    assert "6 files were passed over (2 .gif, 1 .jfif, 1 beside the classes, 2 in subdirectories)" in warning
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_drawing_in_the_alpha_channel_is_refused(pets, mode):
+    image = Image.new("RGBA", (3, 2), (0, 0, 0, 255))
+    image.putpixel((1, 1), (0, 0, 0, 0))
+    image.convert(mode).save(path := pets / "pets" / "train" / "cat" / "1.png")
+    with pytest.raises(UsageError, match=f"{path} cannot be read .it has transparent pixels"):
+        load_pets(pets)
+
+
+def test_an_opaque_alpha_channel_is_no_matter(pets):
+    plain = load_pets(pets)
+    for path in (pets / "pets").rglob("*.png"):
+        Image.open(path).convert("RGBA").save(path)
+    assert torch.equal(load_pets(pets).train.images, plain.train.images)
+
+
+def test_photographs_are_turned_as_their_exif_data_say(pets):
+    upright = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    turned_back = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
+    turned_back.save(pets / "pets" / "train" / "cat" / "1.png", exif=exif)
+    assert load_pets(pets).train.images[0].tolist() == upright.tolist()
+    assert not isinstance(open_pets(pets, Reporter()), StreamedData)  # the sizes are those of turned images
+
+
+def test_two_swapped_files_of_one_size_and_time_are_decoded_again(pets):
+    first, second = (pets / "pets" / "train" / "cat" / name for name in ("1.png", "2.png"))
+    write_image(second, colour=(254, 0, 0))
+    size = max(path.stat().st_size for path in (first, second))
+    for path in (first, second):
+        path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+        os.utime(path, ns=(0, 0))
+    before = load_pets(pets).train.images
+    spare = first.with_name("spare")
+    first.rename(spare)
+    second.rename(first)
+    spare.rename(second)
+    after = load_pets(pets).train.images
+    assert not torch.equal(before[0], before[1])
+    assert torch.equal(after[:2], before[:2].flip(0))
+
+
+def test_one_image_of_another_size_among_many_is_refused_by_name(pets):
+    for number in range(30):
+        write_image(pets / "pets" / "train" / "cat" / f"more{number}.png")
+    write_image(odd := pets / "pets" / "test" / "dog" / "odd.png", size=(4, 2))
+    with pytest.raises(UsageError, match=f"{odd} has 4x2 pixels; nearly all others have 3x2"):
+        open_pets(pets, Reporter())
+
+
+def test_images_of_many_sizes_are_streamed_which_is_said(pets):
+    write_image(pets / "pets" / "test" / "dog" / "odd.png", size=(4, 2))
+    reporter = Recorder()
+    assert open_pets(pets, reporter).shape.height == 224
+    assert "of several sizes, or many: they are streamed, as parts of 224x224 pixels" in reporter.warnings[0]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["a pipe", "a directory"])
+def test_what_is_no_regular_file_is_refused_and_not_read_for_ever(pets, make):
+    make(path := pets / "pets" / "train" / "cat" / "3.png")
+    with pytest.raises(UsageError, match=f"{path} is not a regular file"):
+        load_pets(pets)
+
+
+def test_a_class_that_links_to_elsewhere_is_said(pets):
+    reporter, dogs = Recorder(), pets / "pets" / "train" / "dog"
+    dogs.rename(elsewhere := pets / "elsewhere")
+    dogs.symlink_to(elsewhere)
+    assert open_pets(pets, reporter).sizes["train"] == 4
+    assert reporter.warnings == [
+        f"--dataset=image_folder:pets: 1 class directories are links to elsewhere (the first: {dogs} is {elsewhere})"
+    ]

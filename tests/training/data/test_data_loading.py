@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from foundations.errors import UsageError
 from foundations.registry import Registry
 from foundations.reporting import Reporter
 from foundations.torchvision_import import import_torchvision
-from training.data import DataHparams, Dataset, datasets, load, loading
+from training.data import DataHparams, Dataset, datasets, load, loading, open_data
 
 
 def test_the_data_sets_that_come_with_the_framework():
@@ -48,3 +49,12 @@ def test_torchvision_imports_whatever_its_operators_do():
     torchvision = import_torchvision()
     assert import_torchvision() is torchvision
     assert torchvision.datasets.CIFAR10.base_folder == "cifar-10-batches-py"
+
+
+def test_a_class_without_training_images_is_said(monkeypatch, listener):
+    own: Registry = Registry("data set", "dataset")
+    monkeypatch.setattr(loading, "datasets", own)
+    images = np.zeros((2, 6, 6), dtype=np.uint8)
+    own.register("gap")(lambda directory, reporter: Dataset.from_arrays(images, [0, 2], images, [0, 2]))
+    open_data(DataHparams(dataset="gap"), Path("nowhere"), listener, torch.device("cpu"))
+    assert "--dataset=gap: no training image of 1 classes, the first '1'" in listener.warned

@@ -96,3 +96,8 @@ def test_without_a_fraction_there_is_none(numbered) -> None:
 def test_something_must_be_left_to_train_on(numbered) -> None:
     with pytest.raises(UsageError, match=r"--validation_fraction=0\.999: none of 100 training images is left"):
         numbered(validation_fraction=0.999)
+
+
+def test_a_validation_set_takes_no_class_out_of_training(numbered):
+    with pytest.raises(UsageError, match=r"--validation_fraction=0.97: it would hold out all images of class '3'"):
+        numbered(validation_fraction=0.97)
