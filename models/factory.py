@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import init
+from torch.nn.parameter import is_lazy
 
 from foundations.errors import UsageError, summary_of
 from foundations.hparams import Hparams, hp
@@ -147,7 +148,18 @@ def made(name: str, builder: Builder, shape: ImageShape, arguments: tuple[int | 
         raise UsageError(f"--model={name}: its function returned {model!r}, no nn.Module; is a return missing?")
     if next(model.parameters(), None) is None:
         raise UsageError(f"--model={name}: it has no parameters to train")
+    refuse_lazy(model, f"--model={name}")
     return model
+
+
+def refuse_lazy(model: nn.Module, named: str) -> None:
+    """Raises ``UsageError`` if the network, which the user calls ``named``, has layers of a size not known yet."""
+    for name, module in model.named_modules():
+        if any(map(is_lazy, module.parameters(recurse=False))):
+            raise UsageError(
+                f"{named}: the size of layer {name!r} ({type(module).__name__}) is not known before the network has "
+                "been applied to a batch; do that once where the network is made, or give the layer its size"
+            )
 
 
 def try_out(name: str, model: nn.Module, images: torch.Tensor, shape: ImageShape) -> None:

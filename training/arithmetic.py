@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
+from pruning.prunable import sharing_memory
 from training.hparams import TrainingHparams
 
 
@@ -105,11 +106,32 @@ def find_memory_format(model: nn.Module, device: torch.device) -> torch.memory_f
 
     On a CPU the gradient of a strided 1x1 convolution with few input channels (fewer than 8 with AVX2, than 16 with
     AVX-512) corrupts the memory of the process in that format: uxlfoundation/oneDNN issue 6035. The narrow networks
-    that hold one are channels-first.
+    that hold one are channels-first. So are those that :func:`keep_contiguous` was called with, and those of which two
+    parameters share memory, which would be moved apart.
     """
-    if device.type == "cpu" and any(crashes(module) for module in model.modules()):
+    crash = device.type == "cpu" and any(crashes(module) for module in model.modules())
+    if crash or is_kept_contiguous(model) or sharing_memory(model):
         return torch.contiguous_format
     return torch.channels_last
+
+
+def keep_contiguous(model: nn.Module) -> None:
+    """From here on images come to ``model`` in plain memory order, and :func:`find_memory_format` says so.
+
+    For networks that use ``x.view(len(x), -1)``, which fails on feature maps that are channels-last.
+    """
+    if not is_kept_contiguous(model):
+        model.register_forward_pre_hook(contiguous_inputs)
+
+
+def is_kept_contiguous(model: nn.Module) -> bool:
+    """Whether :func:`keep_contiguous` was called with it, or with what it is a copy of."""
+    return contiguous_inputs in model._forward_pre_hooks.values()
+
+
+def contiguous_inputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The hook."""
+    return tuple(convert(images, torch.contiguous_format) for images in inputs)
 
 
 def crashes(module: nn.Module) -> bool:

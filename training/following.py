@@ -150,7 +150,7 @@ def decoded(segment: Segment, content: bytes, device: torch.device) -> TrainStat
     state = TrainState(
         model, forward_of(model, segment.hparams), optimizer, segment.noise,
         memory_format=find_memory_format(model, device),
-        running_metrics=torch.zeros(3, dtype=torch.float64, device=device),
+        running_metrics=torch.zeros(3, dtype=torch.float64, device=device), tried_out=True,
     )  # fmt: skip
     if mask is not None:
         state.prune(Mask(mask))

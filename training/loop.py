@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from foundations.errors import UsageError
 from foundations.seeds import seed_global
 from training.arithmetic import arithmetic, convert, fastest_convolutions, room_for_programs
 from training.data import Batch, TrainingData
@@ -18,6 +19,7 @@ from training.hparams import TrainingHparams
 from training.optimizers import set_learning_rate
 from training.schedules import learning_rate
 from training.state import TrainState
+from training.trial import check_scores
 
 T = TypeVar("T")
 BLOCK = 10  # steps between two calls of `advance`; those that one CUDA graph holds
@@ -39,7 +41,12 @@ def train(
     Training 0 -> b equals training 0 -> a, stopping, saving, restoring, and training a -> b, bit for bit on one
     device: everything random is drawn by epoch or step from the state's named generators. There is no host
     synchronization in a step. Under ``torchrun`` each process computes its share of every batch, and all ask as one.
+
+    Raises:
+        UsageError: the network cannot be trained on these data (see ``TrainState.try_out``); before the first step.
     """
+    if not state.tried_out:
+        state.try_out(data)
     state.model.train()
     asked, share = processes().agreed(asked), processes().share
     gpus = [data.device] if data.device.type == "cuda" else []
@@ -134,17 +141,44 @@ def clip_gradients(state: TrainState, largest: float) -> None:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """Mean cross entropy and accuracy (0 to 1) of ``model`` in evaluation mode; its mode is put back."""
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Mean cross entropy and accuracy (0 to 1) of ``model`` in evaluation mode; its mode is put back.
+
+    Args:
+        model: gives scores, (B, classes).
+        batches: pairs of images, (B, C, H, W), and labels, (B,), whole numbers; every image counts alike.
+
+    Raises:
+        UsageError: there are no batches, or they or the outputs are of another kind.
+    """
     was_training = model.training
     model.eval()
     totals: list[Tensor] = []
     size = 0
-    for inputs, labels in batches:
-        outputs = model(inputs).float()
-        loss = F.cross_entropy(outputs, labels, reduction="sum")
-        totals.append(torch.stack([loss, (outputs.argmax(1) == labels).sum()]))
-        size += len(labels)
-    model.train(was_training)
+    try:
+        for batch in batches:
+            inputs, labels = checked_pair(batch)
+            outputs = model(inputs)
+            if size == 0:
+                check_scores(outputs, len(labels))
+            outputs = outputs.float()
+            loss = F.cross_entropy(outputs, labels, reduction="sum")
+            totals.append(torch.stack([loss, (outputs.argmax(1) == labels).sum()]))
+            size += len(labels)
+    finally:
+        model.train(was_training)
+    if size == 0:
+        raise UsageError("evaluate: there are no images")
     loss_sum, correct = torch.stack(totals).cpu().double().sum(0).tolist()
     return {"loss": loss_sum / size, "accuracy": correct / size}
+
+
+def checked_pair(batch: object) -> tuple[Tensor, Tensor]:
+    """Images and labels, these as int64; ``UsageError`` if a batch is no such pair."""
+    if not isinstance(batch, tuple | list) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
+        raise UsageError(f"evaluate: a batch is a {type(batch).__name__}; expected two tensors: images and labels")
+    inputs, labels = batch
+    if labels.is_floating_point() or labels.shape != (len(inputs),):
+        found = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        raise UsageError(f"evaluate: the labels are {found}; expected a whole number for each of {len(inputs)} images")
+    return inputs, labels.long()

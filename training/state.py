@@ -9,15 +9,17 @@ from torch import Tensor, nn, optim
 
 from foundations.contents import is_count
 from foundations.seeds import Seeds
-from pruning import Mask, prunable
+from models import refuse_lazy
+from pruning import Mask, make_dense, prunable
 from pruning.mask import Applier
-from training.arithmetic import compiled, find_memory_format
+from training.arithmetic import compiled, find_memory_format, is_kept_contiguous
 from training.capture import CapturedStep, cuda_graphs
 from training.compacted import Compaction
-from training.data import EpochNoise
+from training.data import EpochNoise, TrainingData
 from training.distributed import processes, synchronized
 from training.hparams import TrainingHparams
 from training.optimizers import load_state, make_optimizer
+from training.trial import try_training
 
 EVER_ACTIVE = "ever_active"
 """The entry of a captured state that holds the weights of all its masks so far."""
@@ -59,7 +61,8 @@ class TrainState:
     ``running_metrics`` holds sum of losses, number of correct predictions and number of examples of the current epoch
     so far, as float64, on the device. ``forward`` is ``model``, compiled if that was asked for; ``captured_step``
     replays whole steps, where the device has CUDA graphs. ``first_mask`` is that of :meth:`prune`, ``mask`` the one
-    that holds now, and ``ever_active`` has the weights of all masks so far.
+    that holds now, and ``ever_active`` has the weights of all masks so far. ``tried_out`` says whether the network is
+    known to train.
     """
 
     model: nn.Module
@@ -75,6 +78,7 @@ class TrainState:
     memory_format: torch.memory_format = torch.channels_last
     compaction: Compaction | None = None
     captured_step: CapturedStep | None = None
+    tried_out: bool = False
 
     @classmethod
     def fresh(
@@ -83,7 +87,13 @@ class TrainState:
         """The state before the first step, in the memory format that suits network and device.
 
         On CUDA ``capture`` says whether steps are replayed as CUDA graphs once they have been captured.
+
+        Raises:
+            UsageError: the size of a layer is not known yet, nothing is to be trained, or a parameter with gaps in
+                memory shares it with another one (see ``pruning.make_dense``).
         """
+        refuse_lazy(model, "TrainState")
+        make_dense(model)
         model, memory_format = _in_its_format(model.to(device))
         state = cls(
             model, forward_of(model, hparams), make_optimizer(hparams, model), noise, memory_format=memory_format,
@@ -93,6 +103,20 @@ class TrainState:
             kind = type(model), type(state.optimizer)
             state.captured_step = CapturedStep(cuda_graphs(device), device, kind, possible=capture)
         return state
+
+    def try_out(self, data: TrainingData) -> None:
+        """Takes a step with a copy of the network, and finds the memory format in which it trains.
+
+        Raises:
+            UsageError: it cannot be trained on these data, or cannot be copied.
+        """
+        try_training(self.model, data)
+        if is_kept_contiguous(self.model) and self.memory_format != torch.contiguous_format:
+            self.model, self.memory_format = _in_its_format(self.model)
+            load_state(self.optimizer, self.optimizer.state_dict())
+            if self.mask is not None:
+                self.applier = self.mask.applier(self.model)
+        self.tried_out = True
 
     def prune(self, mask: Mask) -> None:
         """From here on the network is masked."""

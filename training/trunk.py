@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from foundations import files
 from foundations.context import Context
@@ -18,7 +19,7 @@ from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
 from models import ModelHparams, build, of_library, parse, try_out
-from training.arithmetic import check_compiler, emulates_bf16
+from training.arithmetic import check_compiler, emulates_bf16, is_kept_contiguous, keep_contiguous
 from training.data import TrainingData
 from training.distributed import check_shares
 from training.hparams import TrainDesc
@@ -28,6 +29,7 @@ from training.metrics import Evaluations, Row, history, known
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
+from training.trial import try_training
 
 
 def describe_network(model: ModelHparams, data: TrainingData) -> dict[str, Any]:
@@ -66,21 +68,29 @@ class Trunk:
             self.refuse_after_end("step", self.imported.desc.step)
         check_compiler(desc.training)
         check_shares(desc.training, data)
+        self._contiguous = False
         if of_library(desc.model.model) or plugins_of([parse(desc.model.model)[1]]):
-            try_out(desc.model.model, self.fresh().model, self._images(2), data.shape)
+            self._try_out()
         if (data.sizes["train"] - 1) % data.batch_size == 0:
             self._try_single_image()
 
     def fresh(self) -> TrainState:
         """The state at the start: at initialization, or that of an imported network with a fresh optimizer."""
-        model = build(self.desc.model, self.data.shape, self.seeds.generator("initialization"))
+        model = self.network(self.seeds.generator("initialization"))
         if self.imported is not None:
             self.imported.load_into(model)
         state = TrainState.fresh(
             model, self.desc.training, Noise(self.seeds), self.data.device, capture=self.context.cuda_graphs
         )
-        state.iteration = self.start
+        state.iteration, state.tried_out = self.start, True
         return state
+
+    def network(self, generator: torch.Generator) -> nn.Module:
+        """The network that is trained, initialized from ``generator``."""
+        model = build(self.desc.model, self.data.shape, generator)
+        if self._contiguous:
+            keep_contiguous(model)
+        return model
 
     def refuse_after_end(self, flag: str, step: Step) -> None:
         """Raises ``UsageError`` if ``--flag=step`` comes after the end of this training."""
@@ -172,6 +182,18 @@ class Trunk:
     def saved_steps(self) -> list[int]:
         """The iterations whose whole state lies on disk."""
         return self.saved.iterations()
+
+    def _try_out(self) -> None:
+        """Raises ``UsageError`` unless the network can be copied, trained and evaluated on these images."""
+        named = f"--model={self.desc.model.model}"
+        model = self.network(self.seeds.generator("initialization")).to(self.data.device)
+        try_out(self.desc.model.model, model, try_training(model, self.data, named), self.data.shape)
+        self._contiguous = is_kept_contiguous(model)
+        if self._contiguous and (said := (self.desc.key, "memory format")) not in self.context.reported:
+            self.context.reported.add(said)
+            self.context.reporter.say(
+                f"{named} fails on channels-last images (does it call view()?); it trains in plain memory order"
+            )
 
     def _try_single_image(self) -> None:
         """Raises ``UsageError`` if the network cannot be trained on the one image that ends each epoch.

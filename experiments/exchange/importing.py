@@ -26,6 +26,7 @@ from training.imported import ImportDesc, Imported
 from training.recipes import default_dataset
 from training.segments import final_result
 from training.state import Noise, TrainState
+from training.trial import try_training
 from training.trunk import describe_network
 
 REPLICATE = 1
@@ -48,6 +49,7 @@ def import_network(workspace: Workspace, place: Path, options: ImportOptions) ->
         model, network, options.match, options.names, shape=data.shape, replace_head=options.replace_head,
         say=context.reporter.warn,
     )  # fmt: skip
+    try_training(model.to(data.device), data, f"--model={options.model}")
     desc = ImportDesc(
         model=hparams, data=data_hparams, weights=digest(model.state_dict()), mask="" if mask is None else digest(mask),
         step=options.step,

@@ -12,7 +12,6 @@ from foundations.steps import Step
 from lottery.branch.base import Branch, branches
 from lottery.desc import LotteryDesc
 from lottery.level import Ticket
-from models import build
 from pruning import Batches, ImportedMask, Mask, Strategy
 from training.state import TrainState
 from training.trunk import Trunk
@@ -74,7 +73,7 @@ class RandomlyReinitialize(Branch):
     def start(self, ticket: Ticket) -> Ticket:
         level, old = ticket.level, ticket.state
         data = level.trunk.data
-        model = build(level.desc.train.model, data.shape, level.generator("randomly_reinitialize"))
+        model = level.trunk.network(level.generator("randomly_reinitialize"))
         capture = level.trunk.context.cuda_graphs
         state = TrainState.fresh(model, ticket.training, old.noise, data.device, capture=capture)
         state.iteration = level.trunk.iteration(self.start_step or level.desc.k)

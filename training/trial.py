@@ -1,0 +1,89 @@
+"""One training step of somebody else's network on two images, before anything is computed with it."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foundations.errors import UsageError, summary_of
+from models import refuse_lazy
+from training.arithmetic import contiguous_inputs, find_memory_format, keep_contiguous
+from training.data import TrainingData
+
+
+def try_training(model: nn.Module, data: TrainingData, named: str = "The network") -> Tensor:
+    """Takes a training step with a copy of ``model``, and finds whether it takes images that are channels-last.
+
+    One that does not, but takes them in plain memory order, is kept in that (see ``memory_format.keep_contiguous``).
+
+    Args:
+        model: the network, on the device of ``data``.
+        data: what it is to be trained on.
+        named: what the user calls the network.
+
+    Returns:
+        The two training images that it was tried on.
+
+    Raises:
+        UsageError: it cannot be copied, fails, or gives other than a score for each class.
+    """
+    refuse_lazy(model, named)
+    check_copies(model, named)
+    images, labels = next(data.evaluation_batches("train", batch_size=2, limit=2))
+    classes = data.shape.classes
+    try:
+        take_step(model, images, labels, classes, find_memory_format(model, images.device))
+    except UsageError as error:
+        raise UsageError(f"{named}: {error}") from error
+    except Exception as error:
+        try:
+            take_step(model, images, labels, classes, torch.contiguous_format)
+        except Exception:
+            raise UsageError(f"{named}: a training step failed: {summary_of(error)}") from error
+        keep_contiguous(model)
+    return images
+
+
+def check_copies(model: nn.Module, named: str) -> None:
+    """Raises ``UsageError`` if a network cannot be deep-copied."""
+    try:
+        copy.deepcopy(model)
+    except Exception as error:
+        computed = [
+            f"{name}.{key}".removeprefix(".")
+            for name, module in model.named_modules()
+            for key, value in vars(module).items()
+            if isinstance(value, Tensor) and value.grad_fn is not None
+        ]
+        because = f"{computed[0]} is a computed tensor" if computed else summary_of(error)
+        raise UsageError(
+            f"{named}: the network cannot be copied, which pruning needs: {because}. Take "
+            "torch.nn.utils.parametrizations.weight_norm instead of torch.nn.utils.weight_norm, and end "
+            "torch.nn.utils.prune by its remove()."
+        ) from error
+
+
+def take_step(
+    model: nn.Module, images: Tensor, labels: Tensor, classes: int, memory_format: torch.memory_format
+) -> None:
+    """Forward and backward pass of a copy of ``model`` in training mode; ``UsageError`` for outputs of another kind."""
+    trial = copy.deepcopy(model).to(memory_format=memory_format).train()  # type: ignore[call-overload]
+    if memory_format == torch.contiguous_format:
+        [images] = contiguous_inputs(trial, (images,))
+    with torch.enable_grad(), torch.random.fork_rng([images.device] if images.device.type == "cuda" else []):
+        outputs = trial(images)
+        check_scores(outputs, len(images), classes)
+        F.cross_entropy(outputs, labels).backward()
+
+
+def check_scores(outputs: object, size: int, classes: int | None = None) -> None:
+    """Raises ``UsageError`` unless ``outputs`` are scores, (size, classes), of however many classes if None."""
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else ()
+    if len(shape) == 2 and shape[0] == size and classes in (None, shape[1]):
+        return
+    found = f"a tensor of shape {shape}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+    raise UsageError(
+        f"of a batch of {size} the network made {found}, not one tensor of scores, ({size}, {classes or 'classes'}); "
+        "one with further outputs needs a wrapper that returns the scores alone, in training too"
+    )
