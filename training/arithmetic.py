@@ -106,11 +106,13 @@ def find_memory_format(model: nn.Module, device: torch.device) -> torch.memory_f
 
     On a CPU the gradient of a strided 1x1 convolution with few input channels (fewer than 8 with AVX2, than 16 with
     AVX-512) corrupts the memory of the process in that format: uxlfoundation/oneDNN issue 6035. The narrow networks
-    that hold one are channels-first. So are those that :func:`keep_contiguous` was called with, and those of which two
-    parameters share memory, which would be moved apart.
+    that hold one are channels-first. So are those that :func:`keep_contiguous` was called with, those of which two
+    parameters share memory, which would be moved apart, and those with parameters of five dimensions, which have no
+    such format.
     """
     crash = device.type == "cpu" and any(crashes(module) for module in model.modules())
-    if crash or is_kept_contiguous(model) or sharing_memory(model):
+    volumes = any(tensor.dim() == 5 for tensor in (*model.parameters(), *model.buffers()))
+    if crash or volumes or is_kept_contiguous(model) or sharing_memory(model):
         return torch.contiguous_format
     return torch.channels_last
 

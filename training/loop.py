@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foundations.errors import UsageError
+from foundations.errors import UsageError, summary_of
 from foundations.seeds import seed_global
 from training.arithmetic import arithmetic, convert, fastest_convolutions, room_for_programs
 from training.data import Batch, TrainingData
@@ -19,7 +19,7 @@ from training.hparams import TrainingHparams
 from training.optimizers import set_learning_rate
 from training.schedules import learning_rate
 from training.state import TrainState
-from training.trial import check_scores
+from training.trial import check_scores, odd_type
 
 T = TypeVar("T")
 BLOCK = 10  # steps between two calls of `advance`; those that one CUDA graph holds
@@ -140,7 +140,7 @@ def clip_gradients(state: TrainState, largest: float) -> None:
     nn.utils.clip_grad_norm_(state.model.parameters(), largest)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: what a network keeps of its first call has to serve in training too
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
     """Mean cross entropy and accuracy (0 to 1) of ``model`` in evaluation mode; its mode is put back.
 
@@ -158,7 +158,12 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict
     try:
         for batch in batches:
             inputs, labels = checked_pair(batch)
-            outputs = model(inputs)
+            try:
+                outputs = model(inputs)
+            except RuntimeError as error:
+                if not (hint := odd_type(model)):
+                    raise
+                raise UsageError(f"evaluate: the network failed{hint}: {summary_of(error)}") from error
             if size == 0:
                 check_scores(outputs, len(labels))
             outputs = outputs.float()

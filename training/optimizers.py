@@ -51,25 +51,48 @@ def nesterov(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
 @optimizers.register("adam")
 def adam(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
     """Kingma & Ba 2015, arXiv 1412.6980, with PyTorch's defaults; weight decay is part of the gradient."""
-    return optim.Adam(trainable(model), lr=hparams.lr, weight_decay=hparams.weight_decay, fused=True)
+    parameters, fused = trainable(model), can_be_fused(model)
+    return optim.Adam(parameters, lr=hparams.lr, weight_decay=hparams.weight_decay, fused=fused)
 
 
 @optimizers.register("adamw")
 def adamw(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
     """Adam with decoupled weight decay, Loshchilov & Hutter 2019, arXiv 1711.05101."""
-    return optim.AdamW(trainable(model), lr=hparams.lr, weight_decay=hparams.weight_decay, fused=True)
+    parameters, fused = trainable(model), can_be_fused(model)
+    return optim.AdamW(parameters, lr=hparams.lr, weight_decay=hparams.weight_decay, fused=fused)
 
 
 def _sgd(hparams: "TrainingHparams", model: nn.Module, *, momentum: float, nesterov: bool = False) -> optim.Optimizer:
-    return optim.SGD(
+    made = optim.SGD(
         trainable(model), lr=hparams.lr, momentum=momentum, weight_decay=hparams.weight_decay, nesterov=nesterov,
-        fused=True,
+        fused=can_be_fused(model),
     )  # fmt: skip
+    if momentum:
+        made.register_step_pre_hook(start_momentum)
+    return made
+
+
+def start_momentum(optimizer: optim.Optimizer, *_: object) -> None:
+    """Gives zero momentum to parameters whose first gradient comes later than that of others.
+
+    So it is with layers that a network skips at random. PyTorch's fused SGD fails on them.
+    """
+    every = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    moved = [parameter for parameter in every if parameter.grad is not None]
+    fresh = [parameter for parameter in moved if "momentum_buffer" not in optimizer.state.get(parameter, {})]
+    if len(fresh) < len(moved):
+        for parameter in fresh:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that are not frozen, in the model's order."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def can_be_fused(model: nn.Module) -> bool:
+    """Whether PyTorch has fused optimizers for its parameters; not for complex ones."""
+    return all(parameter.is_floating_point() for parameter in trainable(model))
 
 
 def make_optimizer(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:

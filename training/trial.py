@@ -40,9 +40,17 @@ def try_training(model: nn.Module, data: TrainingData, named: str = "The network
         try:
             take_step(model, images, labels, classes, torch.contiguous_format)
         except Exception:
-            raise UsageError(f"{named}: a training step failed: {summary_of(error)}") from error
+            raise UsageError(f"{named}: a training step failed{odd_type(model)}: {summary_of(error)}") from error
         keep_contiguous(model)
     return images
+
+
+def odd_type(model: nn.Module) -> str:
+    """What to say of a network whose parameters are of another type than images; nothing of others."""
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            return f" ({name} is {parameter.dtype}, and images are torch.float32)"
+    return ""
 
 
 def check_copies(model: nn.Module, named: str) -> None:

@@ -110,7 +110,7 @@ def with_weight_norm() -> nn.Module:
     (WithFurtherOutputs, r"of a batch of 2 the network made a tuple, not one tensor of scores, \(2, 10\)"),
     (with_weight_norm, "cannot be copied, which pruning needs: 1.weight is a computed tensor"),
     (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), r"made a tensor of shape \(2, 7\), not .* \(2, 10\)"),
-    (lambda: perceptron().double(), "a training step failed: RuntimeError: mat1 and mat2 must have the same dtype"),
+    (lambda: perceptron().double(), r"step failed \(1.weight is torch.float64, and images are torch.float32\)"),
 ])  # fmt: skip
 def test_a_network_that_cannot_train_is_refused(
     make: Callable[[], nn.Module], message: str, start: Start, small_data: DeviceData
@@ -154,3 +154,74 @@ def test_outputs_that_are_no_scores_are_refused_in_evaluation() -> None:
 
     with pytest.raises(UsageError, match="of a batch of 3 the network made a dict"):
         evaluate(InDict(2, 4), [(torch.ones(3, 2), torch.tensor([1, 2, 3]))])
+
+
+# Trained like in plain PyTorch ----------------------------------------------------------------------------------------
+
+
+class Skipping(nn.Module):
+    """A layer that is skipped in the first steps, as in networks of random depth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.later, self.calls = perceptron(), nn.Linear(10, 10), 0
+        nn.init.eye_(self.later.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += self.training
+        scores: Tensor = self.network(images)
+        return scores if self.calls < 3 else self.later(scores)
+
+
+class Keeping(nn.Module):
+    """Keeps a tensor of its first call, as networks do with positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.kept = perceptron(), None
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.kept is None:
+            self.kept = torch.arange(64.0).view(1, 1, 8, 8) / 64
+        return torch.as_tensor(self.network(images * self.kept))
+
+
+class Volumes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv3d(1, 2, (1, 3, 3)), nn.Linear(72, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.as_tensor(self.fc(self.conv(images[:, :, None]).flatten(1)))
+
+
+class Waves(nn.Module):
+    """One of its parameters is complex."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.filter = perceptron(), nn.Parameter(torch.ones(8, 5, dtype=torch.complex64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.as_tensor(self.network(torch.fft.irfft2(torch.fft.rfft2(images) * self.filter)))
+
+
+@pytest.mark.parametrize("make", [Skipping, Keeping, Volumes, Waves])
+def test_unusual_networks_train_as_in_plain_pytorch(
+    make: Callable[[], nn.Module], start: Start, small_data: DeviceData
+) -> None:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        network = make()
+    plain = copy.deepcopy(network).train()
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9)
+    for batch in small_data.batches(Noise(Seeds(1)).epoch(0), 0, 4):
+        images, labels = small_data.fetch(batch)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(plain(images), labels).backward()
+        optimizer.step()
+    evaluate(network, small_data.evaluation_batches("test"))
+    state = start(HPARAMS, network)
+    train(state, small_data, HPARAMS, until=4)
+    for one, other in zip(state.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
