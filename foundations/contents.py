@@ -106,6 +106,7 @@ REQUIRED: Mapping[str, Mapping[str, Test]] = {
         "criterion": is_text, "k": lambda value: value is None or is_step(value),
         "multiply_adds": has(trunk=is_count, children=is_count, scores=is_count, dense_training=is_count),
     },
+    files.STATUS: {"state": is_text, "task": is_text, "since": is_text},
     files.INSTABILITY: {
         "k": is_step, "strategy": is_text, "density": is_share, "threshold": is_number, "stable": is_flag,
         "learned": is_flag, "child_error": has(test=is_list_of(is_share), train=is_list_of(is_share)),

@@ -15,12 +15,11 @@ and says so; after a crash of the machine that file may have to be deleted by ha
 import contextlib
 import errno
 import os
-import re
 import shlex
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,10 +27,6 @@ from filelock import FileLock, Timeout
 
 from foundations import files
 from foundations.reporting import Reporter
-
-TEMPORARY = re.compile(r"\..+\.(json|copy|jsonl|pt|safetensors|csv|svg|png|html)\.[a-z0-9_]{8}")
-"""The names of files that are being written, and of those that a killed writer has left."""
-
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -138,7 +133,7 @@ def sweep(directory: Path) -> None:
     Directories below it that have a lock of their own are left to those who hold them, reports to their writers.
     """
     for path in directory.iterdir():
-        if TEMPORARY.fullmatch(path.name):
+        if files.is_left_over(path):
             path.unlink(missing_ok=True)
         elif path.is_dir() and not path.is_symlink() and not _of_others(path):
             sweep(path)
@@ -176,6 +171,34 @@ def hold(directory: Path, reporter: Reporter, unless: Callable[[], bool]) -> Ite
             yield True
     finally:
         lock.release()
+
+
+def tidy(directory: Path) -> None:
+    """Deletes what killed processes have left below a directory, wherever none works now."""
+    for path, folders in left_over(directory):
+        with contextlib.suppress(OSError), hold_all(folders) as free:  # where nothing can be written nothing is deleted
+            if free:
+                path.unlink(missing_ok=True)
+
+
+def left_over(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """What processes that were killed, or are at work, have left below a directory: each with the locked directories
+    above it. Links are not followed.
+    """
+    for folder, inner, names in os.walk(directory):
+        inner.sort()
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.name.startswith(".") and files.is_left_over(path) and not path.is_symlink():
+                above = [one for one in path.parents if one.is_relative_to(directory) and (one / files.LOCK).exists()]
+                yield path, above
+
+
+@contextlib.contextmanager
+def hold_all(directories: Iterable[Path]) -> Iterator[bool]:
+    """Holds those of some directories that have a lock; yields whether no other process holds one of them."""
+    with contextlib.ExitStack() as stack:
+        locked = [directory for directory in directories if (directory / files.LOCK).exists()]
+        yield all(stack.enter_context(hold_if_free(directory)) for directory in locked)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ import torch
 
 from foundations import files, formats
 from foundations.context import Context
+from foundations.disk import where_writable
 from foundations.errors import UsageError
 from foundations.processes import own_share
 from foundations.provenance import Plugin, commit, plugins_of
+from foundations.recovery import advise
 from foundations.store import Store
 
 
@@ -43,7 +45,9 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-LATER, REACHED = "later", "reached"
+LATER, REACHED, ASKED = "later", "reached", "asked_for"
+"""Entries of environment.json: environments that a run went on in, how far it was then, and the command ``train`` that
+asked for a trunk which another command had begun."""
 
 Code = Iterable[object]
 """Classes and functions that a result depends on by name: see ``Desc.code``."""
@@ -153,8 +157,8 @@ def intact(store: Store) -> str | None:
 def lost(store: Store, damage: str) -> UsageError:
     """The refusal to go on with a run whose environment is not known."""
     return UsageError(
-        f"{damage}\nIt said with how many threads the run was begun, and on which data; nothing else does. Rename the "
-        f"directory {store.path} and run the same command again: it is recomputed."
+        f"{damage}\nIt said with how many threads the run was begun, and on which data.\n"
+        f"{advise(store, files.ENVIRONMENT).text}"
     )
 
 
@@ -211,6 +215,7 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
         write_twice(store, formats.encode_json(store / files.ENVIRONMENT, describe(code, context, data_fingerprint)))
         return
     verify(store, code, context, data_fingerprint)
+    recorded = with_request(recorded, context)
     threads = recorded["threads"]
     if threads != torch.get_num_threads():
         context.reporter.say(f"Going on with {threads} threads, as this run began.")
@@ -222,9 +227,27 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
         )
         later = {REACHED: reached(store), **{name: value for name, value in now.items() if name not in OF_THE_RUN}}
         recorded = {**recorded, LATER: [*recorded.get(LATER, []), later]}
-        write_twice(store, formats.encode_json(store / files.ENVIRONMENT, recorded))
-    else:
-        write_twice(store, store.read_bytes(intact(store) or files.ENVIRONMENT))
+    write_twice(store, formats.encode_json(store / files.ENVIRONMENT, recorded))
+
+
+def record_request(store: Store, context: Context) -> None:
+    """Records that ``train`` asks for a trunk that is there, begun by another command: ``clean`` keeps it then."""
+    source = intact(store)
+    recorded = None if source is None else store.read_json(source)
+    if recorded is not None and (now := with_request(recorded, context)) != recorded:
+        with where_writable():
+            write_twice(store, formats.encode_json(store / files.ENVIRONMENT, now))
+
+
+def with_request(recorded: dict[str, Any], context: Context) -> dict[str, Any]:
+    """What is recorded of a trunk, with the command ``train`` that asks for it if no other has."""
+    asked = any(map(asks_for_trunk, (recorded.get("command", ()), recorded.get(ASKED, ()))))
+    return recorded if asked or not asks_for_trunk(context.command) else {**recorded, ASKED: list(context.command)}
+
+
+def asks_for_trunk(command: Sequence[str]) -> bool:
+    """Whether a command line, or a call in Python, is ``train``, rather than one that needs a trunk."""
+    return bool(command) and (command[0] == "train" or command[0].startswith("session.train("))
 
 
 OF_THE_RUN = ("plugins", "data_fingerprint")
@@ -233,7 +256,8 @@ OF_THE_RUN = ("plugins", "data_fingerprint")
 
 def environments(recorded: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Every environment that a run was computed in, in this order."""
-    return [{name: value for name, value in recorded.items() if name != LATER}, *recorded.get(LATER, [])]
+    first = {name: value for name, value in recorded.items() if name not in (LATER, ASKED)}
+    return [first, *recorded.get(LATER, [])]
 
 
 def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -255,7 +279,8 @@ def reached(store: Store) -> dict[str, str]:
     """The last step that was measured of each training in a run's directory, by its path within (``.``: the run's)."""
     found = {}
     for path in sorted(store.path.rglob(files.METRICS)):
-        rows = [] if any(map(files.is_aside, path.parts)) else Store(path.parent).read_rows(files.METRICS)
+        inside = path.parent.relative_to(store.path)
+        rows = [] if any(map(files.is_aside, inside.parts)) else Store(path.parent).read_rows(files.METRICS)
         if rows:
-            found[str(path.parent.relative_to(store.path))] = str(rows[-1]["step"])
+            found[str(inside)] = str(rows[-1]["step"])
     return found

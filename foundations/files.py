@@ -85,10 +85,19 @@ REPLICATE, LEVEL, ANALYSIS, CHILD = "replicate_", "level_", "k_", "child_"
 FULL_NETWORK = "full_network"
 """The directory of the network that children from a checkpoint are compared with."""
 ASIDE = ".aside_"
+PUT_ASIDE = re.compile(rf".+{re.escape(ASIDE)}\d+")
+TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+"""The names of files that are being written, and of those that a killed writer has left."""
 RUN_NAME, REPLICATE_NAME = re.compile(r".+_[0-9a-f]{12}"), re.compile(rf"{REPLICATE}\d+")
 
 
 STEP = r"\d+ep\d+it"
+NAMES = {
+    DESC, ENVIRONMENT, ENVIRONMENT_COPY, NETWORK, DONE, METRICS, CHECKPOINT, MASK, FIRST_MASK, MASK_UPDATES,
+    SPARSITY_REPORT, *GROWING, INSTABILITY, CURVE, SEARCH, STATUS, LOG, PLAN, LOCK, LOCK_HOLDER, JOB, ANSWER,
+}  # fmt: skip
+AT_A_STEP, SHOWN = re.compile(rf"(model|optimizer|mask)_{STEP}\.safetensors"), re.compile(r".+\.(csv|svg|png|pdf|tex)")
+"""Files with the number of a step in their name, and those of reports."""
 NAMED_MODEL = re.compile(rf"(\.\./\.\./\.\./[^/]+/{REPLICATE}\d+/)?model_{STEP}\.safetensors")
 """A network beside the file that names it, or in the trunk's directory."""
 
@@ -180,5 +189,23 @@ def free_aside(path: Path) -> Path:
 
 
 def is_aside(name: str) -> bool:
-    """Whether a directory has been put aside."""
-    return ASIDE in name
+    """Whether a file or directory of this name has been put aside."""
+    return bool(PUT_ASIDE.fullmatch(name))
+
+
+def temporary_target(name: str) -> str | None:
+    """What a temporary file of this name was to become; None if it is none."""
+    match = TEMPORARY.fullmatch(name)
+    return match[1] if match else None
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether only a process that was killed, or one that is at work, has such a file."""
+    target = temporary_target(path.name)
+    return path.name == LOCK_HOLDER or (target is not None and is_own(path.with_name(target)))
+
+
+def is_own(path: Path) -> bool:
+    """Whether this program gives files of a run (or of its report, plan or job) this name."""
+    name = (temporary_target(path.name) or path.name).partition(ASIDE)[0]
+    return name in NAMES or bool(AT_A_STEP.fullmatch(name)) or (REPORT in path.parts and bool(SHOWN.fullmatch(name)))

@@ -36,6 +36,10 @@ FORMAT, OF, SHA256, FILES = "format", "of", "sha256", "files"
 ENVELOPE = (FORMAT, OF, SHA256, FILES)
 """Entries that say something about the file, not about its subject."""
 
+ABOUT = "about"
+"""The one entry of a safetensors file's metadata."""
+HEADER_LIMIT = 1 << 24
+"""Bytes of a header that are read; one with ten thousand tensors has about a megabyte."""
 CHECKED = 2
 """The format from which on a file has a checksum."""
 SHORT = 16
@@ -51,6 +55,20 @@ class NewerFormat(UsageError):
 def newest(name: str) -> int:
     """The format in which a file of this name is written."""
     return 1 if name.endswith(".csv") and name not in files.GROWING else 2
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Our metadata in the header of a safetensors file; its checksum, which covers the tensors, is not verified.
+
+    Raises:
+        ValueError, LookupError: there is none.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > HEADER_LIMIT:
+            raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
+        about: dict[str, Any] = json.loads(json.loads(file.read(length))["__metadata__"][ABOUT])
+    return about
 
 
 # JSON ----------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from foundations import contents, files, formats
 from foundations import disk as locks
 from foundations.disk import NOT_WRITABLE, append_lines, atomic_write, named, sync_directory
 from foundations.errors import UsageError
+from foundations.recovery import advise
 from foundations.reporting import Reporter
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which who reads JSON only need not wait for
@@ -57,10 +58,10 @@ class Store:
 
     def write_bytes(self, name: str, content: bytes) -> bool:
         """Writes a file unless it has this content already; whether it was written."""
-        if self.holds(name, content):
-            return False
-        with atomic_write(self / name) as path:
-            path.write_bytes(content)
+        with self._no_directory(name):
+            if self.holds(name, content):
+                return False
+            self._write(name, content)
         return True
 
     def read_bytes(self, name: str) -> bytes:
@@ -96,7 +97,8 @@ class Store:
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Adds ``rows`` to JSON lines. Stopped on the way, it may leave a torn last line, which readers drop."""
-        append_lines(self / name, formats.encode_rows(self / name, rows))
+        with self._no_directory(name):
+            append_lines(self / name, formats.encode_rows(self / name, rows))
 
     def read_rows(self, name: str) -> list[dict[str, Any]]:
         """The JSON lines of a file; an absent file has none, and a last line that is torn is none."""
@@ -258,16 +260,10 @@ class Store:
         """
         path = self / name
         try:
-            yield
+            with self._no_directory(name):
+                yield
         except FileNotFoundError as error:
-            raise UsageError(
-                f"{path} is missing. Delete the directory {self.path} and run the same command again."
-            ) from error
-        except IsADirectoryError as error:
-            raise UsageError(
-                f"{path} is a directory, where a file belongs. Rename it and run the same command again: what the file "
-                "held is recomputed."
-            ) from error
+            raise UsageError(f"{path} is missing.\n{advise(self, name).text}") from error
         except UsageError as error:
             if str(self.path) in str(error):
                 raise
@@ -279,11 +275,17 @@ class Store:
         """What is said of a file whose content led to an error."""
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = f"no {reason}" if isinstance(error, KeyError) else reason
-        return UsageError(
-            f"{self / name} is damaged ({reason[:200]}).\n"
-            "Delete this file and run the same command again: what it held is recomputed."
-        )
+        return UsageError(f"{self / name} is damaged ({reason[:200]}).\n{advise(self, name).text}")
 
     def _write(self, name: str, content: bytes) -> None:
-        with atomic_write(self / name) as path:
+        with self._no_directory(name), atomic_write(self / name) as path:
             path.write_bytes(content)
+
+    @contextlib.contextmanager
+    def _no_directory(self, name: str) -> Iterator[None]:
+        """Inside, a directory in the place of a file becomes ``UsageError`` with advice."""
+        try:
+            yield
+        except IsADirectoryError as error:
+            path = self / name
+            raise UsageError(f"{path} is a directory, where a file belongs.\n{advise(self, name).text}") from error

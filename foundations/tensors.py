@@ -25,6 +25,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from foundations import formats
+from foundations.formats import ABOUT, HEADER_LIMIT
 
 
 def decode_pickle(content: bytes) -> Any:
@@ -46,11 +47,9 @@ def decode_pickle(content: bytes) -> Any:
         raise ValueError(str(error)) from error
 
 
-ABOUT, ORDER = "about", "order"
+ORDER = "order"
 TENSORS = "tensors"
 """The entry that stands for types and shapes while the checksum is computed."""
-HEADER_LIMIT = 1 << 24
-"""Bytes of a header that are read; one with ten thousand tensors has about a megabyte."""
 
 
 def encode_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from foundations import files, formats
 from foundations.errors import UsageError
+from foundations.recovery import METRICS_ENTRY, checkpoint_of, rows_in_checkpoint
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
@@ -21,8 +22,6 @@ Row = dict[str, Any]
 
 VALIDATION = "validation"
 """The name of the split that is held out of the training set, where there is one."""
-IN_CHECKPOINT = "metrics"
-"""The entry of a checkpoint that holds the rows, as the text of their file."""
 
 
 def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> Row:
@@ -68,7 +67,7 @@ def is_finite(row: Row) -> bool:
 
 def keep(rows: list[Row]) -> dict[str, str]:
     """The rows as an entry of a checkpoint, which says whose they are."""
-    return {IN_CHECKPOINT: formats.encode_rows(Path(files.METRICS), rows).decode()}
+    return {METRICS_ENTRY: formats.encode_rows(Path(files.METRICS), rows).decode()}
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,8 @@ def history(store: Store, evaluations: Evaluations, reached: int, reporter: Repo
     rows = known(store, evaluations, reached)
     if rows is None:
         raise UsageError(
-            f"{store / files.METRICS} lacks epochs that were trained, and they are in no checkpoint; only training "
-            f"again gives them.\nRename the directory {store.path} and run the same command again: it is trained again."
+            f"{store / files.METRICS} lacks epochs that were trained, and they are in no checkpoint.\n"
+            f"Rename the directory {store.path} and run the same command again: it is recomputed."
         )
     if len(rows) > len(up_to(reached, in_file)):
         write_back(store, rows, reporter)
@@ -122,7 +121,7 @@ def known(store: Store, evaluations: Evaluations, reached: int) -> list[Row] | N
     wanted, rows = evaluations.up_to(reached), up_to(reached, store.read_rows(files.METRICS))
     if reached == evaluations.start or wanted <= iterations(rows):
         return rows
-    before = kept(store)
+    before = rows_in_checkpoint(store)
     if not before:
         return None
     last = before[-1]["iteration"]
@@ -142,19 +141,11 @@ def restore(store: Store, reporter: Reporter) -> None:
     rows = store.read_rows(files.METRICS)
     if "step" not in result or (rows and rows[-1]["step"] == result["step"]):
         return
-    rows = kept(Store((store / result.get("model", files.CHECKPOINT)).parent))
+    rows = rows_in_checkpoint(checkpoint_of(store, result))
     if rows and rows[-1]["step"] == result["step"]:
         write_back(store, rows, reporter)
     else:
         reporter.warn(f"{store / files.METRICS} lacks epochs that were trained, and so does the checkpoint")
-
-
-def kept(store: Store) -> list[Row]:
-    """The rows in the checkpoint, as far as there is one; older programs wrote none."""
-    if not store.has_state(files.CHECKPOINT):
-        return []
-    text = store.read_state(files.CHECKPOINT).get(IN_CHECKPOINT, "")
-    return formats.decode_rows(store / files.METRICS, text.encode())
 
 
 def write_back(store: Store, rows: list[Row], reporter: Reporter) -> None:

@@ -14,6 +14,8 @@ from experiments.run.tasks import Task, TrunkTask
 from experiments.workspace import Workspace, train_of
 from foundations import files
 from foundations.desc import Desc
+from foundations.disk import tidy
+from foundations.environment import record_request
 from foundations.errors import UsageError
 from foundations.hparams import as_text
 from foundations.registry import Registry
@@ -157,10 +159,11 @@ class Experiment(ABC):
         network = describe_network(train.model, self.session.data(train.data))
         for desc in (self.desc, *self.stands_on()):
             store = store_of(desc, self.replicate, context)
+            tidy(store.path)
             restore_desc(store, entries(desc), context)
             restore_network(store, network)
             for done in store.path.rglob(files.DONE):
-                if not any(map(files.is_aside, done.parts)):
+                if not any(map(files.is_aside, done.relative_to(store.path).parts)):
                     restore_metrics(Store(done.parent), context.reporter)
 
     def to_put_aside(self) -> list[Store]:
@@ -215,6 +218,10 @@ class Training(Experiment):
     def check(self) -> None:
         super().check()
         self.session.trunk(self.desc, self.replicate).check_step("to", self.to)
+
+    def restore(self) -> None:
+        super().restore()
+        record_request(self.store, self.session.context)
 
     def done_before(self) -> str:
         return f"Done before: {self.store.path}. Nothing was trained."

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.run.plan import Plan
-from experiments.run.plan_files import store_of_plan
+from experiments.run.plan_files import remove_ended_plans, store_of_plan
 from experiments.run.plan_progress import PlanProgress
 from experiments.run.recording import recorded
 from experiments.run.tasks import Task
@@ -74,6 +74,7 @@ def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
     if not len(plan):
         return []
     context = session.context
+    remove_ended_plans(context.root)
     store = store_of_plan(context.root)
     progress = PlanProgress(plan, plan.steps(session), session.jobs, command_text(context.command), store)
     with store.lock(Reporter()), session.reporters.also(progress), session.reporters.whole(progress.text):

@@ -1,5 +1,6 @@
 """How far the commands have come that are running: a file of each below the root, for whoever watches."""
 
+import contextlib
 import os
 import platform
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from experiments.run.progress import duration
 from experiments.run.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, WAITING, records
 from foundations import files
+from foundations.disk import hold_all
 from foundations.errors import UsageError
 from foundations.store import Store
 
@@ -54,6 +56,15 @@ class PlanFile:
 def store_of_plan(root: Path) -> Store:
     """The directory of the plan that this thread runs."""
     return Store(root / files.PLANS / f"{platform.node()}_{os.getpid()}_{threading.get_native_id()}")
+
+
+def remove_ended_plans(root: Path) -> None:
+    """Removes what commands have left that were killed while they worked at a plan."""
+    for path in sorted((root / files.PLANS).glob("*_*")):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError), hold_all([path]) as free:
+                if free:
+                    Store(path).remove()
 
 
 def running_plans(root: Path | str) -> Iterator[PlanFile]:

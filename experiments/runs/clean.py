@@ -1,18 +1,26 @@
-"""What no run needs any more: found, and removed while no process works there."""
+"""What no run needs any more: found, and removed while no process works there.
+
+Only files with names that this program gives, in directories of its own runs, plans and reports, are touched. Links are
+neither followed nor removed. Nothing goes of a run that ``verify`` does not find whole, nor of a trunk that such a run
+stands on; a run that cannot be read may stand on any trunk.
+"""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from experiments.runs.directory import Part, RunDirectory, kinds
-from experiments.runs.listing import MISREAD
+from experiments.runs.directory import Part, RunDirectory, kind_of
 from experiments.runs.stored import StoredRun, runs
+from experiments.runs.verify import is_whole
 from experiments.workspace import train_of
-from foundations import disk, files
+from foundations import files
+from foundations.disk import hold_all, left_over
+from foundations.environment import ASKED, asks_for_trunk
+from foundations.recovery import MISREAD
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
@@ -30,41 +38,76 @@ class Superfluous:
     Args:
         path: where it is.
         why: one of the reasons above.
-        size: in bytes.
-        locks: directories of which one must be free while it is removed.
+        locks: directories none of which another process may hold while it is removed.
     """
 
     path: Path
     why: str
-    size: int
-    locks: tuple[Path, ...]
+    locks: tuple[Path, ...] = ()
+
+    @cached_property
+    def size(self) -> int:
+        """In bytes."""
+        inner = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
+        return sum(file.stat().st_size for file in inner)
 
 
 def superfluous(root: Path, reporter: Reporter) -> list[Superfluous]:
-    """All that can go; nothing in the directory of a run that a process works in.
+    """All that can go, by reason and path. What cannot go although no run needs it is said.
 
     A finished training keeps its network, its metrics and, as a trunk, the whole states that it saved: another k, or
     another strategy, starts from them.
     """
     if not root.is_dir():
         return []
-    known = runs(root)
-    found = [*put_aside(root), *ended_plans(root)]
-    inside = {one.path for one in found}
-    trunks = [item(run.path, TRUNKS, run.path) for run in unused_trunks(known, reporter) if not run.running]
-    found += trunks
-    inside |= {one.path for one in trunks}
-    found += [one for one in temporary_files(root) if not inside.intersection(one.path.parents)]
-    for run in known:
-        if run.path not in inside:
-            found += checkpoints(run)
+    known = Known(runs(root))
+    found = [*ended_plans(root), *temporary_files(root)]
+    for run in known.own:
+        candidates = [*put_aside(run), *checkpoints(run), *trunk(run, known)]
+        if candidates and (reason := known.reason_to_keep(run)):
+            reporter.warn(f"{run.path} is left alone: {reason}")
+            continue
+        found += candidates
+    for one in [one for one in found if one.why in (TRUNKS, ASIDE) and (strange := not_ours(one.path))]:
+        found.remove(one)
+        reporter.warn(f"{one.path} is left alone: {strange} in it is not this program's")
+    whole = {one.path for one in found if one.path.is_dir()}
+    found = [one for one in found if not whole.intersection(one.path.parents)]
+    if known.unreadable:
+        more = f", nor can {len(known.unreadable) - 1} more" * (len(known.unreadable) > 1)
+        reporter.warn(
+            f"{known.unreadable[0].path} cannot be read{more}; since it may depend on any trunk, nothing of trunks is "
+            "listed. Is a --plugin missing?"
+        )
     return sorted(found, key=lambda one: (one.why, one.path))
 
 
-def item(path: Path, why: str, *locks: Path) -> Superfluous:
-    """A file or a directory with its size."""
-    inner = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return Superfluous(path, why, sum(file.stat().st_size for file in inner), locks)
+class Known:
+    """The runs below a root, and which of them stand on which trunks."""
+
+    def __init__(self, found: Sequence[StoredRun]) -> None:
+        self.own = [run for run in found if not run.linked]
+        self.unreadable = [run for run in found if not run.readable]
+        self.standing: dict[tuple[str, int], list[StoredRun]] = {}
+        for run in found:
+            if run.readable and run.kind not in ("train", "import"):
+                self.standing.setdefault((train_of(run.desc).key, run.replicate), []).append(run)
+        self._whole: dict[Path, bool] = {}
+
+    def on(self, trunk: StoredRun) -> list[StoredRun]:
+        """The runs that stand on a trunk, as its directory is called."""
+        return self.standing.get((trunk.path.parent.name, trunk.replicate), [])
+
+    def reason_to_keep(self, run: StoredRun) -> str:
+        """Why nothing of a run may go; empty if something may."""
+        if run.kind == "train" and self.unreadable:
+            return f"{self.unreadable[0].path}, which cannot be read, may stand on it"
+        for one in (run, *(self.on(run) if run.kind == "train" else ())):
+            if one.path not in self._whole:
+                self._whole[one.path] = is_whole(one)
+            if not self._whole[one.path]:
+                return f"a process works in {one.path}" if one.running else f"verify finds {one.path} not whole"
+        return ""
 
 
 def checkpoints(run: RunDirectory) -> Iterator[Superfluous]:
@@ -75,15 +118,15 @@ def checkpoints(run: RunDirectory) -> Iterator[Superfluous]:
         return
     for part in parts:
         for store in (part.store, *part.children):
-            if store.has_state(files.CHECKPOINT) and whole(store):
-                yield item(store / store.state_file(files.CHECKPOINT), CHECKPOINTS, *locks_of(run, part, store))
+            if store.has_state(files.CHECKPOINT) and finished(store):
+                yield Superfluous(store / store.state_file(files.CHECKPOINT), CHECKPOINTS, locks_of(run, part, store))
 
 
-def whole(store: Store) -> bool:
-    """Whether a training is finished, and nothing of it would have to be restored from its checkpoint."""
-    if not store.done:
-        return False
+def finished(store: Store) -> bool:
+    """Whether a training is done, and its metrics and network are there to the end."""
     try:
+        if not store.done:
+            return False
         result, rows = store.result(), store.read_rows(files.METRICS)
         network = result.get("model", files.model(Step(result["step"])))
         return bool(rows) and rows[-1]["step"] == result["step"] and store.has(network)
@@ -96,57 +139,55 @@ def locks_of(run: RunDirectory, part: Part, store: Store) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([store.path, part.store.path, *(held.path for held in part.held), run.path]))
 
 
-def unused_trunks(known: Sequence[StoredRun], reporter: Reporter) -> list[StoredRun]:
-    """Dense trainings that no other run starts from, and that were not asked for by themselves.
-
-    Where a run cannot be read (a plug-in is missing, say), it is not known on which trunk it stands: then none.
-    """
-    unreadable = [run for run in known if not run.readable]
-    if unreadable:
-        reporter.warn(
-            f"{unreadable[0].path} cannot be read{f', nor can {len(unreadable) - 1} more' * (len(unreadable) > 1)}; "
-            "since it may depend on any trunk, none is listed. Is a --plugin missing?"
-        )
-        return []
-    used = {(train_of(run.desc).key, run.replicate) for run in known if run.kind not in ("train", "import")}
-    return [
-        run for run in known
-        if run.kind == "train" and (run.desc.key, run.replicate) not in used and not asked_for(run.store)
-    ]  # fmt: skip
+def trunk(run: StoredRun, known: Known) -> Iterator[Superfluous]:
+    """A dense training that no other run starts from, and that was not asked for by itself."""
+    if run.kind == "train" and not known.on(run) and not asked_for(run.store):
+        yield Superfluous(run.path, TRUNKS, (run.path,))
 
 
 def asked_for(store: Store) -> bool:
-    """Whether ``train`` has begun a run, rather than a command that needed a trunk; if nobody knows, it has."""
-    try:
-        command = store.read_json(files.ENVIRONMENT)["command"]
-    except MISREAD:
-        return True
-    return not command or command[0] == "train" or command[0].startswith("session.train(")
+    """Whether ``train`` has asked for a trunk, rather than only commands that needed it; if nobody knows, it has."""
+    for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
+        with contextlib.suppress(*MISREAD):
+            recorded = store.read_json(name)
+            return not recorded["command"] or ASKED in recorded or asks_for_trunk(recorded["command"])
+    return True
+
+
+def put_aside(run: RunDirectory) -> Iterator[Superfluous]:
+    """Directories of a run, and of its parts, that were renamed and replaced; not those within another."""
+    beside = run.path.parent.glob(f"{run.path.name}{files.ASIDE}*")
+    inside = (Path(folder, name) for folder, inner, _ in os.walk(run.path) for name in inner)
+    for path in sorted([*beside, *inside]):
+        within = path.relative_to(run.path.parent).parts
+        replaced = path.with_name(path.name.partition(files.ASIDE)[0])
+        if files.is_aside(path.name) and not any(map(files.is_aside, within[:-1])) and replaced.is_dir():
+            yield Superfluous(path, ASIDE, (path,))
 
 
 def temporary_files(root: Path) -> Iterator[Superfluous]:
     """Files that a process was writing when it was killed."""
-    for path in root.rglob(".*"):
-        if disk.TEMPORARY.fullmatch(path.name) and path.is_file():
-            above = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
-            with contextlib.suppress(OSError):  # it was not a killed process's: it has its name now
-                yield item(path, TEMPORARY, *(folder for folder in above if Store(folder).has(files.LOCK)))
-
-
-def put_aside(root: Path) -> Iterator[Superfluous]:
-    """Directories that ``--recompute`` has renamed, of runs and of parts of runs; not those within another."""
-    for experiment in sorted(root.glob("*_*")):
-        if experiment.name.rpartition("_")[0] in kinds:
-            for path in sorted(experiment.rglob(f"*{files.ASIDE}*")):
-                if path.is_dir() and not any(files.is_aside(folder.name) for folder in path.parents):
-                    yield item(path, ASIDE, path)
+    ours = [path for path in root.iterdir() if kind_of(path.name) or path.name in (files.REPORT, files.SLURM)]
+    for directory in sorted(path for path in ours if path.is_dir() and not path.is_symlink()):
+        yield from (Superfluous(path, TEMPORARY, tuple(above)) for path, above in left_over(directory))
 
 
 def ended_plans(root: Path) -> Iterator[Superfluous]:
     """What processes have left that were killed while they worked at a plan."""
-    for path in sorted((root / files.PLANS).glob("*")):
-        if path.is_dir():
-            yield item(path, PLANS, path)
+    for path in sorted((root / files.PLANS).glob("*_*")):
+        if path.is_dir() and not (path.is_symlink() or path.parent.is_symlink()) and not not_ours(path):
+            yield Superfluous(path, PLANS, (path,))
+
+
+def not_ours(path: Path) -> Path | None:
+    """Something below a directory that this program does not make there, links among it."""
+    if path.is_symlink():
+        return path
+    for folder, inner, names in os.walk(path):
+        for one in (Path(folder, name) for name in (*inner, *names)):
+            if one.is_symlink() or (one.name in names and not files.is_own(one)):
+                return one
+    return None
 
 
 def free(found: Superfluous) -> bool:
@@ -155,14 +196,10 @@ def free(found: Superfluous) -> bool:
 
 
 def remove(found: Superfluous) -> bool:
-    """Removes it unless a process works there; whether it did."""
-    with contextlib.ExitStack() as held:
-        for path in found.locks:
-            if (path / files.LOCK).exists():
-                try:
-                    held.enter_context(FileLock(path / files.LOCK, timeout=0))
-                except Timeout:
-                    return False
+    """Removes it unless a process works there, or something has come to lie there; whether it did."""
+    with hold_all(found.locks) as alone:
+        if not alone or (found.path.is_dir() and not_ours(found.path)):
+            return False
         if found.path.is_dir():
             shutil.rmtree(found.path)
         else:
@@ -171,4 +208,3 @@ def remove(found: Superfluous) -> bool:
         if found.why in (TRUNKS, ASIDE):
             found.path.parent.rmdir()
     return True
-

@@ -1,5 +1,6 @@
 """What a run's directory says to who reads it without PyTorch: its parts, how far each has come, and its results."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 
 from experiments.runs.status import FAILED, RUNNING, Status, read_status
 from foundations import files
-from foundations.formats import DIVERGED
+from foundations.errors import UsageError
+from foundations.formats import DIVERGED, digest
+from foundations.recovery import advise, rows_in_header
 from foundations.registry import Registry
 from foundations.steps import Step
 from foundations.store import Store
@@ -114,8 +117,25 @@ class Part:
 
     @property
     def last_rows(self) -> list[Row]:
-        """The last row of metrics of each training, here and in its children."""
-        return [rows[-1] for store in (self.store, *self.children) if (rows := store.read_rows(files.METRICS))]
+        """The last row of metrics of each training, here and in its children.
+
+        Raises:
+            UsageError: metrics are damaged, or of a training that is not done they lack evaluations.
+        """
+        return [rows[-1] for store in (self.store, *self.children) if (rows := whole_metrics(store))]
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with a part that is done, of the files that tables and figures are made of; empty if nothing.
+
+        Networks and masks are not looked at, which ``verify`` does.
+        """
+        for name, sha256 in self.store.parts(self.marker).items():
+            if name.endswith(SHOWN) and sha256 not in (None, digest(self.store.read_bytes(name))):
+                return f"{self.store / name} is not the one that {self.marker} was written with"
+        if self.marker == files.INSTABILITY and (lacking := lacking_rows(self.store)):
+            return f"{self.store / files.INTERPOLATION} {lacking}"
+        return ""
 
     @property
     def reached(self) -> Step | None:
@@ -147,6 +167,75 @@ class Part:
         if at is None:
             return State("begun")
         return State("trained" if self.store.has_state(files.optimizer(at)) else "interrupted", at)
+
+
+SHOWN = (".json", ".jsonl", ".csv")
+"""Files that are read to show results."""
+
+
+def whole_metrics(store: Store) -> list[Row]:
+    """The rows of metrics of a training; ``UsageError`` if they are damaged, or end before what is saved of it."""
+    if lacking := lacking_metrics(store):
+        raise UsageError(f"{store / files.METRICS} {lacking}.\n{advise(store, files.METRICS).text}")
+    return store.read_rows(files.METRICS)
+
+
+def lacking_metrics(store: Store) -> str:
+    """What is wrong with the metrics of a training that is not done: rows of steps that its states show were taken.
+
+    The checkpoint has all rows up to its step. States that are saved later lie at most one evaluation after the last
+    row; how often there is one is seen in the rows themselves.
+    """
+    if store.has(files.DONE):
+        return ""
+    kept = rows_in_header(store / files.CHECKPOINT)
+    saved = furthest(filter(None, (files.step_of_optimizer(path.name) for path in store.path.glob("optimizer_*"))))
+    rows = store.read_rows(files.METRICS)  # last, since a process may be adding some
+    there = {row["iteration"] for row in rows}
+    if any(row["iteration"] not in there for row in kept):
+        return "lacks evaluations that the checkpoint has"
+    if saved is None or (rows and Step(rows[-1]["step"]).order >= saved.order):
+        return ""
+    if not rows:
+        return f"has no rows, although the state at {saved.short} is saved"
+    per_epoch = iterations_per_epoch(rows)
+    if per_epoch is None:  # no row is of the end of an epoch
+        return f"ends before {saved.short}, whose state is saved" if saved.order[0] and not kept else ""
+    gaps = [after["iteration"] - before["iteration"] for before, after in itertools.pairwise(rows)]
+    every = max(gaps, default=per_epoch)
+    return f"ends before {saved.short}, whose state is saved" if (
+        saved.iteration(per_epoch) - rows[-1]["iteration"] >= every) else ""
+
+
+def iterations_per_epoch(rows: Iterable[Row]) -> int | None:
+    """Read off rows of metrics; None if none is of an epoch's end or later."""
+    for row in rows:
+        epochs, iterations = Step(row["step"]).order
+        if epochs:
+            return int((row["iteration"] - iterations) // epochs)
+    return None
+
+
+def lacking_rows(store: Store) -> str:
+    """Whether interpolation.csv has every point that the verdict beside it rests on; what is wrong if not."""
+    verdict, rows = store.read_json(files.INSTABILITY), store.read_table(files.INTERPOLATION)
+    try:
+        treatments = verdict["pairs"][0]["error_barrier"]["test"] if verdict["pairs"] else ()
+        last = verdict["analysis"]["alphas"] - 1
+        wanted = {
+            (*pair["children"], index / last, split, treatment, verdict["examples"][split])
+            for pair in verdict["pairs"] for index in range(last + 1)
+            for split in pair["error_barrier"] for treatment in treatments
+        }  # fmt: skip
+        numbers, images = ("first_child", "second_child", "alpha"), (0, verdict["examples"]["batchnorm"])
+        found = {
+            (*(float(row[name]) for name in numbers), row["split"], row["batchnorm"], int(row["examples"]))
+            for row in rows if int(row["batchnorm_examples"]) in images
+        }  # fmt: skip
+    except (LookupError, TypeError, ValueError) as error:
+        return f"cannot be read ({error})"
+    return f"lacks {len(wanted - found)} of the {len(wanted)} points that {files.INSTABILITY} rests on" * bool(
+        wanted - found)
 
 
 def furthest(steps: Iterable[Step]) -> Step | None:
@@ -246,6 +335,11 @@ class RunDirectory:
         return min(states, key=lambda state: WORST_FIRST.index(state.word), default=State("begun")).text
 
     @property
+    def linked(self) -> bool:
+        """Whether it lies elsewhere, and only a link to it below the root."""
+        return self.path.is_symlink() or self.path.parent.is_symlink()
+
+    @property
     def files(self) -> list[Path]:
         """Every file of the run, locks left out."""
         return sorted(path for path in self.path.rglob("*") if path.is_file() and not path.name.startswith(files.LOCK))
@@ -253,12 +347,16 @@ class RunDirectory:
 
 def directories(root: Path | str) -> list[RunDirectory]:
     """All directories of runs below a root that were begun, by kind, hash and replicate; whatever state they are in."""
-    found = []
-    for experiment in sorted(Path(root).glob("*_*")):
-        kind = experiment.name.rpartition("_")[0]
-        if kind in kinds:
-            for run in numbered(Store(experiment), files.REPLICATE):
-                if run.has(files.DESC) or run.has(files.ENVIRONMENT):
-                    number = int(run.path.name.removeprefix(files.REPLICATE))
-                    found.append(RunDirectory(run.path, kind, number))
-    return found
+    return [
+        RunDirectory(run.path, kind_of(experiment.name) or "", int(run.path.name.removeprefix(files.REPLICATE)))
+        for experiment in sorted(Path(root).glob("*_*"))
+        if kind_of(experiment.name)
+        for run in numbered(Store(experiment), files.REPLICATE)
+        if any(not entry.name.startswith(".") for entry in run.path.iterdir())
+    ]
+
+
+def kind_of(name: str) -> str | None:
+    """The kind of run whose experiments have directories of this name; None if it is none of ours."""
+    kind = name.rpartition("_")[0]
+    return kind if kind in kinds and files.RUN_NAME.fullmatch(name) else None

@@ -16,6 +16,7 @@ from typing import Any
 from experiments.runs.directory import Part, Row, RunDirectory, State, directories
 from foundations import files
 from foundations.errors import UsageError, near_misses
+from foundations.recovery import MISREAD
 from foundations.steps import Step
 from foundations.store import Store
 
@@ -27,8 +28,6 @@ COLUMNS = (
 """Of every row, before its hyperparameters. Accuracy and barrier are fractions of 1, a size is in bytes."""
 
 DAMAGED = "damaged"
-MISREAD = (UsageError, OSError, LookupError, TypeError, ValueError, AttributeError)
-"""What comes of files that say something else than they should."""
 
 
 def list_runs(root: Path | str) -> list[Row]:

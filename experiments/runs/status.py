@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from foundations import files
+from foundations.errors import UsageError
 from foundations.store import Store
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
@@ -51,8 +52,16 @@ def now() -> str:
 
 
 def read_status(store: Store) -> Status | None:
-    """The status of the last task in a directory; None where none was written."""
+    """The status of the last task in a directory; None where none was written, or it cannot be read.
+
+    No result depends on it, so that whatever is wrong with it, the rest is shown without.
+    """
     if not store.has(files.STATUS):
         return None
-    entries: dict[str, Any] = store.read_json(files.STATUS)
-    return Status(**{name: value for name, value in entries.items() if name in Status.__dataclass_fields__})
+    try:
+        entries: dict[str, Any] = store.read_json(files.STATUS)
+        status = Status(**{name: value for name, value in entries.items() if name in Status.__dataclass_fields__})
+    except (UsageError, OSError, TypeError):
+        return None
+    texts = (status.state, status.task, status.since, status.ended, status.reason)
+    return status if all(isinstance(text, str) for text in texts) else None

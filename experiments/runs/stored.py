@@ -48,10 +48,10 @@ class StoredRun(RunDirectory):
 
     @property
     def readable(self) -> bool:
-        """Whether the plug-ins that its descriptor names are loaded."""
+        """Whether its descriptor is there, and the plug-ins that it names are loaded."""
         try:
             return isinstance(self.desc, Desc)
-        except UsageError:
+        except (UsageError, OSError):
             return False
 
     @property
@@ -98,8 +98,8 @@ def open(path: Path | str) -> StoredRun:
 
 
 def runs(root: Path | str) -> list[StoredRun]:
-    """All runs below a root, by kind, hash and replicate."""
-    return [open(run.path) for run in directories(root) if run.store.has(files.DESC)]
+    """All runs below a root, by kind, hash and replicate; those that are damaged, too, even without a descriptor."""
+    return [StoredRun(run.path, run.kind, run.replicate) for run in directories(root)]
 
 
 def known_runs(stores: Iterable[Store]) -> list[StoredRun]:

@@ -1,5 +1,6 @@
 """Is everything below a root as it was written? What is not, and what to do about it."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,11 +8,12 @@ from pathlib import Path
 
 from experiments.report.collect import iterations_per_epoch
 from experiments.runs import stored
-from experiments.runs.directory import kinds, numbered
+from experiments.runs.directory import kind_of, lacking_metrics, lacking_rows, numbered
 from experiments.runs.stored import StoredRun
 from foundations import files, formats
 from foundations.errors import UsageError
 from foundations.formats import NewerFormat
+from foundations.recovery import advise
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
@@ -20,7 +22,6 @@ from pruning import Mask
 from stability.plane import Place, PlanePoint
 from stability.rows import read_rows, read_table
 from stability.verdict import read_verdict
-from training.metrics import kept
 from training.saved_steps import grid
 
 TENSORS, PICKLES, ROWS = ".safetensors", ".pt", ".jsonl"
@@ -70,7 +71,7 @@ def runs_at(places: list[Path], root: Path) -> list[StoredRun]:
 
 def is_experiment(path: Path) -> bool:
     """Whether a directory's name is that of an experiment."""
-    return path.is_dir() and bool(files.RUN_NAME.fullmatch(path.name)) and path.name.rpartition("_")[0] in kinds
+    return path.is_dir() and kind_of(path.name) is not None
 
 
 def open_run(path: Path) -> StoredRun:
@@ -83,13 +84,34 @@ def open_run(path: Path) -> StoredRun:
 
 
 def check(run: StoredRun) -> list[Finding]:
-    """What is wrong with a run, and what else is to be known; nothing of one in which a process works."""
+    """What is wrong with a run, and what else is to be known; nothing of one in which a process works.
+
+    What is found wrong is looked at again: a command may have begun and written its first files meanwhile, which it
+    does while it holds the lock.
+    """
+    at_work = [Finding(run.path, "is left out: a process works in it", wrong=False)]
     if run.running:
-        return [Finding(run.path, "is left out: a process works in it", wrong=False)]
-    found = {finding.path: finding for finding in unexpected(run)}  # one for each file: the first says most
-    for finding in [*missing_of_run(run), *unlike_markers(run), *unfinished(run)]:
+        return at_work
+    found = look(run)
+    if any(finding.wrong for finding in found):
+        if run.running:
+            return at_work
+        again = {(finding.path, finding.what) for finding in look(run)}
+        found = [finding for finding in found if not finding.wrong or (finding.path, finding.what) in again]
+    return found
+
+
+def look(run: StoredRun) -> list[Finding]:
+    """The findings of one look, one for each file: the first says most."""
+    found = {finding.path: finding for finding in unexpected(run)}
+    for finding in [*missing_of_run(run), *unlike_markers(run), *cut_short(run), *unfinished(run)]:
         found.setdefault(finding.path, finding)
     return [*found.values(), *older(run)]
+
+
+def is_whole(run: StoredRun) -> bool:
+    """Whether nothing is wrong with a run, and no process works in it."""
+    return not run.running and not any(finding.wrong for finding in check(run))
 
 
 def repair(run: StoredRun, findings: list[Finding], reporter: Reporter) -> list[Path]:
@@ -111,7 +133,7 @@ def put_aside(path: Path) -> Path:
 def checked_files(run: StoredRun) -> list[Path]:
     """What lies in a run under the name of a file that has a format.
 
-    Reports, statuses and what was put aside are left out: no result depends on them.
+    Reports and what was put aside are left out: no result depends on them.
     """
     return [path for path in sorted(run.path.rglob("*")) if path.name.endswith(SUFFIXES) and counts(path, run)]
 
@@ -120,7 +142,7 @@ def counts(path: Path, run: StoredRun) -> bool:
     """Whether a path is part of what a run consists of."""
     inside = path.relative_to(run.path)
     hidden = any(files.is_aside(part) or part.startswith(".") for part in inside.parts)
-    return not hidden and files.REPORT not in inside.parts and path.name != files.STATUS
+    return not hidden and files.REPORT not in inside.parts
 
 
 def unexpected(run: StoredRun) -> Iterator[Finding]:
@@ -131,7 +153,9 @@ def unexpected(run: StoredRun) -> Iterator[Finding]:
         except NewerFormat as error:
             yield Finding(path, without(path, str(error)), "Verify it with the program that wrote it.")
         except UsageError as error:
-            yield with_advice(run, path, without(path, str(error).splitlines()[0]))
+            finding = with_advice(run, path, without(path, str(error).splitlines()[0]))
+            no_result = path.name == files.STATUS
+            yield replace(finding, wrong=False, advice="No result depends on it.") if no_result else finding
         except OSError as error:
             yield Finding(path, f"cannot be read: {error.strerror or error}", "See to the disk or its permissions.")
 
@@ -168,27 +192,11 @@ def read(store: Store, name: str) -> None:
 
 
 def with_advice(run: StoredRun, path: Path, what: str) -> Finding:
-    """A file that is not as it was written, and what to do about it."""
-    store = Store(path.parent)
-    if path.name in ENVIRONMENTS:
-        (other,) = {*ENVIRONMENTS} - {path.name}
-        if is_intact(store, other):
-            return Finding(path, what, f"The same command restores it from {other}.", replaceable=True)
-        return Finding(path, what, anew(path.parent))
-    if path.name == files.METRICS and not kept_whole(store):
-        return Finding(path, what, anew(path.parent))
-    return Finding(path, what, f"Put it aside (--repair). {again(run)}", replaceable=True)
-
-
-def again(run: StoredRun) -> str:
-    """The advice for what can be recomputed. A trunk is what other commands read, who do not look for its rest."""
-    trains = "The command train, with the flags of the model and its training,"
-    return f"{trains if run.kind == 'train' else 'The same command'} recomputes it."
-
-
-def anew(directory: Path) -> str:
-    """The advice for what is kept nowhere else."""
-    return f"Nothing else holds it: rename the directory {directory}; the same command recomputes it."
+    """A file that is not as it was written, or not there, and what to do about it."""
+    # A trunk is what other commands read, who do not look for its rest.
+    command = "the command train, with the flags of the model and its training," if run.kind == "train" else ""
+    found = advise(Store(path.parent), path.name, *filter(None, [command]))
+    return Finding(path, what, found.text, replaceable=found.replaceable)
 
 
 def is_intact(store: Store, name: str) -> bool:
@@ -200,15 +208,6 @@ def is_intact(store: Store, name: str) -> bool:
     return True
 
 
-def kept_whole(store: Store) -> bool:
-    """Whether the metrics lie in a checkpoint, too: the directory's own, or the trunk's for level 0."""
-    try:
-        result = store.result() if store.has(files.DONE) else {}
-        return bool(kept(Store((store / result.get("model", files.CHECKPOINT)).parent)))
-    except (UsageError, OSError):
-        return False
-
-
 # What belongs together -----------------------------------------------------------------------------------------------
 
 
@@ -217,17 +216,16 @@ def missing_of_run(run: StoredRun) -> Iterator[Finding]:
     begun = {path.parent for path in checked_files(run) if path.name in (files.DESC, *ENVIRONMENTS)}
     for store in map(Store, sorted({run.path, *begun})):
         if not store.has(files.DESC):
-            yield Finding(store / files.DESC, "is missing", again(run))
+            yield with_advice(run, store / files.DESC, "is missing")
         elif store.path == run.path and run.readable and run.desc.key != run.path.parent.name:
             yield with_advice(run, store / files.DESC, f"describes {run.desc.key}")
         there = [name for name in ENVIRONMENTS if store.has(name)]
         if not any(is_checked(store / name) for name in (*there, files.DESC) if store.has(name)):
             continue  # older programs made no copy and no network.json, and did not say it of branches
         if store.path == run.path and not store.has(files.NETWORK):
-            yield Finding(store / files.NETWORK, "is missing", again(run))
+            yield with_advice(run, store / files.NETWORK, "is missing")
         for name in sorted({*ENVIRONMENTS} - {*there}):
-            advice = f"The same command restores it from {there[0]}." if there else anew(store.path)
-            yield Finding(store / name, "is missing", advice)
+            yield with_advice(run, store / name, "is missing")
 
 
 def unlike_markers(run: StoredRun) -> Iterator[Finding]:
@@ -239,19 +237,23 @@ def unlike_markers(run: StoredRun) -> Iterator[Finding]:
         for name, sha256 in store.parts(marker.name).items():
             path = Path(os.path.normpath(marker.parent / name))
             if not store.has(name):
-                yield missing(run, store, name)
+                yield with_advice(run, path, "is missing")
             elif path.is_file() and sha256 not in (None, formats.digest(store.read_bytes(name))):
                 finding = with_advice(run, path, f"is not the one that {marker.name} was written with")
                 own = path.is_relative_to(run.path)  # level 0 lists a file of the trunk, which is another run
                 yield replace(finding, replaceable=finding.replaceable and own)
 
 
-def missing(run: StoredRun, store: Store, name: str) -> Finding:
-    """A file that a marker lists and that is not there."""
-    path = Path(os.path.normpath(store / name))
-    if path.name == files.METRICS and not kept_whole(store):
-        return Finding(path, "is missing", anew(store.path))
-    return Finding(path, "is missing", again(run))
+def cut_short(run: StoredRun) -> Iterator[Finding]:
+    """Metrics of unfinished trainings, and tables of verdicts, that lack rows; each row there is as it was written."""
+    for store in map(Store, sorted({path.parent for path in checked_files(run)})):
+        lacks = {files.METRICS: lacking_metrics}
+        if store.has(files.INSTABILITY):
+            lacks[files.INTERPOLATION] = lacking_rows
+        for name, lacking in lacks.items():
+            with contextlib.suppress(UsageError, OSError):  # which is found by itself
+                if what := lacking(store):
+                    yield with_advice(run, store / name, what)
 
 
 def unfinished(run: StoredRun) -> Iterator[Finding]:

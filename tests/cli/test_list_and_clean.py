@@ -216,13 +216,105 @@ def test_a_trunk_that_train_was_asked_for_stays(command: Command, place: Any, sm
     assert place.files() == before
 
 
-def test_where_a_process_works_nothing_is_removed(command: Command, worked: Any) -> None:
+def test_in_a_run_in_which_a_process_works_nothing_is_removed(command: Command, worked: Any) -> None:
     level = worked.one("lottery_*/replicate_1/level_1")
     (level / ".mask.safetensors.ab12_cd9").touch()
     with FileLock(level / ".lock"):
-        assert command("clean", f"--root={worked.root}", "--yes").code == 0
+        outcome = command("clean", f"--root={worked.root}", "--yes")
+    assert outcome.code == 0
+    assert f"{level.parent} is left alone: a process works in {level.parent}" in outcome.err
     assert {path.name for path in level.iterdir()} >= {"checkpoint.safetensors", ".mask.safetensors.ab12_cd9"}
-    assert not (level.parent / "level_2" / "checkpoint.safetensors").exists()
+    assert not list(worked.root.glob("stability_*/replicate_1/k_*/child_1/checkpoint*"))
+
+
+# What is removed is ours, whole, and needed by nothing ---------------------------------------------------------------
+
+
+def clean(command: Command, root: Path) -> str:
+    """Cleans; what was said."""
+    outcome = command("clean", f"--root={root}", "--yes")
+    assert outcome.code == 0
+    return str(outcome.out + outcome.err)
+
+
+@pytest.mark.parametrize("part", ["train_*/replicate_1", "lottery_*/replicate_1/level_0"])
+def test_a_checkpoint_that_could_restore_metrics_stays(
+    part: str, command: Command, worked: Any, small: tuple[str, ...]
+) -> None:
+    directory = worked.one(part)
+    whole = (directory / "metrics.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    (directory / "metrics.jsonl").write_bytes(b"".join([lines[0], *lines[2:]]))
+    assert "not whole" in clean(command, worked.root)
+    assert (worked.one("train_*/replicate_1") / "checkpoint.safetensors").exists()
+    assert command("verify", "--repair", f"--root={worked.root}").code == 1
+    for line in commands(worked.flags, small)[:2]:
+        assert command(*line).code == 0
+    assert (directory / "metrics.jsonl").read_bytes() == whole
+
+
+def test_a_run_without_its_descriptor_keeps_its_trunk(command: Command, worked: Any) -> None:
+    trunk = worked.one("train_*/replicate_1")
+    begun_by(trunk, ["lottery"])
+    for run in worked.root.glob("stability_*"):
+        shutil.rmtree(run)
+    (worked.one("lottery_*/replicate_1") / "desc.json").unlink()
+    assert "may depend on any trunk" in clean(command, worked.root)
+    assert trunk.exists()
+
+
+def begun_by(trunk: Path, argv: list[str]) -> None:
+    """As if another command had begun a trunk."""
+    Store(trunk).write_json("environment.json", Store(trunk).read_json("environment.json") | {"command": argv})
+
+
+def test_a_trunk_that_train_was_asked_for_later_stays(command: Command, place: Any, small: tuple[str, ...]) -> None:
+    lottery = ["lottery", *small, "--k=1", "--density=0.2", *place.flags]
+    assert command(*lottery).code == 0
+    assert command("train", *small, "--to=1", *place.flags).code == 0
+    shutil.rmtree(place.one("lottery_*"))
+    before = place.files()
+    assert "is superfluous" in clean(command, place.root)
+    assert place.files() == before
+
+
+def test_files_of_others_are_not_removed(command: Command, worked: Any) -> None:
+    run = worked.one("lottery_*/replicate_1")
+    strange = [
+        worked.root / ".eslintrc.json.20251201", worked.root / "proj" / ".data.csv.backup01",
+        run / "level_1" / ".notes.json.20251201", run / ".mine.safetensors.abcd_123",
+    ]  # fmt: skip
+    for path in strange:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"mine")
+    shutil.copytree(run / "level_2", run / "level_2.aside_1")
+    (run / "level_2.aside_1" / "thesis.txt").write_text("mine")
+    assert "thesis.txt in it is not this program's" in clean(command, worked.root)
+    assert all(path.exists() for path in [*strange, run / "level_2.aside_1" / "thesis.txt"])
+
+
+def test_what_was_put_aside_and_not_replaced_stays(command: Command, worked: Any) -> None:
+    level = worked.one("lottery_*/replicate_1/level_2")
+    level.rename(level.with_name("level_2.aside_1"))
+    clean(command, worked.root)
+    assert (level.parent / "level_2.aside_1" / "done.json").exists()
+
+
+def test_links_are_neither_followed_nor_removed(command: Command, worked: Any, tmp_path: Path) -> None:
+    trunk = worked.one("train_*")
+    begun_by(trunk / "replicate_1", ["lottery"])
+    shutil.copytree(trunk, tmp_path / "elsewhere" / trunk.name)
+    shutil.rmtree(trunk)
+    trunk.symlink_to(tmp_path / "elsewhere" / trunk.name)
+    for run in [*worked.root.glob("stability_*"), *worked.root.glob("lottery_*")]:
+        shutil.rmtree(run)
+    linked = worked.root / f"{trunk.name[:-1]}{'0' if trunk.name[-1] != '0' else '1'}"
+    linked.mkdir()
+    (linked / "replicate_1").symlink_to(tmp_path / "elsewhere" / trunk.name / "replicate_1")
+    before = worked.files()
+    clean(command, worked.root)
+    assert worked.files() == before
+    assert (tmp_path / "elsewhere" / trunk.name / "replicate_1" / "done.json").exists()
 
 
 def test_with_a_run_that_cannot_be_read_no_trunk_is_removed(command: Command, worked: Any) -> None:

@@ -123,6 +123,7 @@ def test_an_interrupted_one_says_where(root: Path) -> None:
     (lottery.path / "level_1" / "done.json").unlink()
     rows = lottery.path / "level_1" / "metrics.jsonl"
     rows.write_text(rows.read_text().splitlines()[0] + "\n")
+    (lottery.path / "level_1" / "checkpoint.safetensors").unlink()  # which was written later
     (stability.path / "k_1ep0it" / "instability.json").unlink()
     assert (train.state, lottery.state, stability.state) == (
         "trained to 2ep", "interrupted at 1ep", "interrupted at 2ep",

@@ -166,8 +166,8 @@ def test_a_second_process_waits_and_says_so(tmp_path: Path) -> None:
 
 
 def test_what_killed_writers_have_left_is_swept_by_who_holds_the_directory(tmp_path: Path) -> None:
-    store, temporary = Store(tmp_path / "run"), ".checkpoint.pt.abcd_123"
-    others = (".notes", ".checkpoint.pt", "checkpoint.pt.abcd_123", ".bashrc.abcd_123")
+    store, temporary = Store(tmp_path / "run"), ".checkpoint.safetensors.abcd_123"
+    others = (".notes", ".checkpoint.safetensors", "mask.safetensors.abcd_123", ".eslintrc.json.20251201")
     for part in (store, store.sub("shuffle_12"), store.sub("level_1"), store.sub("report"), store.sub("b.aside_1")):
         for name in (temporary, *others):
             part.write_bytes(name, b"")

@@ -11,10 +11,17 @@ from cli import main
 from tests.reliability.conftest import TINY, computed
 from tests.steps import watched_steps
 
+
+def become_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3]),
     "emptied": lambda path: path.write_bytes(b""),
     "deleted": Path.unlink,
+    "a directory": become_directory,
 }
 
 ROUNDS = 3  # a command, and advice that is followed
@@ -62,6 +69,24 @@ def stability(root: Path) -> list[str]:
     return argv
 
 
+def early_bird(root: Path) -> list[str]:
+    """Killed in the analysis at the k that a criterion has found from masks along the trunk."""
+    argv = ["stability", *TINY, "--pruning_strategy=synflow", "--k=early_bird", "--patience=2",
+            "--alphas=3", "--report=false", f"--root={root}"]  # fmt: skip
+    assert main(argv) == 0
+    (analysis,) = root.glob("stability_*/replicate_1/k_*")
+    (analysis / "instability.json").unlink()
+    return argv
+
+
+def off_grid(root: Path) -> list[str]:
+    """A ticket at a k within an epoch, compact, and its branch, which is finished."""
+    argv = ["lottery_branch", "shuffle", *TINY, "--pruning_strategy=synflow", "--k=7it", "--density=0.2", "--compact",
+            f"--root={root}"]  # fmt: skip
+    assert main(argv) == 0
+    return argv
+
+
 def finished(root: Path) -> list[str]:
     """Nothing is left to do but to show it."""
     argv = ["stability", *TINY, "--pruning_strategy=none", "--k=1", "--alphas=3", f"--root={root}"]
@@ -78,7 +103,10 @@ def unfinished(training: Path) -> None:
 Case = tuple[Path, list[str], dict[str, bytes]]
 
 
-@pytest.fixture(scope="session", params=[train, lottery, levels, stability, finished], ids=lambda make: make.__name__)
+CASES = (train, lottery, levels, stability, early_bird, off_grid, finished)
+
+
+@pytest.fixture(scope="session", params=CASES, ids=lambda make: make.__name__)
 def interrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A run that is not quite finished, the command that goes on with it, and what that leaves, undisturbed."""
     root = tmp_path_factory.mktemp(request.param.__name__) / "runs"
@@ -109,12 +137,12 @@ def test_advice_ends_with_the_bits_of_an_undisturbed_run(
         if said.endswith("!") or differing:
             wrong[name] = f"{said} {differing}"
         shutil.rmtree(root)
-    assert wrong == {}
+    assert not wrong, "\n".join(f"{name}: {what}" for name, what in wrong.items())
 
 
 def content(path: Path) -> bytes | None:
     """The bytes of a file; None if it is not there."""
-    return path.read_bytes() if path.exists() else None
+    return path.read_bytes() if path.is_file() else None
 
 
 def follow_advice(argv: list[str], damaged: Path, capsys: pytest.CaptureFixture[str]) -> str:
@@ -129,9 +157,11 @@ def follow_advice(argv: list[str], damaged: Path, capsys: pytest.CaptureFixture[
             return said.strip()
         if str(damaged) not in err or "Delete the directory" in err:
             return f"{said}: no advice for this file!"
-        if directory := re.search(r"Rename the\s+directory (\S+)", err):
+        if directory := re.search(r"ename the directory (\S+)", err):
             Path(directory[1]).rename(f"{directory[1]}.aside_1")
-        elif re.search(r"Delete (this file|it)", err):
+        elif "Rename it" in err:
+            damaged.rename(f"{damaged}.aside_1")
+        elif "Delete this file" in err:
             damaged.unlink()
         else:
             return f"{said}: no advice!"

@@ -27,7 +27,6 @@ import torch
 
 import cli
 from foundations import files
-from foundations.disk import TEMPORARY
 from tests.reliability.conftest import TINY, computed
 from tests.reliability.killing import run
 
@@ -136,7 +135,7 @@ def differences(root: Path, expected: Mapping[str, bytes]) -> str:
     """What of a root is not as it should be; empty if nothing is."""
     left = computed(root)
     differing = sorted(name for name in {*left, *expected} if left.get(name) != expected.get(name))
-    leftovers = (path.relative_to(root) for path in root.rglob(".*") if TEMPORARY.fullmatch(path.name))
+    leftovers = (path.relative_to(root) for path in root.rglob(".*") if files.is_left_over(path))
     temporary = [  # but for two that are written where nobody may come again; `clean` removes them
         str(path) for path in leftovers
         if not path.name.startswith(f".{files.STATUS}.") and files.PLANS not in path.parts
