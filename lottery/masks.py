@@ -17,14 +17,13 @@ from pruning import (
     Mask,
     PruningHparams,
     Strategy,
-    effective_mask,
     empty_layers,
-    has_path,
     ignored_layers,
     left_dense,
     prune,
 )
 from pruning.compaction import compact
+from pruning.connectivity import reach
 from pruning.same_function import example_of
 from pruning.weight_use import output_positions
 from training.arithmetic import arithmetic
@@ -36,46 +35,48 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
 
     ``density`` is the fraction of the prunable weights that is kept, ``sparsity`` is one minus that, and
     ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. ``effective_density`` counts of the
-    kept weights only those on a path from input to output; reports of older programs lack it. Multiply-adds
-    are those of one image's forward pass through convolutions and linear maps: each kept weight counts once for
-    every position at which it is used; the products of attention have no weights and are left out. ``left_dense`` has
-    the parameters of two or more dimensions that no rule prunes. ``compact`` has what is really computed with
-    ``--compact``, for which whole channels are taken out; None if the model cannot be compacted.
+    kept weights only those on a path from input to output; a report lacks it where paths cannot be found (see
+    :func:`pruning.connectivity.reach`), and ``has_path`` is then true. Multiply-adds are those of one image: each kept
+    weight counts once for every position at which it is used, weights that are left dense included; the products of
+    attention have no weights and are left out. ``left_dense`` has the parameters of two or more dimensions that are not
+    prunable. ``compact`` has what is really computed with ``--compact``, for which whole channels are taken out; None
+    if the model cannot be compacted.
     """
     positions = output_positions(model, shape)
     mask = mask.to("cpu")  # it is asked for many single numbers
     counted, size = mask.without(ignored), (shape.channels, shape.height, shape.width)
-    effective = effective_mask(model, mask, size)
-    layers = [
+    found, left = reach(model, mask, size), left_dense(model)
+    layers: list[dict[str, Any]] = [
         {
             "name": name,
             "shape": list(kept.shape),
             "total": kept.numel(),
             "kept": int(kept.sum()),
-            "effective": int(effective[name].sum()),
+            **({} if found is None else {"effective": int(found.effective[name].sum())}),
             "density": int(kept.sum()) / kept.numel(),
             "ignored": name in ignored,
             "multiply_adds": int(kept.sum()) * positions[name],
         }
         for name, kept in mask.items()
     ]
+    dense = sum(weight.numel() * positions[name] for name, weight in left.items())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {
         "density": counted.density,
-        "effective_density": effective.without(ignored).density,
+        **({} if found is None else {"effective_density": found.effective.without(ignored).density}),
         "sparsity": 1 - counted.density,
         "compression": 1 / counted.density if counted.kept else None,
         "total": counted.total,
         "kept": counted.kept,
         "parameters": {"dense": parameters, "kept": parameters - mask.total + mask.kept},
-        "left_dense": {name: weight.numel() for name, weight in left_dense(model).items()},
+        "left_dense": {name: weight.numel() for name, weight in left.items()},
         "multiply_adds": {
-            "dense": sum(kept.numel() * positions[name] for name, kept in mask.items()),
-            "kept": sum(layer["multiply_adds"] for layer in layers),
+            "dense": dense + sum(kept.numel() * positions[name] for name, kept in mask.items()),
+            "kept": dense + sum(layer["multiply_adds"] for layer in layers),
         },
         "compact": compact_size(model, mask, shape),
         "empty_layers": empty_layers(mask),
-        "has_path": has_path(model, mask, size),
+        "has_path": found is None or found.output,
         "layers": layers,
     }
 
@@ -189,7 +190,7 @@ def say_left_dense(trunk: Trunk, model: nn.Module) -> None:
     if left and said not in trunk.context.reported:
         trunk.context.reported.add(said)
         count, names = sum(weight.numel() for weight in left.values()), ", ".join(left)
-        trunk.context.reporter.say(f"{count:,} weights in neither convolutions nor linear layers stay dense: {names}")
+        trunk.context.reporter.say(f"{count:,} weights are not prunable and stay dense: {names}")
 
 
 def record_mask(
@@ -220,6 +221,9 @@ def record_mask(
     report = sparsity_report(model, mask, trunk.data.shape, ignored_layers(model, pruning.layers_to_ignore))
     before, after = trunk.examples_seen(start), trunk.examples_seen(end)
     cost = training_cost(report, before_k=before, after_k=after - before, found_by=found_by, subnetwork=subnetwork)
+    if "effective_density" not in report:
+        name = trunk.desc.model.model
+        trunk.context.reporter.say(f"{name}: whether masks cut it cannot be told, as no path is found without one")
     here.write_json(files.SPARSITY_REPORT, report | {"training_multiply_adds": cost})
     mask.save(here / files.MASK)  # last: a mask on disk has its report
 

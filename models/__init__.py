@@ -12,7 +12,7 @@ from models import resnet as imagenet_resnet
 from models import resnet as tiny_resnet
 from models import vgg as cifar_vgg
 from models import vgg as lottery_conv
-from models.factory import ModelHparams, build, refuse_lazy, try_out
+from models.factory import ModelHparams, build, refuse_lazy, trained_weights, try_out
 from models.registry import ImageShape, family, models, of_library, parse
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "parse",
     "refuse_lazy",
     "tiny_resnet",
+    "trained_weights",
     "try_out",
 ]

@@ -1,7 +1,7 @@
 """From hyperparameters to an initialized network."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from foundations.errors import UsageError, summary_of
 from foundations.hparams import Hparams, hp
+from foundations.provenance import plugin_of
 from models.registry import Builder, ImageShape, parse
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -54,10 +55,6 @@ def binary(weight: Tensor, generator: torch.Generator) -> None:
         weight.bernoulli_(0.5, generator=generator).mul_(2 * deviation).sub_(deviation)
 
 
-def own(weight: Tensor, generator: torch.Generator) -> None:
-    """As the network's own code has drawn them."""
-
-
 def ones(scale: Tensor, shift: Tensor, generator: torch.Generator) -> None:
     """Scale 1, shift 0: PyTorch's default."""
     init.ones_(scale)
@@ -70,23 +67,30 @@ def uniform(scale: Tensor, shift: Tensor, generator: torch.Generator) -> None:
     init.zeros_(shift)
 
 
-INITIALIZERS: dict[str, Initializer] = {
+OWN = "own"
+"""Values stay as the network's own code has drawn them."""
+INITIALIZERS: dict[str, Initializer | None] = {
     function.__name__: function
-    for function in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, binary, own)
-}
-BATCHNORM_INITIALIZERS: dict[str, BatchNormInitializer] = {"uniform": uniform, "ones": ones}
+    for function in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, binary)
+} | {OWN: None}
+BATCHNORM_INITIALIZERS: dict[str, BatchNormInitializer | None] = {"uniform": uniform, "ones": ones, OWN: None}
 
 
 def initialize(model: nn.Module, weights: str, batchnorms: str, generator: torch.Generator) -> None:
     """Fill all BatchNorm layers and the weights of all convolutions and linear layers, in the model's order.
 
     Everything else stays as it is: biases, embeddings, transposed convolutions, attention's packed projections.
+
+    Raises:
+        UsageError: a layer computes its weight from other parameters.
     """
     fill_weight, fill_batchnorm = INITIALIZERS[weights], BATCHNORM_INITIALIZERS[batchnorms]
-    for layer in model.modules():
-        if isinstance(layer, WEIGHTED):
-            fill_weight(layer.weight, generator)
-        elif isinstance(layer, BATCHNORMS) and layer.affine:
+    for name, layer in model.named_modules():
+        if fill_weight is not None and isinstance(layer, WEIGHTED):
+            if (weight := layer._parameters.get("weight")) is None:
+                raise UsageError(f"--model_init={weights}: layer {name!r} computes its weight; use --model_init={OWN}")
+            fill_weight(weight, generator)
+        elif fill_batchnorm is not None and isinstance(layer, BATCHNORMS) and layer.affine:
             fill_batchnorm(layer.weight, layer.bias, generator)
 
 
@@ -98,12 +102,13 @@ class ModelHparams(Hparams):
     """The network: cifar_resnet_<depth>[_<width>] with a depth of 6n+2, cifar_vgg_<11|13|16|19>,
     mnist_lenet_<width>[_<width>]..., conv2, conv4, conv6, mlp1d[_<width>], tiny_resnet_<18|34>[_<width>],
     torchvision:<name>, timm:<name>, or a plug-in's."""
-    model_init: str = hp("kaiming_normal", choices=tuple(INITIALIZERS))
+    model_init: str | None = hp(None, choices=tuple(INITIALIZERS))
     """Distribution of the initial weights of convolutions and linear layers; not of biases. own: as the network's own
-    code has drawn them."""
-    batchnorm_init: str = hp("uniform", choices=tuple(BATCHNORM_INITIALIZERS))
+    code has drawn them, which is the default for a plug-in's network; for others it is kaiming_normal."""
+    batchnorm_init: str | None = hp(None, choices=tuple(BATCHNORM_INITIALIZERS))
     """Initial scale of BatchNorm: uniform in [0, 1), as in the lottery-ticket papers' code, or ones, as in
-    PyTorch. The shift begins at 0."""
+    PyTorch; the shift begins at 0. own: as the network's own code has set both, which is the default for a plug-in's
+    network; for others it is uniform."""
     batchnorm_frozen: bool = hp(False)
     """Keep the scale and shift of BatchNorm as initialized."""
     output_frozen: bool = hp(False)
@@ -113,14 +118,18 @@ class ModelHparams(Hparams):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parse(self.model)
+        _, builder, _ = parse(self.model)
+        by_default = ("own", "own") if plugin_of(builder) else ("kaiming_normal", "uniform")
+        for name, value in zip(("model_init", "batchnorm_init"), by_default, strict=True):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
 
 def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) -> nn.Module:
     """The network on the CPU, in training mode, with its frozen parameters at ``requires_grad = False``.
 
-    It depends on the arguments alone: all random numbers come from ``generator`` (a CPU generator), none from
-    PyTorch's global ones, and those are left as they were.
+    It depends on the arguments alone: all random numbers come from ``generator`` (a CPU generator). What the network's
+    own code draws from PyTorch's global generator depends on it, too; that is left as it was.
 
     Raises:
         UsageError: ``output_frozen`` finds no layer called ``fc``, or the builder refuses the shape, fails, or returns
@@ -131,7 +140,7 @@ def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) 
     with torch.random.fork_rng(devices=[]):  # layers draw their first values, of which biases stay, from here
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the CUDA generators
         model = made(hparams.model, builder, shape, arguments)
-    initialize(model, hparams.model_init, hparams.batchnorm_init, generator)
+    initialize(model, hparams.model_init or OWN, hparams.batchnorm_init or OWN, generator)
     _freeze(model, hparams)
     return model
 
@@ -173,6 +182,29 @@ def try_out(name: str, model: nn.Module, images: torch.Tensor, shape: ImageShape
     if found != expected:
         what = f"shape {found}" if isinstance(scores, torch.Tensor) else repr(type(scores))
         raise UsageError(f"--model={name}: of a batch of {len(images)} it made {what}, not scores of shape {expected}")
+
+
+def trained_weights(hparams: ModelHparams, shape: ImageShape) -> str:
+    """Say what becomes of the trained weights that a plug-in's network comes with; empty if it has none.
+
+    Known as trained are weights that are the same under two seeds, and not all equal.
+    """
+    name = hparams.model
+    if plugin_of(parse(name)[1]) is None or not (kept := without_seed(hparams, shape)):
+        return ""
+    fate = "are kept; --model_init draws others" if hparams.model_init == OWN else f"give way to {hparams.model_init}"
+    return f"{name} comes with trained weights, the same under two seeds, in {len(kept)} layers: they {fate}"
+
+
+def without_seed(hparams: ModelHparams, shape: ImageShape) -> list[str]:
+    """The weights of a network that its code makes without drawing them."""
+    as_built = replace(hparams, model_init=OWN, output_frozen=False)
+    generators = (torch.Generator().manual_seed(seed) for seed in (0, 1))
+    one, other = (dict(build(as_built, shape, generator).named_parameters()) for generator in generators)
+    return [
+        name for name, weight in one.items()
+        if weight.dim() > 1 and torch.equal(weight, other[name]) and bool((weight != weight.flatten()[0]).any())
+    ]  # fmt: skip
 
 
 def _freeze(model: nn.Module, hparams: ModelHparams) -> None:

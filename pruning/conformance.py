@@ -9,6 +9,7 @@ from torch import Tensor
 
 from foundations.errors import UsageError
 from foundations.hparams import canonical
+from foundations.reporting import Reporter
 from pruning.conformance_cases import Case, altered, anatomy, cases, differences, isolated, process
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
@@ -198,7 +199,7 @@ def pruned(strategy: Strategy, case: Case, hparams: PruningHparams, density: flo
     """The mask at ``density``."""
     generator = torch.Generator().manual_seed(0)
     with about(f"the {case.name} pruned to density {density}"):
-        return prune(strategy, case.model, case.batches, hparams, density, generator, mask)
+        return prune(strategy, case.model, case.batches, hparams, density, generator, mask, Reporter())
 
 
 def competing(mask: Mask, hparams: PruningHparams) -> list[Mask]:

@@ -145,7 +145,8 @@ class Applier:
         self.factors = [torch.empty_like(weight).copy_(mask[name]) for name, weight in weights.items()]
 
     def __call__(self) -> None:
-        torch._foreach_mul_(self.weights, self.factors)
+        if self.weights:
+            torch._foreach_mul_(self.weights, self.factors)
 
     def mask_gradients(self) -> None:
         """Sets the gradients of pruned weights to zero, likewise."""
@@ -154,7 +155,8 @@ class Applier:
             for parameter, factor in zip(self.parameters, self.factors, strict=True)
             if parameter.grad is not None
         ]
-        torch._foreach_mul_([gradient for gradient, _ in there], [factor for _, factor in there])
+        if there:
+            torch._foreach_mul_([gradient for gradient, _ in there], [factor for _, factor in there])
 
     def set(self, mask: Mask) -> None:
         """Takes another mask from the next call on; ``UsageError`` if it does not fit the model.

@@ -9,27 +9,33 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from foundations.errors import UsageError, near_misses
+from pruning.computed import parameter_of
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of every convolution and linear layer by parameter name, in the model's order.
+    """Return the weights of every convolution and linear layer by parameter name, in the model's order.
 
     Shortcuts, the classifier and attention's projections are included, of which PyTorch packs three into one
-    ``in_proj_weight``; biases and BatchNorm are not. A weight that two layers share is listed once.
+    ``in_proj_weight``; biases and BatchNorm are not. A weight that two layers share is listed once. Where a layer's
+    weight is computed from parameters (weight normalization), the one is listed whose zeros are zeros of the weight; if
+    there is none (weight standardization), the layer stays dense.
+
+    Raises:
+        UsageError: a layer has no weights yet (LazyLinear), or ``torch.nn.utils.prune`` masks it already.
     """
     weights = {id(weight) for module in model.modules() for weight in weights_of(module)}
     return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights}
 
 
 def weights_of(module: nn.Module) -> list[nn.Parameter]:
-    """The prunable weights that a module itself holds; one that is computed from other parameters is none."""
+    """The prunable parameters that a module itself holds."""
     if isinstance(module, _ConvNd | nn.Linear):
-        names = ["weight"]
-    elif isinstance(module, nn.MultiheadAttention):  # its output's projection is a linear layer within it
-        names = ["in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"]
-    else:
-        names = []
-    return [weight for name in names if isinstance(weight := getattr(module, name), nn.Parameter)]
+        weight = parameter_of(module)
+        return [] if weight is None else [weight]
+    if isinstance(module, nn.MultiheadAttention):  # its output's projection is a linear layer within it
+        names = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+        return [weight for name in names if (weight := module._parameters.get(name)) is not None]
+    return []
 
 
 def left_dense(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,7 +1,8 @@
 """From scores to masks: groups of layers, iteration, schedule, exact counts. The same for every strategy."""
 
 import math
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +11,13 @@ from torch import Tensor, nn
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from pruning.batches import Batches
+from pruning.computed import check_products
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.prunable import ignored_layers, layer_fractions, matching
 from pruning.scorer import Scorer
-from pruning.strategy import Strategy, strategies
+from pruning.strategy import Strategy, say, strategies
+from pruning.weight_use import copied
 
 
 def erk_scores(scores: Tensor, alive: Tensor) -> Tensor:
@@ -88,7 +91,7 @@ Pair = tuple[Tensor, Tensor]
 def prune(
     strategy: Strategy | str,
     model: nn.Module,
-    batches: Batches | Sequence[Pair],
+    batches: Batches | Iterable[Pair] = (),
     hparams: PruningHparams | None = None,
     density: float | None = None,
     generator: torch.Generator | None = None,
@@ -112,20 +115,23 @@ def prune(
         strategy: scores the weights; by its name it has its default hyperparameters.
         model: the network whose weights are scored; ``mask`` need not have been applied to it.
         batches: training data for strategies that look at it; of plain pairs (inputs, labels) see ``Batches.of``.
+            They also serve to check, in one forward pass, that what is masked is what is multiplied.
         hparams: iterations, schedule, scope and layers to ignore. Which weights are scored and how far a
             level prunes (``score_at``, ``pruning_fraction``) is the caller's business. By default the strategy's own.
-        density: the share of weights to keep, in [0, 1], of those in layers that are neither ignored nor have a
+        density: the share of weights to keep, in (0, 1], of those in layers that are neither ignored nor have a
             fraction of their own; by default what ``pruning_fraction`` leaves of ``mask``.
         generator: for all that is random; one number is drawn from it. By default one that is seeded with 0.
         mask: where to start; everything if None.
-        reporter: shows the progress of the iterations.
+        reporter: shows the progress of the iterations, and hears of scores that say nothing; without one these are
+            Python warnings.
 
     Returns:
         The mask on the model's device. Layers to be ignored are as in ``mask``.
 
     Raises:
-        UsageError: if there is less than ``density`` to start with, if a layer to be ignored does not exist,
-            or if the scores are not finite or not shaped like the prunable parameters.
+        UsageError: if there is less than ``density`` to start with, if it keeps nothing, if a layer to be ignored does
+            not exist, if masks of a layer are not masks of what it multiplies, or if the scores are not finite or not
+            shaped like the prunable parameters.
     """
     strategy = strategies.get(strategy)() if isinstance(strategy, str) else strategy
     batches = batches if isinstance(batches, Batches) else Batches.of(batches)
@@ -137,10 +143,17 @@ def prune(
     start = mask.without(ignored)
     common = start.without(layer_fractions(start.keys(), hparams.layer_fractions))
     density = (1 - hparams.pruning_fraction) * common.density if density is None else density
-    if not 0 <= density <= 1:
-        raise UsageError(f"--density={density}: expected a number in [0, 1]")
+    if not 0 < density <= 1:
+        raise UsageError(f"--density={density}: expected a number in (0, 1]")
+    if not mask:
+        raise UsageError(
+            f"{type(model).__name__} has no weights to prune: they are those of convolutions and linear layers that "
+            "multiply them as they are (weight normalization and standardization compute others)"
+        )
     if not start:
         raise UsageError(f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune")
+    if common and round(density * common.total) == 0:
+        raise UsageError(f"--density={density}: keeps none of the {common.total} weights")
     if round(density * common.total) > common.kept:
         raise UsageError(f"--density={density}: only {common.density:.6g} of the weights are left to start with")
 
@@ -151,15 +164,45 @@ def prune(
     whole = dict(alive)
     groups = shares(start, density, hparams)
 
-    iterations = hparams.pruning_iterations
-    with (reporter or Reporter()).progress(f"Pruning with {strategy.name}", iterations) as advance:
+    if batches.pairs:
+        check_products(copied(scorer.original).to(scorer.dtype), start, scorer.batches[0][0][:2])
+    reporter, iterations = reporter or Warnings(), hparams.pruning_iterations
+    for remark in scorer.remarks(alive):
+        reporter.warn(f"{strategy.name}: {remark}")
+    with reporter.progress(f"Pruning with {strategy.name}", iterations) as advance:
         for iteration in range(1, iterations + 1):
             scores = scorer(alive)
+            if iteration == 1:
+                say_ties(scores, alive, strategy.name, reporter)
             if strategy.revives:
                 alive = dict(whole)
             shrink(scores, alive, groups, hparams, iteration / iterations)
             advance(1)
     return Mask(alive).to(device)
+
+
+class Warnings(Reporter):
+    """Says what a user should not miss by Python's warnings."""
+
+    def warn(self, text: str) -> None:
+        warnings.warn(text, stacklevel=3)
+
+
+def say_ties(scores: Mapping[str, Tensor], alive: Mapping[str, Tensor], method: str, reporter: Reporter) -> None:
+    """Warns of layers whose weights all have one score, so that their order decides."""
+    found = []
+    for name, score in scores.items():
+        pruned = ~alive[name]
+        low, high = score.masked_fill(pruned, torch.inf).amin(), score.masked_fill(pruned, -torch.inf).amax()
+        found.append(torch.stack((low, high, alive[name].sum())))
+    rows = zip(scores, torch.stack(found).cpu().tolist(), strict=True)
+    one_score = {name: low for name, (low, high, count) in rows if low == high and count > 1}
+    for what in ("zero", "equal"):
+        if names := [name for name, score in one_score.items() if (what == "zero") == (score == 0)]:
+            reporter.warn(
+                f"{method}: all scores are {what} in {len(names)} of {len(scores)} layers ({say(names)}); which of "
+                "their weights are kept goes by position"
+            )
 
 
 def shrink(

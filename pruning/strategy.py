@@ -1,7 +1,7 @@
 """What a pruning method is: a score for every weight."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar
@@ -73,6 +73,16 @@ class Strategy(Method, ABC):
         """As :meth:`score`, for strategies that revive: ``weights`` are those of the model before it was masked."""
         return self.score(model, batches, generator)
 
+    def remarks(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> list[str]:
+        """What makes the scores of this network doubtful, in words; called once, before the first score.
+
+        Arguments are as for :meth:`score`.
+
+        Raises:
+            UsageError: they would mean nothing.
+        """
+        return []
+
     @property
     def scored_in(self) -> str:
         """The mode of the model that is scored, ``"eval"`` or ``"train"``."""
@@ -84,6 +94,13 @@ class Strategy(Method, ABC):
         once = {"pruning_fraction": PRUNED_ONCE} if cls.score_at == "k" else {}
         own = {key: value for key, value in cls.defaults.items() if key != "k" and value is not None}
         return {"score_at": cls.score_at, **once, **own}
+
+
+def say(names: Iterable[str], most: int = 4) -> str:
+    """A few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 S = TypeVar("S", bound="type[Strategy]")

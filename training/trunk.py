@@ -18,7 +18,7 @@ from foundations.run import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from models import ModelHparams, build, of_library, parse, try_out
+from models import ModelHparams, build, of_library, parse, trained_weights, try_out
 from training.arithmetic import check_compiler, emulates_bf16, is_kept_contiguous, keep_contiguous
 from training.data import TrainingData
 from training.distributed import check_shares
@@ -188,6 +188,9 @@ class Trunk:
         named = f"--model={self.desc.model.model}"
         model = self.network(self.seeds.generator("initialization")).to(self.data.device)
         try_out(self.desc.model.model, model, try_training(model, self.data, named), self.data.shape)
+        if (trained := trained_weights(self.desc.model, self.data.shape)) and trained not in self.context.reported:
+            self.context.reported.add(trained)
+            self.context.reporter.say(trained)
         self._contiguous = is_kept_contiguous(model)
         if self._contiguous and (said := (self.desc.key, "memory format")) not in self.context.reported:
             self.context.reported.add(said)

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from foundations.errors import UsageError, first_line
 from foundations.hparams import hp
 from pruning.batches import Batches
+from pruning.flow import class_scores
 from pruning.prunable import prunable
 from pruning.strategy import Strategy, strategies
 
@@ -24,7 +25,7 @@ def gradients(output: Tensor, weights: Mapping[str, nn.Parameter], *, create_gra
 
 def loss(model: nn.Module, inputs: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:
     """The mean cross entropy of one batch, with the logits divided by ``temperature``."""
-    return cross_entropy(model(inputs) / temperature, labels)
+    return cross_entropy(class_scores(model, inputs) / temperature, labels)
 
 
 def weights_of_batches(batches: Sequence[tuple[Tensor, Tensor]]) -> list[float]:

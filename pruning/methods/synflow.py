@@ -1,7 +1,8 @@
 """SynFlow: pruning by synaptic flow, iterated."""
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -11,9 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from foundations.errors import UsageError
 from foundations.hparams import hp
 from pruning.batches import Batches
+from pruning.flow import Negative, class_scores, flow_of
 from pruning.methods.loss_gradients import Gradients, added, gradients
 from pruning.prunable import prunable
-from pruning.strategy import Strategy, strategies
+from pruning.strategy import Strategy, say, strategies
 
 INPUTS = ("ones", "image", "mean", "batch")
 BATCHNORMS = ("eval", "scale", "identity")
@@ -83,21 +85,42 @@ class SynFlow(Strategy):
         weights = prunable(model)
         total: Gradients | None = None
         for images in self.inputs(batches, generator):
-            total = added(total, gradients(model(images).sum(), weights))
+            total = added(total, gradients(self.outputs(model, images).sum(), weights))
         assert total is not None, "there is at least one batch"
         # In place: every new set of tensors would cost 8 bytes a weight.
         return {name: g.mul_(weight.detach()).abs_() for (name, weight), g in zip(weights.items(), total, strict=True)}
 
+    def outputs(self, model: nn.Module, images: Tensor) -> Tensor:
+        """The outputs whose sum is R."""
+        return class_scores(model, images) if self.synflow_signs == "kept" else flow_of(model, images)
+
     def inputs(self, batches: Batches, generator: torch.Generator) -> list[Tensor]:
         """What flows in, as batches (N, C, H, W)."""
         if self.synflow_input == "ones":
-            return [torch.ones_like(batches.pixels[0][:1], memory_format=torch.contiguous_format)]
+            return [torch.ones_like(batches.image, memory_format=torch.contiguous_format)[None]]
         if self.synflow_input == "mean":
             return [batches.mean_image[None]]
         if self.synflow_input == "batch":
             return list(batches.pixels)
         images = [image for pixels in batches.pixels for image in pixels]
         return [images[int(torch.randint(len(images), (), generator=generator))][None]]
+
+    def remarks(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> list[str]:
+        if self.synflow_signs == "kept":
+            return []
+        scale = self if self.synflow_batchnorm != "eval" else replace(self, synflow_batchnorm="scale")
+        with contextlib.suppress(UsageError), Negative(model) as negative:  # BatchNorm may have no factor
+            scale.score(model, batches, generator)
+        if not (layers := negative.layers()):
+            return []
+        first = negative.heard[0][0]
+        if not layers.get(first, True):
+            raise UsageError(
+                f"--pruning_strategy={self.name}: values below zero enter the first layer, {first}, although images "
+                "are in [0, 1]: the network normalizes them itself. Prune it without that step, with "
+                "--synflow_signs=kept, or by another strategy"
+            )
+        return [f"values below zero enter {say(layers)}: paths cancel there, so scores are no sums over paths"]
 
 
 def drop_shift(name: str, norm: _BatchNorm) -> None:

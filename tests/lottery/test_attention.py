@@ -25,7 +25,7 @@ def test_its_packed_weights_are_pruned_and_what_stays_dense_is_said_once(command
         f"--root={tmp_path}",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    said = "128 weights in neither convolutions nor linear layers stay dense: position"
+    said = "128 weights are not prunable and stay dense: position"
     assert outcome.err.count(said) == 1
     reports = [json.loads(path.read_text()) for path in tmp_path.rglob("sparsity_report.json")]
     assert len(reports) == 2

@@ -8,6 +8,7 @@ from torch import nn
 
 from foundations.errors import UsageError
 from models import ImageShape, ModelHparams, build, family, models
+from models.factory import trained_weights
 
 SHAPE = ImageShape(1, 8, 8, 3)
 
@@ -99,11 +100,15 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "_entries", dict(models._entries))
 
 
+def linear(inputs: int = 64, outputs: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs))
+
+
 @pytest.mark.usefixtures("_registry")
 def test_a_network_of_ones_own() -> None:
     @models.register("my_net")
     def my_net(shape: ImageShape) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(shape.channels * shape.height * shape.width, shape.classes))
+        return linear(shape.channels * shape.height * shape.width, shape.classes)
 
     assert family("my_net") == "my_net"
     assert network(model="my_net")(torch.zeros(5, 1, 8, 8)).shape == (5, 3)
@@ -123,3 +128,49 @@ def test_a_family_of_ones_own() -> None:
     assert len(network(model="wide_4_3")) == 6
     with pytest.raises(UsageError, match="did you mean 'wide_4' or 'wide_6'"):
         ModelHparams(model="wide_5")
+
+
+@pytest.mark.usefixtures("_registry")
+def test_a_network_of_ones_own_stays_as_its_code_builds_it_under_the_replicates_seed() -> None:
+    @models.register("drawn")
+    def drawn(shape: ImageShape) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), linear(4 * 36))
+
+    torch.manual_seed(7)
+    one, again, other = (dict(network(seed, model="drawn").named_parameters()) for seed in (0, 0, 1))
+    torch.manual_seed(7)
+    assert torch.equal(one["0.weight"], again["0.weight"])
+    assert not torch.equal(one["0.weight"], other["0.weight"])
+    assert one["0.weight"].abs().max() <= 1 / 3  # PyTorch's default: uniform within 1 / sqrt(9)
+    assert one["1.weight"].eq(1).all()  # and no uniform scale of BatchNorm
+    assert ModelHparams(model="drawn").model_init == ModelHparams(model="drawn").batchnorm_init == "own"
+    assert ModelHparams(model="cifar_resnet_8").model_init == "kaiming_normal"
+    drawn_anew = network(model="drawn", model_init="binary", batchnorm_init="uniform")
+    assert drawn_anew[0].weight.abs().unique().numel() == 1
+    assert not drawn_anew[1].weight.eq(1).all()
+    assert trained_weights(ModelHparams(model="drawn"), SHAPE) == ""
+
+
+@pytest.mark.usefixtures("_registry")
+def test_trained_weights_are_kept_and_known_by_two_seeds() -> None:
+    learned = torch.arange(192.0).view(3, 64)
+
+    @models.register("learned")
+    def with_weights(shape: ImageShape) -> nn.Module:
+        model = linear()
+        model[1].load_state_dict({"weight": learned, "bias": torch.ones(3)})
+        return model
+
+    assert torch.equal(network(model="learned")[1].weight, learned)
+    said = "learned comes with trained weights, the same under two seeds, in 1 layers: they "
+    assert trained_weights(ModelHparams(model="learned"), SHAPE) == said + "are kept; --model_init draws others"
+    assert trained_weights(ModelHparams(model="learned", model_init="binary"), SHAPE) == said + "give way to binary"
+
+
+@pytest.mark.usefixtures("_registry")
+def test_initial_values_of_a_computed_weight_are_refused_by_name() -> None:
+    normed = nn.utils.parametrizations.weight_norm
+    models.register("normed")(lambda shape: nn.Sequential(nn.Flatten(), normed(nn.Linear(64, shape.classes))))
+    assert network(model="normed")
+    with pytest.raises(UsageError, match="--model_init=binary: layer '1' computes its weight; use --model_init=own"):
+        network(model="normed", model_init="binary")

@@ -72,3 +72,22 @@ def test_the_model_is_left_untouched(dtype: torch.dtype) -> None:
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(layer._forward_hooks for layer in model.modules())
+
+
+def test_matrix_products_and_recurrent_layers_count_too() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.cell = nn.GRU(8, 5, batch_first=True), nn.LSTMCell(5, 4)
+            self.weight, self.queries = nn.Parameter(torch.ones(4, 3)), nn.Parameter(torch.ones(6, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            steps = self.rnn(x[:, 0])[0]
+            hidden, _ = self.cell(steps[:, -1])
+            rows = torch.stack([hidden, hidden]) @ (2 * self.weight)  # of two rows
+            return rows @ self.queries.t() + (self.queries @ self.queries.t()).sum()  # a constant is not counted
+
+    assert output_positions(Mixed(), ImageShape(1, 7, 8, 10)) == {
+        "weight": 2, "queries": 2, "rnn.weight_ih_l0": 7, "rnn.weight_hh_l0": 7, "cell.weight_ih": 1,
+        "cell.weight_hh": 1,
+    }  # fmt: skip

@@ -45,12 +45,15 @@ PRUNED = {
     f"pruning/prune.py highest: {VALUE}",
     f"pruning/prune.py highest: {SIZE}",
     f"pruning/prune.py kth_highest: {SIZE}",
+    f"pruning/prune.py say_ties: {TO_HOST}",  # once, of the first scores
+    f"pruning/computed.py fill: {TO_DEVICE}",  # once, to see what is multiplied
     f"pruning/scorer.py checked: {VALUE}",
     f"pruning/mask.py kept: {VALUE}",
     f"training/data/device.py pruning_batches: {TO_DEVICE}",
 }
 OF_THEIR_OWN = {  # of these strategies
-    "adsynflow": {f"training/data/device.py mean_image: {TO_DEVICE}"},
+    "adsynflow": {f"pruning/weight_use.py other: {TO_DEVICE}", f"pruning/flow.py layers: {TO_HOST}"},  # the mean image
+    "synflow": {f"pruning/flow.py layers: {TO_HOST}"},
     **{
         name: {f"pruning/methods/random.py score: {TO_DEVICE}"}
         for name in ("random", "random_erk", "rigl", "set", "static")
@@ -293,9 +296,7 @@ ANYWHERE = {
     f"foundations/tensors.py encode_tensors: {TO_HOST}",
     f"pruning/mask.py __init__: {TO_DEVICE}",
     f"pruning/mask.py to: {TO_HOST}",
-    f"pruning/connectivity.py marked_network: {TO_DEVICE}",
-    f"pruning/connectivity.py marked_network: {TO_HOST}",
-    f"pruning/connectivity.py has_path: {SIZE}",
+    f"pruning/connectivity.py reach_of_size: {TO_HOST}",
 }  # fmt: skip
 IN_A_LOTTERY = {f"training/segments.py load_network: {TO_DEVICE}", f"pruning/prune.py prune: {TO_DEVICE}"}
 IN_AN_ANALYSIS = {

