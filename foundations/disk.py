@@ -15,10 +15,10 @@ and says so; after a crash of the machine that file may have to be deleted by ha
 import contextlib
 import errno
 import os
+import secrets
 import shlex
 import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -47,19 +47,15 @@ def where_writable(otherwise: Callable[[OSError], None] = lambda error: None) ->
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path``; what was written there takes its place only if nothing failed."""
+    """Yield a temporary path beside ``path``; what was written there takes its place only if nothing failed."""
     make_directory(path.parent)
     with named(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary.touch(exist_ok=False)  # unlike those of `tempfile`, with the rights that the process gives its files
         try:
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)  # mkstemp makes files that only their owner may read
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -91,7 +87,7 @@ def _ends_torn(file: BinaryIO) -> bool:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory and those above it, where they are missing; ``OSError`` with its name where that cannot be."""
+    """Make a directory and those above it, where they are missing; ``OSError`` with its name where that cannot be."""
     missing = [place for place in (path, *path.parents) if not place.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -102,7 +98,7 @@ def make_directory(path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Flushes which files a directory has: a rename is on the disk only after that."""
+    """Flush which files a directory has: a rename is on the disk only after that."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows has no handle of a directory to flush
         return
     with named(path):

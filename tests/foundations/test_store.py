@@ -33,6 +33,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["result.txt"]
 
 
+def test_files_have_the_rights_that_the_process_gives_without_its_umask_being_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The umask belongs to the process: a thread that changes it for a moment changes the files of all others."""
+    before = os.umask(0o027)
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("another thread may write a file just now"))
+    try:
+        Store(tmp_path).write_json("a.json", {})
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+
+
 def test_round_trips(tmp_path: Path) -> None:
     store = Store(tmp_path / "run")
     store.write_json("a.json", {"x": [1, 2.5, None]})
