@@ -73,7 +73,7 @@ def load_recorded(store: Store, reporter: Reporter) -> None:
 
 @cache
 def load_installed(entry_points: tuple[importlib.metadata.EntryPoint, ...]) -> list[str]:
-    """Imports installed plug-ins, once in a process; what is still to be said of those that failed."""
+    """Import installed plug-ins, once in a process; return what is still to be said of those that failed."""
     failures = []
     for entry_point in entry_points:
         try:
@@ -84,12 +84,11 @@ def load_installed(entry_points: tuple[importlib.metadata.EntryPoint, ...]) -> l
 
 
 def what_failed(error: BaseException) -> str:
-    """What a plug-in raised, in a line; ``sys.exit`` would end the program without a word."""
     return f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else summary_of(error)
 
 
 def import_plugin(plugin: str) -> None:
-    """Imports a ``.py`` file, once, or a module by name."""
+    """Import a ``.py`` file, once, or a module by name."""
     if not plugin.endswith(".py"):
         sys.path.insert(0, str(Path.cwd()))
         importlib.import_module(plugin)

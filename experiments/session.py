@@ -157,24 +157,24 @@ class Session(Workspace):
         return Grid.of(named, command, flags, branch)
 
     def runs(self) -> list[stored.StoredRun]:
-        """All runs below the root, whoever computed them."""
+        """Return all runs below the root, whoever computed them."""
         return stored.runs(self.context.root)
 
     # Computing them ------------------------------------------------------------------------------------------
 
     def task_line(self, task: Task) -> str:
-        """A line of JSON that ``python main.py task`` understands, on any machine that has the same files."""
+        """Return a line of JSON that ``python main.py task`` understands on any machine that has the same files."""
         return json.dumps({"session": self.entries(), "task": task.entries()})
 
     @staticmethod
     def from_entries(entries: Mapping[str, Any], reporter: Reporter) -> "Session":
-        """The session that :meth:`entries` has described."""
+        """Return the session that :meth:`entries` has described."""
         repeated = {name: tuple(entries.get(name, ())) for name in ("plugin", "track")}
         return Session(**{**entries, **repeated}, reporter=reporter)
 
 
 def refuse_unknown_options(options: Mapping[str, Any], cls: type[Hparams]) -> None:
-    """Raises ``UsageError`` with near misses for a keyword that is no field of a class of options."""
+    """Raise ``UsageError`` with near misses for a keyword that is no field of a class of options."""
     known = [item.name for item in fields(cls)]
     what = cls.__name__.removesuffix("Options")
     for name in options:

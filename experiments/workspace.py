@@ -46,9 +46,8 @@ class Workspace:
 
     def __init__(self, options: SessionOptions, reporter: Reporter, command: Sequence[str] = ()) -> None:
         self.options = options
-        self.reporters = Several(reporter)
-        if options.track:
-            self.reporters.reporters.append(TrackingReporter(options.track, Path(options.root), reporter.warn))
+        tracking = [TrackingReporter(options.track, Path(options.root), reporter.warn)] if options.track else []
+        self.reporters = Several(reporter, *tracking)
         self.context = Context(
             root=Path(options.root),
             data_dir=Path(options.data_dir),
@@ -65,7 +64,7 @@ class Workspace:
         """Processes that an engine has started; they live on from plan to plan until they are released."""
 
     def release(self) -> None:
-        """Ends the processes that wait for work."""
+        """End the processes that wait for work."""
         for worker in self.workers:
             worker.stop()
         for worker in self.workers:
@@ -73,21 +72,20 @@ class Workspace:
         self.workers.clear()
 
     def with_context(self, **changes: Any) -> Self:
-        """The same with the same data, but for some of what its context says."""
+        """Return the same with the same data, but for some of what its context says."""
         other = copy.copy(self)
         other.context = replace(self.context, **changes)
         other._runners, other.workers = Once(), []
         return other
 
     def heard_by(self, reporters: Several) -> Self:
-        """The same, with others that hear how it goes."""
+        """Return the same with other reporters."""
         other = self.with_context(reporter=reporters)
         other.reporters = reporters
         return other
 
     @property
     def jobs(self) -> int:
-        """The number of tasks that are done at once."""
         return self.options.jobs
 
     @contextlib.contextmanager
@@ -115,11 +113,10 @@ class Workspace:
             settings.fill_uninitialized_memory = filled
 
     def has_data(self, hparams: DataHparams) -> bool:
-        """Whether the data set has been read."""
         return ("data", str(hparams)) in self._data.entries
 
     def data(self, hparams: DataHparams) -> TrainingData:
-        """The data set on the session's device, read once."""
+        """Return the data set on the session's device, read once."""
         context = self.context
         return self._data.once(
             ("data", str(hparams)),
@@ -130,11 +127,9 @@ class Workspace:
         )
 
     def trunk(self, desc: TrainDesc, replicate: int) -> Trunk:
-        """The dense training of a replicate."""
         return self._runners.once((desc, replicate), lambda: Trunk(desc, replicate, self.data(desc.data), self.context))
 
     def lottery_runner(self, desc: LotteryDesc, replicate: int, allow_collapse: bool) -> LotteryRunner:
-        """What finds masks and trains levels of a replicate."""
         return self._runners.once(
             (desc, replicate, allow_collapse),
             lambda: LotteryRunner(desc, replicate, self.data(desc.train.data), self.context, allow_collapse),
@@ -143,7 +138,6 @@ class Workspace:
     def stability_runner(
         self, desc: StabilityDesc, replicate: int, k: Step, settings: AnalysisHparams, checkpoint: str | None
     ) -> StabilityRunner:
-        """What trains and compares the children from ``k`` on."""
         tensors = None if checkpoint is None else self.checkpoint(checkpoint)[0]
         return self._runners.once(
             (desc, replicate, k, settings, checkpoint),
@@ -151,15 +145,15 @@ class Workspace:
         )
 
     def checkpoint(self, file: str) -> tuple[Mapping[str, Tensor], str]:
-        """Weights of a file and the first digits of its digest, read once."""
+        """Return the weights of a file and the first digits of its digest, read once."""
         return self._data.once(("checkpoint", file), lambda: read_checkpoint(Path(file)))
 
     def check(self, store: Store, desc: Desc) -> None:
-        """Raises ``UsageError`` if a run was computed on other data, or with other versions of its plug-ins."""
+        """Raise ``UsageError`` if a run was computed on other data, or with other versions of its plug-ins."""
         verify(store, desc.code(), self.context, self.data(train_of(desc).data).fingerprint)
 
     def entries(self) -> dict[str, Any]:
-        """What a worker on the same files needs to know; it has a share of this machine's threads."""
+        """Return what a worker on this machine needs to know; it has a share of the threads."""
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
         names = (
             "root", "data_dir", "device", "deterministic", "cuda_graphs", "allow_divergence", "evaluate_every",
@@ -175,7 +169,7 @@ class Workspace:
 
 
     def entries_elsewhere(self) -> dict[str, Any]:
-        """The same for a worker on another machine that has the same files under the same paths."""
+        """Return the same for a worker on another machine that has the same files under the same paths."""
         plugins = [str(Path(name).absolute()) if Path(name).is_file() else name for name in self.options.plugin]
         return {
             **self.entries(), "plugin": plugins, "threads": self.options.threads or self.options.cpus_per_task,
@@ -190,7 +184,6 @@ class Once:
     entries: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The entry, made at the first call."""
         if key not in self.entries:
             self.entries[key] = make()
         entry: T = self.entries[key]
@@ -198,7 +191,7 @@ class Once:
 
 
 def train_of(desc: Desc) -> TrainDesc:
-    """What the trunk of an experiment depends on; that of a training is itself."""
+    """Return what the trunk of an experiment depends on; that of a training is itself."""
     train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
     return train
 

@@ -19,6 +19,7 @@ import secrets
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +27,7 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from foundations import files
-from foundations.reporting import Reporter
+from foundations.reporting import WAITING, Reporter
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -156,7 +157,8 @@ def hold(directory: Path, reporter: Reporter, unless: Callable[[], bool]) -> Ite
     if not acquired(lock, 0.1):
         reporter.say(f"Waiting for another process that works in {directory}{holder(directory)}")
     while not (lock.is_locked or unless()):
-        reporter.sleep(0.5)
+        with reporter.during(WAITING):
+            time.sleep(0.5)
         acquired(lock, 0)
     if not lock.is_locked:
         yield False
@@ -199,7 +201,7 @@ def hold_all(directories: Iterable[Path]) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def hold_if_free(directory: Path) -> Iterator[bool]:
-    """Holds a directory that no other process holds; yields whether it does. Raises like :func:`hold`."""
+    """Hold a directory that no other process holds; yield whether it does. Raises like :func:`hold`."""
     lock = FileLock(directory / files.LOCK)
     try:
         yield acquired(lock, 0)
@@ -208,7 +210,6 @@ def hold_if_free(directory: Path) -> Iterator[bool]:
 
 
 def acquired(lock: FileLock, seconds: float) -> bool:
-    """Whether the lock could be had within so many seconds."""
     with contextlib.suppress(Timeout), named(Path(lock.lock_file)):
         lock.acquire(timeout=seconds)
     return lock.is_locked
@@ -229,7 +230,7 @@ def signed(directory: Path) -> Iterator[None]:
 
 
 def holder(directory: Path) -> str:
-    """``": pid 12 on host, command"``; empty where that is not known."""
+    """Return ``": pid 12 on host, command"``; empty where that is not known."""
     try:
         text = (directory / files.LOCK_HOLDER).read_text(errors="replace").strip()
     except OSError:

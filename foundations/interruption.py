@@ -46,7 +46,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def install(self) -> Iterator["Interruption"]:
-        """Handles signals inside. One that the process ignores (``nohup``) stays ignored."""
+        """Inside, handle signals. One that the process ignores (``nohup``) stays ignored."""
         before = {}
         with contextlib.suppress(ValueError):  # only the main thread can have handlers
             for number in STOPPING:
@@ -59,21 +59,18 @@ class Interruption:
                 signal.signal(number, handler)
 
     def ready(self) -> None:
-        """What a command needs is imported."""
         self._ready = True
 
     def asked(self) -> bool:
-        """Whether the process has been asked to stop."""
         return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """128 and the number of the signal, as shells say it; that of SIGINT where an exception has interrupted."""
+        """128 and the number of the signal, as in shells; that of SIGINT where an exception has interrupted."""
         return 128 + (self.signal or signal.SIGINT)
 
     @property
     def text(self) -> str:
-        """The message."""
         by = f" by {self.signal.name}" if self.signal not in (None, signal.SIGINT) else ""
         return f"Interrupted{by}. The same command goes on from the last checkpoint."
 
@@ -112,6 +109,6 @@ class Interruption:
 
 
 def installed() -> Interruption:
-    """The one that handles this process's signals; one that is never asked where there is none."""
+    """Return the one that handles this process's signals; one that is never asked where there is none."""
     handlers = (getattr(signal.getsignal(number), "__self__", None) for number in STOPPING)
     return next((owner for owner in handlers if isinstance(owner, Interruption)), Interruption())

@@ -21,19 +21,18 @@ class Share:
     of: int = 1
 
     def part(self, size: int) -> slice:
-        """Which images of a batch of ``size`` these are."""
+        """Return which images of a batch of ``size`` these are."""
         return slice(size * self.number // self.of, size * (self.number + 1) // self.of)
 
 
 def own_share() -> Share:
-    """That of this process; the whole where it was not started by ``torchrun``."""
+    """Return that of this process; the whole where it was not started by ``torchrun``."""
     if "MASTER_ADDR" not in os.environ:
         return Share()
     return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def own_gpu() -> int:
-    """The number of the GPU on this machine that is for this process."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
@@ -43,12 +42,11 @@ GRACE = 10  # seconds for a step and a checkpoint
 
 
 def child_environment() -> dict[str, str]:
-    """The environment variables of a child of this process."""
     return {**os.environ, PARENT: str(os.getpid())}
 
 
 def end_with_parent() -> bool:
-    """In a child, starts to watch for the parent's end; whether this is one."""
+    """In a child, start to watch for the parent's end; return whether this is one."""
     parent = os.environ.pop(PARENT, "")
     if parent:
         threading.Thread(target=watch, args=[int(parent)], daemon=True).start()

@@ -1,8 +1,12 @@
-"""How a long computation speaks: an argument, handed down from whoever started it."""
+"""How a long computation speaks: a reporter is an argument, handed down from whoever started it.
 
-import time
+Whatever happens is an event, and a reporter has one method that hears events. What goes on for a while is an activity:
+it begins, advances, and ends.
+"""
+
+import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +14,12 @@ from typing import Any
 Advance = Callable[[int], None]
 
 
+# Activities ----------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training that goes on now.
+    """A training; it advances by optimizer steps.
 
     Args:
         path: its directory.
@@ -28,11 +35,116 @@ class Training:
     until: int
     iterations_per_epoch: int
     batch_size: int
-    last: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Anything else that is counted up to a total: ``Decoding cifar10``, 60000, ``images``."""
+
+    description: str
+    total: int
+    unit: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """As long as it goes on, ``text(width)`` is a line that says how far something is."""
+
+    text: Callable[[int], str]
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """As long as it goes on, ``text()`` says how far all of it is."""
+
+    text: Callable[[], str]
+
+
+WAITING = "waiting"
+"""For another process; other computations of this one may go on meanwhile."""
+
+
+# Events --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Said:
+    """A line for the user; ``logging.WARNING`` is one that they should not miss."""
+
+    text: str
+    level: int = logging.INFO
+
+
+@dataclass(frozen=True)
+class Began:
+    """An activity, or a task of the plan (here or in another process), has begun."""
+
+    what: Hashable
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """So many more of what an activity counts are done; of a task, optimizer steps."""
+
+    what: Hashable
+    n: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An activity or a task has ended.
+
+    Args:
+        what: the activity or task.
+        failed: whether the task has failed.
+        skipped: the tasks that are skipped since they depend on it.
+    """
+
+    what: Hashable
+    failed: bool = False
+    skipped: Sequence[Hashable] = ()
+
+
+@dataclass(frozen=True)
+class RowAdded:
+    """A row was added to the metrics in the directory ``path``."""
+
+    path: Path
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """What is shown at the end of an epoch, here or in another process; ``last`` of a training."""
+
+    text: str
+    last: bool
+
+
+@dataclass(frozen=True)
+class Left:
+    """Nothing works in the directory ``path`` any more; its results stand there, if it came to any."""
+
+    path: Path
+
+
+Event = Said | Began | Advanced | Ended | RowAdded | EpochEnded | Left
+
+
+# Reporters -----------------------------------------------------------------------------------------------------------
 
 
 class Reporter:
-    """Says nothing; those of ``experiments.run.progress`` write to a terminal or a log, and others count or record."""
+    """Hears what happens, and does nothing about it. Those of ``experiments.run.progress`` write to a terminal or a log.
+
+    Derive from it and override :meth:`say` and :meth:`warn` for what is said, :meth:`hear` for everything.
+    """
+
+    def hear(self, event: Event) -> None:
+        """An event; what is said goes on to :meth:`say` or :meth:`warn`."""
+        if isinstance(event, Said):
+            (self.warn if event.level >= logging.WARNING else self.say)(event.text)
 
     def say(self, text: str) -> None:
         """A line of information."""
@@ -41,128 +153,42 @@ class Reporter:
         """A line that the user should not miss."""
 
     @contextmanager
+    def during(self, what: Hashable) -> Iterator[Advance]:
+        """Inside, an activity goes on. Yields ``advance(n)``, to be called once per several batches, not once each."""
+        self.hear(Began(what))
+        try:
+            yield lambda n: self.hear(Advanced(what, n))
+        finally:
+            self.hear(Ended(what))
+
+    @contextmanager
     def progress(self, description: str, total: int, unit: str = "") -> Iterator[Advance]:
-        """Yields ``advance(n)``, to be called as the work goes on (once per several batches, not once each)."""
-        yield lambda n: None
-
-    def sleep(self, seconds: float) -> None:
-        """For what waits for another process; other computations of this one may go on meanwhile."""
-        time.sleep(seconds)
-
-    # A training ------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def training(self, training: Training) -> Iterator[Advance]:
-        """Like :meth:`progress`, of optimizer steps."""
-        yield lambda steps: None
-
-    def row(self, path: Path, row: Mapping[str, Any]) -> None:
-        """A row was added to the metrics in the directory ``path``."""
-
-    def epoch(self, text: str, last: bool) -> None:
-        """What is shown at the end of an epoch, here or in another process; ``last`` of a training."""
-
-    # Tasks -----------------------------------------------------------------------------------------------------
-
-    def begun(self, task: Hashable) -> None:
-        """A task of the plan is begun, here or in another process."""
-
-    def advanced(self, task: Hashable, steps: int) -> None:
-        """Another process has taken so many optimizer steps of a task."""
-
-    def ended(self, task: Hashable, failed: bool, skipped: Sequence[Hashable] = ()) -> None:
-        """A task has ended, and those have been skipped that depend on it."""
-
-    def left(self, path: Path) -> None:
-        """Nothing works in the directory ``path`` any more; its results stand there, if it came to any."""
-
-    @contextmanager
-    def line(self, text: Callable[[int], str]) -> Iterator[None]:
-        """Inside, ``text(width)`` is a line that says how far something is, for as long as it goes on."""
-        yield
-
-    @contextmanager
-    def whole(self, text: Callable[[], str]) -> Iterator[None]:
-        """Inside, ``text()`` says how far all of it is."""
-        yield
+        """Inside, something goes on that counts up to ``total``; yields ``advance(n)``."""
+        with self.during(Progress(description, total, unit)) as advance:
+            yield advance
 
 
 class Several(Reporter):
-    """Passes everything on to several reporters."""
+    """Passes every event on to several reporters."""
 
     def __init__(self, *reporters: Reporter) -> None:
-        self.reporters = list(reporters)
+        self.reporters = reporters
 
     @contextmanager
     def also(self, *reporters: Reporter) -> Iterator[None]:
         """Inside, these hear everything too."""
-        self.reporters += reporters
+        self.reporters = (*self.reporters, *reporters)  # a new tuple: another thread may go through the old one
         try:
             yield
         finally:
-            for reporter in reporters:
-                self.reporters.remove(reporter)
+            self.reporters = tuple(one for one in self.reporters if one not in reporters)
+
+    def hear(self, event: Event) -> None:
+        for reporter in self.reporters:
+            reporter.hear(event)
 
     def say(self, text: str) -> None:
-        for reporter in self.reporters:
-            reporter.say(text)
+        self.hear(Said(text))
 
     def warn(self, text: str) -> None:
-        for reporter in self.reporters:
-            reporter.warn(text)
-
-    @contextmanager
-    def progress(self, description: str, total: int, unit: str = "") -> Iterator[Advance]:
-        with ExitStack() as stack:
-            advances = [stack.enter_context(r.progress(description, total, unit)) for r in self.reporters]
-            yield lambda n: call_all(advances, n)
-
-    @contextmanager
-    def training(self, training: Training) -> Iterator[Advance]:
-        with ExitStack() as stack:
-            advances = [stack.enter_context(r.training(training)) for r in self.reporters]
-            yield lambda steps: call_all(advances, steps)
-
-    def row(self, path: Path, row: Mapping[str, Any]) -> None:
-        for reporter in self.reporters:
-            reporter.row(path, row)
-
-    def epoch(self, text: str, last: bool) -> None:
-        for reporter in self.reporters:
-            reporter.epoch(text, last)
-
-    def begun(self, task: Hashable) -> None:
-        for reporter in self.reporters:
-            reporter.begun(task)
-
-    def advanced(self, task: Hashable, steps: int) -> None:
-        for reporter in self.reporters:
-            reporter.advanced(task, steps)
-
-    def ended(self, task: Hashable, failed: bool, skipped: Sequence[Hashable] = ()) -> None:
-        for reporter in self.reporters:
-            reporter.ended(task, failed, skipped)
-
-    def left(self, path: Path) -> None:
-        for reporter in self.reporters:
-            reporter.left(path)
-
-    @contextmanager
-    def line(self, text: Callable[[int], str]) -> Iterator[None]:
-        with ExitStack() as stack:
-            for reporter in self.reporters:
-                stack.enter_context(reporter.line(text))
-            yield
-
-    @contextmanager
-    def whole(self, text: Callable[[], str]) -> Iterator[None]:
-        with ExitStack() as stack:
-            for reporter in self.reporters:
-                stack.enter_context(reporter.whole(text))
-            yield
-
-
-def call_all(advances: Sequence[Advance], n: int) -> None:
-    """Tells all of them."""
-    for advance in advances:
-        advance(n)
+        self.hear(Said(text, logging.WARNING))

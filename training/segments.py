@@ -12,7 +12,7 @@ from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.formats import DIVERGED
-from foundations.reporting import Training
+from foundations.reporting import RowAdded, Training
 from foundations.steps import Step
 from foundations.store import Store
 from training.data import TrainingData
@@ -116,7 +116,7 @@ def advance_to(
             path=store.path, first=state.iteration, until=until, iterations_per_epoch=per_epoch,
             batch_size=data.batch_size, last=rows[-1],
         )  # fmt: skip
-        with reporter.training(shown) as advance:
+        with reporter.during(shown) as advance:
             while state.iteration < until:
                 stop = next_stop(state.iteration, per_epoch, every, (until, *save_at, *change_at))
                 train(state, data, hparams, until=stop, advance=advance, asked=lambda: asked() or pace.due())
@@ -131,7 +131,7 @@ def advance_to(
                     if not is_finite(row) and not context.allow_divergence:
                         give_up(store, row, good, hparams, data)
                     add(row)
-                    reporter.row(store.path, row)
+                    reporter.hear(RowAdded(store.path, row))
                     if first_not_finite(rows):
                         reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
                 stopping = asked()  # of a signal that comes later the next step's checkpoint takes care

@@ -50,11 +50,9 @@ class Section:
     hidden: frozenset[str] = frozenset()
 
     def values(self) -> dict[str, Any]:
-        """The default of each flag."""
         return {item.name: self.defaults.get(item.name, item.default) for item in self.items()}
 
     def items(self) -> list[Any]:
-        """The dataclass fields that are flags."""
         return [item for item in fields(self.cls) if item.name not in self.hidden]
 
 
@@ -69,11 +67,10 @@ class Selection:
     criterion: type[Criterion] | None = None
 
     def section(self, title: str, cls: type[Hparams], *hidden: str) -> Section:
-        """The flags of a dataclass, with the defaults of this selection."""
+        """Return the flags of a dataclass, with the defaults of this selection."""
         return Section(title, cls, self.defaults, frozenset(hidden))
 
     def shared_sections(self) -> list[Section]:
-        """The sections of every experiment."""
         return [
             self.section("run", RunOptions),
             self.section("model", ModelHparams),
@@ -82,7 +79,7 @@ class Selection:
         ]
 
     def method_sections(self, what: str, method: type[Method] | None) -> list[Section]:
-        """The flags of a strategy or branch, under its name and summary; none if there is none."""
+        """Return the flags of a strategy, branch or criterion under its name and summary; none if there is none."""
         if method is None:
             return []
         return [self.section(f"{what} {method.name}: {method.summary().rstrip('.')}", method)]
@@ -116,7 +113,6 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
 
 
 def with_strategy(recipe: Mapping[str, Any], strategy: type[Strategy]) -> dict[str, Any]:
-    """The values of a recipe and those of a strategy."""
     general = strategy.pruning_defaults()
     own = {name: value for name, value in strategy.defaults.items() if value is not None}
     meant = recipe.get("pruning_strategy")
@@ -129,7 +125,7 @@ def with_strategy(recipe: Mapping[str, Any], strategy: type[Strategy]) -> dict[s
 
 
 def recipe_values(model: str, dataset: str, name: str | None) -> Mapping[str, Any]:
-    """The values of a recipe; ``UsageError`` with near misses if it names what is no hyperparameter."""
+    """Return the values of a recipe; ``UsageError`` with near misses if it names what is no hyperparameter."""
     values = find_recipe(model, dataset, name)
     known = {item.name for cls in RECIPE_CLASSES for item in fields(cls)} | {"k", "pruning_strategy"}
     for key in values:
@@ -152,20 +148,17 @@ class Values:
 
     @property
     def replicate(self) -> int:
-        """The number of the replicate."""
         return int(self.build(RunOptions).replicate)
 
     def at(self, k: Step) -> "Values":
-        """The same with another k."""
         return replace(self, given={**self.given, "k": k})
 
     def build(self, cls: type[Hparams]) -> Any:
-        """The hyperparameters of a section's dataclass."""
+        """Return the hyperparameters of a section's dataclass."""
         section = next(section for section in self.sections if section.cls is cls)
         return cls(**{name: self.given.get(name, default) for name, default in section.values().items()})
 
     def train_desc(self) -> TrainDesc:
-        """The trunk that the experiment depends on."""
         return TrainDesc(
             model=self.build(ModelHparams), data=self.build(DataHparams), training=self.build(TrainingHparams),
             imported=self.build(RunOptions).imported,
@@ -188,7 +181,6 @@ class Values:
         return replace(pruning, pruning_fraction=float(1 - density ** (1 / levels)))
 
     def _pruned_by_import(self, root: Path, density: float | None, levels: int) -> float:
-        """What an imported mask has pruned; ``UsageError`` if more than that mask is asked for."""
         if density is not None or "pruning_fraction" in self.given:
             flag = "density" if density is not None else "pruning_fraction"
             raise UsageError(f"--{flag}: an imported mask keeps what it keeps; leave the flag out")
@@ -201,7 +193,6 @@ class Values:
 
 
 def flags_of(sections: Iterable[Section]) -> list[str]:
-    """The names of all flags of some sections."""
     return [item.name for section in sections for item in section.items()]
 
 

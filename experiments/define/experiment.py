@@ -65,7 +65,7 @@ class Experiment(ABC):
 
     @property
     def known_done(self) -> bool:
-        """Whether it is seen to be done without reading a data set for it, as something that is shown must not."""
+        """Whether it is seen to be done without reading a data set for that, as ``repr`` must not."""
         try:
             return self.session.has_data(train_of(self.desc).data) and self.done
         except UsageError:  # it cannot be computed, which `run` says
@@ -73,33 +73,30 @@ class Experiment(ABC):
 
     @property
     def identity(self) -> Hashable:
-        """Equal for two experiments that are the same."""
         return self.desc.key, self.replicate
 
     def joined(self, other: "Experiment") -> "Experiment":
-        """This experiment with the parts that ``other``, which is the same, was asked for beside."""
+        """Return this experiment with the parts (levels) of ``other``, which has the same identity."""
         return self
 
     @property
     def shown(self) -> dict[str, str]:
-        """The varied values as tables and figures show them."""
         return {name: as_text(value) for name, value in self.varied.items()}
 
     @property
     def store(self) -> Store:
-        """The directory of the run."""
         return store_of(self.desc, self.replicate, self.session.context)
 
     def densities(self) -> Sequence[tuple[str, float]]:
-        """The strategy and what it keeps, for each subnetwork that is compared with others; none of full networks."""
+        """Return strategy and density of each of its subnetworks."""
         return ()
 
     def places(self) -> list[Path]:
-        """The directories that its results lie in."""
+        """Return the directories that its results lie in."""
         return [self.store.path]
 
     def say_unreached_milestones(self) -> None:
-        """Says, once in a session, that the learning rate never falls at milestones which lie past the end."""
+        """Say, once in a session, that the learning rate never falls at milestones past the end."""
         training, context = train_of(self.desc).training, self.session.context
         end = training.training_steps
         late = [step for step in training.milestone_steps if step == end or step.certainly_after(end)]
@@ -122,11 +119,10 @@ class Experiment(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether all of them are done."""
         return all(task.done(self.session) for task in self.tasks())
 
     def missing(self) -> list[Row]:
-        """What was asked for and has come to no result: rows as those of :meth:`rows`, with a ``state`` instead."""
+        """Return rows like those of :meth:`rows`, with a ``state``, for what was asked for and has no result."""
         return []
 
     @abstractmethod
@@ -134,7 +130,7 @@ class Experiment(ABC):
         """What is said when nothing is left to do."""
 
     def opening(self) -> str:
-        """What is said before it is run; empty if there is nothing to say."""
+        """Return what is said before it is run, if anything."""
         return self.done_before() if self.done else ""
 
     @abstractmethod
@@ -142,11 +138,11 @@ class Experiment(ABC):
         """The results so far, as plain values."""
 
     def check(self) -> None:
-        """Raises ``UsageError`` if it cannot be computed, before anything is: its data are read here."""
+        """Raise ``UsageError`` if it cannot be computed. Its data are read here, and nothing is computed."""
         self.session.check(self.store, self.desc)
 
     def stands_on(self) -> Sequence[Desc]:
-        """The other runs below the root that it is computed from: its trunk."""
+        """Return the other runs that it is computed from: its trunk."""
         return (train_of(self.desc),)
 
     def restore(self) -> None:
@@ -167,7 +163,7 @@ class Experiment(ABC):
                     restore_metrics(Store(done.parent), context.reporter)
 
     def to_put_aside(self) -> list[Store]:
-        """The directories to rename before everything is recomputed: its own, and its trunk's if it is unusable."""
+        """Return the directories that ``--recompute`` renames: its own, and its trunk's if that is unusable."""
         train = train_of(self.desc)
         trunk = store_of(train, self.replicate, self.session.context)
         try:
@@ -177,7 +173,7 @@ class Experiment(ABC):
         return [self.store]
 
     def run(self) -> list[Failure]:
-        """Computes what is left; the tasks that failed."""
+        """Compute what is left; return the tasks that failed."""
         self.check()
         return run_plan(make_plan(self.tasks(), self.session), self.session)
 
@@ -236,18 +232,17 @@ class Training(Experiment):
 
 
 def refuse_after_end(flag: str, step: Step, desc: TrainDesc) -> None:
-    """Raises ``UsageError`` if a step is beyond the end of training, however many iterations an epoch has."""
+    """Raise ``UsageError`` if a step is beyond the end of training, however many iterations an epoch has."""
     if step.certainly_after(desc.training.training_steps):
         raise after_end(flag, step, desc)
 
 
 def after_end(flag: str, step: Step, desc: TrainDesc, hint: str = "") -> UsageError:
-    """The refusal of a step beyond the end of training."""
     return UsageError(f"--{flag}={step.short}: beyond --training_steps={desc.training.training_steps.short}{hint}")
 
 
 def plain(row: Row, varied: Mapping[str, Any]) -> Row:
-    """A row with what varies as columns of their own; paths, steps and lists as text."""
+    """Return a row with a column for each varied value, and with paths, steps and lists as text."""
     own = {name: value for name, value in row.items() if name != "varied"}
     return {
         name: as_text(value) if isinstance(value, (Path, Step, tuple)) else value

@@ -12,7 +12,7 @@ from experiments.define.defaults import NONE, Section, Selection, Values, flags_
 from experiments.define.experiment import Experiment, Row, experiments, plain
 from experiments.define.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.define.lottery import Lottery
-from experiments.define.search import Search, Searchable
+from experiments.define.search import Search, make_search
 from experiments.options import SessionOptions
 from experiments.report.criteria import Found, rows_of, searches
 from experiments.run.engines import Failed, run_plan
@@ -68,7 +68,7 @@ class Grid(Sequence[Experiment]):
 
     @property
     def experiments(self) -> list[Experiment]:
-        """All of them, each once; one whose k is still to be found is refused until it is run."""
+        """All of them, each once; refused while the k of one is still to be found."""
         flat = [one for item in self.items for one in (item.experiments if isinstance(item, Search) else [item])]
         found: dict[Any, Experiment] = {}
         for one in flat:
@@ -77,12 +77,10 @@ class Grid(Sequence[Experiment]):
 
     @property
     def searches(self) -> list[Search]:
-        """Those whose k is to be found."""
         return [item for item in self.items if isinstance(item, Search)]
 
     @property
     def unanswered(self) -> list[Search]:
-        """Those whose k is still to be found."""
         return [search for search in self.searches if search.answer is None]
 
     def __len__(self) -> int:
@@ -151,11 +149,11 @@ class Grid(Sequence[Experiment]):
             search.check()
 
     def plan(self) -> Plan:
-        """The tasks that are left, each once, however many experiments share them."""
+        """Return the tasks that are left, each once, however many experiments share them."""
         return make_plan((task for one in self.experiments for task in one.tasks()), self.session)
 
     def owners(self) -> Counter[Task]:
-        """For how many of the experiments each task is, whether it is done or not."""
+        """Count for how many of the experiments each task is, whether it is done or not."""
         owners: Counter[Task] = Counter()
         for experiment in self.experiments:
             needed: dict[Task, None] = {}
@@ -164,17 +162,16 @@ class Grid(Sequence[Experiment]):
                 task = waiting.pop()
                 if task not in needed:
                     needed[task] = None
-                    waiting += task.needs()
+                    waiting += task.after
             owners.update(list(needed))
         return owners
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to compute."""
         return all(one.done for one in self.experiments)
 
     def rows(self) -> list[Row]:
-        """The results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
+        """Return the results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
         return [plain(row, one.varied) for one in self.experiments for row in one.rows()]
 
 
@@ -182,7 +179,6 @@ class Grid(Sequence[Experiment]):
 
     @property
     def found(self) -> list[Found]:
-        """What the criteria have found, by network."""
         stores = [search.network.store for search in self.searches]
         return searches(known_runs(stores), {search.criterion.key for search in self.searches})
 
@@ -206,7 +202,7 @@ def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:
 
 
 def different_densities(experiments: Iterable[Experiment]) -> str:
-    """What there is to say where strategies are compared that prune to different densities; else nothing."""
+    """Return a warning if strategies are compared at different densities, else an empty text."""
     found: dict[str, set[str]] = {}
     for one in experiments:
         for strategy, density in one.densities():
@@ -227,16 +223,16 @@ class Choice:
         self.flags = set(flags_of(self.sections))
 
     def make(self, session: Workspace) -> Experiment | Search:
-        """The experiment, or the search for its k."""
+        """Return the experiment, or the search for its k."""
         own = {name: value for name, value in self.given.items() if name in self.flags}
         values = Values(self.selection, self.sections, own)
         k = own.get("k")
-        if isinstance(k, str) and k in criteria and issubclass(self.kind, Searchable):
-            return self.kind.search(session, values)
+        if isinstance(k, str) and k in criteria:
+            return make_search(self.kind, session, values)
         return self.kind.define(session, values)
 
     def refuse(self, name: str) -> None:
-        """Raises ``UsageError`` for a flag that applies to none of the experiments."""
+        """Raise ``UsageError`` for a flag that applies to none of the experiments."""
         if name in flags_of([Section("session", SessionOptions)]):
             raise UsageError(f"--{name}: belongs to the session: Session({name}=...)")
         if name in all_flags() and self.kind.prunes and self.selection.strategy is None:
@@ -246,7 +242,7 @@ class Choice:
 
 
 def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One mapping of single values for each combination of the lists among ``flags``."""
+    """Return one mapping of single values for each combination of the lists among ``flags``."""
     known = all_flags()
     choices = {
         name: alternatives(name, native(name, value), name in known and holds_several(known[name][1]))
@@ -296,7 +292,7 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
 
 
 def native(name: str, value: Any, inside: int = 0) -> Any:
-    """A value, or a list of them, in Python's own types: numpy's numbers and arrays, and paths, become such."""
+    """Return a value in Python's own types: numpy's numbers and arrays, and paths, become such."""
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, (list, tuple)):

@@ -3,8 +3,10 @@
 from dataclasses import Field, fields
 from typing import Any, get_origin, get_type_hints
 
-from experiments.define import lottery, stability  # noqa: F401  they register themselves
+from experiments.define.lottery import branch_tasks, level_tasks
+from experiments.define.stability import analysis_tasks
 from experiments.options import LotteryOptions, RunOptions, SessionOptions, StabilityOptions, TrainOptions
+from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, OfAnalysis, Task
 from foundations.hparams import Hparams
 from lottery.branch import branches
 from models import ModelHparams
@@ -30,7 +32,7 @@ IN_NO_KEY = {"allow_collapse", "report", "child", "max_k", "to", *(item.name for
 
 
 def all_flags(*more: type[Hparams]) -> "dict[str, tuple[Field[Any], Any]]":
-    """Field and type of every flag that there is, by its name; with those of ``more`` classes."""
+    """Return field and type of every flag there is, by its name, with those of ``more`` classes."""
     methods = [registry.get(name) for registry in (strategies, branches, criteria) for name in registry]
     return {
         item.name: (item, hints[item.name])
@@ -41,5 +43,23 @@ def all_flags(*more: type[Hparams]) -> "dict[str, tuple[Field[Any], Any]]":
 
 
 def holds_several(hint: Any) -> bool:
-    """Whether a flag of this type holds several values itself."""
     return get_origin(hint) is tuple or any(get_origin(part) is tuple for part in getattr(hint, "__args__", ()))
+
+
+def with_needs(task: Task) -> Task:
+    """Return the task with those that it waits for, which its JSON does not say."""
+    graph: list[Task] = []
+    match task:
+        case LevelMaskTask() | LevelTask():
+            graph += level_tasks(task.desc, task.replicate, [task.level], task.allow_collapse)
+        case BranchTask():
+            graph += branch_tasks(task.desc, task.replicate, [task.level], task.allow_collapse, task.branch)
+        case OfAnalysis():
+            comparison, children = analysis_tasks(task.desc, task.replicate, task.k, task.settings, task.checkpoint)
+            graph += [comparison, *children]
+    while graph:
+        one = graph.pop()
+        if one == task:
+            return one
+        graph += one.after
+    return task

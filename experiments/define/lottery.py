@@ -1,6 +1,6 @@
 """The lottery-ticket experiment and its branches."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,9 @@ from torch import nn
 
 from experiments.define.defaults import Section, Selection, Values, flags_of
 from experiments.define.experiment import Experiment, Row, after_end, experiments
-from experiments.define.search import Search, Searchable
-from experiments.define.stability import search_for, stability_desc
 from experiments.options import LotteryOptions, StabilityOptions
 from experiments.report.naming import effective_density, state_of
-from experiments.run.tasks import BranchTask, LevelTask, Task
+from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, Task, TrunkTask, trunk_end
 from experiments.workspace import Workspace
 from foundations import files
 from foundations.errors import UsageError
@@ -28,9 +26,47 @@ from stability import AnalysisHparams
 from training.segments import load_network
 
 
+def level_tasks(
+    desc: LotteryDesc, replicate: int, levels: Iterable[int], allow_collapse: bool = False
+) -> list[LevelTask]:
+    """The graph of a lottery run: for each level its mask, then its training, on the trunk at k.
+
+    A strategy that scores at the end prunes what the levels before have become, so that these come first.
+    """
+    run: dict[str, Any] = {"desc": desc, "replicate": replicate, "allow_collapse": allow_collapse}
+    at_k, end = TrunkTask(desc=desc.train, replicate=replicate, to=desc.k), trunk_end(desc.train, replicate)
+    scored_at_end, rewinds = desc.pruning.score_at == "end", desc.retrain == REWIND_WEIGHTS
+    tasks: list[LevelTask] = []
+    for level in with_needed(desc, levels):
+        if level == 0:  # the full network: it keeps everything, and its training is the trunk's
+            mask = LevelMaskTask(**run, level=0)
+            start = end
+        else:
+            mask = LevelMaskTask(**run, level=level, after=(end, *tasks) if scored_at_end else (at_k,))
+            start = at_k if rewinds else end
+        tasks.append(LevelTask(**run, level=level, after=(mask, start)))
+    return tasks
+
+
+def branch_tasks(
+    desc: LotteryDesc, replicate: int, levels: Iterable[int], allow_collapse: bool, branch: Branch
+) -> list[BranchTask]:
+    """Return the graph of a branch: the level, then its branch, on the steps of the trunk that it reads."""
+    steps = dict.fromkeys((desc.k, *branch.trunk_steps(desc)))
+    trunks = [TrunkTask(desc=desc.train, replicate=replicate, to=step) for step in steps]
+    of = {task.level: task for task in level_tasks(desc, replicate, levels, allow_collapse)}
+    return [
+        BranchTask(
+            desc=desc, replicate=replicate, level=level, allow_collapse=allow_collapse, branch=branch,
+            after=(of[level], *trunks),
+        )
+        for level in levels
+    ]  # fmt: skip
+
+
 @experiments.register("lottery")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Lottery(Searchable):
+class Lottery(Experiment):
     """Train to k, prune, train the subnetwork on; level by level."""
 
     summary = "Train to step k, prune, and train the subnetwork from k to the end; level n prunes n times over."
@@ -68,19 +104,6 @@ class Lottery(Searchable):
             levels=tuple(sorted(set(options.levels))), allow_collapse=options.allow_collapse,
         )  # fmt: skip
 
-    @classmethod
-    def search(cls, session: Workspace, values: Values) -> Search:
-        """The search for the smallest k at which the subnetworks of the last level are what the criterion wants."""
-        options: LotteryOptions = values.build(LotteryOptions)
-        last = max(options.levels, default=0)
-        if last == 0:
-            raise UsageError(f"--k={options.k}: --levels=0 prunes nothing")
-        pruning, looked_at = values.pruning(session.context.root, options.density, last), values.build(StabilityOptions)
-        fraction = pruning.pruning_fraction if last == 1 else 1 - float((1 - pruning.pruning_fraction) ** last)
-        asked = replace(looked_at, reset_optimizer=options.reset_optimizer)
-        desc = stability_desc(session, values, asked, replace(pruning, pruning_fraction=fraction))
-        return search_for(session, values, asked, desc, lambda k: cls.define(session, values.at(k)))
-
     def joined(self, other: Experiment) -> "Lottery":
         assert isinstance(other, Lottery), "the same experiment"
         return replace(self, levels=tuple(sorted({*self.levels, *other.levels})))
@@ -91,7 +114,6 @@ class Lottery(Searchable):
 
     @property
     def runner(self) -> LotteryRunner:
-        """What finds its masks and trains its levels."""
         return self.session.lottery_runner(self.desc, self.replicate, self.allow_collapse)
 
     def check(self) -> None:
@@ -99,10 +121,7 @@ class Lottery(Searchable):
         _ = self.runner  # refuses what its data or its model do not bear
 
     def tasks(self) -> Sequence[Task]:
-        return [self._level(number) for number in with_needed(self.desc, self.levels)]
-
-    def _level(self, number: int) -> LevelTask:
-        return LevelTask(desc=self.desc, replicate=self.replicate, level=number, allow_collapse=self.allow_collapse)
+        return level_tasks(self.desc, self.replicate, self.levels, self.allow_collapse)
 
     def densities(self) -> Sequence[tuple[str, float]]:
         return [(self.desc.strategy.name, self.desc.density(level)) for level in self.levels if level]
@@ -111,7 +130,6 @@ class Lottery(Searchable):
         return f"All done before: {self.store.path}. Nothing was trained."
 
     def rows(self) -> list[Row]:
-        """A row for each level that is done, those that had to be trained before others included."""
         found = []
         for number in with_needed(self.desc, self.levels):
             here = self.store.sub(files.level(number))
@@ -124,11 +142,9 @@ class Lottery(Searchable):
         return [self.row(self._planned(number), here) for number, here in wanted.items() if not here.done]
 
     def _planned(self, level: int) -> Row:
-        """What is known of a level before it is trained."""
         return {"level": level, "density": self.desc.density(level)}
 
     def row(self, result: Row, here: Store) -> Row:
-        """The results of a level or branch, with what the experiment is and how it ended."""
         return {
             **result, "strategy": self.desc.strategy.name, "k": self.desc.k.short, "replicate": self.replicate,
             "key": self.desc.key, "path": here.path, "varied": self.shown, "state": state_of(here),
@@ -136,7 +152,7 @@ class Lottery(Searchable):
         }  # fmt: skip
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
-        """A level's trained subnetwork, in evaluation mode, and its mask; ``UsageError`` if it is not done."""
+        """Return a level's trained subnetwork, in evaluation mode, and its mask; ``UsageError`` if it is not done."""
         here = self.store.sub(files.level(level))
         if not here.done:
             raise UsageError(f"{here.path}: level {level} is not done; call run() first")
@@ -147,7 +163,7 @@ class Lottery(Searchable):
 
 
 def lottery_desc(session: Workspace, values: Values, options: LotteryOptions) -> LotteryDesc:
-    """What the result depends on; ``UsageError`` if the values do not fit each other."""
+    """Return what the result depends on; raise ``UsageError`` if the values do not fit each other."""
     if not options.levels:
         raise UsageError("--levels=: expected level numbers such as 1 or 0-3")
     strategy, train = values.selection.strategy, values.train_desc()
@@ -187,10 +203,6 @@ class LotteryBranch(Lottery):
         ]
 
     @classmethod
-    def search(cls, session: Workspace, values: Values) -> Search:
-        raise UsageError(f"--k={values.given['k']}: find the step by stability or lottery, then give it here")
-
-    @classmethod
     def define(cls, session: Workspace, values: Values) -> "LotteryBranch":
         chosen = values.selection.branch
         assert chosen is not None, "the command names a branch"
@@ -220,24 +232,17 @@ class LotteryBranch(Lottery):
             restore_desc(branches.here(level), branches.entries, self.session.context)
 
     def tasks(self) -> Sequence[Task]:
-        return [
-            BranchTask(
-                desc=self.desc, replicate=self.replicate, level=level, allow_collapse=self.allow_collapse,
-                branch=self.branch,
-            )
-            for level in self.levels
-        ]  # fmt: skip
+        return branch_tasks(self.desc, self.replicate, self.levels, self.allow_collapse, self.branch)
 
     def done_before(self) -> str:
         return f"All done before: {self.branch.key} in {self.store.path}. Nothing was trained."
 
     def opening(self) -> str:
-        if all(self._level(number).done(self.session) for number in with_needed(self.desc, self.levels)):
+        if all(level.done(self.session) for level in super().tasks()):
             return super().opening()
         return f"The levels come before their branches: {self.store.path}"
 
     def rows(self) -> list[Row]:
-        """A row for each level whose branch is done, with the level's own accuracy beside."""
         found = []
         for number in self.levels:
             level = self.store.sub(files.level(number))

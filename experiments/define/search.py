@@ -1,15 +1,18 @@
 """An experiment whose k a criterion is to find first, and what finding it costs."""
 
 import copy
-from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.define.defaults import Values
 from experiments.define.experiment import Experiment
+from experiments.define.lottery import Lottery
+from experiments.define.stability import Stability, pruning_of, stability_desc
+from experiments.options import LotteryOptions, StabilityOptions
 from experiments.run.engines import Failed, Failure, run_plan
 from experiments.run.plan import make_plan
 from experiments.run.tasks import CurveTask
@@ -20,9 +23,9 @@ from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.masks import find_mask
-from pruning import prunable
+from pruning import PruningHparams, prunable
 from pruning.weight_use import output_positions
-from stability import StabilityDesc, StabilityRunner
+from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 from stability.criteria import AlongTrunk, Answer, Criterion, Question
 from training.trunk import Trunk
 
@@ -87,15 +90,6 @@ def of_scores(trunk: Trunk, desc: StabilityDesc) -> int:
     return pruning.pruning_iterations * int(counter.get_total_flops()) // 2  # a multiply-add counts as two operations
 
 
-class Analysis(Experiment):
-    """An experiment that is the instability analysis of a network at one k."""
-
-    @property
-    @abstractmethod
-    def runner(self) -> StabilityRunner:
-        """What trains and compares its children."""
-
-
 @dataclass(kw_only=True, eq=False, repr=False)
 class Search:
     """The search for the step k of a network, and what is wanted at it.
@@ -111,7 +105,7 @@ class Search:
 
     session: Workspace
     criterion: Criterion
-    analysis: Callable[[Step], Analysis]
+    analysis: Callable[[Step], Stability]
     experiment: Callable[[Step], Experiment] | None
     identity: Hashable
     max_k: Step | None
@@ -122,7 +116,7 @@ class Search:
         return f"<Search: k={self.criterion.name}, {answer}>"
 
     def run(self) -> list[Failure]:
-        """Computes what the criterion asks for and keeps its answer, once; the tasks that failed on the way."""
+        """Compute what the criterion asks for and keep its answer, once; return the tasks that failed."""
         if self.answer is not None:
             return []
         question = Question(self._at, self._complete, self._follow, self.max_k, self.session.context.reporter)
@@ -136,18 +130,17 @@ class Search:
         return []
 
     def check(self) -> None:
-        """Raises ``UsageError`` if there is nothing to be found, before anything is computed: data are read here."""
+        """Raise ``UsageError`` if there is nothing to be found. Data are read here, and nothing is computed."""
         network = self.network
         self.session.check(network.store, network.desc)
         self.criterion.check(network, self.max_k)
 
     @property
     def found(self) -> bool:
-        """Whether there is such a k."""
         return self.answer is not None and self.answer.k is not None
 
     @property
-    def analyses(self) -> Sequence[Analysis]:
+    def analyses(self) -> Sequence[Stability]:
         """The analyses that the answer rests on."""
         return () if self.answer is None else [self.analysis(runner.k) for runner in self.answer.analyses]
 
@@ -169,11 +162,9 @@ class Search:
 
     @property
     def store(self) -> Store:
-        """Where it is written down what was found."""
         return self.network.store.sub(self.criterion.key)
 
     def _record(self, answer: Answer) -> None:
-        """Writes ``search.json``."""
         network, k = self.network, answer.k
         found = None if k is None else str(Step.at(network.trunk.iteration(k), network.trunk.per_epoch))
         with self.session.computing():
@@ -207,10 +198,51 @@ class Search:
         return self.store.read_json(files.CURVE)
 
 
-class Searchable(Experiment):
-    """An experiment whose k may be left to a criterion."""
+def make_search(kind: type[Experiment], session: Workspace, values: Values) -> Search:
+    """The search for the step that ``values`` leave to a criterion, for an experiment of a kind.
 
-    @classmethod
-    @abstractmethod
-    def search(cls, session: Workspace, values: Values) -> Search:
-        """What finds the k that ``values`` leave to a criterion, and the experiment at it."""
+    A lottery run wants the smallest k at which the subnetworks of its last level are what the criterion looks for.
+    """
+    experiment: Callable[[Step], Experiment] | None = None
+    if kind is Stability:
+        options: StabilityOptions = values.build(StabilityOptions)
+        pruning = pruning_of(session, values, options)
+    elif kind is Lottery:
+        options, pruning = of_last_level(session, values)
+        experiment = partial(lottery_at, session, values)
+    else:
+        raise UsageError(f"--k={values.given['k']}: find the step by stability or lottery, then give it here")
+    desc = stability_desc(session, values, options, pruning)
+    chosen = values.selection.criterion
+    assert chosen is not None, "k has the name of one"
+    for flag, value in (("checkpoint", options.checkpoint), ("imported", desc.train.imported)):
+        if value:
+            raise UsageError(f"--k={chosen.name}: --{flag} is the network at one k; give that k")
+    if options.max_k is not None and options.max_k.certainly_after(desc.train.training.training_steps):
+        raise UsageError(f"--max_k={options.max_k.short}: beyond the end of training")
+    settings: AnalysisHparams = values.build(AnalysisHparams)
+
+    def analysis(k: Step) -> Stability:
+        return Stability(session=session, replicate=values.replicate, desc=desc, k=k, settings=settings)
+
+    return Search(
+        session=session, criterion=values.build(chosen), analysis=analysis, experiment=experiment, max_k=options.max_k,
+        identity=(chosen.name, desc.key, values.replicate, str(sorted(values.given.items()))),
+    )  # fmt: skip
+
+
+def lottery_at(session: Workspace, values: Values, k: Step) -> Lottery:
+    return Lottery.define(session, values.at(k))
+
+
+def of_last_level(session: Workspace, values: Values) -> tuple[StabilityOptions, PruningHparams]:
+    """Return how the subnetworks of a lottery run's last level are analysed, and pruned at once."""
+    options: LotteryOptions = values.build(LotteryOptions)
+    last = max(options.levels, default=0)
+    if last == 0:
+        raise UsageError(f"--k={options.k}: --levels=0 prunes nothing")
+    pruning = values.pruning(session.context.root, options.density, last)
+    fraction = pruning.pruning_fraction if last == 1 else 1 - float((1 - pruning.pruning_fraction) ** last)
+    looked_at: StabilityOptions = values.build(StabilityOptions)
+    asked = replace(looked_at, reset_optimizer=options.reset_optimizer)
+    return asked, replace(pruning, pruning_fraction=fraction)

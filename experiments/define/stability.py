@@ -1,14 +1,21 @@
 """The instability analysis as an experiment: one network at one k."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.define.defaults import Section, Selection, Values
 from experiments.define.experiment import Experiment, Row, after_end, experiments
-from experiments.define.search import Analysis, Search, Searchable
 from experiments.options import StabilityOptions
-from experiments.run.tasks import ChildTask, ComparisonTask, Task
+from experiments.run.tasks import (
+    AnalysisMaskTask,
+    ChildTask,
+    ComparisonTask,
+    FullNetworkTask,
+    Task,
+    TrunkTask,
+    trunk_end,
+)
 from experiments.workspace import Workspace
 from foundations.desc import Desc
 from foundations.errors import UsageError
@@ -17,9 +24,33 @@ from pruning import PruningHparams
 from stability import AnalysisHparams, StabilityDesc, StabilityRunner
 
 
+def analysis_tasks(
+    desc: StabilityDesc, replicate: int, k: Step, settings: AnalysisHparams, checkpoint: str | None
+) -> tuple[ComparisonTask, list[ChildTask]]:
+    """The graph of an analysis at k: the start, the mask, the children, and the comparison, which waits for them all.
+
+    Children start from the trunk at k, or from a checkpoint, which nothing has to be computed for; they are compared
+    with the full network, trained to the end from there.
+    """
+    run: dict[str, Any] = {
+        "desc": desc, "replicate": replicate, "k": k, "settings": settings, "checkpoint": checkpoint,
+    }  # fmt: skip
+    start: tuple[Task, ...] = ()
+    full: Task = FullNetworkTask(**run)
+    if checkpoint is None:
+        start = (TrunkTask(desc=desc.train, replicate=replicate, to=k),)
+        full = trunk_end(desc.train, replicate)
+    mask: tuple[Task, ...] = ()
+    if desc.pruning is not None:
+        mask = (AnalysisMaskTask(**run, after=(full,) if desc.pruning.score_at == "end" else start),)
+    numbers = range(1, settings.children + 1)
+    children = [ChildTask(**run, number=number, after=(*start, *mask)) for number in numbers]
+    return ComparisonTask(**run, after=(full, *children)), children
+
+
 @experiments.register("stability")
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Stability(Analysis, Searchable):
+class Stability(Experiment):
     """Children trained from k with different SGD noise, and what lies between them."""
 
     summary = "Train children from step k with different SGD noise and look at the line between them."
@@ -62,12 +93,6 @@ class Stability(Analysis, Searchable):
             checkpoint=options.checkpoint, child=options.child,
         )  # fmt: skip
 
-    @classmethod
-    def search(cls, session: Workspace, values: Values) -> Search:
-        options: StabilityOptions = values.build(StabilityOptions)
-        desc = stability_desc(session, values, options, pruning_of(session, values, options))
-        return search_for(session, values, options, desc, None)
-
     @property
     def identity(self) -> Hashable:
         return super().identity, self.k
@@ -77,12 +102,10 @@ class Stability(Analysis, Searchable):
         return f"{self.desc.strategy_name}, k={self.k.short}, replicate {self.replicate}"
 
     def stands_on(self) -> Sequence[Desc]:
-        """The full network from a checkpoint lies in a run of its own, too."""
         return [*super().stands_on(), *([] if self.checkpoint is None else [self.desc.full_network])]
 
     @property
     def runner(self) -> StabilityRunner:
-        """What trains and compares its children."""
         return self.session.stability_runner(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
 
     def check(self) -> None:
@@ -93,17 +116,14 @@ class Stability(Analysis, Searchable):
         return [] if self.desc.strategy is None else [(self.desc.strategy_name, self.desc.density)]
 
     def tasks(self) -> Sequence[Task]:
-        about: dict[str, Any] = {
-            "desc": self.desc, "replicate": self.replicate, "k": self.runner.k, "settings": self.settings,
-            "checkpoint": self.checkpoint,
-        }  # fmt: skip
-        return [ComparisonTask(**about) if self.child is None else ChildTask(**about, number=self.child)]
+        about = self.desc, self.replicate, self.runner.k, self.settings, self.checkpoint
+        comparison, children = analysis_tasks(*about)
+        return [comparison] if self.child is None else [children[self.child - 1]]
 
     def done_before(self) -> str:
         return f"Done before: {self.runner.here.path}. Nothing was computed."
 
     def rows(self) -> list[Row]:
-        """The verdict in one row; none before it is there."""
         if not self.runner.done:
             return []
         about = {
@@ -114,14 +134,13 @@ class Stability(Analysis, Searchable):
 
 
 def pruning_of(session: Workspace, values: Values, options: StabilityOptions) -> PruningHparams | None:
-    """How the children's mask is found; None for the full network."""
+    """Return how the children's mask is found; None for the full network."""
     return values.pruning(session.context.root, options.density) if values.selection.strategy else None
 
 
 def stability_desc(
     session: Workspace, values: Values, options: StabilityOptions, pruning: PruningHparams | None
 ) -> StabilityDesc:
-    """What the children depend on."""
     strategy, train = values.selection.strategy, values.train_desc()
     if options.checkpoint and train.imported:
         raise UsageError(f"--checkpoint and --imported={train.imported} both say where children start; give one")
@@ -133,38 +152,3 @@ def stability_desc(
         perturb_hyperparameters=options.perturb_hyperparameters,
         checkpoint=session.checkpoint(options.checkpoint)[1] if options.checkpoint else "",
     )
-
-
-def search_for(
-    session: Workspace,
-    values: Values,
-    options: StabilityOptions,
-    desc: StabilityDesc,
-    experiment: Callable[[Step], Experiment] | None,
-) -> Search:
-    """The search that values ask for, by analyses of the network that ``desc`` describes.
-
-    Args:
-        session: where and how it is computed.
-        values: with a criterion in the place of k.
-        options: of the analyses.
-        desc: the network.
-        experiment: what is wanted at the k that is found; None if the analyses are.
-    """
-    chosen = values.selection.criterion
-    assert chosen is not None, "k has the name of one"
-    criterion = chosen.name
-    for flag, value in (("checkpoint", options.checkpoint), ("imported", desc.train.imported)):
-        if value:
-            raise UsageError(f"--k={criterion}: --{flag} is the network at one k; give that k")
-    if options.max_k is not None and options.max_k.certainly_after(desc.train.training.training_steps):
-        raise UsageError(f"--max_k={options.max_k.short}: beyond the end of training")
-    settings: AnalysisHparams = values.build(AnalysisHparams)
-
-    def analysis(k: Step) -> Stability:
-        return Stability(session=session, replicate=values.replicate, desc=desc, k=k, settings=settings)
-
-    return Search(
-        session=session, criterion=values.build(chosen), analysis=analysis, experiment=experiment, max_k=options.max_k,
-        identity=(criterion, desc.key, values.replicate, str(sorted(values.given.items()))),
-    )  # fmt: skip

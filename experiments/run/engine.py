@@ -7,12 +7,14 @@ it would be refused again. What depends on a failed task is skipped and listed; 
 """
 
 import contextlib
+import heapq
 import importlib
 import itertools
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from typing import Any
 
 from experiments.run.plan import Plan
@@ -24,7 +26,7 @@ from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.interruption import Interrupted
 from foundations.registry import Registry
-from foundations.reporting import Reporter
+from foundations.reporting import Advanced, Began, Ended, EpochEnded, Event, Reporter, Several, Training, Whole
 
 AFTER_AN_OS_ERROR = "Once this is put right, the same command goes on from the last checkpoint."
 
@@ -77,7 +79,7 @@ def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
     remove_ended_plans(context.root)
     store = store_of_plan(context.root)
     progress = PlanProgress(plan, plan.steps(session), session.jobs, command_text(context.command), store)
-    with store.lock(Reporter()), session.reporters.also(progress), session.reporters.whole(progress.text):
+    with store.lock(Reporter()), session.reporters.also(progress), session.reporters.during(Whole(progress.text)):
         try:
             return engines.get(session.options.engine)(plan, session)
         finally:
@@ -87,7 +89,7 @@ def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
 
 
 def command_text(command: Sequence[str]) -> str:
-    """A command line in short: the command and the branch, without flags."""
+    """Return the command and the branch, without flags."""
     return " ".join(itertools.takewhile(lambda token: not token.startswith("-"), command))
 
 
@@ -96,14 +98,26 @@ def attempt(task: Task, session: Workspace) -> Failure | None:
 
     How it goes stands in its directory: see ``experiments.run.recording``.
     """
-    with recorded(task.label, task.where(session), session.reporters) as record:
+    reporters = session.reporters
+    with reporters.also(StepsOf(task, reporters)), recorded(task.label, task.where(session), reporters) as record:
         failure = tried(task, session)
         record.ended(None if failure is None else failure.reason)
     return failure
 
 
+class StepsOf(Reporter):
+    """Credits the steps of the trainings that it hears of to a task."""
+
+    def __init__(self, task: Task, reporters: Several) -> None:
+        self.task, self.reporters = task, reporters
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case Advanced(Training(), steps):
+                self.reporters.hear(Advanced(self.task, steps))
+
+
 def tried(task: Task, session: Workspace) -> Failure | None:
-    """The same, not recorded."""
     try:
         with session.computing():
             task.run(session)
@@ -121,7 +135,7 @@ def tried(task: Task, session: Workspace) -> Failure | None:
 
 
 def needed(package: str, engine: str) -> Any:
-    """The package that an engine rests on, which only its extra brings; ``UsageError`` if it is not installed."""
+    """Return the package that an engine rests on; ``UsageError`` if its extra is not installed."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -133,7 +147,7 @@ def needed(package: str, engine: str) -> Any:
 
 
 def failure_of(task: Task, answer: Mapping[str, Any]) -> Failure | None:
-    """How a task failed by the last line of the process that did it (see ``experiments.run.worker``), if it did."""
+    """Return how a task failed by the last line of the process that did it (see ``serve``), if it did."""
     if answer["ended"] == "done":
         return None
     exit_code = answer.get("exit_code", UsageError.exit_code)
@@ -141,16 +155,16 @@ def failure_of(task: Task, answer: Mapping[str, Any]) -> Failure | None:
 
 
 def pass_on(task: Task, answer: Mapping[str, Any], reporter: Reporter) -> None:
-    """What such a process says while it does a task."""
+    """Tell the reporter what such a process says while it does a task."""
     if "warning" in answer:
         reporter.warn(f"{task.experiment}: {answer['warning']}")
     if "epoch" in answer:
-        reporter.epoch(answer["epoch"], bool(answer.get("last")))
+        reporter.hear(EpochEnded(answer["epoch"], bool(answer.get("last"))))
     if "steps" in answer:
-        reporter.advanced(task, answer["steps"])
+        reporter.hear(Advanced(task, answer["steps"]))
 
 
-class Schedule:
+class Dispatcher:
     """Does so many tasks of a plan at once, each in a thread of its own.
 
     Args:
@@ -169,21 +183,25 @@ class Schedule:
     ) -> None:  # fmt: skip
         self.plan, self.at_once, self.do, self.stop, self.reporter = plan, at_once, do, stop, reporter
         self.begins = begins
+        self.sorter = TopologicalSorter(plan.before)
+        self.places = {task: place for place, task in enumerate(plan)}
+        self.ready: list[tuple[int, Task]] = []  # a heap: those that come first in the plan are done first
         self.ended: set[Task] = set()  # done, failed or skipped
-        self.started: set[Task] = set()
         self.tried_again: set[Task] = set()
         self.failures: list[Failure] = []
 
     def run(self) -> list[Failure]:
-        """Does all that can be done. An exception is raised once every ``do`` has returned."""
+        """Do all that can be done. An exception is raised once every ``do`` has returned."""
         running: dict[Future[Failure | None], Task] = {}
+        self.sorter.prepare()
+        self.collect_ready()
         with ThreadPoolExecutor(self.at_once) as threads:
             try:
-                while len(self.ended) < len(self.plan):
-                    for task in self.ready()[: self.at_once - len(running)]:
-                        self.started.add(task)
+                while self.ready or running:
+                    while self.ready and len(running) < self.at_once:
+                        _, task = heapq.heappop(self.ready)
                         if self.begins:
-                            self.reporter.begun(task)
+                            self.reporter.hear(Began(task))
                         running[threads.submit(self.do, task)] = task
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         self.note(running.pop(future), future.result())
@@ -192,27 +210,30 @@ class Schedule:
                 raise
         return self.failures
 
-    def ready(self) -> list[Task]:
-        """The tasks that wait for nothing any more, in the order of the plan."""
-        return [
-            task for task in self.plan
-            if task not in self.started and task not in self.ended and self.ended.issuperset(self.plan.before[task])
-        ]  # fmt: skip
+    def collect_ready(self) -> None:
+        while tasks := self.sorter.get_ready():
+            for task in tasks:
+                if task in self.ended:
+                    self.sorter.done(task)
+                else:
+                    heapq.heappush(self.ready, (self.places[task], task))
 
     def note(self, task: Task, failure: Failure | None) -> None:
-        """A task has ended."""
         if failure is not None and not (failure.refused or failure.tried_again or task in self.tried_again):
             self.tried_again.add(task)
-            self.started.discard(task)
+            heapq.heappush(self.ready, (self.places[task], task))
             self.reporter.warn(f"{task.label}: {failure.reason}; trying once more")
             return
         self.ended.add(task)
         if failure is None:
-            self.reporter.ended(task, failed=False)
-            self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: done")
-            return
-        skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
-        self.ended.update(skipped)
-        self.failures.append(replace(failure, skipped=skipped))
-        self.reporter.ended(task, failed=True, skipped=skipped)
-        self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: failed")
+            self.reporter.hear(Ended(task))
+            outcome = "done"
+        else:
+            skipped = tuple(other for other in self.plan.standing_on(task) if other not in self.ended)
+            self.ended.update(skipped)
+            self.failures.append(replace(failure, skipped=skipped))
+            self.reporter.hear(Ended(task, failed=True, skipped=skipped))
+            outcome = "failed"
+        self.reporter.say(f"{len(self.ended)} of {len(self.plan)}, {task.label}: {outcome}")
+        self.sorter.done(task)
+        self.collect_ready()

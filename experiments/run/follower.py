@@ -62,6 +62,6 @@ def take_part(session_of: SessionOf) -> None:
 
 
 def dismiss(stack: contextlib.ExitStack) -> None:
-    """Leaves the connection; whether the others are still there does not matter any more."""
+    """Leave the connection; whether the others are still there does not matter any more."""
     with contextlib.suppress(ProcessesLost):
         stack.close()

@@ -9,19 +9,18 @@ device still computes.
 import contextlib
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
 
-from experiments.run.engine import Failure, Schedule, attempt, engines
+from experiments.run.engine import Dispatcher, Failure, attempt, engines
 from experiments.run.plan import Plan
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations.interruption import Interrupted, Interruption
-from foundations.reporting import Advance, Reporter, Several, Training
+from foundations.reporting import WAITING, Advanced, Began, Ended, Event, Progress, Reporter, Several, Training
 
 DYNAMO = ("recompile_limit", "accumulated_recompile_limit")
 
@@ -39,7 +38,7 @@ class Turns:
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Inside, this thread runs alone but for where it calls :meth:`pass_on` and :meth:`sleep`."""
+        """Inside, this thread runs alone, except within :meth:`pass_on` and from :meth:`leave` to :meth:`come_back`."""
         self._take()
         try:
             self.at_first()
@@ -54,27 +53,28 @@ class Turns:
         Raises:
             Interrupted: the process was asked to stop and this thread does not defer that, or others have failed.
         """
-        with self._away(), self._changed:  # nobody comes in between
-            self._give()
-            self._take()
-
-    def sleep(self, seconds: float) -> None:
-        """The same, and nobody waits for this thread for so long."""
-        with self._away():
-            self._give()
-            time.sleep(seconds)
-            self._take()
-
-    def stop(self) -> None:
-        """Every thread ends at its next turn; if the process was asked to stop, trainings end by themselves."""
-        self.stopped = True
-
-    @contextlib.contextmanager
-    def _away(self) -> Iterator[None]:
         put_back = settings()
-        yield
+        with self._changed:  # nobody comes in between
+            self._give()
+            self._take()
         put_back()
         self._check()
+
+    def leave(self) -> Callable[[], None]:
+        """Let the others go on without this thread; return what :meth:`come_back` needs."""
+        put_back = settings()
+        self._give()
+        return put_back
+
+    def come_back(self, put_back: Callable[[], None]) -> None:
+        """Wait for a turn; raises like :meth:`pass_on`."""
+        self._take()
+        put_back()
+        self._check()
+
+    def stop(self) -> None:
+        """End every thread at its next turn; if the process was asked to stop, trainings end by themselves."""
+        self.stopped = True
 
     def _check(self) -> None:
         with self.interruption.deferred():  # leaving it raises Interrupted, except inside another one
@@ -95,7 +95,7 @@ class Turns:
 
 
 def settings() -> Callable[[], None]:
-    """Puts back, when it is called, those of PyTorch's settings that hold for the whole process."""
+    """Return a function that puts back those of PyTorch's settings that hold for the whole process."""
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -116,31 +116,22 @@ def settings() -> Callable[[], None]:
 
 
 class InTurns(Several):
-    """Passes everything on, and the turn wherever a computation says that it has advanced."""
+    """Passes every event on, and the turn wherever a computation says that it has advanced, or waits."""
 
     def __init__(self, turns: Turns, *reporters: Reporter) -> None:
         super().__init__(*reporters)
         self.turns = turns
+        self.put_back: Callable[[], None] = lambda: None
 
-    @contextlib.contextmanager
-    def progress(self, description: str, total: int, unit: str = "") -> Iterator[Advance]:
-        with super().progress(description, total, unit) as advance:
-            yield self._then_pass_on(advance)
-
-    @contextlib.contextmanager
-    def training(self, training: Training) -> Iterator[Advance]:
-        with super().training(training) as advance:
-            yield self._then_pass_on(advance)
-
-    def _then_pass_on(self, advance: Advance) -> Advance:
-        def advance_and_pass_on(n: int) -> None:
-            advance(n)
-            self.turns.pass_on()
-
-        return advance_and_pass_on
-
-    def sleep(self, seconds: float) -> None:
-        self.turns.sleep(seconds)
+    def hear(self, event: Event) -> None:
+        super().hear(event)
+        match event:
+            case Advanced(Training() | Progress()):
+                self.turns.pass_on()
+            case Began(what) if what == WAITING:
+                self.put_back = self.turns.leave()
+            case Ended(what) if what == WAITING:
+                self.turns.come_back(self.put_back)
 
 
 def run_side_by_side(plan: Plan, session: Workspace) -> list[Failure]:
@@ -160,7 +151,7 @@ def run_side_by_side(plan: Plan, session: Workspace) -> list[Failure]:
     context.reporter.say(f"{len(plan)} tasks, {at_once} of them at once in this process")
     with torch.random.fork_rng([context.device] if context.device.type == "cuda" else []):
         try:
-            return Schedule(plan, at_once, do, turns.stop, context.reporter).run()
+            return Dispatcher(plan, at_once, do, turns.stop, context.reporter).run()
         finally:
             turns.at_first()
 
@@ -186,20 +177,20 @@ class OwnStream(threading.local):
 
 @engines.register("in_process")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
-    """Does the tasks in the order of the plan, or ``session.options.at_once`` of them at once."""
+    """Do the tasks in the order of the plan, or ``session.options.at_once`` of them at once."""
     at_once = min(session.options.at_once, len(plan))
     return run_side_by_side(plan, session) if at_once > 1 else one_by_one(plan, session)
 
 
 def one_by_one(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
-    """Does the tasks in the order of the plan; one that fails is tried once more, unless ``tries`` is 1."""
+    """Do the tasks in the order of the plan; one that fails is tried once more, unless ``tries`` is 1."""
     reporter = session.context.reporter
     failures: list[Failure] = []
     skipped: set[Task] = set()
     for task in plan:
         if task in skipped:
             continue
-        reporter.begun(task)
+        reporter.hear(Began(task))
         failure = attempt(task, session)
         if failure is not None and not failure.refused and tries > 1:
             reporter.warn(f"{task.label}: {failure.reason}; trying once more")
@@ -209,5 +200,5 @@ def one_by_one(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
             standing = tuple(other for other in plan.standing_on(task) if other not in skipped)
             skipped.update(standing)
             failures.append(replace(failure, skipped=standing))
-        reporter.ended(task, failure is not None, standing)
+        reporter.hear(Ended(task, failure is not None, standing))
     return failures

@@ -4,24 +4,25 @@ from collections.abc import Callable
 from queue import LifoQueue
 
 from experiments.run import in_process
-from experiments.run.engine import Failure, Schedule, engines, failure_of, pass_on
+from experiments.run.engine import Dispatcher, Failure, engines, failure_of, pass_on
 from experiments.run.plan import Plan
 from experiments.run.progress import fitted
 from experiments.run.task_process import Answer, TaskProcess
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
+from foundations.reporting import Line
 
 
 @engines.register("local")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
-    """``session.jobs`` tasks at a time; one alone needs no process of its own."""
+    """Run ``session.jobs`` tasks at a time; one alone needs no process of its own."""
     jobs = min(session.jobs, len(plan))
     if jobs < 2:
         return in_process.run(plan, session)
     reporter = session.context.reporter
     reporter.say(f"{len(plan)} tasks in {jobs} processes at once")
     # The threads of the schedule wait for the workers, which `release` ends.
-    return Schedule(plan, jobs, Pool(session, jobs).do, session.release, reporter).run()
+    return Dispatcher(plan, jobs, Pool(session, jobs).do, session.release, reporter).run()
 
 
 class Pool:
@@ -33,7 +34,6 @@ class Pool:
             self.idle.put(worker)
 
     def do(self, task: Task) -> Failure | None:
-        """Has a worker do a task; runs in a thread that waits for it."""
         worker = self.idle.get()
         try:
             return worker.do_task(task)
@@ -42,7 +42,7 @@ class Pool:
 
 
 def workers_of(session: Workspace, number: int) -> "list[Worker]":
-    """So many workers; those of the session's last plan first, since a start takes seconds."""
+    """Return so many workers; those of the session's last plan first, since a start takes seconds."""
     session.workers += [Worker(session) for _ in range(number - len(session.workers))]
     return list(session.workers[:number])
 
@@ -56,16 +56,14 @@ class Worker(TaskProcess):
         self.at = ""
 
     def do_task(self, task: Task) -> Failure | None:
-        """Has a task done; how it failed, if it did."""
-        with self.reporter.line(self.line(task)):
+        """Have a task done; return how it failed, if it did."""
+        with self.reporter.during(Line(self.line(task))):
             return failure_of(task, self.do(task.entries(), lambda answer: self.pass_on(task, answer)))
 
     def line(self, task: Task) -> Callable[[int], str]:
-        """How far the task is, by its own process."""
         self.at = ""
         return lambda width: fitted([task.label, task.part], self.at, width)
 
     def pass_on(self, task: Task, answer: Answer) -> None:
-        """What is said while a task is done."""
         self.at = answer.get("line", self.at)
         pass_on(task, answer, self.reporter)

@@ -43,18 +43,16 @@ class PlanFile:
 
     @property
     def text(self) -> str:
-        """A line for people; the command comes first."""
         counts = f"{self.done} of {self.tasks} tasks done, {self.running} running, {self.failed} failed"
         left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"
         return f"{self.command}: {counts}, {self.waiting} waiting, {self.steps_a_second:.0f} steps/s{left}"
 
     def write(self, store: Store) -> None:
-        """Into its directory."""
         store.write_json(files.PLAN, asdict(self))
 
 
 def store_of_plan(root: Path) -> Store:
-    """The directory of the plan that this thread runs."""
+    """Return the directory of the plan that this thread runs."""
     return Store(root / files.PLANS / f"{platform.node()}_{os.getpid()}_{threading.get_native_id()}")
 
 
@@ -86,7 +84,7 @@ def running_plans(root: Path | str) -> Iterator[PlanFile]:
 
 
 def plan_of_jobs(root: Path) -> PlanFile | None:
-    """The jobs of Slurm below a root as a plan, by what they say themselves; None once all have ended."""
+    """Return the jobs of Slurm below a root as a plan, by what they say themselves; None once all have ended."""
     found = [(job, record.answer) for record in records(root) if (job := record.job) is not None]
     states = [answer.state for _, answer in found]
     if all(state in ENDED for state in states):

@@ -1,15 +1,18 @@
 """How far a plan has come: its tasks by what became of them, steps a second, and the time that is left."""
 
 import heapq
+import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from graphlib import TopologicalSorter
+from typing import Any
 
 from experiments.run.plan import Plan
 from experiments.run.plan_files import PlanFile
-from experiments.run.progress import Clock, Meter, left
+from experiments.run.progress import Clock, Throughput, left
 from experiments.run.tasks import Task
-from foundations.reporting import Advance, Reporter, Training
+from foundations.reporting import Advanced, Began, Ended, Event, Reporter
 from foundations.store import Store
 
 BETWEEN_WRITES = 2.0  # seconds
@@ -18,7 +21,7 @@ WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 
 
 class PlanProgress(Reporter):
-    """Hears what becomes of the tasks of a plan.
+    """Hears what becomes of the tasks of a plan, from several threads, and says so to others.
 
     Args:
         plan: the tasks.
@@ -37,26 +40,31 @@ class PlanProgress(Reporter):
         self.states: dict[Hashable, str] = dict.fromkeys(plan, WAITING)
         self.left_of: dict[Hashable, int] = {task: steps[task] for task in steps}
         self.trainings: set[Hashable] = {task for task in steps if steps[task]}
-        self.meter = Meter(sum(steps.values()), clock=clock)
+        self.meter = Throughput(sum(steps.values()), clock=clock)
         self.training_time = 0.0  # seconds that tasks with steps have taken, each counted by itself
         self.others: dict[type, list[float]] = {}  # seconds of each task without steps, by its kind
         self.since: dict[Hashable, float] = {}
-        self.current: Hashable = None
+        self.lock = threading.RLock()
         self.written = -BETWEEN_WRITES
 
     # What it hears ---------------------------------------------------------------------------------------------
 
-    def begun(self, task: Hashable) -> None:
-        self.states[task], self.since[task], self.current = RUNNING, self.clock(), task
-        self.write(now=True)
+    def hear(self, event: Event) -> None:
+        with self.lock:
+            match event:
+                case Began(task) if task in self.states:
+                    self.states[task], self.since[task] = RUNNING, self.clock()
+                    self.write(now=True)
+                case Advanced(task, steps) if task in self.states:
+                    counted = min(steps, self.left_of.get(task, 0))  # a branch may train longer than its level
+                    self.left_of[task] = self.left_of.get(task, 0) - counted
+                    self.meter.advance(counted)
+                    self.write()
+                case Ended(task, failed, skipped) if task in self.states:
+                    self.end(task, failed, skipped)
+                    self.write(now=True)
 
-    def advanced(self, task: Hashable, steps: int) -> None:
-        counted = min(steps, self.left_of.get(task, 0))  # a branch may train longer than its level
-        self.left_of[task] = self.left_of.get(task, 0) - counted
-        self.meter.advance(counted)
-        self.write()
-
-    def ended(self, task: Hashable, failed: bool, skipped: Sequence[Hashable] = ()) -> None:
+    def end(self, task: Hashable, failed: bool, skipped: Sequence[Hashable]) -> None:
         took = self.clock() - self.since.pop(task, self.clock())
         if task in self.trainings:
             self.training_time += took
@@ -66,17 +74,10 @@ class PlanProgress(Reporter):
             self.states[one] = FAILED if failed else DONE
             self.meter.total -= self.left_of.get(one, 0)  # taken by an earlier attempt, or never to be
             self.left_of[one] = 0
-        self.write(now=True)
-
-    @contextmanager
-    def training(self, training: Training) -> Iterator[Advance]:
-        """In this process tasks are done one after the other, so that it is the one last begun."""
-        yield lambda steps: self.advanced(self.current, steps)
 
     # What it says ----------------------------------------------------------------------------------------------
 
     def count(self, state: str) -> int:
-        """How many tasks are in a state."""
         return list(self.states.values()).count(state)
 
     @property
@@ -108,27 +109,28 @@ class PlanProgress(Reporter):
         """
         if len(self.plan) < 2:
             return ""
-        share = [f"{self.meter.done / self.meter.total:.0%}"] if self.meter.total else []
-        return ", ".join([*self.counts(), *share, *(f"{part} in all" for part in left(self.seconds_left))])
+        with self.lock:
+            share = [f"{self.meter.done / self.meter.total:.0%}"] if self.meter.total else []
+            return ", ".join([*self.counts(), *share, *(f"{part} in all" for part in left(self.seconds_left))])
 
     def counts(self) -> list[str]:
-        """How many tasks are where, in words."""
         done, running, failed = (self.count(state) for state in (DONE, RUNNING, FAILED))
         if running < 2:
             return [f"task {min(done + failed + 1, len(self.plan))} of {len(self.plan)}"]
-        bad = [f"{failed} failed"] if failed else []
-        return [f"{done} of {len(self.plan)} tasks done", f"{running} running", *bad, f"{self.meter.speed:.0f} steps/s"]
+        bad, speed = [f"{failed} failed"] if failed else [], f"{self.meter.per_second:.0f} steps/s"
+        return [f"{done} of {len(self.plan)} tasks done", f"{running} running", *bad, speed]
 
     def file(self) -> PlanFile:
-        """The same for other processes."""
-        counts = {state: self.count(state) for state in (DONE, RUNNING, FAILED, WAITING)}
-        return PlanFile(
-            command=self.command, tasks=len(self.plan), steps=self.meter.total, steps_done=self.meter.done,
-            steps_a_second=self.meter.speed, seconds_left=self.seconds_left, **counts,
-        )  # fmt: skip
+        """Return the same for other processes."""
+        with self.lock:
+            counts = {state: self.count(state) for state in (DONE, RUNNING, FAILED, WAITING)}
+            return PlanFile(
+                command=self.command, tasks=len(self.plan), steps=self.meter.total, steps_done=self.meter.done,
+                steps_a_second=self.meter.per_second, seconds_left=self.seconds_left, **counts,
+            )  # fmt: skip
 
     def write(self, now: bool = False) -> None:
-        """Writes ``plan.json``, at most every two seconds unless a task has begun or ended."""
+        """Write ``plan.json``, at most every two seconds unless a task has begun or ended."""
         if self.store is not None and (now or self.clock() - self.written >= BETWEEN_WRITES):
             self.written = self.clock()
             with suppress(OSError):  # a full disk is what the task itself will say, with the file that matters
@@ -136,7 +138,7 @@ class PlanProgress(Reporter):
 
 
 def makespan(
-    tasks: Iterable[Hashable], before: Mapping[Task, Sequence[Task]], seconds: Callable[[Hashable], float], jobs: int
+    tasks: Iterable[Any], before: Mapping[Any, Sequence[Any]], seconds: Callable[[Any], float], jobs: int
 ) -> float:
     """The time that tasks take when so many are done at once, each as soon as those it waits for have ended.
 
@@ -146,15 +148,19 @@ def makespan(
         seconds: how long each takes.
         jobs: how many are done at once.
     """
-    waiting = list(tasks)
-    unfinished = set(waiting)
-    running: list[tuple[float, int, Hashable]] = []
+    order = {task: place for place, task in enumerate(tasks)}
+    sorter = TopologicalSorter({task: [one for one in before[task] if one in order] for task in order})
+    sorter.prepare()
+    waiting: list[int] = []
+    names = list(order)
+    running: list[tuple[float, int]] = []
     now = 0.0
-    while waiting or running:
-        for task in list(waiting):
-            if len(running) < jobs and unfinished.isdisjoint(before[task]):  # type: ignore[index]
-                waiting.remove(task)
-                heapq.heappush(running, (now + seconds(task), len(waiting), task))
-        now, _, task = heapq.heappop(running)
-        unfinished.discard(task)
+    while sorter.is_active():
+        for task in sorter.get_ready():
+            heapq.heappush(waiting, order[task])
+        while waiting and len(running) < jobs:
+            place = heapq.heappop(waiting)
+            heapq.heappush(running, (now + seconds(names[place]), place))
+        now, place = heapq.heappop(running)
+        sorter.done(names[place])
     return now

@@ -14,7 +14,7 @@ from queue import Queue
 from typing import Any
 
 from experiments.options import SessionOptions
-from experiments.run.engine import Failure, Schedule, engines, failure_of, needed, pass_on
+from experiments.run.engine import Dispatcher, Failure, engines, failure_of, needed, pass_on
 from experiments.run.plan import Plan
 from experiments.run.progress import fitted
 from experiments.run.task_process import MAIN, PATIENCE, Answer, TaskProcess
@@ -22,19 +22,20 @@ from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError, first_line
 from foundations.interruption import STOPPING
+from foundations.reporting import Began, Line
 
 ADDRESS, MODE, TOKEN, USAGE = "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"
 
 
 @engines.register("ray")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
-    """On the cluster at ``$RAY_ADDRESS``, else on one of this machine for as long as the plan takes."""
+    """Run tasks on the cluster at ``$RAY_ADDRESS``, else on one of this machine for as long as the plan takes."""
     with connected() as ray:
         session.context.reporter.say(f"{len(plan)} tasks to a Ray cluster: {resources(ray)}")
         if lacking := no_room(ray, session.options):
             session.context.reporter.warn(lacking)
         tasks = RayTasks(ray, session)
-        return Schedule(plan, len(plan), tasks.do, tasks.stop, session.context.reporter, begins=False).run()
+        return Dispatcher(plan, len(plan), tasks.do, tasks.stop, session.context.reporter, begins=False).run()
 
 
 class RayTasks:
@@ -58,21 +59,21 @@ class RayTasks:
         self.stopped = False
 
     def do(self, task: Task) -> Failure | None:
-        """Waits in a thread of its own until Ray has done a task; how it failed, if it did."""
+        """Wait in a thread of its own until Ray has done a task; return how it failed, if it did."""
         with self.lock:
             if self.stopped:
                 return Failure(task, "stopped", refused=True)
             self.running[task] = said = self.remote.remote(self.entries, task.entries())
         at = ""
         try:
-            with self.reporter.line(lambda width: fitted([task.label, task.part], at, width)):
+            with self.reporter.during(Line(lambda width: fitted([task.label, task.part], at, width))):
                 for reference in said:
                     answer: Answer = self.ray.get(reference)
                     at = answer.get("line", at)
                     if "ended" in answer:
                         return failure_of(task, answer)
                     if "begun" in answer:
-                        self.reporter.begun(task)
+                        self.reporter.hear(Began(task))
                     pass_on(task, answer, self.reporter)
         except self.ray.exceptions.RayError as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
@@ -82,7 +83,7 @@ class RayTasks:
         return Failure(task, "Ray has ended it without a result", refused=self.stopped)
 
     def stop(self) -> None:
-        """Ends those that run; in the middle of a training they write a checkpoint first."""
+        """End those that run; in the middle of a training they write a checkpoint first."""
         with self.lock:
             self.stopped = True
             for said in list(self.running.values()):
@@ -90,7 +91,7 @@ class RayTasks:
 
 
 def answers(session: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Answer]:
-    """Runs on a node: what the child says that does a task there; first of all which node that is."""
+    """Runs on a node: yields first its name, then what the child says that does a task there."""
     yield {"begun": os.uname().nodename}
     said: Queue[Answer] = Queue()
     process = TaskProcess(session)
@@ -138,7 +139,7 @@ def connected() -> Iterator[Any]:
 
 @contextlib.contextmanager
 def own_signals() -> Iterator[None]:
-    """Puts our handlers of signals back afterwards: Ray makes SIGTERM an exit without a word on how to go on."""
+    """Put our handlers of signals back afterwards: Ray makes SIGTERM an exit without a word on how to go on."""
     before = {number: signal.getsignal(number) for number in STOPPING}
     try:
         yield
@@ -149,12 +150,11 @@ def own_signals() -> Iterator[None]:
 
 
 def python_path() -> str:
-    """Where the processes of Ray find this program."""
     return os.pathsep.join(filter(None, [str(MAIN.parent), os.environ.get("PYTHONPATH", "")]))
 
 
 def no_room(ray: Any, options: SessionOptions) -> str:
-    """What to warn of where no node is large enough for a task; an autoscaler may bring one. Else an empty text."""
+    """Return a warning if no node is large enough for a task (an autoscaler may bring one), else an empty text."""
     asked = {"CPU": float(options.cpus_per_task), "GPU": options.gpus_per_task}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if any(all(node.get(name, 0) >= number for name, number in asked.items()) for node in nodes):
@@ -166,7 +166,7 @@ def no_room(ray: Any, options: SessionOptions) -> str:
 
 
 def resources(ray: Any) -> str:
-    """``2 nodes, 8 CPUs, 1 GPU``."""
+    """Return ``2 nodes, 8 CPUs, 1 GPU``."""
     total = ray.cluster_resources()
     nodes = sum(node["Alive"] for node in ray.nodes())
     counts = {"node": nodes, "CPU": total.get("CPU", 0), "GPU": total.get("GPU", 0)}

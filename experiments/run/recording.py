@@ -8,7 +8,7 @@ from dataclasses import replace
 from experiments.run.progress import MeteringReporter
 from experiments.runs.status import DONE, FAILED, INTERRUPTED, Status, begun, now
 from foundations import files
-from foundations.reporting import Several
+from foundations.reporting import EpochEnded, Event, Left, Several
 from foundations.store import Store
 
 
@@ -26,8 +26,10 @@ class LogReporter(MeteringReporter):
 
     warn = say
 
-    def epoch(self, text: str, last: bool) -> None:
-        self.say(text)
+    def hear(self, event: Event) -> None:
+        super().hear(event)
+        if isinstance(event, EpochEnded):
+            self.say(event.text)
 
 
 class Record:
@@ -37,7 +39,7 @@ class Record:
         self.state, self.reason = INTERRUPTED, ""
 
     def ended(self, reason: str | None) -> None:
-        """The task is done, or has failed for a reason."""
+        """Note that the task is done, or has failed for a reason."""
         self.state, self.reason = (DONE, "") if reason is None else (FAILED, reason)
 
 
@@ -64,10 +66,10 @@ def recorded(label: str, store: Store | None, reporters: Several) -> Iterator[Re
     finally:
         write(replace(status, state=record.state, ended=now(), reason=record.reason), store)
         log.say(f"{label}: {record.state}{f', {record.reason}' if record.reason else ''}")
-        reporters.left(store.path)
+        reporters.hear(Left(store.path))
 
 
 def write(status: Status, store: Store) -> None:
-    """Writes a status; where that is not possible, the task itself will say so, with the file that matters."""
+    """Write a status; where that is not possible, the task itself will name the file that matters."""
     with contextlib.suppress(OSError):
         status.write(store)

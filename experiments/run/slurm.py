@@ -1,55 +1,62 @@
-"""A Slurm cluster: everything is submitted at once, an array for each layer of the plan, and then watched.
+"""A Slurm cluster: everything is submitted at once (by ``submitit``), an array for each layer of the plan, and watched.
 
 Slurm itself keeps the order (``afterany``), so that no allocation waits for another one, and jobs go on without the
 command. A job that finds what it waits for not done ends at once: what stands on a failure is skipped, nothing else.
 """
 
 import contextlib
+import getpass
+import io
+import shlex
+import shutil
+import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from experiments.run.engine import Failure, Schedule, engines
+from experiments.options import SessionOptions
+from experiments.run.engine import Dispatcher, Failure, engines, needed
 from experiments.run.plan import Plan
 from experiments.run.progress import fitted
-from experiments.run.slurm_jobs import (
-    DONE,
-    ENDED,
-    FAILED,
-    RUNNING,
-    SKIPPED,
-    JobAnswer,
-    JobFile,
-    JobRecord,
-    SlurmJob,
-    record_of,
-    records,
-)
-from experiments.run.slurm_queue import SlurmQueue
+from experiments.run.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, JobAnswer, JobFile, SlurmJob, record_of
+from experiments.run.task_process import MAIN
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations import files
+from foundations.errors import UsageError
+from foundations.reporting import Advanced, Began, Line
 from foundations.store import Store
 
 PAUSE = 2.0  # seconds between two looks at what a job says
+BETWEEN_LOOKS = 5.0  # seconds between two calls of squeue
 LOOKS = 2
 """How often in a row a job must be missing from the queue, and its answer from the disk, before it counts as lost."""
+LARGEST_ARRAY = 1000
+"""Slurm's own default of MaxArraySize is 1001."""
+MOST_TIMES = 10_000
+"""How often a job may come to its time limit. One that takes no step is given up long before."""
+DEFAULT_MINUTES = 60
+OVER = frozenset({
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
+})  # fmt: skip
+"""States of jobs that come to nothing more; Slurm forgets them after some minutes."""
 
 
 @engines.register("slurm")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
-    """Submits what is not queued yet; then watches, unless ``session.options.detach``."""
-    root, reporter = session.context.root.absolute(), session.context.reporter
-    jobs = Jobs(plan, session, SlurmQueue(root / files.SLURM / files.LOGS, session.options))
-    with jobs.alone():
-        kept = jobs.kept()
-        jobs.submit([task for task in plan if task not in kept])
-    submitted = len(plan) - len(kept)
-    reporter.say(f"{len(plan)} tasks: {submitted} submitted to Slurm, {len(kept)} queued or running already")
+    """Submit what is not queued yet; then watch, unless ``session.options.detach``."""
+    reporter = session.context.reporter
+    jobs = Jobs(plan, session, SlurmQueue(session.context.root.absolute() / files.SLURM / files.LOGS, session.options))
+    new = jobs.submit_missing()
+    reporter.say(f"{len(plan)} tasks: {new} submitted to Slurm, {len(plan) - new} queued or running already")
     if session.options.detach:
         reporter.say("They go on without this command; given again, it shows what came of them. See list --watch.")
         return []
     try:
-        return Schedule(plan, len(plan), jobs.do, jobs.stopped.set, reporter, begins=False).run()
+        return Dispatcher(plan, len(plan), jobs.do, jobs.stopped.set, reporter, begins=False).run()
     except KeyboardInterrupt:
         reporter.say(f"The jobs go on; the same command watches them again, scancel ends them: {jobs.numbers()}")
         raise
@@ -60,183 +67,242 @@ def run(plan: Plan, session: Workspace) -> list[Failure]:
 class Jobs:
     """The jobs of a plan's tasks."""
 
-    def __init__(self, plan: Plan, session: Workspace, queue: SlurmQueue) -> None:
-        self.plan, self.queue = plan, queue
-        self.root, self.reporter = session.context.root.absolute(), session.context.reporter
-        self.store = Store(self.root / files.SLURM)
-        self.logs = self.store.sub(files.LOGS)
+    def __init__(self, plan: Plan, session: Workspace, queue: "SlurmQueue") -> None:
+        self.plan, self.queue, self.reporter = plan, queue, session.context.reporter
+        root = session.context.root.absolute()
+        self.logs = Store(root / files.SLURM / files.LOGS)
         self.entries, self.steps = session.entries_elsewhere(), plan.steps(session)
-        self.records = {task: record_of(task.entries(), self.root) for task in plan}
-        self.behind: dict[Task, list[Task]] = {}
-        for task in plan:
-            for other in plan.before[task]:
-                self.behind.setdefault(other, []).append(task)
+        self.records = {task: record_of(task.entries(), root) for task in plan}
         self.lost: set[Task] = set()
-        self.obstacles: set[str] = set()
         self.pause = PAUSE * max(1.0, len(plan) / 200)  # of all threads together some hundred looks a second at most
         self.stopped = threading.Event()
         self.submitting = threading.Lock()
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Inside, no other command submits, nor does another thread of this one.
-
-        The lock is that of the directory of logs: who holds a directory deletes what killed writers have left below
-        it, and jobs that run write their answers without a lock.
-        """
-        with self.submitting, self.logs.lock(self.reporter):
-            yield
-
-    # Submitting ----------------------------------------------------------------------------------------------
-
-    def kept(self) -> set[Task]:
-        """Tasks whose jobs another command has submitted; one that would find nothing to stand on is taken back."""
-        kept: set[Task] = set()
-        paths: set[str] = set()
-        for task in self.plan:
-            record = self.records[task]
-            job = record.job
-            if job is None or record.answer.state in ENDED or not self.queue.alive(job.job):
-                continue
-            if all(path in paths or JobRecord(self.store / path).answer.state == DONE for path in job.after):
-                kept.add(task)
-                paths.add(record.path.name)
-            else:
-                self.queue.cancel([job.job])
-        return kept
+    def submit_missing(self) -> int:
+        """Submit the tasks that no job will do, by layers; return how many there were."""
+        with self.submitting, self.logs.lock(self.reporter):  # another command may submit at the same time
+            missing = [task for task in self.plan if not self.queued(task)]
+            for layer in layers(missing, self.plan.before):
+                self.submit(layer)
+        return len(missing)
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Submits tasks by layers, each waiting for those before it that are not done."""
-        for layer in layers(tasks, self.plan.before):
-            before = dict.fromkeys(other for task in layer for other in self.waits_for(task))
-            numbers = self.queue.submit(
-                [self.job(task) for task in layer],
-                [job.job for other in before if (job := self.records[other].job) is not None],
-            )
-            for task, number in zip(layer, numbers, strict=True):
-                after = [self.records[other].path.name for other in self.plan.before[task]]
-                self.records[task].submitted(
-                    JobFile(job=number, label=task.label, steps=self.steps[task], after=after)
-                )
+        """Submit tasks as an array that waits for the jobs of all that one of them waits for."""
+        before = dict.fromkeys(other for task in tasks for other in self.plan.before[task] if self.queued(other))
+        works = []
+        for task in tasks:
+            record = self.records[task]
+            record.store.remove()  # what an earlier job has said
+            after = [self.records[other].path for other in self.plan.before[task]]
+            works.append(SlurmJob(record.path, task.experiment, task.part, task.entries(), self.entries, after))
+        numbers = self.queue.submit(works, [self.number(task) for task in before])
+        for task, number in zip(tasks, numbers, strict=True):
+            self.records[task].write(JobFile(job=number, label=task.label, steps=self.steps[task]))
 
-    def waits_for(self, task: Task) -> list[Task]:
-        """The tasks whose jobs are to end first; also those further along the same track that are queued already."""
-        return [other for other in (*self.plan.before[task], *self.behind.get(task, ())) if self.in_queue(other)]
-
-    def in_queue(self, task: Task) -> bool:
-        """Whether the task's job waits or runs."""
+    def number(self, task: Task) -> str:
+        """Return the number of the task's job; empty if it has none."""
         job = self.records[task].job
-        return job is not None and self.queue.alive(job.job)
+        return "" if job is None else job.job
 
-    def job(self, task: Task) -> SlurmJob:
-        """What a job is to do. What an earlier one has said of the task is forgotten."""
-        record = self.records[task]
-        record.store.remove()
-        after = [self.records[other].path for other in self.plan.before[task]]
-        return SlurmJob(record.path, task.entries(), self.entries, after)
-
-    # Watching ------------------------------------------------------------------------------------------------
+    def queued(self, task: Task) -> bool:
+        """Whether a job waits for its turn, or runs, that will do the task."""
+        return self.queue.alive(self.number(task)) and self.records[task].answer.state not in ENDED
 
     def do(self, task: Task) -> Failure | None:
-        """Waits until a task's job has ended, in a thread of its own; a job that has come to nothing is replaced."""
-        record = self.records[task]
-        if self.missing(task):
-            with self.alone():
-                if self.missing(task):  # still: no other command has submitted it meanwhile
+        """Wait, in a thread of its own, until a task's job has ended; one that has come to nothing is replaced."""
+        if self.records[task].answer.state == SKIPPED or task in self.lost:
+            with self.submitting, self.logs.lock(self.reporter):
+                if not self.queued(task):  # by another command, meanwhile
                     self.submit([task])
-        return Watch(task, record, self).run()
+            self.lost.discard(task)
+        said, missing, looks = JobAnswer(), 0, -1
+        with self.reporter.during(Line(lambda width: fitted([task.label, task.part], said.line, width))):
+            while not self.stopped.is_set():
+                before, said = said, self.records[task].answer
+                self.pass_on(task, before, said)
+                if said.state == DONE:
+                    return None
+                if said.state in ENDED:  # a job that has failed has tried twice, one that was skipped not at all
+                    tried_again = said.state == FAILED
+                    return Failure(task, said.reason, said.refused, said.details, (), said.exit_code, tried_again)
+                alive = self.queue.alive(self.number(task))
+                if looks != self.queue.looks:
+                    looks, missing = self.queue.looks, 0 if alive else missing + 1
+                if missing > LOOKS:
+                    return self.failure_of_lost(task, said)
+                self.stopped.wait(self.pause)
+        return Failure(task, "not watched any more", refused=True)
 
-    def missing(self, task: Task) -> bool:
-        """Whether nobody does a task, since its job was lost, or was skipped when what it waits for had failed."""
-        state = self.records[task].answer.state
-        return state == SKIPPED or (task in self.lost and state not in ENDED and not self.in_queue(task))
+    def pass_on(self, task: Task, before: JobAnswer, said: JobAnswer) -> None:
+        if said.state == RUNNING and before.state != RUNNING:
+            self.reporter.hear(Began(task))
+        for warning in said.warnings[len(before.warnings) :]:
+            self.reporter.warn(warning)
+        if said.steps > before.steps:
+            self.reporter.hear(Advanced(task, said.steps - before.steps))
 
-    def say_obstacle(self, task: Task) -> None:
-        """Warns of what keeps jobs from starting, once for all of them: the command would wait in silence for ever."""
-        job = self.records[task].job
-        reason = self.queue.obstacle(job.job) if job is not None else ""
-        if job is not None and reason and reason not in self.obstacles:
-            self.obstacles.add(reason)
-            self.reporter.warn(f"Job {job.job} ({task.label}) does not start: Slurm says {reason}; see squeue")
+    def failure_of_lost(self, task: Task, said: JobAnswer) -> Failure:
+        """Return why a job is gone without a word: cancelled, or ended from outside."""
+        number = self.number(task)
+        state = self.queue.state(number)
+        self.lost.add(task)
+        if state.startswith("CANCELLED") or (state == "COMPLETED" and said.state != RUNNING):
+            return Failure(task, f"its job {number} was cancelled", refused=True, exit_code=1)
+        reason = f"its job {number} ended without a result ({state.lower() or 'unknown to Slurm'})"
+        return Failure(task, reason, refused=False, details=self.queue.last_words(number))
 
     def numbers(self) -> str:
-        """The numbers of the jobs and arrays that wait or run."""
-        jobs = [job.job for record in self.records.values() if (job := record.job) is not None]
-        return " ".join(dict.fromkeys(job.partition("_")[0] for job in jobs if self.queue.alive(job)))
+        alive = [number for number in map(self.number, self.plan) if self.queue.alive(number)]
+        return " ".join(dict.fromkeys(number.partition("_")[0] for number in alive))
 
     def forget(self) -> None:
-        """Removes what lies on the disk of jobs whose tasks are done, and for which no other waits."""
-        with self.alone():
-            found = [(record, job, record.answer.state) for record in records(self.root) if (job := record.job)]
-            needed = {path for _, job, state in found if state not in ENDED for path in job.after}
-            for record, job, state in found:
-                if state == DONE and record.path.name not in needed:
-                    self.queue.forget(job.job)
-                    record.store.remove()
-            if not any(records(self.root)):
-                self.queue.forget()
-
-
-class Watch:
-    """What is seen of one task's job."""
-
-    def __init__(self, task: Task, record: JobRecord, jobs: Jobs) -> None:
-        self.task, self.record, self.jobs = task, record, jobs
-        self.said = JobAnswer()
-
-    def run(self) -> Failure | None:
-        """Until it has ended; how it failed, if it did."""
-        missing, looks = 0, -1
-        with self.jobs.reporter.line(lambda width: fitted([self.task.label, self.task.part], self.said.line, width)):
-            while not self.jobs.stopped.is_set():
-                self.pass_on(self.record.answer)
-                if self.said.state in ENDED:
-                    return self.failure()
-                alive = self.jobs.in_queue(self.task)
-                if looks != self.jobs.queue.looks:
-                    looks, missing = self.jobs.queue.looks, 0 if alive else missing + 1
-                    self.jobs.say_obstacle(self.task)
-                if missing > LOOKS:
-                    return self.lost()
-                self.jobs.stopped.wait(self.jobs.pause)
-        return Failure(self.task, "not watched any more", refused=True)
-
-    def pass_on(self, answer: JobAnswer) -> None:
-        """What is new goes to the reporter."""
-        reporter, before = self.jobs.reporter, self.said
-        if answer.state == RUNNING and before.state != RUNNING:
-            reporter.begun(self.task)
-        for warning in answer.warnings[len(before.warnings) :]:
-            reporter.warn(f"{self.task.experiment}: {warning}")
-        if answer.first_failure != before.first_failure:
-            reporter.warn(f"{self.task.label}: {answer.first_failure}; trying once more")
-        if answer.steps > before.steps:
-            reporter.advanced(self.task, answer.steps - before.steps)
-        self.said = answer
-
-    def failure(self) -> Failure | None:
-        """How it failed by its own words."""
-        said = self.said
-        if said.state == DONE:
-            return None
-        tried_again = said.state == FAILED  # in the job; a job that was skipped has not tried
-        return Failure(self.task, said.reason, said.refused, said.details, (), said.exit_code, tried_again)
-
-    def lost(self) -> Failure:
-        """The job is gone without a word: cancelled, or ended from outside."""
-        job = self.record.job
-        number = "" if job is None else job.job
-        self.jobs.lost.add(self.task)
-        state = self.jobs.queue.state(number)
-        if state.startswith("CANCELLED") or (state == "COMPLETED" and self.said.state != RUNNING):
-            return Failure(self.task, f"its job {number} was cancelled", refused=True, exit_code=1)
-        reason = f"its job {number} ended without a result ({state.lower() or 'unknown to Slurm'})"
-        return Failure(self.task, reason, refused=False, details=self.jobs.queue.last_words(number))
+        """Remove what lies on the disk of jobs that are done."""
+        states = {task: self.records[task].answer.state for task in self.plan}
+        asked = {other for task, state in states.items() if state not in ENDED for other in self.plan.before[task]}
+        for task, state in states.items():
+            if state == DONE and task not in asked:
+                self.queue.forget(self.number(task))
+                self.records[task].store.remove()
 
 
 def layers(tasks: Sequence[Task], before: Mapping[Task, Sequence[Task]]) -> list[list[Task]]:
-    """Tasks by how many stand below them, one on the other; each list waits for those before it only."""
+    """Sort tasks into layers, each of which waits for those before it only."""
+    found: list[list[Task]] = []
     depth: dict[Task, int] = {}
     for task in tasks:  # those that it waits for come first
         depth[task] = 1 + max((depth[other] for other in before[task] if other in depth), default=-1)
-    return [[task for task in tasks if depth[task] == level] for level in range(max(depth.values(), default=-1) + 1)]
+        if depth[task] == len(found):
+            found.append([])
+        found[depth[task]].append(task)
+    return found
+
+
+class SlurmQueue:
+    """The cluster that this machine submits to.
+
+    Args:
+        folder: for the jobs' scripts and output.
+        options: resources of each job.
+
+    Raises:
+        UsageError: there is no Slurm here, ``submitit`` is not installed, or an option does not suit.
+    """
+
+    def __init__(self, folder: Path, options: SessionOptions) -> None:
+        self.folder, self.parameters = folder, parameters(options)
+        self.lock = threading.Lock()
+        self.looked, self.looks = -BETWEEN_LOOKS, 0
+        self.states: dict[str, str] = {}
+        if shutil.which("sbatch") is None:
+            raise UsageError("--engine=slurm: there is no sbatch here; give the command on a login node of a cluster")
+        self.executor()  # refuses what does not suit
+
+    def executor(self, **more: str) -> Any:
+        of_slurm = needed("submitit", "slurm").SlurmExecutor
+        executor, known = of_slurm(self.folder, max_num_timeout=MOST_TIMES), of_slurm._valid_parameters()
+        given = {**self.parameters, **more}
+        others = {name: given.pop(name) for name in list(given) if name not in known}
+        executor.update_parameters(**given, additional_parameters=others)
+        return executor
+
+    def submit(self, jobs: Sequence[SlurmJob], after: Sequence[str]) -> list[str]:
+        """Submit jobs as arrays that wait for the jobs ``after`` to end, however they do; return their numbers."""
+        numbers: list[str] = []
+        for first in range(0, len(jobs), LARGEST_ARRAY):
+            executor = self.executor(**({"dependency": f"afterany:{':'.join(after)}"} if after else {}))
+            try:
+                with contextlib.redirect_stderr(io.StringIO()), executor.batch():  # submitit prints sbatch's words, too
+                    submitted = [executor.submit(job) for job in jobs[first : first + LARGEST_ARRAY]]
+                numbers += [job.job_id for job in submitted]
+            except Exception as error:
+                lines = str(error).strip().splitlines() or [type(error).__name__]
+                said = next((line for line in lines if "sbatch: error" in line), lines[-1])
+                raise UsageError(f"--engine=slurm: the jobs could not be submitted: {said}") from error
+        self.states.update(dict.fromkeys(numbers, "PENDING"))
+        return numbers
+
+    def state(self, number: str) -> str:
+        """Return the state of a job, such as ``PENDING``, some seconds old; empty if Slurm knows it no more."""
+        with self.lock:
+            if time.monotonic() - self.looked >= BETWEEN_LOOKS:
+                self.look()
+            return self.states.get(number, "")
+
+    def look(self) -> None:
+        """Ask for the states of all jobs; without an answer, as during a restart of Slurm, the last ones stay."""
+        self.looked = time.monotonic()
+        command = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i|%T"]
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        except (subprocess.SubprocessError, OSError):
+            return
+        self.looks += 1
+        self.states = dict(line.strip().split("|", 1) for line in said.stdout.splitlines() if "|" in line)
+
+    def alive(self, number: str) -> bool:
+        return self.state(number) not in {"", *OVER}
+
+    def last_words(self, number: str, lines: int = 10) -> str:
+        """Return the end of a job's output."""
+        with contextlib.suppress(OSError):
+            return "\n".join((self.folder / f"{number}_0_log.err").read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def forget(self, number: str) -> None:
+        """Remove what lies on the disk of jobs that are done."""
+        for pattern in (f"{number}_*", f"{number.partition('_')[0]}_submission.sh"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
+
+
+# --slurm=partition=gpu,time=240 --------------------------------------------------------------------------------------
+
+WHOLE = frozenset({"time", "signal_delay_s", "array_parallelism", "gpus_per_node"})
+"""Options whose values are numbers for ``submitit`` too."""
+SET_HERE = frozenset({
+    "array", "cpus_per_task", "dependency", "error", "help", "no_requeue", "nodes", "ntasks", "ntasks_per_node",
+    "open_mode", "output", "parsable", "requeue", "signal", "test_only", "wait", "wrap",
+})  # fmt: skip
+
+
+def parameters(options: SessionOptions) -> dict[str, Any]:
+    """What ``submitit`` is asked for; ``UsageError`` for options that do not suit.
+
+    A step that srun starts has one core, whatever the job has (from Slurm 22.05 on), so it is given the number, too.
+    """
+    if options.gpus_per_task % 1:
+        raise UsageError(f"--gpus_per_task={options.gpus_per_task:g}: Slurm gives whole GPUs only; valid: 0, 1, 2, ...")
+    home = shlex.quote(str(MAIN.parent))
+    found: dict[str, Any] = {
+        "job_name": "adsynflow", "time": DEFAULT_MINUTES, "cpus_per_task": options.cpus_per_task,
+        "setup": [f'export PYTHONPATH={home}"${{PYTHONPATH:+:$PYTHONPATH}}"'],
+        "srun_args": [f"--cpus-per-task={options.cpus_per_task}"],
+    }  # fmt: skip
+    if options.gpus_per_task:
+        found["gpus_per_node"] = round(options.gpus_per_task)
+    return found | given(options.slurm)
+
+
+def given(parts: Sequence[str]) -> dict[str, Any]:
+    """``("partition=gpu", "exclude=n1", "n2", "time=240")`` as options; what has no name belongs to the one before.
+
+    An option without a value is written ``exclusive=true``.
+
+    Raises:
+        UsageError: what is no option with a value, one that the engine sets, or a time that is no number of minutes.
+    """
+    found: dict[str, Any] = {}
+    for part in parts:
+        name, sign, value = part.partition("=")
+        name = name.strip().lstrip("-").replace("-", "_")
+        if not sign and found:
+            found[next(reversed(found))] += f",{part}"
+        elif not sign or not name or not value:
+            raise UsageError(f"--slurm={part}: expected options of sbatch with values, such as partition=gpu,time=240")
+        elif name in SET_HERE:
+            raise UsageError(f"--slurm={part}: cannot be chosen, since the engine sets it; see docs/scaling.md")
+        elif name in WHOLE and (not value.isdecimal() or int(value) < 1):
+            raise UsageError(f"--slurm={part}: expected a whole number{' of minutes' * (name == 'time')} from 1 on")
+        else:
+            found[name] = int(value) if name in WHOLE else value == "true" or value
+    return found

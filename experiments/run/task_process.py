@@ -21,6 +21,8 @@ LINES_SHOWN = 2
 PATIENCE = 20  # seconds for a step and a checkpoint
 STOPPED = {code for number in (signal.SIGTERM, signal.SIGHUP) for code in (128 + number, -number)}
 """Exit codes of a process that somebody asked to stop: it has written a checkpoint, or was just about to begin."""
+BEFORE_THE_END = signal.SIGUSR2
+"""What Slurm sends before it ends an allocation, as ``submitit`` asks it to."""
 
 Answer = Mapping[str, Any]
 """A line that comes out; see ``experiments.run.worker``."""
@@ -64,15 +66,19 @@ class TaskProcess:
             self.busy = False
 
     def start(self) -> "subprocess.Popen[str]":
-        """A new process."""
+        """Start a process that does not hear the signal before an allocation ends, which its parent acts upon."""
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  the process writes there as long as it lives
-        return subprocess.Popen(
-            [sys.executable, str(MAIN), "task", "-"], env=child_environment(), text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-        )  # fmt: skip
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [BEFORE_THE_END])  # a child has the mask of its parent
+        try:
+            return subprocess.Popen(
+                [sys.executable, str(MAIN), "task", "-"], env=child_environment(), text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+            )  # fmt: skip
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def ask(self, process: "subprocess.Popen[str]", message: Answer, hear: Callable[[Answer], None]) -> Answer:
-        """Sends a task, and reads until it has ended."""
+        """Send a task, and read until it has ended."""
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -88,7 +94,7 @@ class TaskProcess:
         return self.died(process)
 
     def died(self, process: "subprocess.Popen[str]") -> Answer:
-        """The process has ended in the middle of a task."""
+        """Return the answer of a process that has ended in the middle of a task."""
         code = process.wait()
         self.errors.seek(0)
         lines = [line for line in self.errors.read().splitlines() if line.strip()]
@@ -97,7 +103,7 @@ class TaskProcess:
         return {"ended": "failed", "reason": reason, "refused": False, "details": "\n".join(lines), "died": code}
 
     def stop(self) -> None:
-        """Ends the process and starts no other; in the middle of a training it writes a checkpoint first."""
+        """End the process and start no other; in the middle of a training it writes a checkpoint first."""
         with self.lock:
             self.stopped = True
             if self.process is not None and self.process.poll() is None:
@@ -107,7 +113,7 @@ class TaskProcess:
                     self.process.kill()
 
     def wait(self) -> None:
-        """Waits until the process is gone; one that does not go is killed."""
+        """Wait until the process is gone; one that does not go is killed."""
         if self.process is not None:
             try:
                 self.process.wait(PATIENCE)

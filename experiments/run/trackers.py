@@ -19,7 +19,7 @@ from experiments.runs.listing import flat, named
 from foundations import files
 from foundations.errors import UsageError
 from foundations.registry import Registry
-from foundations.reporting import Reporter
+from foundations.reporting import Event, Left, Reporter, RowAdded
 from foundations.store import Store
 
 
@@ -38,7 +38,7 @@ class TrackedRun:
     hyperparameters: Mapping[str, Any]
 
     def directory(self, tracker: str) -> Path:
-        """Where a tracker that writes files may write them."""
+        """Return where a tracker that writes files may write them."""
         return self.root / files.TRACKED / tracker / self.name
 
 
@@ -135,7 +135,7 @@ class WeightsAndBiases(Tracker):
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raises ``UsageError`` for an unknown tracker, and for one whose package is not installed."""
+    """Raise ``UsageError`` for an unknown tracker, and for one whose package is not installed."""
     for name in names:
         tracker = trackers.get(name)
         if tracker.package and find_spec(tracker.package) is None:
@@ -159,10 +159,15 @@ class TrackingReporter(Reporter):
         self.open: dict[Path, list[Tracker]] = {}
         self.given: dict[Path, int] = {}
 
-    def row(self, path: Path, row: Mapping[str, Any]) -> None:
-        self.feed(path)
+    def hear(self, event: Event) -> None:
+        match event:
+            case RowAdded(path):
+                self.feed(path)
+            case Left(path):
+                self.finish(path)
 
-    def left(self, path: Path) -> None:
+    def finish(self, path: Path) -> None:
+        """Give the trackers of a directory its results, if it has come to any, and close them."""
         store = Store(path)
         result = final(store)
         if result:
@@ -174,7 +179,7 @@ class TrackingReporter(Reporter):
         self.given.pop(path, None)
 
     def feed(self, path: Path) -> None:
-        """Gives the trackers of a directory the rows that they have not had."""
+        """Give the trackers of a directory the rows that they have not had."""
         if path not in self.open:
             self.open[path] = []
             for name in self.names:
@@ -186,11 +191,9 @@ class TrackingReporter(Reporter):
         self.given[path] = len(rows)
 
     def add(self, path: Path, name: str) -> None:
-        """One more tracker of a directory."""
         self.open[path].append(trackers.get(name)(tracked_run(path, self.root)))
 
     def attempt(self, tracker: Tracker | str, work: Callable[..., None], *arguments: Any) -> None:
-        """Lets a tracker do something."""
         try:
             work(*arguments)
         except Exception as error:  # of somebody else's package, or of a network
@@ -202,7 +205,7 @@ class TrackingReporter(Reporter):
 
 
 def tracked_run(path: Path, root: Path) -> TrackedRun:
-    """What a directory says of itself, with the descriptors of those that it lies in."""
+    """Return what a directory says of itself, with the descriptors of those that it lies in."""
     name = path.relative_to(root)
     hyperparameters: dict[str, Any] = {}
     for folder in [*reversed(name.parents), name]:
@@ -216,7 +219,6 @@ def tracked_run(path: Path, root: Path) -> TrackedRun:
 
 
 def final(store: Store) -> dict[str, float]:
-    """The figures of what has ended in a directory; none if nothing has."""
     for marker in (files.INSTABILITY, files.DONE):
         if store.has(marker):
             return dict(figures(store.read_json(marker)))
@@ -224,7 +226,7 @@ def final(store: Store) -> dict[str, float]:
 
 
 def figures(entries: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers among nested entries, by the names that lead to them."""
+    """Yield the numbers among nested entries, by the names that lead to them."""
     for name, value in entries.items():
         if isinstance(value, Mapping):
             yield from figures(value, f"{before}{name}/")

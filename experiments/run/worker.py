@@ -10,18 +10,18 @@ is; ``{"epoch": text, "last": false}`` at the end of an epoch. At the end of the
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
+from experiments.define.kinds import with_needs
 from experiments.run.engine import Failure
 from experiments.run.in_process import one_by_one
 from experiments.run.plan import make_plan
-from experiments.run.progress import MeteringReporter
+from experiments.run.progress import MeteringReporter, TrainingThroughput
 from experiments.run.tasks import from_json
 from experiments.session import Session
 from foundations.errors import UsageError
-from foundations.reporting import Advance, Training
+from foundations.reporting import Advanced, Began, Ended, EpochEnded, Event, Training
 
 BETWEEN_LINES = 0.5  # seconds
 
@@ -32,33 +32,28 @@ class LineReporter(MeteringReporter):
     def __init__(self, out: IO[str]) -> None:
         super().__init__()
         self.out = out
+        self.sent, self.when = 0, 0.0
 
     def warn(self, text: str) -> None:
         send(self.out, {"warning": text})
 
-    def epoch(self, text: str, last: bool) -> None:
-        send(self.out, {"epoch": text, "last": last})
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Ended) and isinstance(event.what, Training):
+            self.tell(self.meters[event.what.path])
+        super().hear(event)
+        match event:
+            case Began(Training(first=first)):
+                self.sent, self.when = first, time.monotonic()
+            case Advanced(Training(path=path)) if time.monotonic() - self.when >= BETWEEN_LINES:
+                self.tell(self.meters[path])
+            case EpochEnded(text, last):
+                send(self.out, {"epoch": text, "last": last})
 
-    @contextmanager
-    def training(self, training: Training) -> Iterator[Advance]:
-        with super().training(training) as advance:
-            meter = self.meters[training.path]
-            sent, when = meter.done, time.monotonic()
-
-            def tell(least: float) -> None:
-                nonlocal sent, when
-                if meter.done > sent and time.monotonic() - when >= least:
-                    send(self.out, {"steps": meter.done - sent, "line": meter.text()})
-                    sent, when = meter.done, time.monotonic()
-
-            def advance_and_tell(steps: int) -> None:
-                advance(steps)
-                tell(BETWEEN_LINES)
-
-            try:
-                yield advance_and_tell
-            finally:
-                tell(0.0)
+    def tell(self, meter: TrainingThroughput) -> None:
+        """Send how many steps have been taken since the last time."""
+        if meter.done > self.sent:
+            send(self.out, {"steps": meter.done - self.sent, "line": meter.text()})
+            self.sent, self.when = meter.done, time.monotonic()
 
 
 def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) -> list[Failure]:
@@ -81,7 +76,7 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
             session = Session.from_entries(message["session"], LineReporter(out))
         if session is None:
             raise UsageError('The first task comes with an entry "session": where and how tasks are done')
-        task = from_json(message["task"])
+        task = with_needs(from_json(message["task"]))
         failures = one_by_one(make_plan([task], session), session, message.get("tries", 2))
         failed += failures
         if not failures:
@@ -98,7 +93,6 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
 
 
 def read(line: str) -> Mapping[str, Any]:
-    """The message that a line holds."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -109,6 +103,5 @@ def read(line: str) -> Mapping[str, Any]:
 
 
 def send(out: IO[str], message: Mapping[str, Any]) -> None:
-    """A line that goes out at once."""
     out.write(json.dumps(message) + "\n")
     out.flush()

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,11 @@ def stubs(tmp_path: Path, make_session: Callable[..., Session]) -> Callable[...,
             graph[node] = {"waits_for": waits_for.split(), "does": does.strip()}
         (tmp_path / "graph.json").write_text(json.dumps(graph))
         stub = task_kinds.get("stub")
-        return [stub(folder=str(tmp_path), node=node) for node in nodes]  # type: ignore[call-arg]
+        tasks: dict[str, Task] = {}
+        for node in TopologicalSorter({node: entry["waits_for"] for node, entry in graph.items()}).static_order():
+            after = tuple(tasks[other] for other in graph[node]["waits_for"])
+            tasks[node] = stub(folder=str(tmp_path), node=node, after=after)  # type: ignore[call-arg]
+        return [tasks[node] for node in nodes]
 
     return stubs
 

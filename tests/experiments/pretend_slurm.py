@@ -23,8 +23,6 @@ class Slurm:
     """The numbers of each, and of the jobs that it waits for."""
     holds: Callable[[SlurmJob], bool] = lambda job: False
     """Whether a job stays in the queue for now."""
-    obstacle: str = ""
-    """What is said to keep jobs from starting."""
     before: Callable[[SlurmJob], None] = lambda job: None
     """Called when a job begins."""
     ended: threading.Condition = field(default_factory=threading.Condition)
@@ -58,7 +56,7 @@ class Slurm:
                 self.ended.notify_all()
 
     def cancel(self, numbers: Sequence[str]) -> None:
-        """As ``SlurmQueue.cancel``, of jobs that wait."""
+        """As ``scancel``, of jobs that wait."""
         with self.ended:
             self.states.update(dict.fromkeys(numbers, "CANCELLED"))
             self.ended.notify_all()
@@ -69,7 +67,7 @@ class Queue:
 
     def __init__(self, cluster: Slurm, folder: Path, options: SessionOptions) -> None:
         self.cluster = cluster
-        self.submit, self.cancel, self.states = cluster.submit, cluster.cancel, cluster.states
+        self.submit, self.states = cluster.submit, cluster.states
         self.looks = 0
 
     def state(self, number: str) -> str:
@@ -79,13 +77,10 @@ class Queue:
         self.looks += 1
         return self.state(number) in ("PENDING", "RUNNING")
 
-    def obstacle(self, number: str) -> str:
-        return self.cluster.obstacle if self.state(number) == "PENDING" else ""
-
     def last_words(self, number: str) -> str:
         return f"the last words of {number}"
 
-    def forget(self, number: str = "") -> None:
+    def forget(self, number: str) -> None:
         pass
 
 

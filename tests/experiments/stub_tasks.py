@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.run.tasks import Task, task_kinds
+from experiments.run.tasks import Task, Work, task_kinds
 from experiments.session import Session
 from foundations.errors import UsageError
-from tests.experiments.stub_work import Refused, graph_of, perform
+from tests.experiments.stub_work import Refused, perform
 
 
 @task_kinds.register("stub")
@@ -25,15 +25,11 @@ class Stub(Task):
     def part(self) -> str:
         return self.node
 
-    def needs(self) -> tuple[Task, ...]:
-        waits_for = graph_of(Path(self.folder))[self.node]["waits_for"]
-        return tuple(Stub(folder=self.folder, node=node) for node in waits_for)
+    def work(self, session: Session) -> Work:
+        def run() -> None:
+            try:
+                perform(Path(self.folder), self.node, session.context.reporter.warn)
+            except Refused as error:
+                raise UsageError(str(error)) from error
 
-    def done(self, session: Session) -> bool:
-        return (Path(self.folder) / f"{self.node}.done").exists()
-
-    def run(self, session: Session) -> None:
-        try:
-            perform(Path(self.folder), self.node, session.context.reporter.warn)
-        except Refused as error:
-            raise UsageError(str(error)) from error
+        return Work(None, (Path(self.folder) / f"{self.node}.done").exists, run)

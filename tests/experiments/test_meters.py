@@ -1,5 +1,9 @@
 """Speed, time left, and how far a plan has come."""
 
+import io
+import logging
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +13,20 @@ import pytest
 from experiments.run.plan import make_plan
 from experiments.run.plan_files import running_plans, store_of_plan
 from experiments.run.plan_progress import PlanProgress, makespan
-from experiments.run.progress import Meter, PlainReporter, TrainingMeter, brief, duration, fitted
+from experiments.run.progress import (
+    PlainReporter,
+    Throughput,
+    TrainingThroughput,
+    brief,
+    duration,
+    fitted,
+    make_reporter,
+)
 from experiments.run.tasks import Task
 from experiments.session import Session
-from foundations.reporting import Reporter, Several, Training
+from foundations.reporting import Advanced, Began, Ended, Event, Reporter, RowAdded, Several, Training, Whole
 from tests.conftest import Listener
+from tests.experiments.conftest import TINY
 
 Stubs = Callable[..., list[Task]]
 TRAINING = Training(
@@ -41,8 +54,8 @@ def clock() -> Clock:
 
 
 def test_the_speed_is_that_of_the_last_half_minute(clock: Clock) -> None:
-    meter = Meter(1000, clock=clock)
-    assert (meter.speed, meter.seconds_left) == (0.0, None)
+    meter = Throughput(1000, clock=clock)
+    assert (meter.per_second, meter.seconds_left) == (0.0, None)
     for _ in range(10):  # 1 a second for 100 s
         clock.now += 10
         meter.advance(10)
@@ -50,11 +63,11 @@ def test_the_speed_is_that_of_the_last_half_minute(clock: Clock) -> None:
     for _ in range(10):  # then 20 a second
         clock.now += 4
         meter.advance(80)
-    assert (meter.speed, meter.seconds_left) == (20.0, 5.0)
+    assert (meter.per_second, meter.seconds_left) == (20.0, 5.0)
 
 
 def test_a_line_has_epoch_step_loss_accuracy_images_a_second_and_time_left(clock: Clock) -> None:
-    meter = TrainingMeter(TRAINING, clock)
+    meter = TrainingThroughput(TRAINING, clock)
     assert meter.text() == "ep 2/12  it 20/120  loss 2.500  acc 10.0%"
     clock.now += 2
     meter.advance(10)
@@ -79,15 +92,31 @@ def test_a_line_takes_the_longest_name_that_fits() -> None:
 
 def test_a_log_has_a_plain_line_an_epoch_with_the_time(capsys: pytest.CaptureFixture[str]) -> None:
     reporter = PlainReporter()
-    with reporter.whole(lambda: "task 2 of 3"), reporter.training(TRAINING) as advance:
+    with reporter.during(Whole(lambda: "task 2 of 3")), reporter.during(TRAINING) as advance:
         advance(10)
-        reporter.row(TRAINING.path, {"iteration": 30, "test_loss": 1.25, "test_accuracy": 0.5})
-        reporter.row(Path("/elsewhere"), {"iteration": 30})
+        reporter.hear(RowAdded(TRAINING.path, {"iteration": 30, "test_loss": 1.25, "test_accuracy": 0.5}))
+        reporter.hear(RowAdded(Path("/elsewhere"), {"iteration": 30}))
     [line] = capsys.readouterr().err.splitlines()
     time, name, *_ = line.split(" ")
     assert [len(part) for part in time.split(":")] == [2, 2, 2]
     assert name == "lottery_0123/replicate_1/level_1:"
     assert line.endswith("(task 2 of 3)")
+
+
+def test_what_is_said_goes_to_a_logger_that_takes_other_handlers(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainReporter().say("by default")
+    log, lines = logging.getLogger("adsynflow"), io.StringIO()
+    own, before = logging.StreamHandler(lines), list(log.handlers)
+    own.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log.handlers[:] = [own]
+    try:
+        PlainReporter().warn("by mine")
+        make_reporter(quiet=True).warn("quiet")
+        make_reporter(quiet=True).say("not shown")
+    finally:
+        log.handlers[:] = before
+    assert capsys.readouterr().err == "by default\n"
+    assert lines.getvalue() == "WARNING by mine\nWARNING quiet\n"
 
 
 # A plan --------------------------------------------------------------------------------------------------------------
@@ -114,21 +143,20 @@ def test_a_plan_counts_steps_and_tasks(
     plan = make_plan(tasks, make_session())
     progress = PlanProgress(plan, {a: 100, b: 0, c: 300, d: 300}, jobs=1, command="lottery", clock=clock)
     assert progress.text() == "task 1 of 4, 0%"
-    progress.begun(a)
+    progress.hear(Began(a))
     clock.now += 10
-    with progress.training(TRAINING) as advance:
-        advance(100)
-    progress.ended(a, failed=False)
-    progress.begun(b)
+    progress.hear(Advanced(a, 100))
+    progress.hear(Ended(a))
+    progress.hear(Began(b))
     clock.now += 5
-    progress.ended(b, failed=False)
+    progress.hear(Ended(b))
     assert progress.text() == "task 3 of 4, 14%, 0:01:00 left in all"  # 600 steps of a tenth of a second
-    progress.begun(c)
-    progress.advanced(c, 100)  # in another process
+    progress.hear(Began(c))
+    progress.hear(Advanced(c, 100))  # in another process
     found = progress.file()
     assert (found.done, found.running, found.failed, found.waiting) == (2, 1, 0, 1)
     assert (found.steps, found.steps_done) == (700, 200)
-    progress.ended(c, failed=True, skipped=[d])
+    progress.hear(Ended(c, failed=True, skipped=[d]))
     assert (progress.file().failed, progress.file().steps, progress.file().seconds_left) == (2, 200, 0)
 
 
@@ -137,13 +165,13 @@ def test_where_a_cluster_does_more_at_once_than_was_known_all_of_it_is_counted(
 ) -> None:
     a, b, c, bad = tasks = stubs(a="", b="", c="", bad="")
     progress = PlanProgress(make_plan(tasks, make_session()), dict.fromkeys(tasks, 100), jobs=1, clock=clock)
-    progress.begun(bad)
-    progress.ended(bad, failed=True)
+    progress.hear(Began(bad))
+    progress.hear(Ended(bad, failed=True))
     for task in (a, b, c):
-        progress.begun(task)
+        progress.hear(Began(task))
     clock.now += 10
     for task in (a, b, c):
-        progress.advanced(task, 50)
+        progress.hear(Advanced(task, 50))
     text = "0 of 4 tasks done, 3 running, 1 failed, 15 steps/s, 50%, 0:00:10 left in all"
     assert progress.text() == text
 
@@ -153,12 +181,50 @@ def test_a_task_that_is_tried_again_is_counted_once(
 ) -> None:
     a, b = tasks = stubs(a="", b="a")
     progress = PlanProgress(make_plan(tasks, make_session()), {a: 100, b: 100}, jobs=1, clock=clock)
-    progress.begun(a)
-    progress.advanced(a, 60)
-    progress.begun(a)
-    progress.advanced(a, 100)
-    progress.ended(a, failed=False)
+    progress.hear(Began(a))
+    progress.hear(Advanced(a, 60))
+    progress.hear(Began(a))
+    progress.hear(Advanced(a, 100))
+    progress.hear(Ended(a))
     assert (progress.meter.done, progress.meter.total) == (100, 200)
+
+
+def test_no_thread_sees_half_of_what_another_one_tells(
+    stubs: Stubs, make_session: Callable[..., Session], clock: Clock
+) -> None:
+    a, b = tasks = stubs(a="", b="a")
+    progress = PlanProgress(make_plan(tasks, make_session()), {a: 100, b: 100}, jobs=1, clock=clock)
+    reads: list[threading.Thread] = []
+    seen: list[str] = []
+
+    def read_in_the_middle() -> float:
+        if not reads:
+            reads.append(threading.Thread(target=lambda: seen.append(progress.text())))
+            reads[0].start()
+            reads[0].join(0.1)
+        assert not seen, "the task has half ended"
+        return clock.now
+
+    progress.hear(Began(a))
+    progress.clock = read_in_the_middle
+    progress.hear(Ended(a))
+    progress.clock = clock
+    reads[0].join()
+    assert seen == ["task 2 of 2, 0%"]
+
+
+def test_of_tasks_at_once_each_is_credited_with_its_own_steps(tmp_path: Path) -> None:
+    """Three epochs and one: the shorter task, begun last, is not given the steps of the longer one."""
+    taken: Counter[str] = Counter()
+
+    class Tally(Reporter):
+        def hear(self, event: Event) -> None:
+            if isinstance(event, Advanced) and isinstance(event.what, Task):
+                taken[event.what.part] += event.n
+
+    session = Session(tmp_path, threads=1, at_once=2, reporter=Tally())
+    session.train(**TINY | {"training_steps": ["3ep", "1ep"]}).run()
+    assert taken == {"to 3ep": 69, "to 1ep": 23}
 
 
 def test_while_a_plan_runs_others_see_how_far_it_is(
@@ -170,7 +236,7 @@ def test_while_a_plan_runs_others_see_how_far_it_is(
 
     @engines.register("looks")
     def looks(plan: Any, session: Any) -> list[Any]:
-        session.context.reporter.begun(plan.tasks[0])
+        session.context.reporter.hear(Began(plan.tasks[0]))
         seen.extend(running_plans(tmp_path / "runs"))
         return []
 

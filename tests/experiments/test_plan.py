@@ -77,6 +77,13 @@ def test_what_stands_on_a_task(stubs: Stubs, plan: Any) -> None:
     assert made.standing_on(tasks[4]) == []
 
 
+def test_a_plan_may_be_a_thousand_tasks_deep(stubs: Stubs, plan: Any) -> None:
+    tasks = stubs(bottom="", **{f"t{n}": f"t{n - 1}" if n else "bottom" for n in range(1200)})
+    made = plan(tasks[-1:])
+    assert list(made) == tasks
+    assert made.standing_on(tasks[0]) == tasks[1:]
+
+
 # Experiments ---------------------------------------------------------------------------------------------------------
 
 

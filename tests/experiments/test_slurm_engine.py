@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from experiments.run import slurm_jobs, slurm_options, slurm_queue
+from experiments.run import slurm as engine
+from experiments.run import slurm_jobs, task_process
 from experiments.run.engines import run_plan
 from experiments.run.plan import make_plan
 from experiments.run.plan_files import running_plans
@@ -104,16 +105,16 @@ def test_a_later_command_finds_what_has_failed_and_does_only_what_is_missing(
     assert attempts(tmp_path).count("other") == 1
 
 
-def test_a_job_that_would_stand_on_nothing_is_taken_back(
+def test_a_job_that_found_nothing_to_stand_on_is_submitted_again(
     run: Callable[..., Any], stubs: Stubs, slurm: Slurm, tmp_path: Path  # noqa: F811
 ) -> None:
+    """The first of two jobs was cancelled; the second ends as soon as it has begun."""
     tasks = stubs(a="", b="a")
-    slurm.holds = lambda job: True
+    slurm.holds = lambda job: job.task["node"] == "a"
     run(tasks, detach=True)
-    slurm.states["1_0"] = "CANCELLED"
+    slurm.cancel(["1_0"])
     slurm.holds = lambda job: False
     assert run(tasks) == []
-    assert slurm.states["2_0"] == "CANCELLED"
     assert attempts(tmp_path) == ["a", "b"]
 
 
@@ -156,14 +157,16 @@ def job(stubs: Stubs, make_session: Callable[..., Session], tmp_path: Path) -> C
 
     def job(does: str) -> SlurmJob:
         [task] = stubs(a=f": {does}")
-        return SlurmJob(tmp_path / "job", task.entries(), make_session().entries_elsewhere())
+        session = make_session().entries_elsewhere()
+        return SlurmJob(tmp_path / "job", task.experiment, task.part, task.entries(), session)
 
     return job
 
 
 def test_a_process_that_is_killed_is_replaced_within_the_job(job: Callable[[str], SlurmJob], tmp_path: Path) -> None:
     assert job("be killed once")() == "done"
-    assert JobRecord(tmp_path / "job").answer.first_failure == "its process ended with exit code -9"
+    [warning] = JobRecord(tmp_path / "job").answer.warnings
+    assert warning == "stubs, a: its process ended with exit code -9; trying once more"
 
 
 @pytest.mark.parametrize(("does", "tries"), [("raise", 2), ("refuse", 1), ("exit", 2)])
@@ -210,9 +213,9 @@ def test_before_an_allocation_ends_the_process_is_stopped_and_the_job_goes_on_in
         wait_until((tmp_path / "a.waits").exists)
         assert waits.child.process is not None
         for process in (waits.child.process.pid, os.getpid()):
-            os.kill(process, slurm_jobs.BEFORE_THE_END)
+            os.kill(process, task_process.BEFORE_THE_END)
 
-    before = signal.signal(slurm_jobs.BEFORE_THE_END, near_the_end)
+    before = signal.signal(task_process.BEFORE_THE_END, near_the_end)
     sender = threading.Thread(target=send)
     try:
         sender.start()
@@ -220,7 +223,7 @@ def test_before_an_allocation_ends_the_process_is_stopped_and_the_job_goes_on_in
             waits()
     finally:
         sender.join()
-        signal.signal(slurm_jobs.BEFORE_THE_END, before)
+        signal.signal(task_process.BEFORE_THE_END, before)
     assert waits.child.process is not None
     assert waits.child.process.returncode == -signal.SIGTERM  # not by the signal that it got first
     assert submissions[0].function == replace(waits)
@@ -240,24 +243,12 @@ def test_allocations_that_are_too_short_for_a_step_come_to_an_end(
     assert (answer.state, answer.reason) == ("failed", slurm_jobs.TOO_SHORT)
 
 
-def test_what_keeps_jobs_from_starting_is_said_once(
-    run: Callable[..., Any], stubs: Stubs, slurm: Slurm, listener: Listener  # noqa: F811
-) -> None:  # fmt: skip
-    slurm.obstacle = "PartitionTimeLimit"
-    slurm.holds = lambda job: True
-    threading.Thread(target=lambda: (wait_until(lambda: listener.warned != []), slurm.cancel(["1_0", "1_1"]))).start()
-    run(stubs(a="", b=""))
-    assert [line.partition("does not start")[2] for line in listener.warned] == [
-        ": Slurm says PartitionTimeLimit; see squeue"
-    ]
-
-
 # Flags ---------------------------------------------------------------------------------------------------------------
 
 
 def test_options_of_sbatch_are_passed_through() -> None:
     parts = ("partition=gpu", "time=240", "exclude=n1", "n2", "mail-user=a@b", "exclusive=true")
-    assert slurm_options.given(parts) == {
+    assert engine.given(parts) == {
         "partition": "gpu", "time": 240, "exclude": "n1,n2", "mail_user": "a@b", "exclusive": True,
     }  # fmt: skip
 
@@ -265,36 +256,24 @@ def test_options_of_sbatch_are_passed_through() -> None:
 @pytest.mark.parametrize("parts", [("gpu",), ("partition=",), ("=3",), ("time=4:00",), ("time=0",), ("array=0-3",)])
 def test_what_is_no_option_is_refused(parts: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="--slurm="):
-        slurm_options.given(parts)
+        engine.given(parts)
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ("gpu", "--slurm=gpu: expected options of sbatch"),
-        ("partitoin=gpu", r"--slurm=partitoin=gpu: unknown option of sbatch \(did you mean 'partition'\?\)"),
-        ("partition=gpus,time=3", r"unknown partition \(did you mean 'gpu'\?\); valid: gpu, long"),
-    ],
-)
-def test_a_session_refuses_what_slurm_would_refuse(
-    given: str, words: str, make_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = {"sbatch": "  -p, --partition=partition   partition requested\n  -t, --time=minutes", "sinfo": "gpu\nlong\n"}
-    monkeypatch.setattr(slurm_options, "said_by", lambda name, *options: said[name])
+def test_what_is_no_option_is_refused_before_anything_is_read(make_session: Callable[..., Session]) -> None:
     make_session(engine="slurm", slurm="partition=long,gpu,time=3,signal_delay_s=60")
-    with pytest.raises(UsageError, match=words):
-        make_session(engine="slurm", slurm=given)
+    with pytest.raises(UsageError, match="--slurm=gpu: expected options of sbatch"):
+        make_session(engine="slurm", slurm="gpu")
 
 
 def test_a_script_asks_for_what_the_flags_say(
     make_session: Callable[..., Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("submitit")
-    monkeypatch.setattr(slurm_queue.shutil, "which", lambda name: name)
+    monkeypatch.setattr(engine.shutil, "which", lambda name: name)
     options = make_session(
         engine="slurm", cpus_per_task=4, gpus_per_task=2.0, slurm=("partition=gpu", "time=240", "reservation=mine")
     ).options
-    executor = slurm_queue.SlurmQueue(tmp_path, options).executor(dependency="afterany:1_0")
+    executor = engine.SlurmQueue(tmp_path, options).executor(dependency="afterany:1_0")
     text = executor._make_submission_file_text("x", "1")
     for line in (
         "partition=gpu", "time=240", "reservation=mine", "cpus-per-task=4", "gpus-per-node=2", "signal=USR2@90",
@@ -305,7 +284,7 @@ def test_a_script_asks_for_what_the_flags_say(
 
 
 def test_where_there_is_no_slurm_that_is_said(make_session: Callable[..., Session], stubs: Stubs) -> None:
-    if slurm_queue.shutil.which("sbatch"):
+    if engine.shutil.which("sbatch"):
         pytest.skip("there is one here")
     session = make_session(engine="slurm")
     with pytest.raises(UsageError, match="no sbatch here"):
@@ -315,6 +294,6 @@ def test_where_there_is_no_slurm_that_is_said(make_session: Callable[..., Sessio
 def test_a_record_of_another_version_is_read(tmp_path: Path) -> None:
     record = JobRecord(tmp_path / "a")
     assert (record.job, record.answer) == (None, JobAnswer())
-    record.submitted(JobFile(job="1", label="a", steps=2))
+    record.write(JobFile(job="1", label="a", steps=2))
     record.store.write_json("answer.json", {"state": "done", "later": 1})
-    assert (record.job, record.answer.state) == (JobFile(job="1", label="a", steps=2, after=[]), "done")
+    assert (record.job, record.answer.state) == (JobFile(job="1", label="a", steps=2), "done")

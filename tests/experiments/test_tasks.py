@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from experiments.define.kinds import with_needs
 from experiments.run.tasks import (
     AnalysisMaskTask,
     BranchTask,
@@ -17,6 +18,7 @@ from experiments.run.tasks import (
     FullNetworkTask,
     LevelMaskTask,
     LevelTask,
+    OfLevel,
     Task,
     TrunkTask,
     from_json,
@@ -50,6 +52,15 @@ def level_task(session: Session, level: int, strategy: str = "adsynflow", **flag
 
 def mask_of(task: LevelTask) -> LevelMaskTask:
     return LevelMaskTask(desc=task.desc, replicate=task.replicate, level=task.level, allow_collapse=task.allow_collapse)
+
+
+def below(task: OfLevel, level: int) -> LevelTask:
+    """Another level of the same run, or that of a branch."""
+    return LevelTask(desc=task.desc, replicate=task.replicate, level=level, allow_collapse=task.allow_collapse)
+
+
+def trunk_to(task: OfLevel, step: Step) -> TrunkTask:
+    return TrunkTask(desc=task.desc.train, replicate=task.replicate, to=step)
 
 
 def branch_task(session: Session, name: str, **flags: Any) -> Task:
@@ -138,49 +149,49 @@ def test_what_is_no_task_is_refused(text: str, message: str) -> None:
 
 def test_a_trunk_needs_nothing(session: Session) -> None:
     desc = level_task(session, 1).desc.train
-    assert TrunkTask(desc=desc, replicate=1, to=Step("1ep")).needs() == ()
+    assert with_needs(TrunkTask(desc=desc, replicate=1, to=Step("1ep"))).after == ()
     assert trunk_end(desc, 1).part == "to 2ep"
 
 
 def test_a_level_needs_its_mask_and_the_trunk_at_k(session: Session) -> None:
     task = level_task(session, 1)
-    assert task.needs() == (mask_of(task), TrunkTask(desc=task.desc.train, replicate=1, to=Step("1ep")))
+    assert task.after == (mask_of(task), TrunkTask(desc=task.desc.train, replicate=1, to=Step("1ep")))
 
 
 def test_level_0_is_the_trunk(session: Session) -> None:
     task = level_task(session, 0)
-    assert task.needs() == (mask_of(task), trunk_end(task.desc.train, 1))
-    assert mask_of(task).needs() == ()
+    assert task.after == (mask_of(task), trunk_end(task.desc.train, 1))
+    assert with_needs(mask_of(task)).after == ()
 
 
 def test_a_mask_scored_at_k_needs_the_trunk_there_and_no_other_level(session: Session) -> None:
     task = level_task(session, 3)
-    assert mask_of(task).needs() == (task.trunk_to(Step("1ep")),)
+    assert with_needs(mask_of(task)).after == (trunk_to(task, Step("1ep")),)
 
 
 def test_a_mask_scored_at_the_end_needs_the_end_and_all_levels_before(session: Session) -> None:
     task = level_task(session, 2, "sparse_global")
-    assert mask_of(task).needs() == (trunk_end(task.desc.train, 1), task.below(0), task.below(1))
+    assert with_needs(mask_of(task)).after == (trunk_end(task.desc.train, 1), below(task, 0), below(task, 1))
 
 
 def test_a_branch_needs_its_level_the_trunk_at_k_and_where_it_starts(session: Session) -> None:
     task = branch_task(session, "shuffle")
     assert isinstance(task, BranchTask)
-    assert task.needs() == (task.below(1), task.trunk_to(Step("1ep")))
-    assert parts(branch_task(session, "rewind", start_step="5it").needs()) == ["level 1", "to 1ep", "to 5it"]
+    assert task.after == (below(task, 1), trunk_to(task, Step("1ep")))
+    assert parts(branch_task(session, "rewind", start_step="5it").after) == ["level 1", "to 1ep", "to 5it"]
 
 
 def test_a_child_needs_the_trunk_at_k_and_its_mask(session: Session) -> None:
     pruned, full = comparison(session), comparison(session, pruning_strategy="none")
     trunk = TrunkTask(desc=pruned.desc.train, replicate=1, to=pruned.k)
-    assert ChildTask(**about(pruned)).needs() == (trunk, AnalysisMaskTask(**about(pruned)))
-    assert AnalysisMaskTask(**about(pruned)).needs() == (trunk,)
-    assert ChildTask(**about(full)).needs() == (trunk,)
+    assert with_needs(ChildTask(**about(pruned))).after == (trunk, AnalysisMaskTask(**about(pruned)))
+    assert with_needs(AnalysisMaskTask(**about(pruned))).after == (trunk,)
+    assert with_needs(ChildTask(**about(full))).after == (trunk,)
 
 
 def test_a_comparison_needs_the_full_network_and_every_child(session: Session) -> None:
     task = comparison(session, children=3)
-    assert task.needs() == (
+    assert task.after == (
         trunk_end(task.desc.train, 1),
         *(ChildTask(**about(task), number=number) for number in (1, 2, 3)),
     )
@@ -188,17 +199,17 @@ def test_a_comparison_needs_the_full_network_and_every_child(session: Session) -
 
 def test_an_analysis_scored_at_the_end_needs_the_end(session: Session) -> None:
     task = comparison(session, pruning_strategy="sparse_global")
-    assert AnalysisMaskTask(**about(task)).needs() == (trunk_end(task.desc.train, 1),)
+    assert with_needs(AnalysisMaskTask(**about(task))).after == (trunk_end(task.desc.train, 1),)
 
 
 def test_from_a_checkpoint_no_trunk_is_needed(session: Session, tmp_path: Path) -> None:
     task = comparison(session, checkpoint=weights(session, tmp_path / "weights.pt"))
-    assert parts(task.needs()) == ["full network", "child 1", "child 2"]
-    assert FullNetworkTask(**about(task)).needs() == ()
-    assert AnalysisMaskTask(**about(task)).needs() == ()
-    assert ChildTask(**about(task)).needs() == (AnalysisMaskTask(**about(task)),)
+    assert parts(task.after) == ["full network", "child 1", "child 2"]
+    assert with_needs(FullNetworkTask(**about(task))).after == ()
+    assert with_needs(AnalysisMaskTask(**about(task))).after == ()
+    assert with_needs(ChildTask(**about(task))).after == (AnalysisMaskTask(**about(task)),)
     at_the_end = comparison(session, checkpoint=task.checkpoint, pruning_strategy="sparse_global")
-    assert AnalysisMaskTask(**about(at_the_end)).needs() == (FullNetworkTask(**about(at_the_end)),)
+    assert with_needs(AnalysisMaskTask(**about(at_the_end))).after == (FullNetworkTask(**about(at_the_end)),)
 
 
 def test_one_child_alone_is_a_task(session: Session) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from experiments.run.trackers import TrackedRun, Tracker, TrackingReporter, trackers
 from experiments.session import Session
+from foundations.reporting import Left, RowAdded
 from foundations.store import Store
 from tests.conftest import Listener
 from tests.experiments.conftest import TINY
@@ -93,14 +94,14 @@ def test_each_training_is_given_as_it_is_stored(tmp_path: Path, heard: list[Any]
 def test_a_training_that_goes_on_is_given_all_of_its_rows(root: Path, heard: list[Any]) -> None:
     [level] = root.glob("lottery_*/replicate_1/level_1")
     tracking = TrackingReporter(["heard"], root, lambda text: None)
-    tracking.row(level, {})
-    tracking.row(level, {})  # nothing was added since
+    tracking.hear(RowAdded(level, {}))
+    tracking.hear(RowAdded(level, {}))  # nothing was added since
     assert [value for _, what, value in heard if what == "row"] == rows_of(level)
 
 
 def test_an_analysis_ends_with_its_verdict(root: Path, heard: list[Any]) -> None:
     [analysis] = root.glob("stability_*/replicate_1/k_*")
-    TrackingReporter(["heard"], root, lambda text: None).left(analysis)
+    TrackingReporter(["heard"], root, lambda text: None).hear(Left(analysis))
     [figures] = [value for _, what, value in heard if what == "figures"]
     verdict = json.loads((analysis / "instability.json").read_text())
     assert figures["error_barrier/test/raw"] == verdict["error_barrier"]["test"]["raw"]
@@ -122,8 +123,8 @@ def test_tensorboard_shows_what_is_stored(root: Path) -> None:
     [level] = root.glob("lottery_*/replicate_1/level_1")
     for _ in range(2):  # the second time it is rewritten
         tracking = TrackingReporter(["tensorboard"], root, pytest.fail)
-        tracking.row(level, {})
-        tracking.left(level)
+        tracking.hear(RowAdded(level, {}))
+        tracking.hear(Left(level))
     written = root / "tracked" / "tensorboard" / level.relative_to(root)
     events = event_accumulator.EventAccumulator(str(written))
     events.Reload()
@@ -162,8 +163,8 @@ def test_wandb_offline_writes_what_is_stored(root: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("WANDB_MODE", "offline")
     [level] = root.glob("lottery_*/replicate_1/level_1")
     tracking = TrackingReporter(["wandb"], root, pytest.fail)
-    tracking.row(level, {})
-    tracking.left(level)
+    tracking.hear(RowAdded(level, {}))
+    tracking.hear(Left(level))
 
     [file] = (root / "tracked" / "wandb").rglob("*.wandb")
     records = [protocol.Record.FromString(content) for content in logged(file)]

@@ -1,0 +1,353 @@
+"""Tasks: the parts of experiments, each of which is computed as a whole.
+
+A task is a value: what is computed, for which run, after which other tasks. Two experiments that share a trunk have
+the same task for it, which a plan therefore holds once. As JSON it can be sent to another process or machine and done
+there by ``python main.py task``. What waits for what stands in ``experiments.define``, one function an experiment.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataclasses_json import config
+
+from experiments.workspace import Workspace
+from foundations import files
+from foundations.errors import UsageError
+from foundations.hparams import hp, tagged
+from foundations.methods import Method, MethodRegistry
+from foundations.steps import Step
+from foundations.store import Store
+from lottery import LotteryDesc, LotteryRunner
+from lottery.branch import Branch, BranchRunner, branches
+from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from stability.criteria import AlongTrunk, Criterion, Walk, criteria
+from training.hparams import TrainDesc
+from training.trunk import Trunk
+
+NOT_IN_JSON = config(encoder=lambda value: None, exclude=lambda value: True)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a task is to do.
+
+    Args:
+        where: the directory that it works in, if it has one.
+        done: whether its result lies there.
+        run: computes what is not there yet.
+        steps: the optimizer steps from its start to its end.
+    """
+
+    where: Store | None
+    done: Callable[[], bool]
+    run: Callable[[], object]
+    steps: Callable[[], int] = lambda: 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Method, ABC):
+    """A part of an experiment; when it is run again, it goes on from its checkpoint.
+
+    Args:
+        after: the tasks that must be done before. It is in no JSON, and equal tasks may differ in it.
+    """
+
+    after: "tuple[Task, ...]" = field(default=(), compare=False, repr=False, metadata=NOT_IN_JSON)
+
+    @property
+    @abstractmethod
+    def experiment(self) -> str:
+        """What people call the experiment that it belongs to."""
+
+    @property
+    @abstractmethod
+    def part(self) -> str:
+        """What people call this part of it."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.experiment}, {self.part}"
+
+    @abstractmethod
+    def work(self, session: Workspace) -> Work:
+        """Return what it is to do in the directories of a session."""
+
+    def where(self, session: Workspace) -> Store | None:
+        """The directory that it works in, which takes its status and its log."""
+        return self.work(session).where
+
+    def done(self, session: Workspace) -> bool:
+        """Whether its result lies on disk."""
+        return self.work(session).done()
+
+    def run(self, session: Workspace) -> None:
+        """Compute what is not there yet."""
+        self.work(session).run()
+
+    def steps(self, session: Workspace) -> int:
+        """Return the optimizer steps that it takes from its start to its end."""
+        return self.work(session).steps()
+
+    def to_json(self, **options: Any) -> str:
+        """Return the task as a line of JSON; the inverse of :func:`from_json`."""
+        return json.dumps(self.entries(), **options)
+
+    def entries(self) -> dict[str, Any]:
+        """Return what :meth:`to_json` says, as plain values."""
+        return {"task": self.name, **self.to_dict()}
+
+
+task_kinds: MethodRegistry[Task] = MethodRegistry("task", are_flags=False)
+
+
+def from_json(text: str | Mapping[str, Any]) -> Task:
+    """Return the task that :meth:`Task.to_json` has described; ``UsageError`` if it does not describe one."""
+    try:
+        entries = json.loads(text) if isinstance(text, str) else text
+    except ValueError as error:
+        raise UsageError(f"A task is a JSON object, not {str(text)[:60]!r} ({error})") from error
+    if not isinstance(entries, Mapping) or not isinstance(entries.get("task"), str):
+        raise UsageError(f'A task is a JSON object with an entry "task", one of {", ".join(task_kinds)}')
+    rest = {name: value for name, value in entries.items() if name not in ("task", "after")}
+    return task_kinds.get(entries["task"]).from_dict(rest)
+
+
+# The trunk -----------------------------------------------------------------------------------------------------------
+
+
+@task_kinds.register("trunk")
+@dataclass(frozen=True, kw_only=True)
+class TrunkTask(Task):
+    """The dense training up to a step; at its end with its result."""
+
+    desc: TrainDesc
+    replicate: int
+    to: Step
+
+    @property
+    def experiment(self) -> str:
+        return f"trunk {self.desc.key}, replicate {self.replicate}"
+
+    @property
+    def part(self) -> str:
+        return f"to {self.to.short}"
+
+    def work(self, session: Workspace) -> Work:
+        trunk = session.trunk(self.desc, self.replicate)
+        if trunk.iteration(self.to) < trunk.end:
+            done, run = (lambda: trunk.has(self.to)), (lambda: trunk.reach(self.to))
+        else:
+            done, run = (lambda: trunk.has(self.to) and trunk.store.done), trunk.finish
+        return Work(trunk.store, done, run, lambda: self.steps_after(session))
+
+    def steps_after(self, session: Workspace, reached: int = 0) -> int:
+        """Return its optimizer steps from the last saved step, or from ``reached``, where another task brings it."""
+        trunk = session.trunk(self.desc, self.replicate)
+        to = trunk.iteration(self.to)
+        return to - max([reached, *(saved for saved in trunk.saved_steps() if saved <= to)])
+
+
+def trunk_end(desc: TrainDesc, replicate: int) -> TrunkTask:
+    return TrunkTask(desc=desc, replicate=replicate, to=desc.training.training_steps)
+
+
+# A lottery run -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfLevel(Task):
+    """What belongs to one level of a lottery run."""
+
+    desc: LotteryDesc
+    replicate: int
+    level: int
+    allow_collapse: bool = False
+
+    @property
+    def experiment(self) -> str:
+        return f"{self.desc.strategy.name}, k={self.desc.k.short}, replicate {self.replicate}"
+
+    def lottery(self, session: Workspace) -> LotteryRunner:
+        return session.lottery_runner(self.desc, self.replicate, self.allow_collapse)
+
+
+@task_kinds.register("level_mask")
+@dataclass(frozen=True, kw_only=True)
+class LevelMaskTask(OfLevel):
+    """A level's mask."""
+
+    @property
+    def part(self) -> str:
+        return f"mask of level {self.level}"
+
+    def work(self, session: Workspace) -> Work:
+        run, level = self.lottery(session), self.level
+        return Work(run.level(level).here, lambda: run.has_mask(level), lambda: run.find_mask(level))
+
+
+@task_kinds.register("level")
+@dataclass(frozen=True, kw_only=True)
+class LevelTask(OfLevel):
+    """A level's subnetwork, trained; level 0 is the trunk."""
+
+    @property
+    def part(self) -> str:
+        return f"level {self.level}"
+
+    def work(self, session: Workspace) -> Work:
+        run, level = self.lottery(session), self.level
+        steps = steps_to_end(run.trunk, self.desc.k) if level else 0
+        return Work(run.level(level).here, lambda: run.done(level), lambda: run.train(level), lambda: steps)
+
+
+@task_kinds.register("branch")
+@dataclass(frozen=True, kw_only=True)
+class BranchTask(OfLevel):
+    """A branch of a level. As its steps count those of the level; it may train longer, or several networks."""
+
+    branch: Branch = tagged(branches)
+
+    @property
+    def part(self) -> str:
+        return f"{self.branch.name} of level {self.level}"
+
+    def work(self, session: Workspace) -> Work:
+        run, level = BranchRunner(self.lottery(session), self.branch), self.level
+        steps = steps_to_end(run.lottery.trunk, self.desc.k)
+        return Work(run.here(level), lambda: run.done(level), lambda: run.train(level), lambda: steps)
+
+
+# An instability analysis ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfAnalysis(Task):
+    """What belongs to the instability analysis at one k.
+
+    Args:
+        k: in its normal form, with less than an epoch of iterations.
+        settings: how many children there are, and how they are compared.
+        checkpoint: the file of weights that take the place of the trunk at k.
+    """
+
+    desc: StabilityDesc
+    replicate: int
+    k: Step
+    settings: AnalysisHparams
+    checkpoint: str | None = None
+
+    @property
+    def experiment(self) -> str:
+        return f"{self.desc.strategy_name}, k={self.k.short}, replicate {self.replicate}"
+
+    def analysis(self, session: Workspace) -> StabilityRunner:
+        return session.stability_runner(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
+
+
+@task_kinds.register("full_network")
+@dataclass(frozen=True, kw_only=True)
+class FullNetworkTask(OfAnalysis):
+    """The full network trained on from a checkpoint."""
+
+    @property
+    def part(self) -> str:
+        return "full network"
+
+    def work(self, session: Workspace) -> Work:
+        run = self.analysis(session)
+        steps = steps_to_end(run.trunk, self.k)
+        return Work(run.full_network_store, lambda: run.full_network_done, run.full_network, lambda: steps)
+
+
+@task_kinds.register("analysis_mask")
+@dataclass(frozen=True, kw_only=True)
+class AnalysisMaskTask(OfAnalysis):
+    """The mask of the children."""
+
+    @property
+    def part(self) -> str:
+        return "mask"
+
+    def work(self, session: Workspace) -> Work:
+        run = self.analysis(session)
+        return Work(run.here, lambda: run.has_mask, run.mask)
+
+
+@task_kinds.register("child")
+@dataclass(frozen=True, kw_only=True)
+class ChildTask(OfAnalysis):
+    """A child, trained to the end."""
+
+    number: int = hp(1, within="[1, inf)")
+
+    @property
+    def part(self) -> str:
+        return f"child {self.number}"
+
+    def work(self, session: Workspace) -> Work:
+        run, number = self.analysis(session), self.number
+        steps = steps_to_end(run.trunk, self.k)
+        return Work(
+            run.child_store(number), lambda: run.child_done(number), lambda: run.train_child(number), lambda: steps
+        )  # fmt: skip
+
+
+@task_kinds.register("comparison")
+@dataclass(frozen=True, kw_only=True)
+class ComparisonTask(OfAnalysis):
+    """The lines between the children, and the verdict."""
+
+    @property
+    def part(self) -> str:
+        return "comparison"
+
+    def work(self, session: Workspace) -> Work:
+        run = self.analysis(session)
+        return Work(run.here, lambda: run.done, run.compare)
+
+
+@task_kinds.register("curve")
+@dataclass(frozen=True, kw_only=True)
+class CurveTask(Task):
+    """What a criterion sees along the dense training, which is trained as far as it has to look.
+
+    Args:
+        limit: the last iteration at which it may look.
+    """
+
+    desc: StabilityDesc
+    replicate: int
+    criterion: Criterion = tagged(criteria)
+    limit: int = hp(0, within="[0, inf)")
+
+    @property
+    def experiment(self) -> str:
+        return f"{self.desc.strategy_name}, replicate {self.replicate}"
+
+    @property
+    def part(self) -> str:
+        return f"k={self.criterion.name}"
+
+    def work(self, session: Workspace) -> Work:
+        criterion = self.criterion
+        assert isinstance(criterion, AlongTrunk), "no other criterion has such a task"
+        network = session.stability_runner(self.desc, self.replicate, Step("0ep"), AnalysisHparams(), None)
+        here, trunk = network.store.sub(criterion.key), network.trunk
+
+        def done() -> bool:
+            return criterion.answered(here, self.limit, trunk.per_epoch)
+
+        def run() -> None:
+            network.begin()
+            with here.lock(session.context.reporter):
+                if not done():  # by another process, meanwhile
+                    here.write_json(files.CURVE, criterion.walk(Walk(network), self.limit))
+
+        return Work(here, done, run, lambda: max(0, self.limit - max(trunk.saved_steps(), default=0)))
+
+
+def steps_to_end(trunk: Trunk, k: Step) -> int:
+    return trunk.end - trunk.iteration(k)
