@@ -1,27 +1,29 @@
 """Where and how experiments are computed; and from here they are defined: the Python API."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from experiments.define.grid import Grid
+from experiments.define.kinds import with_needs
 from experiments.exchange.importing import import_network
 from experiments.options import ImportOptions, SessionOptions
 from experiments.plugins import load_plugins
-from experiments.run.engines import check_engine
+from experiments.run.engines import Failure, check_engine
 from experiments.run.follower import take_part
 from experiments.run.progress import make_reporter
 from experiments.run.tasks import Task
-from experiments.run.trackers import check_trackers
+from experiments.run.trackers import TrackingReporter, check_trackers
+from experiments.run.worker import serve
 from experiments.runs import stored
 from experiments.runs.directory import directories_from_environment
 from experiments.workspace import Workspace
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams
 from foundations.processes import own_share
-from foundations.reporting import Reporter
+from foundations.reporting import Reporter, Several
 from lottery.branch import branches
 
 
@@ -79,7 +81,8 @@ class Session(Workspace):
         alone = max(chosen.at_once, chosen.jobs) == 1 and chosen.engine in ("local", "in_process")
         if own_share().of > 1 and not alone:
             raise UsageError("torchrun runs one task at a time; leave out --jobs, --at_once and --engine")
-        super().__init__(chosen, reporter, command or ())
+        tracking = [TrackingReporter(chosen.track, Path(chosen.root), reporter.warn)] if chosen.track else []
+        super().__init__(chosen, Several(reporter, *tracking), command or ())
         if own_share().of > 1:
             take_part(Session.from_entries)
 
@@ -171,6 +174,11 @@ class Session(Workspace):
         """Return the session that :meth:`entries` has described."""
         repeated = {name: tuple(entries.get(name, ())) for name in ("plugin", "track")}
         return Session(**{**entries, **repeated}, reporter=reporter)
+
+
+def do_tasks(lines: Iterable[str], out: IO[str], session: Session | None = None) -> list[Failure]:
+    """Do the tasks that come in, as :meth:`Session.task_line` has written them; return those that failed."""
+    return serve(lines, out, Session.from_entries, with_needs, session)
 
 
 def refuse_unknown_options(options: Mapping[str, Any], cls: type[Hparams]) -> None:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from experiments.options import SessionOptions
-from experiments.run.trackers import TrackingReporter
 from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import verify
@@ -46,8 +45,7 @@ class Workspace:
 
     def __init__(self, options: SessionOptions, reporter: Reporter, command: Sequence[str] = ()) -> None:
         self.options = options
-        tracking = [TrackingReporter(options.track, Path(options.root), reporter.warn)] if options.track else []
-        self.reporters = Several(reporter, *tracking)
+        self.reporters = reporter if isinstance(reporter, Several) else Several(reporter)
         self.context = Context(
             root=Path(options.root),
             data_dir=Path(options.data_dir),

@@ -136,7 +136,7 @@ Event = Said | Began | Advanced | Ended | RowAdded | EpochEnded | Left
 
 
 class Reporter:
-    """Hears what happens, and does nothing about it. Those of ``experiments.run.progress`` write to a terminal or a log.
+    """Hears what happens, and does nothing about it; those of ``experiments.run.progress`` show it.
 
     Derive from it and override :meth:`say` and :meth:`warn` for what is said, :meth:`hear` for everything.
     """

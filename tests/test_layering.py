@@ -34,7 +34,6 @@ ROOMS = [
 
 UPWARD = {
     ("runs.stored", "workspace"), ("runs.stored", "define"), ("runs.clean", "workspace"), ("runs.verify", "report"),
-    ("workspace", "run"), ("run.worker", "session"),
 }  # fmt: skip
 """Imports that still go the wrong way."""
 

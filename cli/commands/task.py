@@ -7,7 +7,7 @@ from pathlib import Path
 from cli import FAILED
 from cli.command_line import read_session
 from cli.program import program
-from experiments.run.worker import serve
+from experiments.session import do_tasks
 from foundations.given import read_given_text
 
 USAGE = """usage: {program} task FILE|- [--flag=value ...]
@@ -30,9 +30,9 @@ def run(argv: Sequence[str]) -> int:
     out, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed must not come between our lines
     try:
         if file == "-":
-            failures = serve(sys.stdin, out, session)
+            failures = do_tasks(sys.stdin, out, session)
         else:
-            failures = serve(read_given_text(Path(file), file).splitlines(), out, session)
+            failures = do_tasks(read_given_text(Path(file), file).splitlines(), out, session)
     finally:
         sys.stdout = out
     if not failures:

@@ -137,11 +137,13 @@ class TrunkTask(Task):
 
     def work(self, session: Workspace) -> Work:
         trunk = session.trunk(self.desc, self.replicate)
-        if trunk.iteration(self.to) < trunk.end:
-            done, run = (lambda: trunk.has(self.to)), (lambda: trunk.reach(self.to))
-        else:
-            done, run = (lambda: trunk.has(self.to) and trunk.store.done), trunk.finish
-        return Work(trunk.store, done, run, lambda: self.steps_after(session))
+        to_end = trunk.iteration(self.to) >= trunk.end
+        return Work(
+            trunk.store,
+            done=lambda: trunk.has(self.to) and (trunk.store.done or not to_end),
+            run=lambda: trunk.finish() if to_end else trunk.reach(self.to),
+            steps=lambda: self.steps_after(session),
+        )
 
     def steps_after(self, session: Workspace, reached: int = 0) -> int:
         """Return its optimizer steps from the last saved step, or from ``reached``, where another task brings it."""

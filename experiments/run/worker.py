@@ -10,18 +10,17 @@ is; ``{"epoch": text, "last": false}`` at the end of an epoch. At the end of the
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
-from experiments.define.kinds import with_needs
 from experiments.run.engine import Failure
 from experiments.run.in_process import one_by_one
 from experiments.run.plan import make_plan
 from experiments.run.progress import MeteringReporter, TrainingThroughput
-from experiments.run.tasks import from_json
-from experiments.session import Session
+from experiments.run.tasks import Task, from_json
+from experiments.workspace import Workspace
 from foundations.errors import UsageError
-from foundations.reporting import Advanced, Began, Ended, EpochEnded, Event, Training
+from foundations.reporting import Advanced, Began, Ended, EpochEnded, Event, Reporter, Training
 
 BETWEEN_LINES = 0.5  # seconds
 
@@ -56,16 +55,18 @@ class LineReporter(MeteringReporter):
             self.sent, self.when = meter.done, time.monotonic()
 
 
-def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) -> list[Failure]:
-    """Does the tasks that come in.
+def serve(
+    lines: Iterable[str], out: IO[str], session_of: Callable[[Mapping[str, Any], Reporter], Workspace],
+    with_needs: Callable[[Task], Task], session: Workspace | None = None,
+) -> list[Failure]:  # fmt: skip
+    """Do the tasks that come in, a line each; return those that failed.
 
     Args:
-        lines: each a task.
+        lines: the tasks.
         out: takes the lines that go out.
+        session_of: makes the session that ``Session.entries`` has described.
+        with_needs: adds to a task those that it waits for.
         session: for tasks that come without one.
-
-    Returns:
-        What failed.
     """
     failed: list[Failure] = []
     for line in lines:
@@ -73,7 +74,7 @@ def serve(lines: Iterable[str], out: IO[str], session: Session | None = None) ->
             continue
         message = read(line)
         if "session" in message:
-            session = Session.from_entries(message["session"], LineReporter(out))
+            session = session_of(message["session"], LineReporter(out))
         if session is None:
             raise UsageError('The first task comes with an entry "session": where and how tasks are done')
         task = with_needs(from_json(message["task"]))

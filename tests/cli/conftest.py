@@ -15,8 +15,8 @@ import pytest
 
 from cli import main
 from experiments.run import task_process
-from experiments.run.worker import LineReporter, serve
-from experiments.session import Session
+from experiments.run.worker import LineReporter
+from experiments.session import Session, do_tasks
 
 SMALL = ("--dataset=digits", "--model=mnist_lenet_16", "--training_steps=3ep", "--threads=1")
 
@@ -122,7 +122,7 @@ class WorkerHere:
             if "session" in message:
                 self.workers.sessions.append(message["session"])
                 self.session = Session.from_entries(message.pop("session"), LineReporter(self.stdout))
-            serve([json.dumps(message)], self.stdout, self.session)
+            do_tasks([json.dumps(message)], self.stdout, self.session)
 
     def flush(self) -> None:
         pass

@@ -14,8 +14,7 @@ from experiments.run import task_process
 from experiments.run.engines import Failure, engines, run_plan
 from experiments.run.plan import Plan, make_plan
 from experiments.run.tasks import Task
-from experiments.run.worker import serve
-from experiments.session import Session
+from experiments.session import Session, do_tasks
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from tests.conftest import Listener
@@ -128,7 +127,7 @@ def test_who_sends_a_task_to_a_worker_decides_whether_it_is_tried_again(
     message = json.loads(make_session().task_line(task))
     for line, tries in ({**message, "tries": 1}, 1), (message, 2):
         before = len(attempts(tmp_path))
-        serve([json.dumps(line)], io.StringIO())
+        do_tasks([json.dumps(line)], io.StringIO())
         assert len(attempts(tmp_path)) - before == tries
 
 

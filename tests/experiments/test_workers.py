@@ -117,7 +117,7 @@ LAUNCHER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell of a job in the background has it ignored
 from pathlib import Path
-from experiments import task_process
+from experiments.run import task_process
 from experiments.run.engines import run_plan
 from experiments.run.plan import make_plan
 from experiments.session import Session
