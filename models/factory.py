@@ -15,6 +15,8 @@ from models.registry import Builder, ImageShape, parse
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+STD_OF_TRUNCATED = 0.87962566103423978
+"""Standard deviation of a standard normal variable that is cut off at -2 and 2."""
 
 Initializer = Callable[[Tensor, torch.Generator], object]
 """Fills a weight (out, in, ...) of a convolution or linear layer in place."""
@@ -41,6 +43,14 @@ def xavier_normal(weight: Tensor, generator: torch.Generator) -> None:
 def xavier_uniform(weight: Tensor, generator: torch.Generator) -> None:
     """Uniform with variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010, equation 16)."""
     init.xavier_uniform_(weight, generator=generator)
+
+
+def lecun_normal(weight: Tensor, generator: torch.Generator) -> None:
+    """Normal with variance 1 / fan_in, drawn anew beyond two of its standard deviations (LeCun et al. 1998): TensorFlow's
+    variance_scaling_initializer.
+    """
+    deviation = weight[0].numel() ** -0.5 / STD_OF_TRUNCATED
+    init.trunc_normal_(weight, 0, deviation, -2 * deviation, 2 * deviation, generator=generator)
 
 
 def orthogonal(weight: Tensor, generator: torch.Generator) -> None:
@@ -71,25 +81,33 @@ OWN = "own"
 """Values stay as the network's own code has drawn them."""
 INITIALIZERS: dict[str, Initializer | None] = {
     function.__name__: function
-    for function in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, binary)
+    for function in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, lecun_normal, orthogonal, binary)
 } | {OWN: None}
 BATCHNORM_INITIALIZERS: dict[str, BatchNormInitializer | None] = {"uniform": uniform, "ones": ones, OWN: None}
 
 
-def initialize(model: nn.Module, weights: str, batchnorms: str, generator: torch.Generator) -> None:
-    """Fill all BatchNorm layers and the weights of all convolutions and linear layers, in the model's order.
+def initialize(
+    model: nn.Module, weights: str, batchnorms: str, generator: torch.Generator, biases: str = "own"
+) -> None:
+    """Fill all BatchNorm layers and the weights of all convolutions and linear layers, in the model's order; and their
+    biases with zeros if ``biases`` is "zeros".
 
-    Everything else stays as it is: biases, embeddings, transposed convolutions, attention's packed projections.
+    Everything else stays as it is: embeddings, transposed convolutions, attention's packed projections.
 
     Raises:
         UsageError: a layer computes its weight from other parameters.
     """
     fill_weight, fill_batchnorm = INITIALIZERS[weights], BATCHNORM_INITIALIZERS[batchnorms]
     for name, layer in model.named_modules():
-        if fill_weight is not None and isinstance(layer, WEIGHTED):
-            if (weight := layer._parameters.get("weight")) is None:
-                raise UsageError(f"--model_init={weights}: layer {name!r} computes its weight; use --model_init={OWN}")
-            fill_weight(weight, generator)
+        if isinstance(layer, WEIGHTED):
+            if fill_weight is not None:
+                if (weight := layer._parameters.get("weight")) is None:
+                    raise UsageError(
+                        f"--model_init={weights}: layer {name!r} computes its weight; use --model_init={OWN}"
+                    )
+                fill_weight(weight, generator)
+            if biases == "zeros" and layer.bias is not None:
+                init.zeros_(layer.bias)
         elif fill_batchnorm is not None and isinstance(layer, BATCHNORMS) and layer.affine:
             fill_batchnorm(layer.weight, layer.bias, generator)
 
@@ -105,6 +123,9 @@ class ModelHparams(Hparams):
     model_init: str | None = hp(None, choices=tuple(INITIALIZERS))
     """Distribution of the initial weights of convolutions and linear layers; not of biases. own: as the network's own
     code has drawn them, which is the default for a plug-in's network; for others it is kaiming_normal."""
+    bias_init: str = hp("own", choices=("own", "zeros"), absent="own")
+    """Initial biases of convolutions and linear layers: as the network's own code has drawn them (PyTorch: uniform
+    within 1 / sqrt(fan_in)), or zeros."""
     batchnorm_init: str | None = hp(None, choices=tuple(BATCHNORM_INITIALIZERS))
     """Initial scale of BatchNorm: uniform in [0, 1), as in the lottery-ticket papers' code, or ones, as in
     PyTorch; the shift begins at 0. own: as the network's own code has set both, which is the default for a plug-in's
@@ -140,7 +161,7 @@ def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) 
     with torch.random.fork_rng(devices=[]):  # layers draw their first values, of which biases stay, from here
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the CUDA generators
         model = made(hparams.model, builder, shape, arguments)
-    initialize(model, hparams.model_init or OWN, hparams.batchnorm_init or OWN, generator)
+    initialize(model, hparams.model_init or OWN, hparams.batchnorm_init or OWN, generator, hparams.bias_init)
     _freeze(model, hparams)
     return model
 

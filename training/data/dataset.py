@@ -130,6 +130,18 @@ class Dataset:
             low=low, high=high if high > low else low + 1,
         )  # fmt: skip
 
+    def normalization(self, kind: str) -> tuple[Sequence[float], Sequence[float]]:
+        """Return ``mean`` and ``std`` of each channel for ``DataHparams.normalization``: inputs are
+        (value - mean) / std, of pixels in [0, 1] or of features as stored.
+        """
+        images = self.train.images.dtype == torch.uint8
+        if kind == "standardize":
+            return self.mean, self.std
+        low, size = (0.0, 1.0) if images else (self.low, self.high - self.low)
+        if kind == "none":
+            low, size = 0.0, 1 / 255 if images else 1.0
+        return (low,) * self.channels, (size,) * self.channels
+
     @property
     def splits(self) -> dict[str, Split]:
         """``train``, ``test`` and, where there is one, ``validation``."""

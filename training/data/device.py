@@ -23,9 +23,8 @@ from training.data.transformations import draw_balanced, draw_stratified
 class DeviceData:
     """``TrainingData`` whose images all live on ``device``, as bytes, or whose features do.
 
-    Images of a batch are float32 (B, C, H, W) in channels-last memory order, (pixel - mean) / std with the
-    mean and std of each channel over the data set; features that are no images stay as they are. Labels are int64
-    (B,).
+    Images of a batch are float32 (B, C, H, W) in channels-last memory order, normalized as ``hparams`` say. Labels
+    are int64 (B,).
 
     Args:
         dataset: the decoded data set, already transformed (see ``load``), on the CPU.
@@ -55,8 +54,10 @@ class DeviceData:
         self.columns = torch.arange(dataset.width, device=device)
         # By channel, repeated along a row of pixels: arithmetic by threes is ten times slower.
         unit = 255 if dataset.train.images.dtype == torch.uint8 else 1
-        self.offset = (unit * torch.tensor(dataset.mean)).repeat(dataset.width).to(device)
-        self.scale = (1 / (unit * torch.tensor(dataset.std))).repeat(dataset.width).to(device)
+        mean, std = dataset.normalization(hparams.normalization)
+        self.normalization: Mapping[str, Sequence[float]] = {"mean": mean, "std": std}
+        self.offset = (unit * torch.tensor(mean)).repeat(dataset.width).to(device)
+        self.scale = (1 / (unit * torch.tensor(std))).repeat(dataset.width).to(device)
 
     @property
     def shape(self) -> ImageShape:
@@ -82,11 +83,6 @@ class DeviceData:
     def class_names(self) -> Sequence[str]:
         """By label."""
         return self.dataset.class_names
-
-    @property
-    def normalization(self) -> Mapping[str, Sequence[float]]:
-        """``mean`` and ``std`` of each channel."""
-        return {"mean": self.dataset.mean, "std": self.dataset.std}
 
     @property
     def iterations_per_epoch(self) -> int:

@@ -16,6 +16,11 @@ class DataHparams(Hparams):
     batch_size: int = hp(128, within="[1, inf)")
     """Images in a training step; the last batch of an epoch may be smaller."""
 
+    normalization: str = hp("standardize", choices=("standardize", "unit", "none"), absent="standardize")
+    """Inputs of the network: (pixel - mean) / standard deviation of each channel (standardize), pixels in [0, 1]
+    (unit), or values as stored (none). Features that are no images stay as stored under standardize too. SynFlow's
+    pixels are in [0, 1] whatever this is."""
+
     do_not_augment: bool = False
     """Train on the images as they are, without random crops and flips."""
 

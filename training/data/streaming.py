@@ -18,6 +18,12 @@ from training.data.image_files import IMAGENET_MEAN, IMAGENET_STD, ImageFiles
 from training.data.protocol import WHOLE, Batch, EpochNoise, Pair
 from training.data.transformations import draw_balanced, draw_stratified
 
+NORMALIZATIONS: Mapping[str, tuple[Sequence[float], Sequence[float]]] = {
+    "standardize": (IMAGENET_MEAN, IMAGENET_STD),
+    "unit": ((0.0,) * 3, (1.0,) * 3),
+    "none": ((0.0,) * 3, (1 / 255,) * 3),
+}
+"""Mean and standard deviation of each channel, of pixels in [0, 1]."""
 EVALUATED_AT_ONCE = 250
 KEPT = 10
 """Batches that can be had again: a training that stops for a checkpoint may have asked for so many too many."""
@@ -43,8 +49,10 @@ class StreamedData:
         self.files, self.hparams, self.device, self.workers = files, hparams, device, workers
         self.batch_size = hparams.batch_size
         # By channel, repeated along a row of pixels: arithmetic by threes is ten times slower.
-        self.offset = (255 * torch.tensor(IMAGENET_MEAN)).repeat(files.size).to(device)
-        self.scale = (1 / (255 * torch.tensor(IMAGENET_STD))).repeat(files.size).to(device)
+        mean, std = NORMALIZATIONS[hparams.normalization]
+        self.normalization: Mapping[str, Sequence[float]] = {"mean": mean, "std": std}
+        self.offset = (255 * torch.tensor(mean)).repeat(files.size).to(device)
+        self.scale = (1 / (255 * torch.tensor(std))).repeat(files.size).to(device)
         self._ahead: Ahead | None = None
 
     @property
@@ -71,11 +79,6 @@ class StreamedData:
     def class_names(self) -> Sequence[str]:
         """By label."""
         return self.files.class_names
-
-    @property
-    def normalization(self) -> Mapping[str, Sequence[float]]:
-        """``mean`` and ``std`` of each channel."""
-        return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
     @property
     def iterations_per_epoch(self) -> int:
@@ -170,7 +173,7 @@ class StreamedData:
         )
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(B, H, W, 3) bytes -> (B, 3, H, W) float32, channels last: (pixel - mean) / std."""
+        """(B, H, W, 3) bytes -> (B, 3, H, W) float32, channels last, normalized."""
         rows = images.flatten(2).float().sub_(self.offset).mul_(self.scale)
         return rows.view(images.shape).permute(0, 3, 1, 2)
 
