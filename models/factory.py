@@ -46,9 +46,7 @@ def xavier_uniform(weight: Tensor, generator: torch.Generator) -> None:
 
 
 def lecun_normal(weight: Tensor, generator: torch.Generator) -> None:
-    """Normal with variance 1 / fan_in, drawn anew beyond two of its standard deviations (LeCun et al. 1998): TensorFlow's
-    variance_scaling_initializer.
-    """
+    """Normal with variance 1 / fan_in, cut off at two standard deviations: TensorFlow's variance scaling."""
     deviation = weight[0].numel() ** -0.5 / STD_OF_TRUNCATED
     init.trunc_normal_(weight, 0, deviation, -2 * deviation, 2 * deviation, generator=generator)
 

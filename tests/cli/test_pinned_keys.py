@@ -23,7 +23,7 @@ KEYS = {
     "--model=cifar_resnet_20 --pruning_strategy=synflow": ("train_bdd42929ea04", "lottery_faf55fdcc1db"),
     "--model=cifar_resnet_20 --pruning_strategy=sparse_global": ("train_bdd42929ea04", "lottery_921988e9cdde"),
     "--model=cifar_resnet_20 --pruning_strategy=random": ("train_bdd42929ea04", "lottery_a751c212d253"),
-    "--model=mnist_lenet_300_100 --recipe=lottery_ticket": ("train_3aae57206938", "lottery_de49d7e7401d"),
+    "--model=mnist_lenet_300_100 --recipe=lottery_ticket": ("train_42c98874caf7", "lottery_5f006404cc78"),
     "--model=mnist_lenet_300_100 --recipe=snip": ("train_4fb5f2191fbc", "lottery_add19f4e0774"),
     "--model=mnist_lenet_300_100 --recipe=linear_mode_connectivity": ("train_74b768fac180", "lottery_eb581f94a297"),
     "--model=cifar_vgg_16 --recipe=synflow": ("train_a93e82651663", "lottery_5e477b789e64"),
@@ -61,7 +61,10 @@ def test_what_a_lottery_run_depends_on_is_in_its_key_but_not_in_the_trunks(flag:
     assert other[1] != plain[1]
 
 
-@pytest.mark.parametrize("flag", ["--lr=0.02", "--batch_size=64", "--precision=bf16", "--validation_fraction=0.1"])
+@pytest.mark.parametrize(
+    "flag", ["--lr=0.02", "--batch_size=64", "--precision=bf16", "--validation_fraction=0.1", "--normalization=unit",
+             "--bias_init=zeros"]
+)  # fmt: skip
 def test_what_the_trunk_depends_on_is_in_both_keys(flag: str) -> None:
     plain, other = keys("--model=cifar_resnet_20"), keys(f"--model=cifar_resnet_20 {flag}")
     assert other[0] != plain[0]

@@ -24,6 +24,7 @@ def filled(name: str, seed: int = 0) -> Tensor:
         ("kaiming_uniform", 2 / FAN_IN, 1.8),
         ("xavier_normal", 2 / (FAN_IN + FAN_OUT), 3.0),
         ("xavier_uniform", 2 / (FAN_IN + FAN_OUT), 1.8),
+        ("lecun_normal", 1 / FAN_IN, 2.37),  # cut off at two standard deviations
         ("binary", 2 / FAN_IN, 1.0),
     ],
 )
@@ -86,3 +87,11 @@ def test_the_networks_own_values_may_stay():
     before = model.weight.detach().clone()
     initialize(model, "own", "ones", torch.Generator())
     assert torch.equal(model.weight, before)
+
+
+@pytest.mark.parametrize(("biases", "zero"), [("own", False), ("zeros", True)])
+def test_biases_stay_as_drawn_or_begin_at_zero(biases: str, zero: bool) -> None:
+    layer = nn.Linear(4, 3)
+    drawn = layer.bias.clone()
+    initialize(layer, "kaiming_normal", "ones", torch.Generator().manual_seed(0), biases)
+    torch.testing.assert_close(layer.bias.data, torch.zeros(3) if zero else drawn.data)

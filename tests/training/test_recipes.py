@@ -61,8 +61,8 @@ def test_the_lottery_ticket_recipe_has_the_papers_values() -> None:
     assert round(60_000 * values["validation_fraction"]) == 5_000
     expected = {
         "optimizer": "adam", "lr": 1.2e-3, "batch_size": 60, "training_steps": Step("50000it"), "k": Step("0ep"),
-        "model_init": "xavier_normal", "pruning_strategy": "sparse_layerwise", "pruning_fraction": 0.2,
-        "layer_fractions": ("fc:0.1",),
+        "model_init": "xavier_normal", "bias_init": "zeros", "normalization": "unit",
+        "pruning_strategy": "sparse_layerwise", "pruning_fraction": 0.2, "layer_fractions": ("fc:0.1",),
     }  # fmt: skip
     assert {name: value for name, value in values.items() if name != "validation_fraction"} == expected
 

@@ -60,6 +60,33 @@ def test_normalization_by_hand():
     torch.testing.assert_close(next(data.evaluation_batches("test"))[0], expected)
 
 
+@pytest.mark.parametrize(("kind", "unit"), [("unit", 255.0), ("none", 1.0)])
+def test_pixels_as_stored_or_in_0_to_1(kind: str, unit: float) -> None:
+    dataset = Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0])
+    data = device_data(dataset, do_not_augment=True, normalization=kind)
+    expected = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]) / unit
+    torch.testing.assert_close(epoch(data).batch(0)[0], expected)
+    torch.testing.assert_close(next(data.evaluation_batches("test"))[0], expected)
+    mean, std = (torch.tensor(data.normalization[name]) for name in ("mean", "std"))
+    torch.testing.assert_close((torch.tensor(SQUARE) / 255 - mean) / std, expected[0, 0])
+
+
+@pytest.mark.parametrize("kind", ["standardize", "unit", "none"])
+def test_the_pixels_that_synflow_sees_do_not_depend_on_normalization(kind: str) -> None:
+    data = device_data(Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0]), normalization=kind)
+    batches = data.pruning_batches(1, 1, Seeds(1).generator("pruning"))
+    torch.testing.assert_close(batches.pixels[0][0, 0], torch.tensor(SQUARE) / 255)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("standardize", [-1.0, 3.0]), ("none", [-1.0, 3.0]), ("unit", [0.0, 1.0])]
+)
+def test_features_stay_as_stored_or_lie_in_0_to_1(kind: str, expected: list[float]) -> None:
+    values = np.array([[-1.0, 3.0]])
+    data = device_data(Dataset.from_features(values, [0], values, [0]), normalization=kind)
+    torch.testing.assert_close(next(data.evaluation_batches("test"))[0].flatten(), torch.tensor(expected))
+
+
 def test_channels_are_normalized_each_by_its_own():
     dataset = random_dataset(50)
     inputs, _ = next(device_data(dataset).evaluation_batches("train"))
