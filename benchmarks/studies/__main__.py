@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.studies import fashion, thesis
-from benchmarks.studies.document import FILE, updated
+from benchmarks.studies.document import FILE, NOT_RUN, still_to_run, updated
 from benchmarks.studies.figures import draw
 from benchmarks.studies.rows import write
 from benchmarks.studies.study import Study
@@ -64,6 +64,7 @@ def main() -> int:
         for study in known.values():
             draw(study)
         FILE.write_text(updated(FILE.read_text(), known.values()))
+        NOT_RUN.write_text(still_to_run(known.values()))
         return 0
     return run(known[arguments.name], arguments)
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -10,10 +10,17 @@ from typing import Any
 from benchmarks.studies.figures import OF_GAP, OF_TRAINING, name_of
 from benchmarks.studies.rows import ACCURACIES, BARRIERS, KINDS, RESULTS, STABILITY, read
 from benchmarks.studies.study import Part, Study
+from foundations.comparisons import CONFIDENCE as PAIRED
+from foundations.comparisons import Difference, difference, holm
 from foundations.hparams import as_text
 from stability.barrier import CONFIDENCE, Interval, over_replicates
 
 FILE = Path(__file__).parents[2] / "docs" / "results.md"
+NOT_RUN = FILE.parent / "results" / "not-run.md"
+ABOUT_NOT_RUN = (
+    "Parts of the studies of [results.md](../results.md) that lack a row, or the row of a replicate, in rank order by "
+    "study. `python -m benchmarks.studies document` writes this file."
+)
 BEGIN, END = "<!-- studies: written by python -m benchmarks.studies document -->", "<!-- end of studies -->"
 
 Row = Mapping[str, str]
@@ -38,7 +45,7 @@ def section(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) ->
         f"## {study.name}: {study.summary}", f"`python -m benchmarks.studies {study.name}`. {study.about}",
         *accuracy_tables(study, accuracies), *shown(study, "", OF_TRAINING),
         *barrier_table(study, barriers), *shown(study, *study.curves, OF_GAP),
-        *filter(None, [study.remarks]), whence(study, accuracies, barriers), *commands(study, accuracies, barriers),
+        *filter(None, [study.remarks]), whence(study, accuracies, barriers), *was_run(study, accuracies, barriers),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
@@ -54,19 +61,27 @@ def accuracy_tables(study: Study, rows: Sequence[Row]) -> list[str]:
 
 
 def accuracy_table(study: Study, rows: Sequence[Row]) -> Table:
-    """Mean and standard deviation over replicates in percent, and the difference to the reference in points."""
+    """Mean and standard deviation over replicates in percent, and the paired difference to the reference in points.
+
+    A difference is bold if its p-value is below 5% when all comparisons of the table are counted (Holm).
+    """
     densities = sorted({kept(row) for row in rows}, key=lambda text: -float(text.rstrip("%")))
     of_subnetworks = [density for density in densities if density != "100%"]
     compared = study.reference if any(row["title"] == study.reference for row in rows) else ""
-    against = [f"minus {compared}, at {of_subnetworks[0]}"] if compared and of_subnetworks else []
+    at = f"at {of_subnetworks[0]}: {PAIRED:.0%} interval" if compared and of_subnetworks else ""
+    against = [f"minus {compared}, {at}"] if at else []
     published = {part.title: part.published for part in study.parts if part.published}
     header = ["method", "k", *(f"{density} kept" for density in densities), *against, *["published"] * bool(published)]
+    methods = {
+        (title, k): [row for row in rows if (row["title"], row["k"]) == (title, k)]
+        for title, k in dict.fromkeys((row["title"], row["k"]) for row in rows)
+    }
+    differences = [paired(own, rows, compared, of_subnetworks[0]) for own in methods.values()] if against else []
+    compare = difference_cells(differences) if against else [[]] * len(methods)
     table = [header]
-    for title, k in dict.fromkeys((row["title"], row["k"]) for row in rows):
-        own = [row for row in rows if (row["title"], row["k"]) == (title, k)]
+    for ((title, k), own), compared_cells in zip(methods.items(), compare, strict=True):
         cells = [summary([row for row in own if kept(row) == density]) for density in densities]
-        difference = [paired(own, rows, compared, of_subnetworks[0])] if against else []
-        table.append([title, k, *cells, *difference, *[published.get(title, "")] * bool(published)])
+        table.append([title, k, *cells, *compared_cells, *[published.get(title, "")] * bool(published)])
     return table
 
 
@@ -83,20 +98,31 @@ def summary(rows: Sequence[Row], column: str = "test_accuracy") -> str:
     return with_deviation(values) + "".join(f"; {others.count(state)} {state}" for state in dict.fromkeys(others))
 
 
-def with_deviation(values: Sequence[float], sign: str = "") -> str:
+def with_deviation(values: Sequence[float]) -> str:
     """Mean ± standard deviation (number)."""
     if not values:
         return ""
     deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{mean(values):{sign}.2f}{deviation} ({len(values)})"
+    return f"{mean(values):.2f}{deviation} ({len(values)})"
 
 
-def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str) -> str:
-    """Differences in points between runs of the same replicate, which share initialization and data order."""
-    theirs = {row["replicate"]: row for row in rows if row["title"] == reference and kept(row) == density}
-    mine = [row for row in own if kept(row) == density and row["title"] != reference and row["replicate"] in theirs]
-    values = [100 * (float(row["test_accuracy"]) - float(theirs[row["replicate"]]["test_accuracy"])) for row in mine]
-    return with_deviation(values, "+")
+def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str) -> Difference | None:
+    """The difference in points to the reference's runs of the same replicates, whose initialization they share."""
+
+    def points(some: Sequence[Row]) -> dict[Hashable, float]:
+        found = [row for row in some if kept(row) == density and row["test_accuracy"]]
+        return {row["replicate"]: 100 * float(row["test_accuracy"]) for row in found}
+
+    theirs = [row for row in rows if row["title"] == reference]
+    return difference(points([row for row in own if row["title"] != reference]), points(theirs))
+
+
+def difference_cells(differences: Sequence[Difference | None]) -> list[list[str]]:
+    """A column of a table, its comparisons counted."""
+    adjusted = holm([one and one.p for one in differences])
+    texts = ["" if one is None else one.text() for one in differences]
+    told_apart = [p is not None and p < 1 - PAIRED for p in adjusted]
+    return [[f"**{text}**" if apart else text] for text, apart in zip(texts, told_apart, strict=True)]
 
 
 def shown(study: Study, *figures: str) -> list[str]:
@@ -165,26 +191,45 @@ def whence(study: Study, *tables: Sequence[Row]) -> str:
     dates = sorted({row["date"] for row in rows})
     when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
     return (
-        f"Mean ± standard deviation (number of replicates). {links}: computed with torch {each('torch')} on "
+        "Mean ± standard deviation (number of replicates). Differences are paired by replicate, with Student's 95% "
+        "interval over replicates; bold: p below 5% with all comparisons of the table counted (Holm). "
+        f"{links}: computed with torch {each('torch')} on "
         f"{each('processor')}, threads: {each('threads')}, at commits {each('commit')}, {when}."
     )
 
 
-def commands(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) -> list[str]:
-    """What was run, and what was not, in rank order."""
-    left = [part for part in study.parts if missing(part, barriers if part.command == STABILITY else accuracies)]
+def was_run(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) -> list[str]:
+    """The commands of the parts of which all rows are there, to be opened."""
+    left = not_run(study, accuracies, barriers)
+    parts = [part for part in study.parts if part not in left]
+    heading = f"<details><summary>Commands ({each_with(study)})</summary>"
+    return [heading, listed(study, parts), "</details>"] if parts else []
+
+
+def not_run(study: Study, accuracies: Sequence[Row], barriers: Sequence[Row]) -> list[Part]:
+    """The parts that lack a row."""
+    return [part for part in study.parts if missing(part, barriers if part.command == STABILITY else accuracies)]
+
+
+def still_to_run(studies: Iterable[Study]) -> str:
+    """The document of what has not been run, or not in all replicates, in rank order by study."""
+    sections = [f"# Not run yet\n\n{ABOUT_NOT_RUN}"]
+    for study in studies:
+        left = not_run(study, read(ACCURACIES.file_of(study)), read(BARRIERS.file_of(study)))
+        if left:
+            sections += [f"## {study.name}: {study.summary}", f"Commands: {each_with(study)}:", listed(study, left)]
+    return "\n\n".join(sections) + "\n"
+
+
+def each_with(study: Study) -> str:
+    """What the commands of a study have in common."""
     common = shlex.join(f"--{name}={as_text(value)}" for name, value in study.training.items())
-    each = f"each `python main.py ...` with `{common}`"
-    return [
-        *folded(f"Commands ({each})", study, [part for part in study.parts if part not in left]),
-        *folded(f"Not run yet, or not in all replicates, in rank order ({each})", study, left),
-    ]
+    return f"each `python main.py ...` with `{common}`"
 
 
-def folded(heading: str, study: Study, parts: Sequence[Part]) -> list[str]:
-    """A line for each part, to be opened."""
-    lines = [f"- {part.title}: `{part.without(study.training)}`" for part in parts]
-    return [f"<details><summary>{heading}</summary>", "\n".join(lines), "</details>"] if parts else []
+def listed(study: Study, parts: Sequence[Part]) -> str:
+    """A line for each part."""
+    return "\n".join(f"- {part.title}: `{part.without(study.training)}`" for part in parts)
 
 
 def missing(part: Part, rows: Sequence[Row]) -> bool:

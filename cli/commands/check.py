@@ -113,5 +113,7 @@ def cells(one: Outcome) -> list[str]:
 
 def tolerance(one: Outcome) -> str:
     """How far ours may be off, and on which side."""
+    if one.side == "above":
+        return "above"
     sign = {"within": "+-", "at least": "-", "at most": "+"}[one.side]
     return f"{sign}{one.tolerance:g}"

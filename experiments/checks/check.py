@@ -1,9 +1,10 @@
 """What a check is, and how it is run: ordinary experiments, and what a publication says that comes of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar, Literal
 
 from experiments.define.grid import Grid
@@ -47,23 +48,30 @@ class Run:
 class Claim:
     """A number that a publication states.
 
+    The tolerance of a difference must be smaller than the difference itself, or a method without effect passes.
+
     Args:
         what: it is, with its unit.
         measure: takes it from the results, for each replicate.
         theirs: what the publication, or the record, says.
         tolerance: how far our mean may be off.
-        side: off on both sides (``within``), or below (``at least``) or above it (``at most``) only.
+        side: off on both sides (``within``), or below (``at least``) or above it (``at most``) only; ``above``: every
+            replicate must lie above it, for what is zero if two networks are one.
     """
 
     what: str
     measure: Measure
     theirs: float
     tolerance: float
-    side: Literal["within", "at least", "at most"] = "within"
+    side: Literal["within", "at least", "at most", "above"] = "within"
 
-    def holds(self, ours: float) -> bool:
-        """Whether a mean fulfils it."""
-        off = ours - self.theirs
+    def holds(self, values: Collection[float]) -> bool:
+        """Whether the numbers of the replicates, of which there must be one, fulfil it."""
+        if not values:
+            return False
+        if self.side == "above":
+            return min(values) > self.theirs
+        off = fmean(values) - self.theirs
         below, above = off >= -self.tolerance, off <= self.tolerance
         return {"within": below and above, "at least": below, "at most": above}[self.side]
 
@@ -111,14 +119,19 @@ checks: Registry[type[Check]] = Registry("check")
 # Measures ----------------------------------------------------------------------------------------------------------
 
 
-def percent(run: str, column: str, **entries: Any) -> Measure:
-    """A column in percent, of the row of each replicate that has ``entries``, of which a density may be rounded."""
+def column(run: str, name: str, *, unit: float = 1.0, **entries: Any) -> Measure:
+    """A column, of the row of each replicate that has ``entries``, of which a density may be rounded."""
 
     def measure(rows: Rows) -> dict[int, float]:
-        found = [row for row in rows[run] if all(is_like(row.get(name), value) for name, value in entries.items())]
-        return {row["replicate"]: 100 * row[column] for row in found if row.get(column) is not None}
+        found = [row for row in rows[run] if all(is_like(row.get(key), value) for key, value in entries.items())]
+        return {row["replicate"]: unit * row[name] for row in found if row.get(name) is not None}
 
     return measure
+
+
+def percent(run: str, name: str, **entries: Any) -> Measure:
+    """The same in percent."""
+    return column(run, name, unit=100.0, **entries)
 
 
 def is_like(found: Any, wanted: Any) -> bool:
@@ -138,9 +151,32 @@ def minus(one: Measure, other: Measure) -> Measure:
     return measure
 
 
+def apart(one: Measure, other: Measure) -> Measure:
+    """The difference without its sign: 0 if two networks are one."""
+    return lambda rows: {replicate: abs(value) for replicate, value in minus(one, other)(rows).items()}
+
+
 def error(accuracy: Measure) -> Measure:
     """100 minus an accuracy in percent."""
     return lambda rows: {replicate: 100 - value for replicate, value in accuracy(rows).items()}
+
+
+# Claims that several checks make -----------------------------------------------------------------------------------
+
+
+def two_networks(run: str, learned: float, tolerance: float) -> list[Claim]:
+    """Without which a small barrier says nothing: the children are two, and have learned.
+
+    Args:
+        run: an instability analysis.
+        learned: the accuracy (%) that the children should come to.
+        tolerance: how far below they may be.
+    """
+    return [
+        Claim(f"{run}: L2 distance of the children", column(run, "l2"), 0.0, 0.0, "above"),
+        Claim(f"{run}: disagreement of the children (%)", percent(run, "disagreement"), 0.0, 0.0, "above"),
+        Claim(f"{run}: accuracy of the children (%)", percent(run, "child_accuracy"), learned, tolerance, "at least"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -221,5 +257,5 @@ def outcome(claim: Claim, values: Mapping[int, float]) -> Outcome:
     ours = average(found)
     return Outcome(
         what=claim.what, theirs=claim.theirs, tolerance=claim.tolerance, side=claim.side, ours=ours,
-        deviation=standard_deviation(found), replicates=len(found), holds=ours is not None and claim.holds(ours),
+        deviation=standard_deviation(found), replicates=len(found), holds=claim.holds(found),
     )  # fmt: skip

@@ -1,8 +1,9 @@
 """ResNet-20 and VGG-16 on CIFAR-10: for a GPU; small they show the same on a fifth of the images, in hours of a CPU."""
 
+from itertools import combinations
 from typing import Any, ClassVar
 
-from experiments.checks.check import Check, Claim, Protocol, Run, checks, minus, percent
+from experiments.checks.check import Check, Claim, Protocol, Run, apart, checks, column, minus, percent, two_networks
 
 ON_CIFAR = ("cifar10",)
 
@@ -29,6 +30,7 @@ class LmcResnet20(Check):
             claims=[
                 Claim("error barrier at k = 0 (points)", barriers[0], 80.0 if full else 54.0, 30.0, "at least"),
                 Claim(f"error barrier at k = {late} (points)", barriers[late], 0.0, 2.0, "at most"),
+                *two_networks(f"k = {late}", learned=91.7 if full else 60.0, tolerance=3.0 if full else 10.0),
             ],
             source="Frankle et al. 2020, arXiv 1912.05671, section 3: at chance level at k = 0, below 2 points at "
             "2,000 iterations",
@@ -54,14 +56,20 @@ class RendaResnet20(Check):
         ways = ("rewind_weights", "rewind_lr", "finetune")
         runs = {way: Run("lottery", {**flags, "retrain": way}) for way in ways}
         accuracy = {way: percent(way, "test_accuracy", level=last) for way in ways}
+        loss = {way: column(way, "test_loss", level=last) for way in ways}
+        differ = [
+            Claim(f"{one} and {other}, test losses apart (nats)", apart(loss[one], loss[other]), 0.0, 0.0, "above")
+            for one, other in combinations(ways, 2)
+        ]
         source = "lottery-ticket/rewinding-iclr20-public (n = 3), the code of Renda et al. 2020, arXiv 2003.02389"
         if not full:
             return Protocol(
                 runs=runs,
                 claims=[
-                    Claim(f"51.2% kept, {way} minus finetune (points)", minus(accuracy[way], accuracy["finetune"]),
-                          theirs, 1.0, "at least")
-                    for way, theirs in (("rewind_weights", 0.51), ("rewind_lr", 0.87))
+                    *(Claim(f"51.2% kept, {way} minus finetune (points)", minus(accuracy[way], accuracy["finetune"]),
+                            theirs, 0.5, "at least")
+                      for way, theirs in (("rewind_weights", 0.51), ("rewind_lr", 0.87))),
+                    *differ,
                 ],
                 source=source,
             )  # fmt: skip
@@ -77,6 +85,7 @@ class RendaResnet20(Check):
                     for level, values in theirs.items()
                     for way, value in zip(ways, values, strict=True)
                 ),
+                *differ,
             ],
             source=source,
         )  # fmt: skip

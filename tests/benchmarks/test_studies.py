@@ -9,14 +9,19 @@ import torch
 from benchmarks.studies.__main__ import studies
 from benchmarks.studies.document import (
     FILE,
+    NOT_RUN,
     accuracy_table,
     barrier_table,
-    commands,
+    difference_cells,
     judged,
+    listed,
     markdown,
+    not_run,
     paired,
+    still_to_run,
     summary,
     updated,
+    was_run,
 )
 from benchmarks.studies.figures import analyses, trainings
 from benchmarks.studies.rows import TRAININGS, read, write
@@ -24,6 +29,7 @@ from benchmarks.studies.study import Part, Study
 from cli import main
 from experiments.report.figures.stability import barrier_by_index
 from experiments.session import Session
+from foundations.comparisons import Difference
 from models.factory import ModelHparams, build
 from models.registry import ImageShape
 from pruning import PruningHparams
@@ -57,6 +63,7 @@ def row(title: str, accuracy: float, replicate: int = 1, density: float = 0.1, s
 def test_the_document_is_what_the_rows_say() -> None:
     text = FILE.read_text()
     assert text == updated(text, studies().values()), "python -m benchmarks.studies document writes it anew"
+    assert NOT_RUN.read_text() == still_to_run(studies().values())
 
 
 @pytest.mark.parametrize("name", studies())
@@ -96,7 +103,7 @@ def test_what_is_done_becomes_rows_and_the_rest_is_listed(tmp_path: Path) -> Non
         ("SynFlow", "2", "0ep"),
     ]
     assert all(float(row["test_accuracy"]) > 0.2 and row["torch"] and row["date"] for row in rows)
-    run, left = "\n".join(commands(study, rows, [])).split("Not run yet")
+    run, left = "\n".join(was_run(study, rows, [])), listed(study, not_run(study, rows, []))
     assert "- random: `lottery --pruning_strategy=random --k=1 --density=0.2 --replicate=1`" in left
     assert "- SynFlow" in run
     assert "- SynFlow" not in left
@@ -174,10 +181,19 @@ def test_rows_of_another_machine_stay(tmp_path: Path) -> None:
 
 
 def test_differences_are_taken_replicate_by_replicate() -> None:
-    """0.82 - 0.80 and 0.85 - 0.81: 3 points, and a deviation of 1.41 that the replicates' own 2 points do not enter."""
+    """0.82 - 0.80 and 0.85 - 0.81: 3 ± 12.7 points, t with one degree of freedom being 12.7 and the error 1 point."""
     reference = [row("SynFlow", 0.80, 1), row("SynFlow", 0.81, 2), row("SynFlow", 0.90, 3)]
     own = [row("SNIP", 0.82, 1), row("SNIP", 0.85, 2)]
-    assert paired(own, reference, "SynFlow", "10%") == "+3.00 ± 1.41 (2)"
+    found = paired(own, reference, "SynFlow", "10%")
+    assert found is not None
+    assert found.text() == "+3.00 (-9.71 to 15.71), n = 2"
+
+
+def test_comparisons_are_counted() -> None:
+    """p = 0.03 is told apart alone, and not beside a second comparison, since 2 x 0.03 > 5%."""
+    one, other = Difference(3, 1.0, 0.2, 1.8, 0.03), Difference(3, 0.5, -1.0, 2.0, 0.4)
+    assert difference_cells([one, None]) == [["**+1.00 (0.20 to 1.80), n = 3**"], [""]]
+    assert difference_cells([one, other]) == [["+1.00 (0.20 to 1.80), n = 3"], ["+0.50 (-1.00 to 2.00), n = 3"]]
 
 
 def test_replicates_that_did_not_end_well_are_counted() -> None:
@@ -190,8 +206,8 @@ def test_replicates_that_did_not_end_well_are_counted() -> None:
 def test_a_table_by_density() -> None:
     rows = [row("SynFlow", 0.5), row("SynFlow", 0.4, density=0.05), row("random", 0.3)]
     assert markdown(accuracy_table(tiny(), rows)).splitlines() == [
-        "| method | k | 10% kept | 5% kept | minus SynFlow, at 10% | published |",
+        "| method | k | 10% kept | 5% kept | minus SynFlow, at 10%: 95% interval | published |",
         "|---|---|---|---|---|---|",
         "| SynFlow | 0ep | 50.00 (1) | 40.00 (1) |  | 50% (a paper) |",
-        "| random | 0ep | 30.00 (1) |  | -20.00 (1) |  |",
+        "| random | 0ep | 30.00 (1) |  | -20.00, n = 1 |  |",
     ]
