@@ -10,6 +10,7 @@ from cli.terminal import print_table
 from experiments.define.experiment import Experiment
 from experiments.define.grid import Grid
 from experiments.define.stability import Stability
+from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.criteria import CAPTION, criteria_table
 from experiments.report.figures.criteria import write_criteria
 from experiments.report.lottery import lottery_table, write_report
@@ -34,6 +35,9 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
     if all("test_accuracy" not in row for row in rows):
         return
     print_rows(lottery_table(rows))
+    if compared := comparisons(rows):
+        print()
+        print_rows(comparison_table(compared))
     if len(experiments) > 1:
         write_report(rows, directory_for("lottery", [row["path"] for row in rows], context.root), context.reporter)
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.report.comparisons import COLUMNS as COMPARED
+from experiments.report.comparisons import comparisons
 from experiments.report.figures.lottery import accuracy, early_stopping
 from experiments.report.lines import EARLY_STOPPED, Line, full_network_once, summarize, varied_names
 from experiments.report.naming import DONE, STATES
@@ -120,7 +122,8 @@ def named(line: Line, names: Sequence[str]) -> list[str]:
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
     """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
-    Where weights lie on no path there is ``accuracy_effective``, too, with a validation set ``early_stopping``.
+    With two replicates and more there is ``comparisons.csv``, see :func:`comparisons`; where weights lie on no path
+    ``accuracy_effective``; with a validation set ``early_stopping``.
 
     Without the result of a pruned network there is no figure.
     """
@@ -129,7 +132,9 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
     lines = summarize(once)
     runs = ([row["strategy"], row["k"], *(row.get("varied", {}).get(name, "") for name in names),
              *({"state": DONE, **row}.get(column) for column in COLUMNS)] for row in once)  # fmt: skip
+    compared = comparisons(levels)
     tables = {
+        **({"comparisons": (COMPARED, [one.cells for one in compared])} if compared else {}),
         "runs": (("strategy", "k", *names, *COLUMNS), runs),
         "table": (("strategy", "k", *names, *LINE_COLUMNS), [line_cells(line, names) for line in lines]),
     }

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +27,12 @@ Command = Callable[..., Any]
 )  # fmt: skip
 def test_a_claim_holds_within_its_tolerance_on_its_side(side: Any, fulfilled: dict[float, bool]) -> None:
     claim = Claim("", lambda rows: {}, theirs=10.0, tolerance=1.0, side=side)
-    assert {ours: claim.holds(ours) for ours in fulfilled} == fulfilled
+    assert {ours: claim.holds([ours - 1, ours + 1]) for ours in fulfilled} == fulfilled
+
+
+def test_what_is_zero_if_two_networks_are_one_must_be_more_in_every_replicate() -> None:
+    claim = Claim("", lambda rows: {}, theirs=0.0, tolerance=0.0, side="above")
+    assert [claim.holds(values) for values in ([0.1, 0.2], [0.0, 9.0], [0.0], [])] == [True, False, False, False]
 
 
 def test_measures_by_hand() -> None:
@@ -85,6 +90,76 @@ def test_mnist1d_is_made_where_it_is_wanted_and_disturbs_no_generator(tmp_path: 
     assert drawn == (random.random(), np.random.rand())  # noqa: NPY002
     with np.load(tmp_path / "data" / FILE) as arrays:
         assert (arrays["x_train"].shape, arrays["x_test"].shape) == ((4000, 40), (1000, 40))
+
+
+# Broken methods fail -----------------------------------------------------------------------------------------------
+
+
+def verdicts(name: str, size: str, rows: Mapping[str, list[dict[str, Any]]], dataset: str = "mnist") -> dict[str, bool]:
+    """Whether each claim of a check holds of some rows, which stand for what its runs have given."""
+    claims = checks.get(name)().protocol(size, dataset).claims
+    return {claim.what: claim.holds(claim.measure(rows).values()) for claim in claims}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "dataset"),
+    [(name, size, dataset) for name in checks for size in SIZES for dataset in checks.get(name).datasets],
+)
+def test_no_difference_that_is_claimed_may_be_none(name: str, size: str, dataset: str) -> None:
+    for claim in checks.get(name)().protocol(size, dataset).claims:
+        if any(word in claim.what for word in (" minus ", "apart", "distance", "disagreement")):
+            assert not claim.holds([0.0, 0.0, 0.0]), claim.what
+
+
+def renda_rows(**accuracy: float) -> dict[str, list[dict[str, Any]]]:
+    return {
+        way: [{"replicate": 1, "level": 3, "test_accuracy": value, "test_loss": 1 - value}]
+        for way, value in accuracy.items()
+    }
+
+
+def test_a_way_to_retrain_without_effect_fails() -> None:
+    theirs, same = renda_rows(rewind_weights=0.705, rewind_lr=0.709, finetune=0.7), renda_rows(
+        rewind_weights=0.7, rewind_lr=0.7, finetune=0.7
+    )
+    assert all(verdicts("renda_resnet20", "small", theirs, "cifar10").values())
+    assert not any(verdicts("renda_resnet20", "small", same, "cifar10").values())
+
+
+def imp_rows(tickets: Mapping[int, float], reinitialized: Mapping[int, float]) -> dict[str, list[dict[str, Any]]]:
+    runs = {"imp": tickets, "reinitialized": reinitialized}
+    return {
+        run: [{"replicate": 1, "level": level, "early_stopping_test_accuracy": value} for level, value in found.items()]
+        for run, found in runs.items()
+    }
+
+
+def test_tickets_that_are_as_good_as_reinitialized_ones_or_as_the_full_network_fail() -> None:
+    theirs = {0: 0.9805, 7: 0.9833, 15: 0.9816, 20: 0.9698}
+    assert all(verdicts("lenet_imp", "full", imp_rows(theirs, {7: 0.9795, 15: 0.9709})).values())
+    same = verdicts("lenet_imp", "full", imp_rows(theirs, theirs))
+    assert {what for what, holds in same.items() if not holds} == {
+        "21.1% kept minus reinitialized (points)", "3.58% kept minus reinitialized (points)",
+    }  # fmt: skip
+    unpruned = verdicts("lenet_imp", "full", imp_rows({**theirs, 7: 0.9805}, {7: 0.9766, 15: 0.9709}))
+    assert [what for what, holds in unpruned.items() if not holds] == ["21.1% kept minus full network (points)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "dataset", "run"),
+    [("lmc_lenet", "small", "mnist", "stability"), ("lmc_lenet", "full", "mnist", "stability"),
+     ("lmc_resnet20", "full", "cifar10", "k = 2000it")],
+)  # fmt: skip
+def test_children_that_are_one_or_have_learned_nothing_are_not_stable(
+    name: str, size: str, dataset: str, run: str
+) -> None:
+    good = {"replicate": 1, "test_error_barrier_raw": 0.002, "l2": 30.0, "disagreement": 0.02, "child_accuracy": 0.98}
+    early = {"k = 0": [{**good, "test_error_barrier_raw": 0.8}]}
+    assert all(verdicts(name, size, {run: [good], **early}, dataset).values())
+    one = {**good, "test_error_barrier_raw": 0.0, "l2": 0.0, "disagreement": 0.0}
+    assert sum(not holds for holds in verdicts(name, size, {run: [one], **early}, dataset).values()) == 2
+    chance = {**good, "test_error_barrier_raw": 0.0, "child_accuracy": 0.1}
+    assert sum(not holds for holds in verdicts(name, size, {run: [chance], **early}, dataset).values()) == 1
 
 
 # On the command line -----------------------------------------------------------------------------------------------

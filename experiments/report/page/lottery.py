@@ -5,6 +5,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
+from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import how_many_replicates
 from experiments.report.figures.lottery import accuracy, accuracy_against_cost, early_stopping
 from experiments.report.figures.panels import accuracy_over_training, kept_by_layer, masks_over_training, of_line
@@ -14,6 +15,10 @@ from experiments.report.page.material import Material, TableRow
 from experiments.report.page.parts import PageFigure, PageTable, Section
 from experiments.report.tables import CSV, Row, Table, as_table, grouped, percent
 
+COMPARED = (
+    "Differences of test accuracy, paired by replicate, with Student's interval over replicates (not over test "
+    "images); the p-values count all comparisons of the table (Holm), * is below 5%."
+)
 NO_RESULT = "A hollow mark: not every replicate ended as it should; a cross: none has a result."
 
 
@@ -23,10 +28,12 @@ def lottery_sections(found: Material) -> list[Section]:
     if not lines:
         return []
     pruned = any(line.values for line in pruned_lines(lines))
+    compared = comparisons(found.levels)
+    comparison = PageTable("comparisons", COMPARED, comparison_table(compared))
     return [
         Section("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names) if pruned else (),
                 tables=[PageTable("subnetworks", "Mean and standard deviation of the test accuracy over replicates.",
-                                  lottery_table(lines, names))]),
+                                  lottery_table(lines, names)), *([comparison] if compared else [])]),
         training_section(found, lines, names),
         *([layers_section(found, lines, names), cost_section(found, lines, names)] if pruned else []),
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.lottery import accuracy
 from experiments.report.lines import FULL, Line, full_network_once, summarize
 from experiments.report.lottery import branch_table, lottery_table, write_report
@@ -57,6 +58,25 @@ def test_replicates_stand_together_with_mean_and_standard_deviation() -> None:
         ["snip", "4ep", "1", "10.00%", "70.00% +- 14.14 (n=2)", "runs/lottery_snip_0.1"],
         ["random", "4ep", "1", "10.00%", "30.00% +- 0.00 (n=2)", "runs/lottery_random_0.1"],
     ]
+
+
+def test_methods_are_compared_replicate_by_replicate() -> None:
+    """snip minus random: 30 and 50 points, so 40 +- 12.7 x 10; minus the full network: -30 and 0."""
+    found = comparisons(ROWS)
+    assert [(one.method, one.reference, one.found.text()) for one in found] == [
+        ("random, k = 4ep", "snip, k = 4ep", "-40.00 (-167.06 to 87.06), n = 2"),
+        ("snip, k = 4ep", FULL, "-15.00 (-205.59 to 175.59), n = 2"),
+        ("random, k = 4ep", FULL, "-55.00 (-118.53 to 8.53), n = 2"),
+    ]
+    assert [one.p for one in found] == pytest.approx([0.312, 0.5, 0.173], abs=0.001)  # 3, 2 and 1 times their own
+    assert not any(one.told_apart for one in found)
+    assert comparison_table(found).cells[0][2:] == [
+        "random, k = 4ep minus snip, k = 4ep", "-40.00 (-167.06 to 87.06), n = 2", "0.31", "",
+    ]  # fmt: skip
+
+
+def test_one_replicate_is_no_comparison() -> None:
+    assert comparisons([entry for entry in ROWS if entry["replicate"] == 1]) == []
 
 
 def test_a_branch_stands_beside_its_level() -> None:
