@@ -9,6 +9,7 @@ from foundations.errors import UsageError
 from foundations.formats import FORMAT
 from foundations.hparams import TYPE_NAMES, Hparams
 from foundations.registry import Registry
+from foundations.text import summary_of_docstring
 
 M = TypeVar("M", bound="type[Method]")
 Base = TypeVar("Base", bound="Method")
@@ -23,8 +24,8 @@ class Method(Hparams):
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the docstring."""
-        return (cls.__doc__ or "").strip().partition("\n")[0]
+        """Return the first paragraph of the docstring."""
+        return summary_of_docstring(cls.__doc__)
 
 
 class MethodRegistry(Registry[type[Base]]):

@@ -6,6 +6,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What the cells begin with that a spreadsheet takes for formulas."""
 
 
+def summary_of_docstring(doc: str | None) -> str:
+    """Return the first paragraph of a docstring on one line: all of its first sentence, wherever lines break."""
+    return " ".join((doc or "").strip().partition("\n\n")[0].split())
+
+
 def printable(line: str) -> str:
     """Return ``line`` with what a terminal would not show as text escaped, as Python writes it.
 

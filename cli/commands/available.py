@@ -10,7 +10,7 @@ from experiments.run.engines import engines
 from experiments.run.progress import make_reporter
 from foundations.errors import UsageError, near_misses
 from foundations.registry import Registry
-from foundations.text import printable_text
+from foundations.text import printable_text, summary_of_docstring
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
@@ -52,13 +52,12 @@ def run(argv: Sequence[str]) -> int:
 
 
 def block(title: str, registry: Registry[Any]) -> str:
-    """The names in a registry, each with the first line of its docstring."""
+    """The names in a registry, each with the first paragraph of its docstring."""
     width = max(map(len, registry.names()), default=0)
     lines = [f"  {name:<{width}}  {summary(registry.get(name))}".rstrip() for name in registry]
     return "\n".join([f"{title}:", *lines])
 
 
 def summary(thing: Any) -> str:
-    """The first line of a docstring, of a recipe that of the function that has its values."""
-    doc = getattr(getattr(thing, "values", thing), "__doc__", None) or ""
-    return str(doc).strip().partition("\n")[0]
+    """The first paragraph of a docstring, of a recipe that of the function that has its values."""
+    return summary_of_docstring(getattr(getattr(thing, "values", thing), "__doc__", None))

@@ -13,6 +13,7 @@ from experiments.options import RunOptions
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams, coerce
 from foundations.methods import Method
+from foundations.provenance import plugin_of
 from foundations.steps import Step
 from lottery.branch import Branch, branches
 from models import ModelHparams
@@ -99,10 +100,12 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     for name in given.keys() & {"model", "dataset", "pruning_strategy"}:
         coerce(name, given[name], str)  # before it is looked up
     model = given.get("model", ModelHparams.model)
-    parse_model(model)
+    _, builder, _ = parse_model(model)
     dataset = given.get("dataset") or default_dataset(model)
     find_loader(dataset)
     recipe = {**recipe_values(model, dataset, given.get("recipe")), "dataset": dataset}
+    if plugin_of(builder):  # its network stays as it is built, unless the user says otherwise
+        recipe = {name: value for name, value in recipe.items() if name not in ("model_init", "batchnorm_init")}
     by_default = "imported" if given.get("imported") else recipe.get("pruning_strategy", "adsynflow")
     name = given.get("pruning_strategy", by_default)
     strategy = strategies.get(name) if prunes and name != NONE else None

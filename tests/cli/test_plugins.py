@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 HEAD = """
 from dataclasses import dataclass
@@ -104,3 +105,26 @@ def test_a_model_that_does_not_fit_the_data_is_named(
     assert refused.startswith("--model=broken_net: ")
     assert message in refused
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_network_with_trained_weights_keeps_them_unless_others_are_asked_for(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    path = tmp_path / "trained.py"
+    path.write_text(
+        "import torch\nfrom torch import nn\nfrom adsynflow import models\n\n\n"
+        "@models.register('learned_here')\ndef learned(shape):\n"
+        "    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 10))\n"
+        "    for number, value in enumerate(model.state_dict().values()):\n"
+        "        value.copy_(torch.arange(value.numel()).view(value.shape) + 1 + number)\n"
+        "    return model\n"
+    )
+    flags = ["--model=learned_here", "--dataset=digits", "--training_steps=1it", f"--root={tmp_path}"]
+    outcome = command("train", f"--plugin={path}", *flags)
+    said = "learned_here comes with trained weights, the same under two seeds, in 2 layers: they "
+    assert said + "are kept; --model_init draws others" in outcome.err
+    [start] = tmp_path.glob("train_*/replicate_1/model_0ep0it.safetensors")
+    weights = load_file(start)
+    assert weights["1.weight"].tolist() == [3, 4]
+    assert weights["3.weight"].flatten()[:2].tolist() == [8, 9]
+    assert said + "give way to binary" in command("train", f"--plugin={path}", *flags, "--model_init=binary").err

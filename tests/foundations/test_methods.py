@@ -8,7 +8,8 @@ from foundations.methods import Method, MethodRegistry
 
 @dataclass(frozen=True, kw_only=True)
 class Paint(Method):
-    """Puts colour on things.
+    """Puts colour on things, whose shape
+    stays as it is.
 
     More of it.
     """
@@ -19,7 +20,7 @@ class Paint(Method):
 def test_registration_gives_a_method_its_name() -> None:
     registry: MethodRegistry[Method] = MethodRegistry("method")
     assert registry.register("paint")(Paint).name == "paint"
-    assert registry.get("paint").summary() == "Puts colour on things."
+    assert registry.get("paint").summary() == "Puts colour on things, whose shape stays as it is."
 
 
 def test_a_field_that_is_a_flag_of_the_framework_is_refused_by_name() -> None:
