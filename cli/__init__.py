@@ -4,18 +4,21 @@ import atexit
 import contextlib
 import errno
 import importlib
+import importlib.metadata
 import importlib.util
 import os
+import platform
 import sys
+import tomllib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cli.program import EXIT_CODES, program, version
 from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
 from foundations.processes import Share, end_with_parent, own_share
 
+NAME = "adsynflow"
 COMMANDS: Mapping[str, str] = {
     "train": "train the full network",
     "lottery": "train to k, prune, train the subnetwork on; level by level",
@@ -33,13 +36,22 @@ COMMANDS: Mapping[str, str] = {
     "check": "compute a published number again: theirs, ours, pass or fail",
     "task": "one part of an experiment, described by JSON",
 }
-
 FAILED, BAD_INPUT = 1, 2
+EXIT_CODES = """\
+exit codes:
+  0    done; of diff: the runs are equal
+  1    a training diverged, no k was found, or something failed; of diff:
+       the runs differ; of check: a number is further off than its tolerance
+  2    bad input, or a file that cannot be read or written; nothing is lost
+  130, 143, 129
+       interrupted by SIGINT, SIGTERM, SIGHUP; the same command goes on"""
+RESUMES = "A defect of the program or a plug-in. The same command resumes."
+GOES_ON = "The same command goes on from the last checkpoint."
 PACKAGES = ("foundations", "models", "pruning", "training", "lottery", "stability", "experiments")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Run a command.
 
     Returns:
         The exit code: 0; 1 for a defect or a training that has diverged; 2 for bad input; when interrupted 130
@@ -47,8 +59,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     open_streams()
     with Interruption(has_parent=end_with_parent()).install() as interruption:
-        code = run(list(sys.argv[1:] if argv is None else argv), interruption)
+        code = guarded(list(sys.argv[1:] if argv is None else argv), interruption)
     return flushed(code)
+
+
+def guarded(arguments: Sequence[str], interruption: Interruption) -> int:
+    """Run a command; whatever it raises becomes a message on standard error and an exit code."""
+    try:
+        return run(arguments, interruption)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return interrupted(interruption)
+    except SystemExit as error:
+        print(f"A plug-in or a library has called sys.exit({error.code!r}).", file=sys.stderr)
+    except BrokenPipeError:
+        pass
+    except MemoryError:
+        print(f"There is not enough memory. {GOES_ON}", file=sys.stderr)
+    except OSError as error:  # no permission, no space
+        of_output = error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF)
+        where = "Standard output" if of_output else error.filename
+        print(shorten(f"{where}: {error.strerror}" if where else str(error)), file=sys.stderr)
+        print("Once this is put right, the same command goes on from the last checkpoint.", file=sys.stderr)
+        return BAD_INPUT
+    except Exception:
+        if interruption.asked():  # which a library has made an error of its own of
+            return interrupted(interruption)
+        traceback.print_exc()
+        print(f"\n{RESUMES}", file=sys.stderr)
+    return FAILED
+
+
+def run(arguments: Sequence[str], interruption: Interruption) -> int:
+    """Run the command that the first argument names, or print what was asked about the program."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"{NAME} {own_version()}, Python {platform.python_version()}, torch {version_of('torch')}")
+        return 0
+    command, *flags = arguments
+    if command not in COMMANDS:
+        raise UsageError(f"{command}: unknown command{near_misses(command, COMMANDS)}; valid: {', '.join(COMMANDS)}")
+    refuse_shadows()
+    work: Callable[[Sequence[str]], int] = importlib.import_module(f"cli.commands.{command}").run
+    share = own_share()
+    if share.of > 1:
+        return in_step(share, work, flags, interruption)
+    interruption.ready()
+    return work(flags)
+
+
+def in_step(share: Share, work: Callable[[Sequence[str]], int], flags: Sequence[str], own: Interruption) -> int:
+    """Run a command in the first of the processes that ``torchrun`` has started; the others train along with it."""
+    from experiments.run.follower import follow
+    from experiments.session import Session
+    from training.distributed import connected
+
+    with connected() as ours:
+        own.ready()
+        code = work(flags) if share.number == 0 else follow(ours, Session.from_entries)
+    atexit.register(leave, code)
+    return code
+
+
+def leave(code: int) -> None:
+    """End at once: threads of a closed connection sometimes abort a process that tears down its interpreter."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def interrupted(interruption: Interruption) -> int:
+    print(f"\n{interruption.text}", file=sys.stderr)
+    return interruption.exit_code
 
 
 def open_streams() -> None:
@@ -77,83 +163,8 @@ def flushed(code: int) -> int:
     return code
 
 
-def run(arguments: Sequence[str], interruption: Interruption) -> int:
-    """The same, with signal handlers."""
-    try:
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(overview())
-            return 0
-        if arguments[0] == "--version":
-            print(version())
-            return 0
-        command, *flags = arguments
-        if command not in COMMANDS:
-            raise UsageError(
-                f"{command}: unknown command{near_misses(command, COMMANDS)}; valid: {', '.join(COMMANDS)}"
-            )
-        refuse_shadows()
-        commands = importlib.import_module(f"cli.commands.{command}")
-        share = own_share()
-        if share.of > 1:
-            return in_step(share, commands.run, flags, interruption)
-        interruption.ready()
-        code: int = commands.run(flags)
-        return code
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return interrupted(interruption)
-    except SystemExit as error:
-        print(f"A plug-in or a library has called sys.exit({error.code!r}).", file=sys.stderr)
-        return FAILED
-    except BrokenPipeError:
-        return FAILED
-    except MemoryError:
-        print("There is not enough memory. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return FAILED
-    except OSError as error:  # no permission, no space
-        of_output = error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF)
-        where = "Standard output" if of_output else error.filename
-        print(shorten(f"{where}: {error.strerror}" if where else str(error)), file=sys.stderr)
-        print("Once this is put right, the same command goes on from the last checkpoint.", file=sys.stderr)
-        return BAD_INPUT
-    except Exception:
-        if interruption.asked():  # which a library has made an error of its own of
-            return interrupted(interruption)
-        traceback.print_exc()
-        print("\nA defect of the program or a plug-in. The same command resumes.", file=sys.stderr)
-        return FAILED
-
-
-def in_step(share: Share, run: Callable[[Sequence[str]], int], flags: Sequence[str], interruption: Interruption) -> int:
-    """Runs a command in the first of the processes that ``torchrun`` has started; the others train along with it."""
-    from experiments.run.follower import follow
-    from experiments.session import Session
-    from training.distributed import connected
-
-    with connected() as ours:
-        interruption.ready()
-        code = run(flags) if share.number == 0 else follow(ours, Session.from_entries)
-    atexit.register(leave, code)
-    return code
-
-
-def leave(code: int) -> None:
-    """Ends at once: threads of a closed connection sometimes abort a process that tears down its interpreter."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def interrupted(interruption: Interruption) -> int:
-    """Says how to go on; the exit code."""
-    print(f"\n{interruption.text}", file=sys.stderr)
-    return interruption.exit_code
-
-
 def refuse_shadows() -> None:
-    """Raises ``UsageError`` if Python would import another package of one of our names, which are common ones."""
+    """Raise ``UsageError`` if Python would import another package of one of our names, which are common ones."""
     home = Path(__file__).resolve().parent.parent
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
@@ -162,21 +173,38 @@ def refuse_shadows() -> None:
             raise UsageError(f"The package {name!r} {found}; it should lie in {home}.\nRun main.py from its checkout.")
 
 
+def program() -> str:
+    """Return how the program was started, as one would type it."""
+    return NAME if Path(sys.argv[0]).stem == NAME else "python main.py"
+
+
+def own_version() -> str:
+    """Return the version of a checkout as its pyproject.toml says, else of the installed package."""
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if not project.is_file():
+        return version_of(NAME)
+    return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+
+
+def version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def overview() -> str:
-    """What ``main.py --help`` prints."""
+    """Return what ``main.py --help`` prints."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join(
-        [
-            "AdSynFlow: lottery tickets, early pruning, and stability to SGD noise",
-            "",
-            f"usage: {program()} <command> --flag=value ...",
-            "",
-            *lines,
-            "",
-            f"{program()} <command> --help lists the command's common flags for the",
-            "chosen model and strategy, --help=all every one; --version the version.",
-            "",
-            EXIT_CODES,
-        ]
-    )
+    commands = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    return f"""\
+AdSynFlow: lottery tickets, early pruning, and stability to SGD noise
+
+usage: {program()} <command> --flag=value ...
+
+{commands}
+
+{program()} <command> --help lists the command's common flags for the
+chosen model and strategy, --help=all every one; --version the version.
+
+{EXIT_CODES}"""

@@ -6,8 +6,8 @@ from typing import Any
 
 from cli.config import read_desc, read_toml
 from cli.flags import ALL, COMMON, add_flag, make_parser, parse_flag, parse_value
-from cli.reading import CommandOptions
-from experiments.define.defaults import Section, refuse_unknown
+from cli.reading import OF_COMMAND, CommandOptions
+from experiments.define.defaults import refuse_unknown
 from experiments.define.experiment import experiments
 from experiments.define.grid import Choice, Grid, combinations
 from experiments.define.kinds import all_flags
@@ -17,10 +17,10 @@ from experiments.run.progress import make_reporter
 from experiments.runs.directory import directories_from_environment
 from experiments.session import Session
 from foundations.errors import UsageError, near_misses
+from foundations.hparams import Section
 
 OF_SESSION = {item.name for item in fields(SessionOptions)}
 REPEATABLE = {item.name for item in fields(SessionOptions) if item.metadata.get("repeatable")}
-OF_COMMAND = {item.name for item in fields(CommandOptions)}
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,14 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
-from cli.program import EXIT_CODES, program
+from cli import EXIT_CODES, program
 from foundations.errors import UsageError
-from foundations.hparams import TYPE_NAMES, as_text, field_docs, or_one_of
+from foundations.hparams import TYPE_NAMES, Section, as_text, field_docs, or_one_of
 from foundations.methods import Method
 from foundations.steps import Step
 from foundations.text import printable_text
-
-if TYPE_CHECKING:  # it needs PyTorch, which the commands that only read do without
-    from experiments.define.defaults import Section
 
 WIDTH = 80
 LONGEST_RANGE = 1000  # more is a mistyped number
@@ -76,7 +73,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().start_section(None if heading is None else textwrap.fill(heading, WIDTH - 1))
 
 
-def make_parser(command: str, summary: str, sections: "Iterable[Section]", shown: str = ALL) -> Parser:
+def make_parser(command: str, summary: str, sections: Iterable[Section], shown: str = ALL) -> Parser:
     """A parser with one group for each section. Values stay text: :func:`parse_flag` gives them their types.
 
     Args:
@@ -106,7 +103,7 @@ def make_parser(command: str, summary: str, sections: "Iterable[Section]", shown
     return parser
 
 
-def is_common(section: "Section", name: str) -> bool:
+def is_common(section: Section, name: str) -> bool:
     """Whether ``--help`` shows a flag."""
     return name in OFTEN_NEEDED or issubclass(section.cls, Method)
 

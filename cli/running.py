@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cli import FAILED
+from cli import FAILED, RESUMES
 from cli.command_line import CommandLine
 from cli.terminal import print_table
 from experiments.define.experiment import Experiment
@@ -77,9 +77,6 @@ def analysed(one: Stability) -> Analysed:
         verdict = one.runner.result()
         return Analysed(one.desc, verdict.k, iteration, here.path, verdict)
     return Analysed(one.desc, one.k, iteration, here.path, None, state_of(here, files.INSTABILITY))
-
-
-RESUMES = "A defect of the program or a plug-in. The same command resumes."
 
 
 def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str | None = None) -> int:

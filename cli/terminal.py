@@ -44,6 +44,12 @@ def column_widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list
     return [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
 
 
+def listed(entries: Mapping[str, str], indent: str = "  ") -> str:
+    """Return a line for each name, with what is said of it."""
+    width = max(map(len, entries), default=0)
+    return "\n".join(printable(f"{indent}{name:<{width}}  {text}".rstrip()) for name, text in entries.items())
+
+
 def width_of_terminal() -> int | None:
     """The columns that a line of standard output has; None where it is no terminal, and has as many as it wants."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

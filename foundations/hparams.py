@@ -105,6 +105,24 @@ class Hparams(DataClassJsonMixin):
             raise UsageError(f"{cls.__name__} does not fit these hyperparameters: {error}") from error
 
 
+@dataclass(frozen=True)
+class Section:
+    """Flags that belong together: the fields of a dataclass, with defaults that override the dataclass's own."""
+
+    title: str
+    cls: type[Hparams]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+
+    def values(self) -> dict[str, Any]:
+        """Return the default of each flag."""
+        return {item.name: self.defaults.get(item.name, item.default) for item in self.items()}
+
+    def items(self) -> "list[Field[Any]]":
+        """Return the dataclass fields that are flags."""
+        return [item for item in fields(self.cls) if item.name not in self.hidden]
+
+
 def with_absent(cls: type, entries: Mapping[str, Any]) -> dict[str, Any]:
     """``entries`` of an older JSON, with the ``absent`` values of the fields that it lacks."""
     filled, hints = dict(entries), get_type_hints(cls)

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cli.command_line import OF_COMMAND, plugins_in
-from cli.flags import Parser
-from experiments.plugins import load_plugins
+from cli.reading import ANY, PluginOptions, read
+from cli.terminal import listed
 from experiments.run.engines import engines
-from experiments.run.progress import make_reporter
 from foundations.errors import UsageError, near_misses
 from foundations.registry import Registry
-from foundations.text import printable_text, summary_of_docstring
+from foundations.text import summary_of_docstring
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
@@ -35,29 +33,16 @@ SHOWN: Mapping[str, tuple[str, Registry[Any]]] = {
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints all, or those of the kinds that are named."""
-    parser = Parser("available", SUMMARY, "[KIND ...] [--plugin=FILE]")
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(SHOWN))
-    parser.add_argument("--plugin", action="append", help="a file or module; may be repeated")
-    options = parser.parse_or_help(argv)
-    if options is None:
+    line = read("available", SUMMARY, PluginOptions, argv, "[KIND ...]", ANY)
+    if line is None:
         return 0
-    for kind in options.kinds:
+    for kind in line[0]:
         if kind not in SHOWN:
             raise UsageError(f"{kind}: nothing of that kind{near_misses(kind, SHOWN)}; valid: {', '.join(SHOWN)}")
-    load_plugins(plugins_in(argv), make_reporter(quiet=False), OF_COMMAND)
-    blocks = [block(*SHOWN[kind]) for kind in options.kinds or SHOWN]
-    print(printable_text("\n\n".join(blocks)))
+    blocks = []
+    for title, registry in (SHOWN[kind] for kind in line[0] or SHOWN):
+        entries = {name: registry.get(name) for name in registry}
+        lines = {name: summary_of_docstring(getattr(one, "values", one).__doc__) for name, one in entries.items()}  # of recipes too
+        blocks.append(f"{title}:\n{listed(lines)}")
+    print("\n\n".join(blocks))
     return 0
-
-
-def block(title: str, registry: Registry[Any]) -> str:
-    """The names in a registry, each with the first paragraph of its docstring."""
-    width = max(map(len, registry.names()), default=0)
-    lines = [f"  {name:<{width}}  {summary(registry.get(name))}".rstrip() for name in registry]
-    return "\n".join([f"{title}:", *lines])
-
-
-def summary(thing: Any) -> str:
-    """The first paragraph of a docstring, of a recipe that of the function that has its values."""
-    return summary_of_docstring(getattr(getattr(thing, "values", thing), "__doc__", None))

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from cli import FAILED
-from cli.reading import read_operands
+from cli.reading import ANY, read
 from cli.running import print_plan, report_failures
-from cli.terminal import print_table
+from cli.terminal import listed, print_table
 from experiments.checks import Outcome, Protocol, checks, outcomes, planned, with_dataset
 from experiments.checks.check import SIZES
 from experiments.options import SessionOptions
-from experiments.plugins import load_plugins
 from experiments.run.engines import Failed
-from experiments.run.progress import make_reporter
 from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.hparams import hp
 from foundations.steps import Step
+from foundations.text import summary_of_docstring
 
 SUMMARY = """Runs a check as ordinary experiments, which every other command finds again, and prints the published
 numbers beside ours; exit code 1 if one is further off than its tolerance. Without a name: lists the checks."""
@@ -44,14 +43,12 @@ class CheckOptions(SessionOptions):
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs the check that is named, or lists all; 1 if a claim does not hold."""
-    line = read_operands("check", "[NAME] --flag=value ...", SUMMARY, CheckOptions, argv)
+    line = read("check", SUMMARY, CheckOptions, argv, "[NAME]", ANY)
     if line is None:
         return 0
     names, options = line
-    load_plugins(options.plugin, make_reporter(quiet=False))
     if not names:
-        print(*listed(), sep="\n")
+        print(listed({name: summary_of_docstring(checks.get(name).__doc__) for name in checks}, indent=""))
         return 0
     if len(names) > 1:
         raise UsageError(f"{' '.join(names)}: one check at a time")
@@ -88,21 +85,13 @@ def make_session(options: CheckOptions, protocol: Protocol, command: Sequence[st
     return Session(**{**given, "evaluate_every": options.evaluate_every or protocol.evaluate_every}, command=command)
 
 
-def listed() -> list[str]:
-    """A line for each check."""
-    width = max(map(len, checks.names()))
-    return [f"{name:<{width}}  {(checks.get(name).__doc__ or '').strip().splitlines()[0]}" for name in checks]
-
-
 def show(about: dict[str, Any], found: Sequence[Outcome]) -> None:
-    """Theirs and ours, side by side."""
     print(f"{about['check']}, size {about['size']}, {about['dataset']}. Theirs: {about['source']}")
     headers = ["", "theirs", "ours", "n", "difference", "tolerance", ""]
     print_table(headers, [cells(one) for one in found])
 
 
 def cells(one: Outcome) -> list[str]:
-    """The line of a claim."""
     if one.ours is None or one.difference is None:
         return [one.what, f"{one.theirs:.2f}", "-", "0", "-", tolerance(one), "no result"]
     spread = "" if one.deviation is None else f" +- {one.deviation:.2f}"

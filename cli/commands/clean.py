@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import RootOptions, read_flags
+from cli.reading import PluginOptions, RootOptions, read
 from cli.terminal import aligned, size_text
-from foundations.hparams import hp, repeatable
+from foundations.hparams import hp
 
 SUMMARY = """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run needs,
 temporary files of killed processes, and directories that were put aside. --yes removes it. Whatever a process works in
@@ -14,27 +14,22 @@ is left alone. A command that was done stays done; other values of k, levels and
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleanOptions(RootOptions):
+class CleanOptions(PluginOptions, RootOptions):
     """Where is cleaned, and whether."""
 
     yes: bool = hp(False)
     """Remove it."""
-    plugin: tuple[str, ...] = repeatable()
-    """A file or module that registers what runs below the root are made of; may be repeated."""
 
 
 def run(argv: Sequence[str]) -> int:
-    """Lists or removes it."""
-    options = read_flags("clean", SUMMARY, CleanOptions, argv)
-    if options is None:
+    line = read("clean", SUMMARY, CleanOptions, argv)
+    if line is None:
         return 0
     # These need PyTorch, which the help does not.
-    from experiments.plugins import load_plugins
     from experiments.run.progress import make_reporter
     from experiments.runs.clean import free, remove, superfluous
 
-    reporter = make_reporter(quiet=False)
-    load_plugins(options.plugin, reporter)
+    options, reporter = line[1], make_reporter(quiet=False)
     found = [one for one in superfluous(Path(options.root), reporter) if free(one)]
     if not found:
         print(f"Nothing below {options.root} is superfluous.")

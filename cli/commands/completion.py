@@ -4,9 +4,8 @@ from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterable, Sequence
 from typing import Any, get_type_hints
 
-from cli import COMMANDS
+from cli import COMMANDS, NAME
 from cli.flags import Parser
-from cli.program import NAME
 from cli.reading import CommandOptions
 from experiments.define.defaults import Section, Selection
 from experiments.define.experiment import experiments
@@ -31,7 +30,6 @@ DIRECTORIES, FILES = {"root", "data_dir"}, {"plugin", "config", "checkpoint"}
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints the script for a shell."""
     parser = Parser("completion", SUMMARY, "SHELL", EXAMPLE)
     parser.add_argument("shell", nargs="?", metavar="SHELL", help=", ".join(SHELLS))
     options = parser.parse_or_help(argv)
@@ -48,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def whole_parser(shtab: Any) -> ArgumentParser:
-    """Every command with all flags that it has for any choice of model and strategy."""
+    """Return a parser of every command with all flags that it has for any choice of model and strategy."""
     whole = ArgumentParser(NAME)
     whole.add_argument("--version", action="store_true", help="print the version")
     commands = whole.add_subparsers(metavar="COMMAND")
@@ -56,27 +54,25 @@ def whole_parser(shtab: Any) -> ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary)
         if name == "completion":
             command.add_argument("shell", choices=SHELLS)
-        if name not in experiments:
-            continue
         if name == "lottery_branch":
             command.add_argument("branch", choices=branches.names())
-        add_flags(command, sections_of(name), shtab)
+        if name in experiments:
+            add_flags(command, sections_of(name), shtab)
     return whole
 
 
 def sections_of(command: str) -> Iterable[Section]:
-    """The flags that a command has for any strategy, branch and criterion for k."""
+    """Yield the flags that a command has for any strategy, branch and criterion for k."""
     kind = experiments.get(command)
-    for strategy in strategies if kind.prunes else [""]:
-        selection = Selection(strategies.get(strategy) if strategy else None, None, {})
-        yield from kind.sections(selection, {})
+    for strategy in map(strategies.get, strategies) if kind.prunes else [None]:
+        yield from kind.sections(Selection(strategy, None, {}), {})
     yield from (Section(name, branches.get(name)) for name in branches if command == "lottery_branch")
     yield from (Section(name, criteria.get(name)) for name in criteria if command in ("lottery", "stability"))
     yield from (Section("", SessionOptions), Section("", CommandOptions))
 
 
 def add_flags(command: ArgumentParser, sections: Iterable[Section], shtab: Any) -> None:
-    """Adds each flag once, with what its value may be."""
+    """Add each flag once, with what its value may be."""
     named = {
         "model": [name for name in models if "<" not in name], "dataset": datasets.names(),
         "pruning_strategy": strategies.names(), "engine": engines.names(),
@@ -89,11 +85,11 @@ def add_flags(command: ArgumentParser, sections: Iterable[Section], shtab: Any) 
             if item.name in added:
                 continue
             added.add(item.name)
-            choices = named.get(item.name) or (["true", "false"] if hints[item.name] is bool else None)
-            more: dict[str, Any] = {"nargs": "?"} if hints[item.name] is bool else {}
-            flag = command.add_argument(
-                f"--{item.name}", choices=choices or item.metadata.get("choices") or None, default=SUPPRESS,
-                help=docs.get(item.name, "").replace("%", "%%"), **more,
+            is_switch = hints[item.name] is bool
+            choices = named.get(item.name) or item.metadata.get("choices") or (["true", "false"] if is_switch else None)
+            flag: Any = command.add_argument(
+                f"--{item.name}", choices=choices, default=SUPPRESS, help=docs.get(item.name, "").replace("%", "%%"),
+                nargs="?" if is_switch else None,
             )  # fmt: skip
             if item.name in DIRECTORIES | FILES:
-                flag.complete = shtab.DIRECTORY if item.name in DIRECTORIES else shtab.FILE  # type: ignore[attr-defined]
+                flag.complete = shtab.DIRECTORY if item.name in DIRECTORIES else shtab.FILE

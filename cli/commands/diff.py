@@ -25,7 +25,6 @@ LONGEST = 60
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints in what two runs differ; 1 if they do."""
     parser = Parser("diff", SUMMARY, "RUN RUN [--json]", EXIT_CODES)
     parser.add_argument("runs", nargs="*", metavar="RUN", help="<root>/<kind>_<hash>/replicate_<n>, or its parent")
     parser.add_argument("--json", action="store_true", help="print everything, tensor by tensor, as JSON")
@@ -53,7 +52,6 @@ def find(text: str) -> StoredRun:
 
 
 def show(comparison: Comparison) -> None:
-    """Tables of what differs, one a section."""
     by_section = sorted(comparison.differences, key=lambda difference: SECTIONS.index(difference.section))
     for section, group in groupby(by_section, key=lambda difference: difference.section):
         note = " (these alone make no difference)" if section in ELSEWHERE else ""

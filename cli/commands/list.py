@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import RootOptions, read_flags
+from cli.reading import RootOptions, read
 from cli.terminal import run_table, size_text, width_of_terminal
 from experiments.run.plan_files import running_plans
 from experiments.runs.directory import Row
@@ -47,10 +47,10 @@ class ListOptions(RootOptions):
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints the list."""
-    options = read_flags("list", SUMMARY, ListOptions, argv)
-    if options is None:
+    line = read("list", SUMMARY, ListOptions, argv)
+    if line is None:
         return 0
+    options = line[1]
     if options.json + options.csv + options.watch > 1:
         raise UsageError("--json, --csv and --watch: only one of them")
     if options.watch:
@@ -66,7 +66,6 @@ def run(argv: Sequence[str]) -> int:
 
 
 def selected(options: ListOptions) -> list[Row]:
-    """The rows asked for."""
     rows = list_runs(options.root)
     known = known_columns(rows)
     rows = chosen(rows, options.where, known)
@@ -123,7 +122,6 @@ def watch(options: ListOptions) -> int:
 
 
 def cropped(lines: Sequence[str]) -> list[str]:
-    """As many lines as the terminal has room for."""
     room = shutil.get_terminal_size().lines - 2
     more = [f"... {len(lines) - room} lines more; --where chooses"] if len(lines) > room + 1 else []
     return [*lines[:room], *(more or lines[room:])]
@@ -138,5 +136,4 @@ def changes(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def path_of(row: Row) -> str:
-    """The path below the root."""
     return printable("/".join(filter(None, (row["run"], row["part"]))))

@@ -11,7 +11,6 @@ from experiments.define.grid import Grid
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs each experiment asked for over the trunks they share and prints one table; 1 if a k was not found."""
     line = read_command("lottery", argv)
     if line is None:
         return 0

@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 
+from cli import program
 from cli.command_line import plugins_in, read_command
-from cli.program import program
 from cli.running import print_rows, run_experiments
+from cli.terminal import listed
 from experiments.define.grid import Grid
 from experiments.define.lottery import LotteryBranch
 from experiments.plugins import load_plugins
 from experiments.report.lottery import branch_table
 from experiments.report.stability import report_branch
 from experiments.run.progress import make_reporter
-from foundations.text import printable_text
 from lottery.branch import branches
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs a branch of each experiment asked for and prints one table; without a branch, lists them."""
     if not argv or argv[0].startswith("-"):
         load_plugins(plugins_in(argv), make_reporter(quiet=False))  # which may bring branches
-        print(printable_text(overview()))
+        print(overview())
         return 0
     name, *flags = argv
     line = read_command("lottery_branch", flags, name)
@@ -27,7 +26,6 @@ def run(argv: Sequence[str]) -> int:
 
 
 def show(grid: Grid) -> None:
-    """A line for each level, its own accuracy beside the branch's, and the branch's report."""
     runs = [one for one in grid if isinstance(one, LotteryBranch)]
     branch = runs[0].branch
     rows = [row for one in runs for row in (*one.rows(), *one.missing())]
@@ -37,8 +35,6 @@ def show(grid: Grid) -> None:
 
 
 def overview() -> str:
-    """The branches with a line each."""
-    width = max(map(len, branches))
-    lines = [f"  {name:<{width}}  {branches.get(name).summary()}" for name in branches]
+    lines = listed({name: branches.get(name).summary() for name in branches})
     usage = f"usage: {program()} lottery_branch <branch> --flag=value ..."
-    return "\n".join([usage, "", *lines, "", "lottery_branch <branch> --help lists its flags."])
+    return f"{usage}\n\n{lines}\n\nlottery_branch <branch> --help lists its flags."

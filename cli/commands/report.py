@@ -4,37 +4,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import RootOptions, read_operands
-from experiments.plugins import load_plugins
+from cli.reading import ANY, PluginOptions, RootOptions, read
 from experiments.report.figures.palette import STYLES
 from experiments.report.page.build import write_page
-from experiments.run.progress import make_reporter
 from experiments.runs import stored
 from foundations.errors import UsageError
-from foundations.hparams import hp, repeatable
+from foundations.hparams import hp
 
 SUMMARY = "Writes one HTML page of runs, by default of all below the root."
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions(RootOptions):
+class ReportOptions(PluginOptions, RootOptions):
     """Of which runs, and what the page is like."""
 
     output: str = hp("report.html")
     """The page; figures and tables go into a directory of the same name beside it."""
     style: str = hp("screen", choices=STYLES)
     """Of the figures; paper: widths of columns, serif fonts, no headings."""
-    plugin: tuple[str, ...] = repeatable()
-    """A file or module that registers what the runs are made of; may be repeated."""
 
 
 def run(argv: Sequence[str]) -> int:
-    """Writes the page of the runs that are named, or of all below the root."""
-    line = read_operands("report", "[RUN_DIR ...] --flag=value ...", SUMMARY, ReportOptions, argv)
+    line = read("report", SUMMARY, ReportOptions, argv, "[RUN_DIR ...]", ANY)
     if line is None:
         return 0
     operands, options = line
-    load_plugins(options.plugin, make_reporter(quiet=False))
     runs = [stored.open(Path(path)) for path in operands] or stored.runs(options.root)
     if not runs:
         raise UsageError(f"--root={options.root}: no runs there; name their directories, or give another root")

@@ -9,7 +9,6 @@ from experiments.define.grid import Grid
 
 
 def run(argv: Sequence[str]) -> int:
-    """Computes each analysis asked for, prints one table, draws the figures; 1 if --k=auto found no stable k."""
     line = read_command("stability", argv)
     if line is None:
         return 0

@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli import FAILED
+from cli import FAILED, program
 from cli.command_line import read_session
-from cli.program import program
 from experiments.session import do_tasks
 from foundations.given import read_given_text
 
@@ -21,7 +20,6 @@ as lines of JSON."""
 
 
 def run(argv: Sequence[str]) -> int:
-    """Does the tasks; 1 if one of them failed, 2 if it was refused."""
     if not argv or argv[0].partition("=")[0] in ("-h", "--help"):
         print(USAGE.format(program=program()))
         return 0

@@ -9,11 +9,9 @@ from experiments.report.lottery import training_table
 
 
 def run(argv: Sequence[str]) -> int:
-    """Trains the trunk of each replicate asked for and prints a table of them."""
     line = read_command("train", argv)
     return 0 if line is None else run_experiments(line, show)
 
 
 def show(grid: Grid) -> None:
-    """A line for each training."""
     print_rows(training_table([row for one in grid for row in one.rows()]))

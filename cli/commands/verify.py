@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli import FAILED
-from cli.reading import RootOptions, read_operands
-from experiments.plugins import load_plugins
+from cli.reading import ANY, PluginOptions, RootOptions, read
 from experiments.run.progress import make_reporter
 from experiments.runs.verify import Finding, check, checked_files, repair, runs_at
-from foundations.hparams import hp, repeatable
+from foundations.hparams import hp
 
 SUMMARY = """Reads every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all
 runs below the root without any: checksums, whose file it is, what it holds, and that what a finished part consists of
@@ -17,23 +16,19 @@ is there. Lists what is wrong, with what to do about it; exit code 1 if somethin
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(RootOptions):
+class VerifyOptions(PluginOptions, RootOptions):
     """Where is looked, and what is done."""
 
     repair: bool = hp(False)
     """Put aside (rename; nothing is deleted) what the same command then recomputes."""
-    plugin: tuple[str, ...] = repeatable()
-    """A file or module that registers what the runs are made of; may be repeated."""
 
 
 def run(argv: Sequence[str]) -> int:
-    """Lists what is wrong; 1 if something is."""
-    line = read_operands("verify", "[RUN_DIR ...] --flag=value ...", SUMMARY, VerifyOptions, argv)
+    line = read("verify", SUMMARY, VerifyOptions, argv, "[RUN_DIR ...]", ANY)
     if line is None:
         return 0
     operands, options = line
     reporter = make_reporter(quiet=False)
-    load_plugins(options.plugin, reporter)
     wrong = files = 0
     runs = runs_at([Path(operand) for operand in operands], Path(options.root))
     for one in runs:
@@ -49,5 +44,4 @@ def run(argv: Sequence[str]) -> int:
 
 
 def text_of(finding: Finding) -> str:
-    """What is printed of a finding."""
     return f"{'' if finding.wrong else 'note: '}{finding.path} {finding.what}. {finding.advice}".rstrip()

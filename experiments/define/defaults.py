@@ -5,13 +5,13 @@ recipe that names a strategy goes before that strategy's own values, and says no
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from experiments.options import RunOptions
 from foundations.errors import UsageError, near_misses
-from foundations.hparams import Hparams, coerce
+from foundations.hparams import Hparams, Section, coerce
 from foundations.methods import Method
 from foundations.provenance import plugin_of
 from foundations.steps import Step
@@ -39,22 +39,6 @@ ELSEWHERE_CALLED: Mapping[str, str] = {
 }
 """Names that other programs have for flags."""
 RECIPE_CLASSES: tuple[type[Hparams], ...] = (ModelHparams, DataHparams, TrainingHparams, PruningHparams)
-
-
-@dataclass(frozen=True)
-class Section:
-    """Flags that belong together: the fields of a dataclass, with defaults that override the dataclass's own."""
-
-    title: str
-    cls: type[Hparams]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    hidden: frozenset[str] = frozenset()
-
-    def values(self) -> dict[str, Any]:
-        return {item.name: self.defaults.get(item.name, item.default) for item in self.items()}
-
-    def items(self) -> list[Any]:
-        return [item for item in fields(self.cls) if item.name not in self.hidden]
 
 
 @dataclass(frozen=True)
