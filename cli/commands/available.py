@@ -42,7 +42,8 @@ def run(argv: Sequence[str]) -> int:
     blocks = []
     for title, registry in (SHOWN[kind] for kind in line[0] or SHOWN):
         entries = {name: registry.get(name) for name in registry}
-        lines = {name: summary_of_docstring(getattr(one, "values", one).__doc__) for name, one in entries.items()}  # of recipes too
+        documented = {name: getattr(one, "values", one) for name, one in entries.items()}  # of a recipe its function
+        lines = {name: summary_of_docstring(one.__doc__) for name, one in documented.items()}
         blocks.append(f"{title}:\n{listed(lines)}")
     print("\n\n".join(blocks))
     return 0
