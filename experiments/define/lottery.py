@@ -10,12 +10,13 @@ from torch import nn
 from experiments.define.defaults import Section, Selection, Values, flags_of
 from experiments.define.experiment import Experiment, Row, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
-from experiments.report.naming import effective_density, state_of
 from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, Task, TrunkTask, trunk_end
+from experiments.runs.directory import RunDirectory
+from experiments.runs.rows import has_result, result_rows
 from experiments.workspace import Workspace
 from foundations import files
 from foundations.errors import UsageError
-from foundations.run import restore_desc
+from foundations.run import entries, restore_desc
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc, LotteryRunner, with_needed
@@ -130,26 +131,18 @@ class Lottery(Experiment):
         return f"All done before: {self.store.path}. Nothing was trained."
 
     def rows(self) -> list[Row]:
-        found = []
-        for number in with_needed(self.desc, self.levels):
-            here = self.store.sub(files.level(number))
-            if here.done:
-                found.append(self.row(here.result(), here))
-        return found
+        return [row for row in self.results() if has_result(row)]
 
     def missing(self) -> list[Row]:
-        wanted = {number: self.store.sub(files.level(number)) for number in with_needed(self.desc, self.levels)}
-        return [self.row(self._planned(number), here) for number, here in wanted.items() if not here.done]
+        return [row for row in self.results() if not has_result(row)]
 
-    def _planned(self, level: int) -> Row:
-        return {"level": level, "density": self.desc.density(level)}
+    def results(self) -> list[Row]:
+        """Return a row for each level, those that others need included."""
+        return self.rows_of([files.level(number) for number in with_needed(self.desc, self.levels)])
 
-    def row(self, result: Row, here: Store) -> Row:
-        return {
-            **result, "strategy": self.desc.strategy.name, "k": self.desc.k.short, "replicate": self.replicate,
-            "key": self.desc.key, "path": here.path, "varied": self.shown, "state": state_of(here),
-            "effective_density": effective_density(here),
-        }  # fmt: skip
+    def rows_of(self, parts: Sequence[str]) -> list[Row]:
+        run = RunDirectory(self.store.path, self.desc.kind, self.replicate)
+        return [{**row, "varied": self.shown} for row in result_rows(run, parts, entries(self.desc))]
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
         """Return a level's trained subnetwork, in evaluation mode, and its mask; ``UsageError`` if it is not done."""
@@ -243,20 +236,17 @@ class LotteryBranch(Lottery):
         return f"The levels come before their branches: {self.store.path}"
 
     def rows(self) -> list[Row]:
-        found = []
-        for number in self.levels:
-            level = self.store.sub(files.level(number))
-            here = level.sub(self.branch.key)
-            if here.done and level.done:
-                beside = {"branch": self.branch.name, "level_accuracy": level.result()["test_accuracy"]}
-                found.append({**self.row(here.result(), here), **beside})
-        return found
+        """Return a row for each level whose branch is done, with the level's own accuracy beside."""
+        return [row for row in self.results() if "level_accuracy" in row]
 
     def missing(self) -> list[Row]:
-        found = []
-        for number in self.levels:
-            level = self.store.sub(files.level(number))
-            here = level.sub(self.branch.key)
-            if not (here.done and level.done):
-                found.append({**self.row(self._planned(number), here), "branch": self.branch.name})
-        return found
+        return [row for row in self.results() if "level_accuracy" not in row]
+
+    def results(self) -> list[Row]:
+        levels = self.rows_of([files.level(number) for number in self.levels])
+        branches = self.rows_of([f"{files.level(number)}/{self.branch.key}" for number in self.levels])
+        return [
+            {**row, "branch": self.branch.name}
+            | ({"level_accuracy": level["test_accuracy"]} if has_result(level) and has_result(row) else {})
+            for level, row in zip(levels, branches, strict=True)
+        ]

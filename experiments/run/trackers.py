@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from experiments.runs.listing import flat, named
+from experiments.runs.rows import flat, named
 from foundations import files
 from foundations.errors import UsageError
 from foundations.registry import Registry

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,12 +125,19 @@ class Part:
         """
         return [rows[-1] for store in (self.store, *self.children) if (rows := whole_metrics(store))]
 
-    @property
+    @cached_property
     def fault(self) -> str:
         """What is wrong with a part that is done, of the files that tables and figures are made of; empty if nothing.
 
         Networks and masks are not looked at, which ``verify`` does.
+
+        Raises:
+            UsageError: its marker is damaged.
         """
+        if "/" in self.name and not self.store.has(files.DESC):
+            return f"{self.store / files.DESC} is missing"
+        if not self.done:
+            return ""
         for name, sha256 in self.store.parts(self.marker).items():
             if name.endswith(SHOWN) and sha256 not in (None, digest(self.store.read_bytes(name))):
                 return f"{self.store / name} is not the one that {self.marker} was written with"
@@ -271,19 +279,20 @@ def parts_of_lottery(run: Store) -> Iterator[Part]:
     for level in numbered(run, files.LEVEL):
         yield Part(level.path.name, level)
         for path in sorted(level.path.iterdir()):
-            if (path / files.DESC).is_file() and not files.is_aside(path.name):
+            if path.is_dir() and files.RUN_NAME.fullmatch(path.name):
                 yield Part(f"{level.path.name}/{path.name}", Store(path), held=(level,))
 
 
 @kinds.register("stability")
 def parts_of_stability(run: Store) -> Iterator[Part]:
     """The analyses by their k, and what criteria have found."""
-    paths = [path for path in run.path.glob(f"{files.ANALYSIS}*") if path.is_dir() and not files.is_aside(path.name)]
-    for path in sorted(paths, key=lambda path: Step(path.name.removeprefix(files.ANALYSIS)).order):
+    paths = [path for path in sorted(run.path.iterdir()) if path.is_dir()]
+    analyses = [path for path in paths if re.fullmatch(f"{files.ANALYSIS}{files.STEP}", path.name)]
+    for path in sorted(analyses, key=lambda path: Step(path.name.removeprefix(files.ANALYSIS)).order):
         yield Part(path.name, Store(path), files.INSTABILITY)
-    for path in sorted(run.path.glob(f"*/{files.SEARCH}")):
-        if not files.is_aside(path.parent.name):
-            yield Part(path.parent.name, Store(path.parent), files.SEARCH)
+    for path in paths:
+        if files.RUN_NAME.fullmatch(path.name) and ((path / files.SEARCH).exists() or (path / files.CURVE).exists()):
+            yield Part(path.name, Store(path), files.SEARCH)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,9 +1,4 @@
-"""All runs below a root as rows, and what ``--where`` and ``--sort`` of a listing mean.
-
-All runs below a root as rows: what each training, level, branch and analysis is, how far it is, what came of it.
-
-Read without PyTorch, so that hundreds of runs are listed at once.
-"""
+"""What ``list`` shows, a row for each training, level, branch and analysis; what ``--where`` and ``--sort`` mean."""
 
 import operator
 import os
@@ -14,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runs.directory import Part, Row, RunDirectory, State, directories
+from experiments.runs.rows import as_step, damage, flat, level_of, named, planned_density, sparsity_report
 from foundations import files
 from foundations.errors import UsageError, near_misses
 from foundations.recovery import MISREAD
 from foundations.steps import Step
-from foundations.store import Store
 
 COLUMNS = (
     "kind", "run", "part", "model", "dataset", "pruning_strategy", "branch", "density", "k", "level", "children",
@@ -26,9 +21,6 @@ COLUMNS = (
     "validation_accuracy", "early_stopping_iteration", "early_stopping_accuracy",
 )  # fmt: skip
 """Of every row, before its hyperparameters. Accuracy and barrier are fractions of 1, a size is in bytes."""
-
-DAMAGED = "damaged"
-
 
 def list_runs(root: Path | str) -> list[Row]:
     """A row for each training, level, branch and analysis below a root; one for a run that has none yet.
@@ -49,7 +41,7 @@ def rows_of(run: RunDirectory) -> Iterator[Row]:
     for part in parts or [Part("", run.store)]:
         row = blank(run, part.store.path) | {"part": part.name} | named(hyperparameters)
         try:
-            yield row | about(run, part, hyperparameters)
+            yield row | (damage(UsageError(part.fault)) if part.fault else about(run, part, hyperparameters))
         except MISREAD as error:
             yield row | damage(error)
 
@@ -60,11 +52,6 @@ def blank(run: RunDirectory, path: Path) -> Row:
     return {**dict.fromkeys(COLUMNS), **known, "size": size_of(path)}
 
 
-def damage(error: Exception) -> Row:
-    """What a row says in the place of what cannot be read."""
-    return {"state": DAMAGED, "reason": str(error).splitlines()[0] if str(error) else type(error).__name__}
-
-
 def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> Row:
     """What a part is, how far it has come, and what came of it."""
     state, result = part.state, part.result() if part.done else {}
@@ -73,15 +60,17 @@ def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> 
         "state": state.word, "at": None if state.at is None else state.at.short, "since": state.since or None,
         "reason": state.reason or None, "has_path": part.has_path, "accuracy": accuracy(part, verdict, result),
         "barrier": verdict["error_barrier"]["test"]["raw"] if verdict else None,
-        "density": density(run, part, hyperparameters), "validation_accuracy": result.get("validation_accuracy"),
+        "density": sparsity_report(part).get("density", planned_density(run.kind, part, run.hyperparameters)),
+        "validation_accuracy": result.get("validation_accuracy"),
         "early_stopping_iteration": result.get("early_stopping_iteration"),
         "early_stopping_accuracy": result.get("early_stopping_test_accuracy"),
     }  # fmt: skip
     if part.name.startswith(files.LEVEL):
-        level, _, branch = part.name.removeprefix(files.LEVEL).partition("/")
-        row |= {"level": int(level), "branch": branch or None}
+        branch = part.name.partition("/")[2]
+        row |= {"level": level_of(part), "branch": branch or None}
         if branch:
-            row |= {name: value for name, value in flat(branch_of(part.store)).items() if name not in hyperparameters}
+            own = {name: value for name, value in part.store.read_json(files.DESC).items() if name != "kind"}
+            row |= {name: value for name, value in flat(own).items() if name not in hyperparameters}
     if part.name.startswith(files.ANALYSIS):
         row["k"] = Step(part.name.removeprefix(files.ANALYSIS)).short
     if part.marker == files.SEARCH:
@@ -103,66 +92,9 @@ def accuracy(part: Part, verdict: Mapping[str, Any], result: Mapping[str, Any]) 
     if verdict:
         errors = verdict["child_error"]["test"]
         return 1 - float(sum(errors)) / len(errors)
-    last = part.last_rows
+    last = [] if result else part.last_rows
     found = result.get("test_accuracy", last[-1].get("test_accuracy") if last else None)
     return None if found is None else float(found)
-
-
-def density(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> float | None:
-    """What a part keeps of the prunable weights; before its mask is found, what the hyperparameters ask for."""
-    if part.store.has(files.SPARSITY_REPORT):
-        return float(part.store.read_json(files.SPARSITY_REPORT)["density"])
-    fraction = hyperparameters.get("pruning_fraction")
-    if run.kind == "train" or fraction is None:
-        return 1.0
-    if part.name.startswith(files.LEVEL):
-        return float((1 - fraction) ** int(part.name.removeprefix(files.LEVEL).partition("/")[0]))
-    return float(1 - fraction)
-
-
-def branch_of(store: Store) -> Mapping[str, Any]:
-    """The hyperparameters of a branch."""
-    return {name: value for name, value in store.read_json(files.DESC).items() if name != "kind"}
-
-
-def named(hyperparameters: Mapping[str, Any]) -> Row:
-    """Hyperparameters as people write them: steps in short, a list as text."""
-    return {name: plain(value) for name, value in hyperparameters.items()}
-
-
-def plain(value: Any) -> Any:
-    """A value as a flag takes it."""
-    if isinstance(value, list):
-        return ",".join(str(plain(element)) for element in value)
-    step = as_step(value)
-    return value if step is None else step.short
-
-
-def as_step(value: Any) -> Step | None:
-    """The step that a text such as ``3ep`` or ``3ep0it`` says; None if it says none. A bare number is none."""
-    if not isinstance(value, str) or not value.endswith(("ep", "it")):
-        return None
-    try:
-        return Step(value)
-    except UsageError:
-        return None
-
-
-def flat(entries: Mapping[str, Any]) -> Row:
-    """Hyperparameters by the names of their flags, those of nested bundles too.
-
-    A strategy is ``pruning_strategy``, with its own fields beside it; none is that of the full network.
-    """
-    found: Row = {}
-    for name, value in entries.items():
-        if name == "strategy":
-            found["pruning_strategy"] = "none" if value is None else value["kind"]
-            value = {field: own for field, own in (value or {}).items() if field != "kind"}
-        if isinstance(value, Mapping):
-            found |= flat(value)
-        elif name != "strategy" and not (name == "pruning" and value is None):
-            found[name] = value
-    return found
 
 
 def size_of(path: Path) -> int:
