@@ -187,10 +187,12 @@ def load_weights(
     if any(found.values()):
         lists = "; ".join(f"{what}: {listed(names)}" for what, names in found.items() if names)
         raise UsageError(f"{named} does not fit --model: {lists}")
+    first: dict[int, str] = {}
+    for name, tensor in tensors.items():
+        other = first.setdefault(own[name].data_ptr(), name)
+        if tensor.numel() and not torch.equal(tensors[other], tensor) and other != name:
+            raise UsageError(f"{named} does not fit --model, in which {other} and {name} are one: they differ")
     model.load_state_dict(dict(tensors), strict=False)
-    now = model.state_dict()
-    if other := [name for name, tensor in tensors.items() if not torch.equal(now[name], tensor.to(now[name]))]:
-        raise UsageError(f"{named} does not fit --model: it shares {listed(other)} with other tensors of the network")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """A trained subnetwork as a directory of files, with a model card."""
 
 import contextlib
-import copy
 import inspect
 import json
 import shlex
@@ -16,8 +15,7 @@ from torch import Tensor, nn
 
 from experiments.runs import stored
 from experiments.runs.directory import Part
-from experiments.runs.stored import StoredRun, options_for
-from experiments.workspace import Workspace, train_of
+from experiments.runs.stored import StoredRun
 from foundations import files
 from foundations.errors import UsageError
 from foundations.registry import Registry
@@ -28,7 +26,6 @@ from foundations.store import Store
 from models import ImageShape, ModelHparams, build
 from pruning import Mask
 from pruning.compaction import compact
-from training.trunk import describe_network
 
 INITIALIZATION = "initialization"
 """The purpose of the random numbers from which a trunk's network is built."""
@@ -56,22 +53,17 @@ class Subnetwork:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the images."""
         channels, height, width = self.network["input_shape"]
         return channels, height, width
 
     def compacted(self) -> "Subnetwork":
         """Return the same function without the channels that cannot matter, or itself where every channel matters.
 
-        Raises:
-            UsageError: the network cannot be traced, or the smaller one does not compute the same.
+        Raises like ``compact``.
         """
-        small = compact(self.model, self.mask)
+        small = compact(self.model, self.mask, example=self.noise(16))
         if not small.places:
             return self
-        images = self.noise(16).double()
-        whole, smaller = (copy.deepcopy(model).double().eval() for model in (self.model, small.model))
-        refuse_difference("--compact", whole(images), smaller(images), 1e-9)
         return replace(self, model=small.model.eval(), mask=small.mask, is_compact=True)
 
     def noise(self, count: int) -> Tensor:
@@ -84,7 +76,7 @@ class Subnetwork:
 
 
 def find_subnetwork(path: Path) -> Subnetwork:
-    """What a run's directory, or that of a level or branch in it, has come to.
+    """Return what a run's directory, or that of a level or branch in it, has come to.
 
     Of a lottery run without a level it is the last level that is done.
 
@@ -92,7 +84,9 @@ def find_subnetwork(path: Path) -> Subnetwork:
         UsageError: no run, nothing in it is done, or a plug-in is not loaded.
     """
     run, part = find_part(path)
-    network = read_network(run)
+    if not run.store.has(files.NETWORK):
+        raise UsageError(f"{run.store / files.NETWORK} is missing; the command that made the run writes it again")
+    network = run.store.read_json(files.NETWORK)
     model = fresh_network(network, Seeds(run.replicate).generator("import" if run.kind == "import" else INITIALIZATION))
     result = part.result()
     weights = part.store / result.get("model", files.model(Step(result["step"])))  # a trunk's is named by its step
@@ -104,7 +98,7 @@ def find_subnetwork(path: Path) -> Subnetwork:
 
 
 def find_part(path: Path) -> tuple[StoredRun, Part]:
-    """The run and the part of it that ``path`` names."""
+    """Return the run and the part of it that ``path`` names."""
     resolved = path.resolve()
     inside = [place for place in (resolved, *resolved.parents) if place.name.startswith(files.REPLICATE)]
     run = stored.open(inside[0] if inside else path)
@@ -115,15 +109,6 @@ def find_part(path: Path) -> tuple[StoredRun, Part]:
     if name == "." and done:
         return run, [part for part in done.values() if "/" not in part.name][-1]
     raise UsageError(f"{path}: no trained network; valid: {', '.join(done) or 'none is done in this run'}")
-
-
-def read_network(run: StoredRun) -> dict[str, Any]:
-    """``network.json``; of a run that an older version has made, from its data set."""
-    if run.store.has(files.NETWORK):
-        return run.store.read_json(files.NETWORK)
-    workspace = Workspace(options_for(run.path.parent.parent), Reporter())
-    train = train_of(run.desc)
-    return describe_network(train.model, workspace.data(train.data))
 
 
 def fresh_network(network: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
@@ -155,23 +140,17 @@ LICENCES: Mapping[str, str] = {
 
 
 def model_card(subnetwork: Subnetwork, loading: str, found: Sequence[str]) -> str:
-    """Markdown.
-
-    Args:
-        subnetwork: what was written.
-        loading: how to load it.
-        found: what was found out while writing it.
-    """
+    """Return the model card as Markdown: what was written, how to load it, what was ``found`` while writing it."""
     run, part = subnetwork.run, subnetwork.part
     environment = run.store.read_json(files.ENVIRONMENT) if run.store.has(files.ENVIRONMENT) else {}
     where = f"{run.path.parent.name}/{run.path.name} {part.name}".rstrip()
-    data = find(run.hyperparameters, "data")
+    dataset = (run.hyperparameters.get("data") or run.hyperparameters["train"]["data"])["dataset"]
     sections = {
-        "The network": listing(about(subnetwork)),
+        "The network": "\n".join(f"- {name}: {value}" for name, value in about(subnetwork).items()),
         "How it came about": f"    {made_by(environment)}\n\n{where}",
         "Loading it": inspect.cleandoc(loading),
-        "Input": normalization(subnetwork.network, data["dataset"]),
-        "Data": f"{data['dataset']}; licence: {LICENCES.get(data['dataset'], 'see where it was published')}",
+        "Input": normalization(subnetwork.network, dataset),
+        "Data": f"{dataset}; licence: {LICENCES.get(dataset, 'see where it was published')}",
         **({"Checked": "\n".join(f"- {line}" for line in found)} if found else {}),
     }
     text = "\n\n".join(f"## {title}\n\n{body}" for title, body in sections.items())
@@ -180,13 +159,12 @@ def model_card(subnetwork: Subnetwork, loading: str, found: Sequence[str]) -> st
 
 
 def made_by(environment: Mapping[str, Any]) -> str:
-    """The call that has begun the run: of the Python API as it was, else a command line."""
+    """Return the call that has begun the run: of the Python API as it was, else a command line."""
     command = environment.get("command") or ["an unknown command"]
     return command[0] if len(command) == 1 else f"python main.py {shlex.join(command)}"
 
 
 def about(subnetwork: Subnetwork) -> dict[str, Any]:
-    """What is worth knowing at a glance."""
     result = subnetwork.part.result()
     strategy, sources = subnetwork.run.hyperparameters.get("strategy") or {}, result.get("imported_from")
     return {
@@ -200,7 +178,7 @@ def about(subnetwork: Subnetwork) -> dict[str, Any]:
 
 
 def normalization(network: Mapping[str, Any], dataset: str) -> str:
-    """What to do with an image before the network sees it."""
+    """Say what to do with an image before the network sees it."""
     if dataset.startswith("arrays:"):
         return (
             f"Features of {' x '.join(map(str, network['input_shape']))} (channels, height, width), as they are in the "
@@ -214,17 +192,6 @@ def normalization(network: Mapping[str, Any], dataset: str) -> str:
     )
 
 
-def find(entries: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The entry called ``name``, here or one level down."""
-    found: Mapping[str, Any] = entries.get(name) or entries.get("train", {}).get(name) or {}
-    return found
-
-
-def listing(entries: Mapping[str, Any]) -> str:
-    """A line each."""
-    return "\n".join(f"- {name}: {value}" for name, value in entries.items())
-
-
 Write = Callable[[Subnetwork, Path], list[str]]
 """Writes a subnetwork's files into a directory; what it found out is returned, a line each, for the model card."""
 
@@ -235,7 +202,7 @@ CARD, NETWORK = "README.md", "network.json"
 
 
 def export(subnetwork: Subnetwork, format: str, output: Path, reporter: Reporter) -> None:
-    """Writes ``output``, a new directory: the network in a format, ``network.json`` and a model card.
+    """Write ``output``, a new directory: the network in a format, ``network.json`` and a model card.
 
     Raises:
         UsageError: unknown format, or ``output`` exists.
@@ -252,7 +219,7 @@ def export(subnetwork: Subnetwork, format: str, output: Path, reporter: Reporter
 
 @contextlib.contextmanager
 def new_directory(output: Path) -> Iterator[Path]:
-    """A directory beside ``output`` that takes its name when all is written, or is gone."""
+    """Yield a directory beside ``output`` that takes its name when all is written, or is gone."""
     if output.exists():
         raise UsageError(f"--output={output}: exists already; name a directory that does not")
     temporary = output.with_name(f".{output.name}.part")

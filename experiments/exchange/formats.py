@@ -21,6 +21,8 @@ from foundations.store import Store
 
 TOLERANCE = 1e-5
 """How far the outputs of a network in another format may be from PyTorch's, against the largest of them."""
+BATCH, REPETITIONS = 64, 15
+"""How networks are timed."""
 
 
 @export_formats.register("safetensors")
@@ -80,18 +82,25 @@ def write_onnx(subnetwork: Subnetwork, folder: Path) -> list[str]:
     session = onnxruntime.InferenceSession("network.onnx")
     logits, = session.run(None, {"images": images})
     """
-    pass
-
-    return write(subnetwork, folder / "network.onnx")
+    need("onnx onnxscript onnxruntime", "onnx")
+    to_onnx(subnetwork.model, subnetwork, folder / "network.onnx")
+    run = session(folder / "network.onnx")
+    found = [agreement(subnetwork, run, "network.onnx")]
+    if not subnetwork.is_compact:
+        return found  # the same multiplications as those of the dense network: there is nothing to time
+    with tempfile.TemporaryDirectory() as place:
+        to_onnx(subnetwork.fresh("dense"), subnetwork, Path(place, "dense.onnx"))
+        dense, own = in_turns([session(Path(place, "dense.onnx")), run], subnetwork.noise(BATCH))
+    return [*found, speed(dense, own)]
 
 
 def plain(tensors: Any) -> dict[str, Tensor]:
-    """On the CPU, in plain memory order, each with memory of its own."""
+    """Return the tensors on the CPU, in plain memory order, each with memory of its own."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
 def describe(subnetwork: Subnetwork) -> dict[str, str]:
-    """The one metadata entry of a file: what the network is and what its inputs are."""
+    """Return the one metadata entry of a file: what the network is and what its inputs are."""
     return {"adsynflow": json.dumps({**subnetwork.network, "compact": subnetwork.is_compact}, sort_keys=True)}
 
 
@@ -114,29 +123,12 @@ def agreement_of_state(subnetwork: Subnetwork, state: Mapping[str, Tensor], what
 
 
 def need(packages: str, extra: str) -> None:
-    """Raises ``UsageError`` with the command that installs what is missing."""
+    """Raise ``UsageError`` with the command that installs what is missing."""
     for name in packages.split():
         try:
             importlib.import_module(name)
         except ImportError as error:
             raise UsageError(f"--format={extra} needs the package {name}: pip install 'adsynflow[{extra}]'") from error
-
-
-BATCH, REPETITIONS = 64, 15
-
-
-def write(subnetwork: Subnetwork, file: Path) -> list[str]:
-    """One file, with the normalization in its metadata; what checking and timing it gave."""
-    need("onnx onnxscript onnxruntime", "onnx")
-    to_onnx(subnetwork.model, subnetwork, file)
-    run = session(file)
-    found = [agreement(subnetwork, run, "network.onnx")]
-    if not subnetwork.is_compact:
-        return found  # the same multiplications as those of the dense network: there is nothing to time
-    with tempfile.TemporaryDirectory() as folder:
-        to_onnx(subnetwork.fresh("dense"), subnetwork, Path(folder, "dense.onnx"))
-        dense, own = in_turns([session(Path(folder, "dense.onnx")), run], subnetwork.noise(BATCH))
-    return [*found, speed(dense, own)]
 
 
 def speed(dense: Sequence[float], own: Sequence[float]) -> str:
@@ -151,7 +143,7 @@ def speed(dense: Sequence[float], own: Sequence[float]) -> str:
 
 
 def to_onnx(model: nn.Module, subnetwork: Subnetwork, file: Path) -> None:
-    """``model`` with inputs called images, of any number, and outputs called logits."""
+    """Write ``model`` with inputs called images, of any number, and outputs called logits."""
     import onnx
 
     with warnings.catch_warnings():
@@ -167,7 +159,7 @@ def to_onnx(model: nn.Module, subnetwork: Subnetwork, file: Path) -> None:
 
 
 def session(file: Path) -> Callable[[Tensor], Tensor]:
-    """What onnxruntime makes of images, on the CPU, with as many threads as PyTorch has."""
+    """Return what runs a file by onnxruntime, on the CPU, with as many threads as PyTorch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,6 +1,5 @@
 """Whose weight is whose: from the names of other programs to those of our model."""
 
-import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -15,6 +14,7 @@ from foundations.errors import UsageError
 from foundations.given import read_given_text
 from models import ImageShape
 from pruning import Mask, prunable
+from pruning.weight_use import copied
 from training.imported import listed as shown
 from training.imported import load_weights
 
@@ -205,8 +205,7 @@ def without_idle_biases(tensors: Tensors) -> tuple[Tensors, Folded]:
 
 def check_folded(model: nn.Module, folded: Folded, shape: ImageShape) -> None:
     """Raise ``UsageError`` unless the network with the biases that were taken out computes the same, on noise."""
-    without = copy.deepcopy(model).double()
-    whole = copy.deepcopy(without)
+    without, whole = copied(model).double(), copied(model).double()
     for weight, (mean, bias) in folded.items():
         whole.get_submodule(weight.rpartition(".")[0]).bias = nn.Parameter(bias.double())
         whole.get_buffer(mean).add_(bias)

@@ -185,9 +185,10 @@ def test_branches_and_dense_trainings_can_be_taken_away_too(root: Path) -> None:
         find_subnetwork(run_of(root, "lottery") / "level_7")
 
 
-def test_a_run_of_before_network_json_is_described_by_its_data(root: Path, ticket: Subnetwork) -> None:
+def test_a_run_that_has_lost_network_json_is_refused_with_the_way_on(root: Path) -> None:
     (run_of(root, "lottery") / "network.json").unlink()
-    assert find_subnetwork(run_of(root, "lottery")).network == ticket.network
+    with pytest.raises(UsageError, match=r"network.json is missing; the command that made the run writes it again"):
+        find_subnetwork(run_of(root, "lottery"))
 
 
 def test_network_json_agrees_with_the_data_set(root: Path) -> None:
