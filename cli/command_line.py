@@ -40,11 +40,9 @@ class CommandLine:
     flags: Mapping[str, Any]
 
     def make_session(self) -> Session:
-        """The session that it asks for."""
         return Session(**self.session, command=self.command)
 
     def grid(self, branch: str | None = None) -> Grid:
-        """The experiments that it asks for."""
         return Grid.of(self.make_session(), self.command[0], self.flags, branch)
 
 
@@ -82,7 +80,7 @@ def read_command(command: str, argv: Sequence[str], branch: str | None = None) -
 
 
 def read_session(argv: Sequence[str]) -> Session:
-    """The session that flags of ``SessionOptions`` alone describe."""
+    """Return the session that flags of ``SessionOptions`` alone describe."""
     known = all_flags()
     texts, unknown = split(argv, known)
     for name in [*texts, *(token.removeprefix("--").partition("=")[0] for token in unknown)]:
@@ -92,25 +90,23 @@ def read_session(argv: Sequence[str]) -> Session:
 
 
 def plugins_in(argv: Sequence[str]) -> tuple[str, ...]:
-    """The plug-ins among the flags, which bring flags of their own."""
     return tuple(peek(argv, "plugin", repeatable=True) or ())
 
 
 def config_in(argv: Sequence[str]) -> str | None:
-    """The file among the flags that has more of them; None if there is none."""
     file: str | None = peek(argv, "config", repeatable=False)
     return None if file is None else str(parse_value("config", file, str))
 
 
 def peek(argv: Sequence[str], name: str, *, repeatable: bool) -> Any:
-    """What a flag is given that must be known before the others can be read."""
+    """Return what a flag is given that must be known before the others can be read."""
     parser = make_parser("", "", [])
     add_flag(parser, name, str, repeatable=repeatable)
     return getattr(parser.parse_known_args(list(argv))[0], name, None)
 
 
 def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The text of each flag (a flag that is given twice has the last value), and what is no flag of any command."""
+    """Return the text of each flag (of one given twice the last), and what is no flag of any command."""
     parser = make_parser("", "", [])
     for name, (item, hint) in known.items():
         add_flag(parser, name, hint, repeatable=bool(item.metadata.get("repeatable")))
@@ -119,7 +115,7 @@ def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def typed(name: str, given: Any, item: Any, hint: Any) -> Any:
-    """The value of a flag; a list of values if its text lists several, which options of session and command may not."""
+    """Return the value of a flag; a list if its text lists several, which options of session and command may not."""
     if isinstance(given, list):
         return tuple(given)
     if name in OF_SESSION | OF_COMMAND:
@@ -129,7 +125,7 @@ def typed(name: str, given: Any, item: Any, hint: Any) -> Any:
 
 
 def sections_for(command: str, flags: Mapping[str, Any], branch: str | None) -> list[Section]:
-    """The flags that apply to the first of the experiments that are asked for."""
+    """Return the flags that apply to the first of the experiments that are asked for."""
     chosen = Choice(experiments.get(command), combinations(flags)[0], branch)
     return [
         *chosen.sections,
@@ -139,7 +135,6 @@ def sections_for(command: str, flags: Mapping[str, Any], branch: str | None) -> 
 
 
 def refuse(token: str, sections: Sequence[Section]) -> None:
-    """Says why ``token`` is no flag."""
     if not token.startswith("--"):
         raise UsageError(f"{token}: not a flag; flags are written --flag=value")
     refuse_unknown(token.removeprefix("--").partition("=")[0], [i.name for one in sections for i in one.items()], {})

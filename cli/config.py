@@ -56,7 +56,6 @@ def read_toml(file: str, command: str, repeatable: Collection[str]) -> Texts:
 
 
 def texts_of(file: str, name: str, value: Any) -> list[str]:
-    """The texts of a flag that may be given several times."""
     return [text_of(file, name, element) for element in (value if isinstance(value, list) else [value])]
 
 
@@ -99,7 +98,7 @@ def read_desc(file: str, command: str) -> Texts:
 
 
 def flags_of(hparams: Any) -> Texts:
-    """The fields of a descriptor and of what it holds, as flags."""
+    """Return the fields of a descriptor and of what it holds, as flags."""
     found: Texts = {}
     for item in fields(hparams):
         value = getattr(hparams, item.name)

@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         )  # fmt: skip
 
     def parse_or_help(self, argv: Sequence[str]) -> argparse.Namespace | None:
-        """The arguments; None if they ask for help, which is printed."""
+        """Return the arguments; None if they ask for help, which is printed."""
         if {"-h", "--help", f"--help={ALL}"} & set(argv):
             print(self.format_help())
             return None
@@ -69,7 +69,6 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28, width=WIDTH)
 
     def start_section(self, heading: str | None) -> None:
-        """A long heading goes over several lines."""
         super().start_section(None if heading is None else textwrap.fill(heading, WIDTH - 1))
 
 
@@ -104,12 +103,11 @@ def make_parser(command: str, summary: str, sections: Iterable[Section], shown: 
 
 
 def is_common(section: Section, name: str) -> bool:
-    """Whether ``--help`` shows a flag."""
     return name in OFTEN_NEEDED or issubclass(section.cls, Method)
 
 
 def add_flag(group: Any, name: str, hint: Any, *, repeatable: bool, **more: Any) -> None:
-    """Adds a flag whose value stays text; one of type bool needs none."""
+    """Add a flag whose value stays text; one of type bool needs none."""
     if hint is bool:
         more |= {"nargs": "?", "const": "true"}
     if repeatable:
@@ -118,7 +116,6 @@ def add_flag(group: Any, name: str, hint: Any, *, repeatable: bool, **more: Any)
 
 
 def metavar(item: Any, hint: Any) -> str:
-    """What stands for the value in the help."""
     if choices := item.metadata.get("choices"):
         return "NAME" if too_long(choices) else "{" + ",".join(choices) + "}"
     plain = get_args(hint)[0] if get_origin(hint) in (UnionType, tuple) else hint
@@ -127,12 +124,12 @@ def metavar(item: Any, hint: Any) -> str:
 
 
 def too_long(choices: Iterable[str]) -> bool:
-    """Whether choices are too many to stand beside the flag in a line of the help; then they are in its text."""
+    """Return whether choices are too many to stand beside the flag in a line of the help."""
     return len(",".join(choices)) > WIDTH // 2
 
 
 def help_text(doc: str, default: Any, metadata: Mapping[str, Any]) -> str:
-    """The docstring, then in brackets the valid interval, texts that are values as well, and the default."""
+    """Return the docstring, then in brackets the valid interval, texts that are values as well, and the default."""
     facts = [f"in {metadata['within']}"] if metadata.get("within") else []
     if too_long(metadata.get("choices", ())):
         facts.append(f"one of {', '.join(metadata['choices'])}")
@@ -174,7 +171,6 @@ def parse_flag(name: str, given: str, hint: Any, words: Iterable[str] = ()) -> l
 
 
 def word_or_value(name: str, given: str, hint: Any, words: Iterable[str]) -> Any:
-    """One of ``words``, or a value of the field's type."""
     if given in words:
         return given
     with or_one_of(words, given):
@@ -182,12 +178,11 @@ def word_or_value(name: str, given: str, hint: Any, words: Iterable[str]) -> Any
 
 
 def element_type(hint: Any) -> Any:
-    """The type of a single value, whether it may be None or not."""
     return get_args(hint)[0] if isinstance(hint, UnionType) else hint
 
 
 def parse_value(name: str, given: str, hint: Any) -> Any:
-    """The value that ``--name=given`` gives a field of type ``hint``; ``UsageError`` if it does not fit."""
+    """Return the value that ``--name=given`` gives a field of type ``hint``; raise ``UsageError`` if none."""
     try:
         if isinstance(hint, UnionType):
             return parse_value(name, given, element_type(hint))
@@ -208,7 +203,7 @@ def parse_value(name: str, given: str, hint: Any) -> Any:
 
 
 def expand_range(given: str) -> list[str]:
-    """``"0,2-4"`` as ``["0", "2", "3", "4"]``; what is not a range of whole numbers stays as it is."""
+    """Return ``"0,2-4"`` as ``["0", "2", "3", "4"]``; what is not a range of whole numbers stays as it is."""
     parts: list[str] = []
     for part in given.split(","):
         low, dash, high = part.partition("-")

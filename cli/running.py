@@ -24,13 +24,12 @@ from foundations.text import printable_text
 
 
 def print_rows(table: Table) -> None:
-    """A table with at least one line."""
     if table.cells:
         print_table(table.headers, table.cells)
 
 
 def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
-    """One line for each subnetwork; of several experiments also table and figure as files."""
+    """Print a line for each subnetwork; of several experiments also write table and figure."""
     rows: list[dict[str, Any]] = [row for one in experiments for row in (*one.rows(), *one.missing())]
     if all("test_accuracy" not in row for row in rows):
         return
@@ -43,7 +42,7 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
 
 
 def show_criteria(grid: Grid) -> None:
-    """What criteria for k have found, beside each other and k's that were given; figures of what they saw."""
+    """Print what criteria for k have found beside the k's that were given; draw what they saw."""
     found, rows = grid.found, grid.criteria()
     compared = len(grid.searches) < len(grid.items) or len({search.criterion for search in grid.searches}) > 1
     if compared and rows:
@@ -58,7 +57,7 @@ def show_criteria(grid: Grid) -> None:
 
 
 def show_stability(experiments: Sequence[Experiment], context: Context, *, report: bool) -> None:
-    """A line for each network and k, replicates together, and what is stable; tables and figures."""
+    """Print a line for each network and k, replicates together, and what is stable; write tables and figures."""
     asked_for = [one for one in experiments if isinstance(one, Stability)]
     done = [one for one in asked_for if one.runner.done]
     if not done:
@@ -71,7 +70,7 @@ def show_stability(experiments: Sequence[Experiment], context: Context, *, repor
 
 
 def analysed(one: Stability) -> Analysed:
-    """An analysis as the table has it, whether it has come to a verdict or not."""
+    """Return an analysis as the table has it, whether it has come to a verdict or not."""
     here, iteration = one.runner.here, one.runner.trunk.iteration(one.k)
     if one.runner.done:
         verdict = one.runner.result()
@@ -103,7 +102,7 @@ def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str
 
 
 def report_failures(failures: Sequence[Failure]) -> int:
-    """Says on standard error what failed and what was skipped; the exit code."""
+    """Say on standard error what failed and what was skipped; return the exit code."""
     sys.stdout.flush()
     for failure in failures:
         text = f"{failure.task.experiment if failure.refused else failure.task.label}: {failure.reason}"
@@ -117,7 +116,7 @@ def report_failures(failures: Sequence[Failure]) -> int:
 
 
 def print_plan(grid: Grid) -> None:
-    """A line for each task: whether it is done, how many experiments it is for, how many steps it takes."""
+    """Print a line for each task: whether it is done, for how many experiments it is, how many steps it takes."""
     plan, session = grid.plan(), grid.session
     wanted = grid.owners()
     steps = plan.steps(session)

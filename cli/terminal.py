@@ -14,7 +14,7 @@ GAP = "  "
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output: ruled on a terminal, aligned columns elsewhere."""
+    """Print a table: ruled on a terminal, in aligned columns elsewhere."""
     headers, *rows = ([printable(cell) for cell in line] for line in (headers, *rows))
     if sys.stdout.isatty():
         from rich.console import Console
@@ -31,7 +31,6 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table in aligned columns."""
     widths = column_widths(headers, rows)
     return [
         GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -40,7 +39,6 @@ def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def column_widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    """The characters of the longest cell of each column."""
     return [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
 
 
@@ -51,7 +49,7 @@ def listed(entries: Mapping[str, str], indent: str = "  ") -> str:
 
 
 def width_of_terminal() -> int | None:
-    """The columns that a line of standard output has; None where it is no terminal, and has as many as it wants."""
+    """Return the columns of a line of standard output; None where it is no terminal, and has as many as it wants."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -72,14 +70,11 @@ ALWAYS = ("key", "state", "accuracy")
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table."""
-
     name: str
     cells: Sequence[str]
 
     @property
     def header(self) -> str:
-        """Its heading."""
         return HEADERS.get(self.name, self.name)
 
 
@@ -111,13 +106,11 @@ def run_table(rows: Sequence[Row], width: int | None) -> list[str]:
 
 
 def line_width(columns: Sequence[Column]) -> int:
-    """The characters of the longest line."""
     widths = column_widths([column.header for column in columns], list(zip(*(c.cells for c in columns), strict=True)))
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
 def cell(name: str, row: Row) -> str:
-    """What a row shows in a column."""
     if name == "key":
         return str(row["run"].partition("/")[0])
     if name == "state":
@@ -129,7 +122,7 @@ def cell(name: str, row: Row) -> str:
 
 
 def size_text(size: float) -> str:
-    """A number of bytes: ``512 B``, ``3.4 MB``."""
+    """Return a number of bytes as text: ``512 B``, ``3.4 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 
 def average(values: Sequence[float | None]) -> float | None:
-    """The mean; None if any value is missing or there is none."""
+    """Return the mean; None if any value is missing or there is none."""
     there = [value for value in values if value is not None]
     return statistics.mean(there) if there and len(there) == len(values) else None
 
 
 def standard_deviation(values: Sequence[float | None]) -> float | None:
-    """That of a sample (with n - 1); None for fewer than two values or if any is missing."""
+    """Return that of a sample (with n - 1); None for fewer than two values or if any is missing."""
     there = [value for value in values if value is not None]
     return statistics.stdev(there) if len(there) == len(values) >= 2 else None

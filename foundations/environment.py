@@ -29,12 +29,11 @@ from foundations.store import Store
 
 @cache
 def cpu() -> str:
-    """The processor's name, and the vector instructions that PyTorch uses on it: ``AMD EPYC 7B13, AVX2``."""
+    """Return the processor's name and the vector instructions that PyTorch uses on it: ``AMD EPYC 7B13, AVX2``."""
     return f"{processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def processor() -> str:
-    """The processor's name as the operating system has it; else that of its architecture."""
     try:
         if sys.platform == "darwin":
             asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
@@ -78,12 +77,11 @@ def describe(code: Code, context: Context, data_fingerprint: str) -> dict[str, A
 
 
 def packages() -> list[str]:
-    """The libraries that results may depend on: those that always do, and those of networks that are in use."""
+    """Return the libraries that results may depend on: those that always do, and those of networks in use."""
     return ["torch", "numpy", "safetensors", *(name for name in ("torchvision", "timm") if name in sys.modules)]
 
 
 def device_name(device: torch.device) -> str:
-    """The name of a GPU, or the type of another device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -139,7 +137,7 @@ def recall(store: Store, context: Context) -> dict[str, Any] | None:
 
 
 def intact(store: Store) -> str | None:
-    """The name of ``environment.json`` or of its copy, whichever can be read; raises like :func:`recall`."""
+    """Return the name of ``environment.json`` or of its copy, whichever can be read; raise like :func:`recall`."""
     damage = ""
     for name in filter(store.has, (files.ENVIRONMENT, files.ENVIRONMENT_COPY)):
         try:
@@ -155,7 +153,6 @@ def intact(store: Store) -> str | None:
 
 
 def lost(store: Store, damage: str) -> UsageError:
-    """The refusal to go on with a run whose environment is not known."""
     return UsageError(
         f"{damage}\nIt said with how many threads the run was begun, and on which data.\n"
         f"{advise(store, files.ENVIRONMENT).text}"
@@ -163,7 +160,7 @@ def lost(store: Store, damage: str) -> UsageError:
 
 
 def write_twice(store: Store, content: bytes) -> None:
-    """Writes ``environment.json`` and its copy, where they are not there already."""
+    """Write ``environment.json`` and its copy, where they are not there already."""
     for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
         store.write_bytes(name, content)
 
@@ -179,7 +176,7 @@ def restore_environment(store: Store) -> None:
 
 
 def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) -> None:
-    """Raises ``UsageError`` if plug-ins are recorded, but not this one as it is now."""
+    """Raise ``UsageError`` if plug-ins are recorded, but not this one as it is now."""
     known = {entry["sha256"] for entry in recorded.values()}
     if not recorded or plugin.sha256 is None or plugin.sha256 in known or None in known:
         return
@@ -196,7 +193,7 @@ def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) ->
 
 
 def brief(name: str | None) -> str:
-    """A commit's first digits, and what tells its changes apart."""
+    """Return a commit's first digits, and what tells its changes apart."""
     head, plus, changes = (name or "unknown").partition("+")
     return f"{head[:8]}{plus}{changes}"
 
@@ -255,7 +252,7 @@ OF_THE_RUN = ("plugins", "data_fingerprint")
 
 
 def environments(recorded: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Every environment that a run was computed in, in this order."""
+    """Return every environment that a run was computed in, in this order."""
     first = {name: value for name, value in recorded.items() if name not in (LATER, ASKED)}
     return [first, *recorded.get(LATER, [])]
 
@@ -276,7 +273,7 @@ def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
 
 
 def reached(store: Store) -> dict[str, str]:
-    """The last step that was measured of each training in a run's directory, by its path within (``.``: the run's)."""
+    """Return the last step measured of each training in a run's directory, by its path within (``.``: the run's)."""
     found = {}
     for path in sorted(store.path.rglob(files.METRICS)):
         inside = path.parent.relative_to(store.path)

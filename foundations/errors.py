@@ -37,12 +37,12 @@ def shorten(text: str) -> str:
 
 
 def cut(whole: S, length: int, mark: S) -> S:
-    """The beginning and the end of a text or list that is longer than ``length``, with ``mark`` between them."""
+    """Return the beginning and the end of what is longer than ``length``, with ``mark`` between them."""
     return whole if len(whole) <= length else whole[: length // 3] + mark + whole[-length // 2 :]
 
 
 def summary_of(error: BaseException) -> str:
-    """An exception as one line: its type, the first line of what it says, and where outside libraries it was raised."""
+    """Return an exception as one line: its type, its first line, and where outside libraries it was raised."""
     text = str(error).strip().partition("\n")[0]
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith("<")]
@@ -51,7 +51,6 @@ def summary_of(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The beginning of an error's text, on one line."""
     return " ".join((str(error) or type(error).__name__).split())[:160]
 
 

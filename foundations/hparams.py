@@ -45,7 +45,7 @@ def hp(
 
 
 def repeatable() -> Any:
-    """A field whose flag may be given several times."""
+    """Return a field whose flag may be given several times."""
     return field(default=(), metadata={"repeatable": True})
 
 
@@ -115,16 +115,14 @@ class Section:
     hidden: frozenset[str] = frozenset()
 
     def values(self) -> dict[str, Any]:
-        """Return the default of each flag."""
         return {item.name: self.defaults.get(item.name, item.default) for item in self.items()}
 
     def items(self) -> "list[Field[Any]]":
-        """Return the dataclass fields that are flags."""
         return [item for item in fields(self.cls) if item.name not in self.hidden]
 
 
 def with_absent(cls: type, entries: Mapping[str, Any]) -> dict[str, Any]:
-    """``entries`` of an older JSON, with the ``absent`` values of the fields that it lacks."""
+    """Return ``entries`` of an older JSON, with the ``absent`` values of the fields that it lacks."""
     filled, hints = dict(entries), get_type_hints(cls)
     for item in fields(cls):
         absent, hint = item.metadata.get("absent", MISSING), hints[item.name]
@@ -149,7 +147,7 @@ def or_one_of(words: Iterable[str], value: Any) -> Iterator[None]:
 
 
 def coerce(name: str, value: Any, hint: Any) -> Any:
-    """``value`` as the field's type where that loses nothing (1 as 1.0, a list as a tuple, text as a Step)."""
+    """Return ``value`` as the field's type where that loses nothing (1 as 1.0, a list as a tuple, text as a Step)."""
     if get_origin(hint) is UnionType:  # X | None
         return None if value is None else coerce(name, value, get_args(hint)[0])
     try:
@@ -171,7 +169,7 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
 
 
 def exact_float(name: str, value: int) -> float:
-    """A whole number as a float; ``UsageError`` if it is too large for one."""
+    """Return a whole number as a float; raise ``UsageError`` if it is too large for one."""
     try:
         return float(value)
     except OverflowError as error:
@@ -210,7 +208,6 @@ def check(item: "Field[Any]", value: Any) -> None:
 
 
 def inside(value: float, interval: str) -> bool:
-    """Whether ``value`` lies in an interval such as ``"(0, 1]"``."""
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = value > low or (interval[0] == "[" and value == low)
     below = value < high or (interval[-1] == "]" and value == high)
@@ -218,7 +215,7 @@ def inside(value: float, interval: str) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A value as one would write it on the command line."""
+    """Return a value as one would write it on the command line."""
     if isinstance(value, Step):
         return value.short
     if isinstance(value, bool):

@@ -24,7 +24,6 @@ class Method(Hparams):
 
     @classmethod
     def summary(cls) -> str:
-        """Return the first paragraph of the docstring."""
         return summary_of_docstring(cls.__doc__)
 
 
@@ -99,7 +98,7 @@ class MethodRegistry(Registry[type[Base]]):
 
 
 def element_types(hint: Any) -> tuple[Any, ...]:
-    """The types of the single values that a field of this type holds: int of ``tuple[int, ...] | None``."""
+    """Return the types of the single values that a field holds: int of ``tuple[int, ...] | None``."""
     if isinstance(hint, UnionType) or get_origin(hint) is tuple:
         parts = [part for part in get_args(hint) if part not in (NoneType, Ellipsis)]
         return tuple(element for part in parts for element in element_types(part))

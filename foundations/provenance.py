@@ -40,11 +40,9 @@ class Plugin:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
         return self.path.name if self.path else self.name
 
     def record(self) -> dict[str, Any]:
-        """Its entry in ``environment.json``."""
         return {
             "file": None if self.path is None else short(self.path),
             "sha256": self.sha256,
@@ -53,13 +51,13 @@ class Plugin:
 
 
 def plugins_of(code: Iterable[object]) -> list[Plugin]:
-    """The plug-ins that define the given classes and functions; ours and those of libraries are none."""
+    """Return the plug-ins that define the given classes and functions; ours and those of libraries are none."""
     found = {plugin.name: plugin for plugin in map(plugin_of, code) if plugin}
     return [found[name] for name in sorted(found)]
 
 
 def plugin_of(thing: object) -> Plugin | None:
-    """The plug-in that defines a class or a function; None if it is one of ours or of a library."""
+    """Return the plug-in that defines a class or a function; None if it is one of ours or of a library."""
     while isinstance(thing, functools.partial):
         thing = thing.func
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
@@ -78,17 +76,15 @@ def plugin_of(thing: object) -> Plugin | None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is part of this program; the tests and other files of the checkout are not."""
+    """Return whether a file is part of this program; the tests and other files of the checkout are not."""
     return path.is_relative_to(home()) and path.relative_to(home()).parts[0] in OURS
 
 
 def home() -> Path:
-    """The directory of this checkout."""
     return Path(__file__).resolve().parent.parent
 
 
 def short(path: Path) -> str:
-    """The path from the working directory on if it lies below it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
@@ -121,14 +117,13 @@ def fingerprint(module: ModuleType) -> str:
 
 
 def fingerprint_of_file(path: Path) -> str:
-    """The same for a file that is not loaded."""
     module = ModuleType(f"adsynflow_plugin_{path.stem}")
     module.__file__ = str(path)
     return fingerprint(module)
 
 
 def fingerprint_of_definition(thing: object) -> str | None:
-    """The sha256 of the source of a class or function alone, for one that has no file; None at a plain prompt."""
+    """Return the sha256 of the source of a class or function alone; None at a plain prompt."""
     source = definition_in_cell(thing)
     return None if source is None else hashlib.sha256(source.encode()).hexdigest()
 
@@ -155,7 +150,7 @@ def definition_in_cell(thing: object) -> str | None:
 
 
 def read_source(path: Path) -> tuple[str, ast.Module]:
-    """A file's source in a normal form, and its syntax tree; a file that is no Python counts by its bytes."""
+    """Return a file's source in a normal form, and its syntax tree; a file that is no Python counts by its bytes."""
     content = path.read_bytes()
     try:
         tree = ast.parse(content)
@@ -168,12 +163,11 @@ class WithoutDocstrings(ast.NodeTransformer):
     """Takes out texts that are statements: docstrings, also those below fields."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        """See :class:`ast.NodeTransformer`."""
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
 
 
 def imported(tree: ast.Module, package: str) -> Iterator[tuple[str, Path]]:
-    """Names and files of the modules that import statements anywhere in a module of ``package`` may mean."""
+    """Yield names and files of the modules that import statements in a module of ``package`` may mean."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -191,7 +185,7 @@ def imported(tree: ast.Module, package: str) -> Iterator[tuple[str, Path]]:
 
 
 def located(name: str) -> Iterator[tuple[str, Path]]:
-    """Names and files of the modules that importing a dotted name would run, parents first; nothing is run."""
+    """Yield names and files of the modules that importing a dotted name would run, parents first; nothing is run."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -206,7 +200,6 @@ def located(name: str) -> Iterator[tuple[str, Path]]:
 
 
 def is_own(name: str, path: Path, top: str) -> bool:
-    """Whether a module belongs to a plug-in of the top-level package ``top``."""
     package = name.partition(".")[0]
     if package in sys.stdlib_module_names or is_ours(path):
         return False
@@ -233,13 +226,12 @@ def commit() -> str | None:
 
 
 def commit_of(directory: Path) -> str | None:
-    """The commit of another checkout, with ``+`` if it has changes; None outside a checkout."""
+    """Return the commit of another checkout, with ``+`` if it has changes; None outside a checkout."""
     head = git(directory, "rev-parse", "HEAD")
     return None if head is None else head.decode().strip() + ("+" if git(directory, "status", "--porcelain") else "")
 
 
 def git(directory: Path, *arguments: str) -> bytes | None:
-    """What a git command prints; None if it fails."""
     try:
         return subprocess.run(["git", *arguments], cwd=directory, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

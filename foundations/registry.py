@@ -45,7 +45,7 @@ class Registry(Generic[T]):
         return enter
 
     def get(self, name: str) -> T:
-        """The entry called ``name``; an unknown name raises ``UsageError`` with near misses."""
+        """Return the entry called ``name``; an unknown name raises ``UsageError`` with near misses."""
         if not isinstance(name, str) or name not in self._entries:
             where = f"--{self.flag}={name}: unknown {self.what}" if self.flag else f"Unknown {self.what} {name!r}"
             meant = self.known_as.get(str(name).lower())
@@ -54,11 +54,10 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def names(self) -> list[str]:
-        """All names, sorted."""
         return sorted(self._entries)
 
     def keys(self) -> KeysView[str]:
-        """All names in the order of their registration: a view, which grows with the registry."""
+        """Return all names in the order of their registration: a view, which grows with the registry."""
         return self._entries.keys()
 
     @contextmanager
@@ -79,6 +78,6 @@ class Registry(Generic[T]):
 
 
 def typed_again(before: object, now: object) -> bool:
-    """Whether two classes or functions are versions of one that a notebook or a prompt defines."""
+    """Return whether two classes or functions are versions of one that a notebook or a prompt defines."""
     names = [[getattr(thing, name, None) for name in ("__module__", "__qualname__")] for thing in (before, now)]
     return names[0] == names[1] and names[0][0] == "__main__"

@@ -16,12 +16,11 @@ D = TypeVar("D", bound=Desc)
 
 
 def store_of(desc: Desc, replicate: int, context: Context) -> Store:
-    """``<root>/<key>/replicate_<n>``."""
     return Store(context.root / desc.key / files.replicate(replicate))
 
 
 def read_desc(store: Store, kind: type[D]) -> D:
-    """What a run depends on; ``UsageError`` if its file is damaged, or names what no loaded plug-in has registered."""
+    """Read what a run depends on; raise ``UsageError`` if it is damaged, or no loaded plug-in has what it names."""
     entries = store.read_json(files.DESC)
     try:
         return kind.from_dict({name: value for name, value in entries.items() if name != "kind"})
@@ -49,7 +48,6 @@ def begin(
 
 
 def entries(desc: Desc) -> dict[str, Any]:
-    """The content of ``desc.json``."""
     return {"kind": desc.kind, **desc.to_dict()}
 
 

@@ -27,7 +27,7 @@ class Seeds:
         return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1
 
     def generator(self, purpose: str, *index: int) -> torch.Generator:
-        """A fresh CPU generator for ``purpose`` at ``index``."""
+        """Return a fresh CPU generator for ``purpose`` at ``index``."""
         return torch.Generator().manual_seed(self.number(purpose, *index))
 
 
@@ -40,7 +40,7 @@ def seed_global(seed: int, device: torch.device) -> None:
 
 
 def global_generators(device: torch.device) -> list[torch.Generator]:
-    """PyTorch's own generators of the CPU and of ``device``, which is last; one if that is the CPU."""
+    """Return PyTorch's own generators of the CPU and of ``device``, which is last; one if that is the CPU."""
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index
         return [torch.default_generator, torch.cuda.default_generators[index]]

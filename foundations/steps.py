@@ -33,17 +33,17 @@ class Step(str):
 
     @classmethod
     def at(cls, iteration: int, iterations_per_epoch: int) -> "Step":
-        """The step after ``iteration`` iterations; the inverse of :meth:`iteration`."""
+        """Return the step after ``iteration`` iterations; the inverse of :meth:`iteration`."""
         epochs, iterations = divmod(iteration, iterations_per_epoch)
         return cls(f"{epochs}ep{iterations}it")
 
     def iteration(self, iterations_per_epoch: int) -> int:
-        """The number of iterations done when training reaches this step."""
+        """Return the number of iterations done when training reaches this step."""
         epochs, iterations = self.order
         return epochs * iterations_per_epoch + iterations
 
     def certainly_after(self, other: "Step") -> bool:
-        """Whether this step comes after ``other`` however many iterations an epoch has."""
+        """Return whether this step comes after ``other`` however many iterations an epoch has."""
         mine, others = self.order, other.order
         return mine[0] >= others[0] and mine[1] >= others[1] and mine != others
 

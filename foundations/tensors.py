@@ -92,33 +92,29 @@ def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[
 
 
 def has_checksum(content: bytes) -> bool:
-    """Whether a file that can be read has a checksum."""
     return ABOUT in metadata_of(content)
 
 
 def check_header(content: bytes) -> None:
-    """Raises ``ValueError`` if a file's header is larger than any that makes sense."""
+    """Raise ``ValueError`` if a file's header is larger than any that makes sense."""
     if (length := header_length(content)) > HEADER_LIMIT:
         raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
 
 
 def header_length(content: bytes) -> int:
-    """The size of the JSON that a file begins with, behind these eight bytes."""
     return int.from_bytes(content[:8], "little")
 
 
 def metadata_of(content: bytes) -> dict[str, str]:
-    """The metadata of a file that can be read."""
     return json.loads(content[8 : 8 + header_length(content)]).get("__metadata__") or {}
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Type and shape of each tensor."""
     return {name: [str(tensor.dtype), *tensor.shape] for name, tensor in tensors.items()}
 
 
 def raw(tensors: Mapping[str, Tensor]) -> list[memoryview]:
-    """The bytes of contiguous tensors on the CPU, in the order of their names."""
+    """Return the bytes of contiguous tensors on the CPU, in the order of their names."""
     return [tensors[name].reshape(-1).view(torch.uint8).numpy().data for name in sorted(tensors)]
 
 
@@ -126,7 +122,7 @@ STATE = "state"
 
 
 def encode_state(path: Path, value: Any) -> bytes:
-    """A state as a safetensors file; ``TypeError`` if something in it is neither a tensor nor a plain value."""
+    """Return a state as a safetensors file; raise ``TypeError`` if something in it is no tensor and no plain value."""
     tensors: dict[str, Tensor] = {}
 
     def plain(value: Any, name: str) -> Any:
@@ -153,12 +149,11 @@ def encode_state(path: Path, value: Any) -> bytes:
 
 
 def joined(name: str, key: Any) -> str:
-    """The name of an entry of a nested value."""
     return f"{name}/{key}" if name else str(key)
 
 
 def decode_state(path: Path, content: bytes) -> Any:
-    """The inverse of :func:`encode_state`; raises like ``decode_tensors``."""
+    """Invert :func:`encode_state`; raise like ``decode_tensors``."""
     tensors, about = decode_tensors(path, content)
 
     def nested(value: Any) -> Any:

@@ -196,13 +196,13 @@ def load_weights(
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """Return the first of some names, and how many more there are."""
     more = [f"{len(names) - SHOWN} more"] if len(names) > SHOWN else []
     return ", ".join([*names[:SHOWN], *more])
 
 
 def fits(tensor: Tensor, own: Tensor) -> bool:
-    """Whether a tensor is a plain one of numbers of the same sort, of whatever precision."""
+    """Return whether a tensor is a plain one of numbers of the same sort, of whatever precision."""
     same_sort = tensor.is_floating_point() == own.is_floating_point() and not tensor.is_complex()
     return same_sort and tensor.layout == own.layout and not tensor.is_meta and not tensor.is_quantized
 
@@ -224,18 +224,14 @@ class ImportDesc(Desc):
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """An imported network, in its directory."""
-
     store: Store
 
     @property
     def key(self) -> str:
-        """Its name below the root."""
         return self.store.path.parent.name
 
     @cached_property
     def desc(self) -> ImportDesc:
-        """What it is."""
         return read_desc(self.store, ImportDesc)
 
     @cached_property
@@ -245,17 +241,16 @@ class Imported:
 
     @property
     def density(self) -> float:
-        """What its mask keeps; ``UsageError`` if it came without one."""
         self._refuse_without_mask()
         return float(self.store.result()["density"])
 
     def load_into(self, model: nn.Module) -> None:
-        """Makes ``model`` this network, not masked."""
+        """Make ``model`` this network, not masked."""
         with self.store.intact(self.store.result()["model"]):
             model.load_state_dict(self.tensors)
 
     def mask(self, model: nn.Module) -> Mask:
-        """Its mask, of ``model``; ``UsageError`` if it came without one."""
+        """Return its mask; raise ``UsageError`` if it came without one."""
         self._refuse_without_mask()
         return Mask.load(self.store / files.MASK, model)
 
@@ -264,7 +259,7 @@ class Imported:
             raise UsageError(f"--imported={self.key}: it came without a mask; give another --pruning_strategy")
 
     def check(self, desc: TrainDesc) -> None:
-        """Raises ``UsageError`` if it is another network, or for other data, than those of a training."""
+        """Raise ``UsageError`` if it is another network, or for other data, than those of a training."""
         for flag, own, asked in (
             ("model", self.desc.model.model, desc.model.model),
             ("dataset", self.desc.data.dataset, desc.data.dataset),
@@ -274,7 +269,7 @@ class Imported:
 
 
 def find_imported(root: Path, key: str) -> Imported:
-    """The network that was imported under ``key``; ``UsageError`` with those that there are if there is none."""
+    """Return the network that was imported under ``key``; raise ``UsageError`` with those there are."""
     there = [path.name for path in sorted(root.glob(f"{ImportDesc.kind}_*")) if files.RUN_NAME.fullmatch(path.name)]
     found = Store(root / key / files.replicate(1))
     if key not in there or not found.done:

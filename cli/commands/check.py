@@ -80,7 +80,6 @@ def run(argv: Sequence[str]) -> int:
 
 
 def make_session(options: CheckOptions, protocol: Protocol, command: Sequence[str]) -> Session:
-    """The session that the flags ask for, with the protocol's evaluations."""
     given = {item.name: getattr(options, item.name) for item in fields(SessionOptions)}
     return Session(**{**given, "evaluate_every": options.evaluate_every or protocol.evaluate_every}, command=command)
 
@@ -101,7 +100,6 @@ def cells(one: Outcome) -> list[str]:
 
 
 def tolerance(one: Outcome) -> str:
-    """How far ours may be off, and on which side."""
     if one.side == "above":
         return "above"
     sign = {"within": "+-", "at least": "-", "at most": "+"}[one.side]

@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def find(text: str) -> StoredRun:
-    """The run in a directory, or the only replicate in it."""
+    """Return the run in a directory, or the only replicate in it."""
     path = Path(text)
     inside = sorted(path.glob(f"{files.REPLICATE}*")) if not path.name.startswith(files.REPLICATE) else []
     runs = [replicate for replicate in inside if not files.is_aside(replicate.name)]
@@ -76,7 +76,7 @@ def show(comparison: Comparison) -> None:
 
 
 def distances(comparison: Comparison) -> list[tuple[str, str, str, str]]:
-    """A line for each file, by its tensor that is furthest apart; for the last file in a directory, one a tensor."""
+    """Return a line for each file, by its tensor furthest apart; of the last file in a directory one a tensor."""
     lines = []
     by_file = {name: list(group) for name, group in groupby(comparison.distances, key=lambda one: one.file)}
     last = {Path(name).parent: name for name in sorted(by_file, key=lambda name: (len(name), name))}
@@ -89,6 +89,5 @@ def distances(comparison: Comparison) -> list[tuple[str, str, str, str]]:
 
 
 def text(value: Any) -> str:
-    """A value in a table; long ones without their end."""
     shown = "-" if value is None else value if isinstance(value, str) else json.dumps(value)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 3]}..."

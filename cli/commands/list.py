@@ -73,7 +73,7 @@ def selected(options: ListOptions) -> list[Row]:
 
 
 def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
-    """The table and its sum; what is damaged or has not ended as it should is explained below it."""
+    """Return the table and its sum; below it why something is damaged or has not ended as it should."""
     if not rows:
         return [f"No runs below {options.root}" + (" that fulfil --where" if options.where else "")]
     runs, size = len({row["run"] for row in rows}), sum(row["size"] for row in rows)
@@ -83,7 +83,7 @@ def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
 
 
 def explanation(row: Row) -> list[str]:
-    """Why something is damaged or has failed; below it what its log says last, before the failure itself."""
+    """Return why something is damaged or has failed, and what its log says last, before the failure itself."""
     try:
         log = Store(Path(row["path"])).read_bytes(files.LOG).decode(errors="replace").splitlines()
     except OSError:
@@ -93,14 +93,13 @@ def explanation(row: Row) -> list[str]:
 
 
 def print_csv(rows: Sequence[Row]) -> None:
-    """All columns and hyperparameters; what a row does not have is empty."""
     writer = csv.DictWriter(sys.stdout, known_columns(rows), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in rows)
 
 
 def watch(options: ListOptions) -> int:
-    """Shows the table anew every few seconds; where there is no terminal, a line for each change of a state."""
+    """Print the table anew every few seconds; where there is no terminal, a line for each change of a state."""
     on_terminal = sys.stdout.isatty()
     before: dict[str, str] = {}
     try:
@@ -128,7 +127,6 @@ def cropped(lines: Sequence[str]) -> list[str]:
 
 
 def changes(rows: Sequence[Row]) -> dict[str, str]:
-    """By the path below the root of each row, how far it is."""
     return {
         path_of(row): " ".join(filter(None, (row["state"], row["at"])))
         for row in rows

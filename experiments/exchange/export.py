@@ -67,7 +67,6 @@ class Subnetwork:
         return replace(self, model=small.model.eval(), mask=small.mask, is_compact=True)
 
     def noise(self, count: int) -> Tensor:
-        """Return noise in the shape of ``count`` images."""
         return torch.randn(count, *self.input_shape, generator=torch.Generator().manual_seed(0))
 
     def fresh(self, purpose: str) -> nn.Module:

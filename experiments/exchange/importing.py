@@ -79,7 +79,6 @@ def evaluate(model: nn.Module, mask: Mask | None, data: TrainingData) -> dict[st
 def write(
     store: Store, model: nn.Module, mask: Mask | None, data: TrainingData, desc: ImportDesc, result: Mapping[str, Any]
 ) -> None:
-    """Write the network's files, and at last its marker."""
     name = files.model(desc.step)
     store.write_tensors(name, model.state_dict())
     own = [name]
@@ -96,7 +95,7 @@ def write(
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """The first 12 hex digits of the sha256 of tensors: names, types, shapes, bytes."""
+    """Return the first 12 hex digits of the sha256 of tensors: names, types, shapes, bytes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     sha256 = hashlib.sha256(json.dumps(shapes(plain), sort_keys=True).encode())
     for part in raw(plain):

@@ -132,7 +132,6 @@ def without_beginning(
 
 
 def read_names(file: str) -> Mapping[str, str]:
-    """Their names, or beginnings of them, and ours."""
     if not file:
         return {}
     try:
@@ -145,7 +144,7 @@ def read_names(file: str) -> Mapping[str, str]:
 
 
 def rename(name: str, renamed: Mapping[str, str]) -> str:
-    """A name with its longest beginning that is renamed in our form; a beginning ends at a dot."""
+    """Return a name with its longest beginning that is renamed in our form; a beginning ends at a dot."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         if (ours := renamed.get(".".join(parts[:end]))) is not None:
@@ -180,7 +179,6 @@ def in_order(
 
 
 def kind_of(name: str, value: Tensor) -> tuple[str, tuple[int, ...]]:
-    """What tensors in one place have in common."""
     return name.rpartition(".")[2], tuple(value.shape)
 
 

@@ -77,7 +77,6 @@ def read_network(place: Path, mask: str = "") -> Network:
 
 
 def only_network(folder: Path) -> Path:
-    """The one file of weights in a directory."""
     found = sorted({path for pattern in NETWORKS for path in folder.glob(pattern) if path.is_file()})
     if len(found) != 1:
         what = f"{len(found)} networks, {', '.join(path.name for path in found)}" if found else "no network"
@@ -86,7 +85,6 @@ def only_network(folder: Path) -> Path:
 
 
 def read_masks(path: Path) -> Tensors:
-    """The masks in a file: beside weights, or by themselves."""
     content = read(path, f"--mask={path}")
     masks = split(content)[1] or {name.removesuffix("_mask"): value for name, value in content.items()}
     for name, value in masks.items():
@@ -96,7 +94,7 @@ def read_masks(path: Path) -> Tensors:
 
 
 def read(path: Path, named: str) -> Tensors:
-    """The tensors in a file; ``UsageError`` if one is not a plain one, of numbers that are all there."""
+    """Return the tensors in a file; raise ``UsageError`` if one is not a plain one, of numbers that are all there."""
     tensors = unwrapped(read_checkpoint(path, named)[0])
     for name, value in tensors.items():
         plain = value.layout == torch.strided and not (value.is_complex() or value.is_quantized or value.is_meta)
@@ -106,7 +104,7 @@ def read(path: Path, named: str) -> Tensors:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file that can be read is one: its JSON begins behind eight bytes, PyTorch's begin otherwise."""
+    """Return whether a file is one: its JSON begins behind eight bytes, PyTorch's begin otherwise."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
 
@@ -146,13 +144,12 @@ def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
 
 
 def is_identity(value: Tensor, mask: Tensor | None) -> bool:
-    """Whether a weight is that of a shortcut that multiplies each channel by one, as Synaptic-Flow's do."""
+    """Return whether a weight is that of a shortcut that multiplies each channel by one, as Synaptic-Flow's do."""
     if mask is None or value.dim() != 3 or value.shape[1:] != (1, 1):
         return False
     return bool((mask.double() == 1).all()) and bool((value.double() == 1).all())
 
 
 def is_mask(value: Tensor) -> bool:
-    """Whether a tensor holds nothing but 0 and 1."""
     numbers = value.double()  # not every type has comparisons
     return bool(((numbers == 0) | (numbers == 1)).all())
