@@ -1,6 +1,7 @@
 """How a network is run so that a positive flow through it is never stopped: for SynFlow and its relatives."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -21,7 +22,11 @@ NORMALIZATIONS = functions("batch_norm", "layer_norm", "group_norm", "instance_n
 
 def class_scores(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return what a network makes of a batch; raise ``UsageError`` if that is no tensor."""
-    outputs = model(inputs)
+    return check_scores(model, model(inputs))
+
+
+def check_scores(model: nn.Module, outputs: Any) -> Tensor:
+    """Return the outputs of a network; raise ``UsageError`` if they are no tensor."""
     if not isinstance(outputs, Tensor):
         mode = "training" if model.training else "evaluation"
         raise UsageError(
@@ -31,19 +36,20 @@ def class_scores(model: nn.Module, inputs: Tensor) -> Tensor:
     return outputs
 
 
-def flow_of(model: nn.Module, inputs: Tensor) -> Tensor:
+def flow_of(model: nn.Module, inputs: Tensor, within: AbstractContextManager[Any] | None = None) -> Tensor:
     """Return what a network makes of ``inputs`` if no activation saturates, before a softmax at its end.
 
     A bounded activation would stop a flow that has grown beyond its bound: its derivative is zero there, and so are the
     scores of whole layers. In its place stands the unbounded one of the same slope: ReLU for ReLU6, the identity for
     tanh, softsign and above the lower bound of Hardtanh and clamp. Sigmoid and hard sigmoid, which as gates multiply a
     flow, stay bounded: a straight line from 1/2 at 0 to 1 at the largest value. The outputs of a softmax add up to a
-    constant and those of a log-softmax depend on each other; what enters it is returned.
+    constant and those of a log-softmax depend on each other; what enters it is returned. ``within`` is entered last, so
+    that a mode of PyTorch's functions sees them first.
 
     Raises:
         UsageError: the network does not return a tensor.
     """
-    with Unbounded() as unbounded:
+    with Unbounded() as unbounded, within or nullcontext():
         outputs = class_scores(model, inputs)
     memory = outputs.untyped_storage()._cdata
     last = [logits for logits, softmax in unbounded.softmaxes if softmax.untyped_storage()._cdata == memory]

@@ -5,12 +5,18 @@ from pruning.methods.dynamic import GMP, SET, RigL, Static
 from pruning.methods.imported import ImportedMask
 from pruning.methods.loss_gradients import FORCE, SNIP, GraSP, IterativeSNIP
 from pruning.methods.magnitude import Magnitude, SparseGlobal, SparseLayerwise
+from pruning.methods.ntk_sap import NTKSAP
+from pruning.methods.prospr import ProsPr
+from pruning.methods.px import PX
 from pruning.methods.random import Random, RandomERK
 from pruning.methods.synflow import SynFlow
+from pruning.methods.synflow_l2 import SynFlowL2
 
 __all__ = [
     "FORCE",
     "GMP",
+    "NTKSAP",
+    "PX",
     "SET",
     "SNIP",
     "AdSynFlow",
@@ -18,6 +24,7 @@ __all__ = [
     "ImportedMask",
     "IterativeSNIP",
     "Magnitude",
+    "ProsPr",
     "Random",
     "RandomERK",
     "RigL",
@@ -25,4 +32,5 @@ __all__ = [
     "SparseLayerwise",
     "Static",
     "SynFlow",
+    "SynFlowL2",
 ]

@@ -1,6 +1,7 @@
 """Scores from derivatives of the training loss: SNIP, iterative SNIP, GraSP, FORCE."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -38,6 +39,20 @@ def added(first: Gradients | None, second: Gradients, factor: float = 1.0) -> Gr
     if factor != 1:
         second = tuple(gradient * factor for gradient in second)
     return second if first is None else tuple(a + b for a, b in zip(first, second, strict=True))
+
+
+@contextmanager
+def second_derivatives(method: str) -> Iterator[None]:
+    """Within it gradients of gradients are computed; ``UsageError`` where PyTorch cannot do that."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "derivative for" not in str(error):
+            raise
+        raise UsageError(
+            f"--pruning_strategy={method} needs a second derivative that PyTorch lacks ({first_line(error)}); choose "
+            "another strategy for this model"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,26 +137,14 @@ class GraSP(OfLoss):
         for (inputs, labels), factor in zip(batches, factors, strict=True):
             g = gradients(self.loss(model, inputs, labels), weights, create_graph=True)
             product = torch.stack([(a * b).sum() for a, b in zip(g, flow, strict=True)]).sum()
-            curved = added(curved, self.curvature(product, weights), factor)
+            with second_derivatives(self.name):
+                curved = added(curved, gradients(product, weights), factor)
         assert curved is not None
         return {name: weight * h for (name, weight), h in zip(weights.items(), curved, strict=True)}
 
     def loss(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         """The cross entropy at the temperature."""
         return loss(model, inputs, labels, self.grasp_temperature)
-
-    def curvature(self, product: Tensor, weights: Mapping[str, nn.Parameter]) -> Gradients:
-        """The gradients of something made of gradients; ``UsageError`` where PyTorch cannot compute them."""
-        try:
-            return gradients(product, weights)
-        except RuntimeError as error:
-            if "derivative for" not in str(error):
-                raise
-            raise UsageError(
-                f"--pruning_strategy={self.name} needs a second derivative that PyTorch lacks ({first_line(error)}); "
-                "choose another strategy for this model"
-            ) from error
-
 
 @strategies.register("force")
 @dataclass(frozen=True, kw_only=True)

@@ -73,9 +73,7 @@ class SynFlow(Strategy):
 
     def score(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> dict[str, Tensor]:
         with torch.no_grad():
-            if self.synflow_signs == "absolute":
-                values = model.state_dict().values()
-                torch._foreach_abs_([value for value in values if value.is_floating_point()])
+            factors = self.make_positive(model)
             for name, module in model.named_modules():
                 if isinstance(module, _BatchNorm) and self.synflow_batchnorm != "eval":
                     drop_shift(name, module)
@@ -88,7 +86,13 @@ class SynFlow(Strategy):
             total = added(total, gradients(self.outputs(model, images).sum(), weights))
         assert total is not None, "there is at least one batch"
         # In place: every new set of tensors would cost 8 bytes a weight.
-        return {name: g.mul_(weight.detach()).abs_() for (name, weight), g in zip(weights.items(), total, strict=True)}
+        return {name: g.mul_(factors[name]).abs_() for name, g in zip(weights, total, strict=True)}
+
+    def make_positive(self, model: nn.Module) -> dict[str, Tensor]:
+        """Change the values of ``model``; return what the derivatives are multiplied by, for each prunable weight."""
+        if self.synflow_signs == "absolute":
+            torch._foreach_abs_([value for value in model.state_dict().values() if value.is_floating_point()])
+        return {name: weight.detach() for name, weight in prunable(model).items()}
 
     def outputs(self, model: nn.Module, images: Tensor) -> Tensor:
         """The outputs whose sum is R."""

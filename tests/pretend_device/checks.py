@@ -54,6 +54,8 @@ PRUNED = {
 OF_THEIR_OWN = {  # of these strategies
     "adsynflow": {f"pruning/weight_use.py other: {TO_DEVICE}", f"pruning/flow.py layers: {TO_HOST}"},  # the mean image
     "synflow": {f"pruning/flow.py layers: {TO_HOST}"},
+    "synflow_l2": {f"pruning/flow.py layers: {TO_HOST}"},
+    "ntk_sap": {f"pruning/methods/ntk_sap.py {part}: {TO_DEVICE}" for part in ("normal", "drawn")},
     **{
         name: {f"pruning/methods/random.py score: {TO_DEVICE}"}
         for name in ("random", "random_erk", "rigl", "set", "static")
