@@ -1,12 +1,11 @@
 """Masks and scores for any ``nn.Module``."""
 
 from pruning.batches import Batches
-from pruning.changing import ChangingMask, Moment
 from pruning.conformance import check_strategy
 from pruning.connectivity import effective_mask, empty_layers, has_path
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
-from pruning.methods import ImportedMask
+from pruning.methods import ChangingMask, ImportedMask, UpdateProgress
 from pruning.prunable import ignored_layers, left_dense, make_dense, prunable
 from pruning.prune import prune
 from pruning.strategy import Strategy, strategies
@@ -16,9 +15,9 @@ __all__ = [
     "ChangingMask",
     "ImportedMask",
     "Mask",
-    "Moment",
     "PruningHparams",
     "Strategy",
+    "UpdateProgress",
     "check_strategy",
     "effective_mask",
     "empty_layers",

@@ -19,72 +19,6 @@ from pruning.scorer import Scorer
 from pruning.strategy import Strategy, say, strategies
 from pruning.weight_use import copied
 
-
-def erk_scores(scores: Tensor, alive: Tensor) -> Tensor:
-    """Scores of one layer such that the highest of all layers leave each at its Erdos-Renyi-kernel density.
-
-    Evci et al. 2020, "Rigging the Lottery", section 3: a layer with dimensions d_1, d_2, ... has the density
-    min(1, eps * sum(d) / prod(d)), with the eps at which the whole network has the density asked for. So, as
-    long as it is not full, a layer keeps eps * sum(d) weights.
-
-    The result is sum(d) / (r + 1/2), r the weight's rank in its layer. A threshold of 1/eps on it keeps in every
-    layer the ranks below eps * sum(d), and no more than there are: for any global density the cut falls at the eps
-    that belongs to it.
-
-    Args:
-        scores: of the layer's weights, in the layer's shape.
-        alive: the weights that compete; all others rank behind them.
-    """
-    ordered = scores.masked_fill(~alive, -torch.inf).flatten().argsort(descending=True, stable=True)
-    return sum(scores.shape) / (ordered.argsort() + 0.5).view(scores.shape)
-
-
-@dataclass(frozen=True)
-class Share:
-    """Layers whose weights compete with each other.
-
-    Args:
-        names: their parameters.
-        first: the density they have, taken together.
-        last: the density that they come to; no higher than the first.
-    """
-
-    names: tuple[str, ...]
-    first: float
-    last: float
-
-
-def shares(mask: Mask, density: float, hparams: PruningHparams) -> list[Share]:
-    """How the layers of ``mask`` are pruned to ``density``.
-
-    A layer with a fraction f' of its own is by itself and comes to density^(log(1 - f') / log(1 - f)), f the general
-    ``pruning_fraction``: it is pruned by f' as often as the others by f.
-    """
-    own = layer_fractions(mask.keys(), hparams.layer_fractions)
-    common = [name for name in mask if name not in own]
-    groups = [[name] for name in common] if hparams.pruning_scope == "layer" else split(common, hparams.layers_apart)
-    powers = {name: math.log1p(-fraction) / math.log1p(-hparams.pruning_fraction) for name, fraction in own.items()}
-    ends = [(group, density) for group in groups] + [([name], density**power) for name, power in powers.items()]
-    found = []
-    for group, end in ends:
-        first = mask.without(set(mask) - set(group)).density
-        found.append(Share(tuple(group), first, min(first, end)))
-    return found
-
-
-def check_layers(model: nn.Module, hparams: PruningHparams) -> None:
-    """Raises ``UsageError`` if layers are named that a model does not have: before it is trained for long."""
-    if hparams.layers_to_ignore or hparams.layer_fractions or hparams.layers_apart:
-        shares(Mask.ones(model).without(ignored_layers(model, hparams.layers_to_ignore)), 1.0, hparams)
-
-
-def split(names: Sequence[str], layers_apart: Iterable[str]) -> list[list[str]]:
-    """Layers that compete with each other: those apart, and the others; ``UsageError`` if an entry matches nothing."""
-    apart = {name for pattern in layers_apart for name in matching(names, pattern, "layers_apart")}
-    groups = ([name for name in names if (name in apart) is wanted] for wanted in (False, True))
-    return [group for group in groups if group]
-
-
 Pair = tuple[Tensor, Tensor]
 
 
@@ -98,7 +32,7 @@ def prune(
     mask: Mask | None = None,
     reporter: Reporter | None = None,
 ) -> Mask:
-    """Prunes the weights that score lowest.
+    """Prune the weights that score lowest.
 
     In each of n iterations the strategy scores a copy of the model, masked as far as pruning has come, and
     the mask shrinks to the next density d_i = d_0^(1 - i/n) * d^(i/n) (exponential) or d_0 (1 - i/n) + d i/n
@@ -106,8 +40,8 @@ def prune(
     scores those that come first in the model. What is pruned stays pruned, unless the strategy revives: then
     all weights of ``mask`` compete in every iteration. With the scope "layer" the count holds in every layer by
     itself, and a layer that has fewer weights already keeps them; with "erk" scores rank weights within their
-    layer, and layers share the density as :func:`pruning.prune.erk_scores` says. For layers with a fraction of
-    their own see :func:`pruning.prune.shares`.
+    layer, and layers share the density as :func:`erk_scores` says. For layers with a fraction of
+    their own see :func:`find_groups`.
 
     Nothing about ``model`` changes.
 
@@ -139,30 +73,17 @@ def prune(
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     mask = Mask.ones(model) if mask is None else mask
     mask.check(model)
-    ignored = ignored_layers(model, hparams.layers_to_ignore)
-    start = mask.without(ignored)
+    start = mask.without(ignored_layers(model, hparams.layers_to_ignore))
     common = start.without(layer_fractions(start.keys(), hparams.layer_fractions))
     density = (1 - hparams.pruning_fraction) * common.density if density is None else density
-    if not 0 < density <= 1:
-        raise UsageError(f"--density={density}: expected a number in (0, 1]")
-    if not mask:
-        raise UsageError(
-            f"{type(model).__name__} has no weights to prune: they are those of convolutions and linear layers that "
-            "multiply them as they are (weight normalization and standardization compute others)"
-        )
-    if not start:
-        raise UsageError(f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune")
-    if common and round(density * common.total) == 0:
-        raise UsageError(f"--density={density}: keeps none of the {common.total} weights")
-    if round(density * common.total) > common.kept:
-        raise UsageError(f"--density={density}: only {common.density:.6g} of the weights are left to start with")
+    check_density(model, mask, start, common, density, hparams)
 
     device = next(model.parameters()).device
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
     scorer = Scorer(strategy, model, batches, seed)
     alive = {name: entry.to(scorer.device) for name, entry in mask.items()}
     whole = dict(alive)
-    groups = shares(start, density, hparams)
+    groups = find_groups(start, density, hparams)
 
     if batches.pairs:
         check_products(copied(scorer.original).to(scorer.dtype), start, scorer.batches[0][0][:2])
@@ -181,15 +102,33 @@ def prune(
     return Mask(alive).to(device)
 
 
+def check_density(
+    model: nn.Module, mask: Mask, start: Mask, common: Mask, density: float, hparams: PruningHparams
+) -> None:
+    if not 0 < density <= 1:
+        raise UsageError(f"--density={density}: expected a number in (0, 1]")
+    if not mask:
+        raise UsageError(
+            f"{type(model).__name__} has no weights to prune: they are those of convolutions and linear layers that "
+            "multiply them as they are (weight normalization and standardization compute others)"
+        )
+    if not start:
+        raise UsageError(f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune")
+    if common and round(density * common.total) == 0:
+        raise UsageError(f"--density={density}: keeps none of the {common.total} weights")
+    if round(density * common.total) > common.kept:
+        raise UsageError(f"--density={density}: only {common.density:.6g} of the weights are left to start with")
+
+
 class Warnings(Reporter):
-    """Says what a user should not miss by Python's warnings."""
+    """Says by Python's warnings what a user should not miss."""
 
     def warn(self, text: str) -> None:
         warnings.warn(text, stacklevel=3)
 
 
 def say_ties(scores: Mapping[str, Tensor], alive: Mapping[str, Tensor], method: str, reporter: Reporter) -> None:
-    """Warns of layers whose weights all have one score, so that their order decides."""
+    """Warn of layers whose weights all have one score, so that their order decides."""
     found = []
     for name, score in scores.items():
         pruned = ~alive[name]
@@ -205,14 +144,54 @@ def say_ties(scores: Mapping[str, Tensor], alive: Mapping[str, Tensor], method: 
             )
 
 
+@dataclass(frozen=True)
+class Group:
+    """Layers whose weights compete with each other.
+
+    Args:
+        names: their parameters.
+        first: the density they have, taken together.
+        last: the density that they come to; no higher than the first.
+    """
+
+    names: tuple[str, ...]
+    first: float
+    last: float
+
+
+def find_groups(mask: Mask, density: float, hparams: PruningHparams) -> list[Group]:
+    """Return the groups in which the layers of ``mask`` are pruned to ``density``.
+
+    A layer with a fraction f' of its own is by itself and comes to density^(log(1 - f') / log(1 - f)), f the general
+    ``pruning_fraction``: it is pruned by f' as often as the others by f.
+    """
+    own = layer_fractions(mask.keys(), hparams.layer_fractions)
+    common = [name for name in mask if name not in own]
+    if hparams.pruning_scope == "layer":
+        groups = [[name] for name in common]
+    else:
+        apart = {name for pattern in hparams.layers_apart for name in matching(common, pattern, "layers_apart")}
+        groups = [[name for name in common if (name in apart) is wanted] for wanted in (False, True)]
+    powers = {name: math.log1p(-fraction) / math.log1p(-hparams.pruning_fraction) for name, fraction in own.items()}
+    ends = [(group, density) for group in groups if group] + [([n], density**power) for n, power in powers.items()]
+    firsts = [mask.without(set(mask) - set(group)).density for group, _ in ends]
+    return [Group(tuple(group), first, min(first, end)) for (group, end), first in zip(ends, firsts, strict=True)]
+
+
+def check_layers(model: nn.Module, hparams: PruningHparams) -> None:
+    """Raise ``UsageError`` if layers are named that a model does not have: before it is trained for long."""
+    if hparams.layers_to_ignore or hparams.layer_fractions or hparams.layers_apart:
+        find_groups(Mask.ones(model).without(ignored_layers(model, hparams.layers_to_ignore)), 1.0, hparams)
+
+
 def shrink(
     scores: dict[str, Tensor],
     alive: dict[str, Tensor],
-    groups: Iterable[Share],
+    groups: Iterable[Group],
     hparams: PruningHparams,
     progress: float = 1.0,
 ) -> None:
-    """Shrinks ``alive`` to what its weights of the highest scores are; uses the scores up.
+    """Shrink ``alive`` to its weights of the highest scores; uses the scores up.
 
     Args:
         scores: of each layer's weights.
@@ -229,14 +208,14 @@ def shrink(
 
 
 def scheduled(schedule: str, start: float, end: float, progress: float) -> float:
-    """The density after a share ``progress`` of the iterations; exactly ``end`` when it is 1."""
+    """Return the density after a fraction of the iterations; exactly ``end`` when that is 1."""
     if schedule == "linear":
         return start * (1 - progress) + end * progress
     return float(start ** (1 - progress) * end**progress)
 
 
 def keep_highest(scores: dict[str, Tensor], alive: dict[str, Tensor], group: Sequence[str], density: float) -> None:
-    """Shrinks ``alive`` in the layers of ``group``, taken together, to ``density``, rounded to whole weights."""
+    """Shrink ``alive`` in the layers of ``group``, taken together, to ``density``, rounded to whole weights."""
     sizes = [alive[name].numel() for name in group]
     together = torch.empty(sum(sizes), dtype=scores[group[0]].dtype, device=scores[group[0]].device)
     for name, part in zip(group, together.split(sizes), strict=True):
@@ -247,7 +226,7 @@ def keep_highest(scores: dict[str, Tensor], alive: dict[str, Tensor], group: Seq
 
 
 def highest(scores: Tensor, alive: Tensor, keep: int) -> Tensor:
-    """The highest scores among those alive, as a mask; of equals the first. All flat.
+    """Return the highest scores among those alive, as a mask; of equals the first. All flat.
 
     Never more than are alive. ``scores > threshold`` alone would prune every tie.
     """
@@ -262,10 +241,28 @@ def highest(scores: Tensor, alive: Tensor, keep: int) -> Tensor:
 
 
 def kth_highest(scores: Tensor, alive: Tensor, k: int) -> Tensor | float:
-    """The k-th highest of the scores that are alive."""
     if scores.is_cuda:  # where kthvalue is slow, and refused by deterministic algorithms
         return scores[alive].sort(descending=True).values[k - 1]
     values = scores.cpu().double().numpy()[alive.cpu().numpy()]
     position = len(values) - k
     values.partition(position)  # several times faster than kthvalue
     return float(values[position])
+
+
+def erk_scores(scores: Tensor, alive: Tensor) -> Tensor:
+    """Return scores of one layer such that the highest of all layers leave each at its Erdos-Renyi-kernel density.
+
+    Evci et al. 2020, "Rigging the Lottery", section 3: a layer with dimensions d_1, d_2, ... has the density
+    min(1, eps * sum(d) / prod(d)), with the eps at which the whole network has the density asked for. So, as
+    long as it is not full, a layer keeps eps * sum(d) weights.
+
+    The result is sum(d) / (r + 1/2), r the weight's rank in its layer. A threshold of 1/eps on it keeps in every
+    layer the ranks below eps * sum(d), and no more than there are: for any global density the cut falls at the eps
+    that belongs to it.
+
+    Args:
+        scores: of the layer's weights, in the layer's shape.
+        alive: the weights that compete; all others rank behind them.
+    """
+    ordered = scores.masked_fill(~alive, -torch.inf).flatten().argsort(descending=True, stable=True)
+    return sum(scores.shape) / (ordered.argsort() + 0.5).view(scores.shape)

@@ -14,7 +14,7 @@ from foundations.errors import UsageError
 from foundations.seeds import seed_global
 from foundations.steps import Step
 from foundations.store import Store
-from pruning import ChangingMask, Mask, Moment, PruningHparams, prunable
+from pruning import ChangingMask, Mask, PruningHparams, UpdateProgress, prunable
 from pruning.methods.loss_gradients import gradients
 from training.arithmetic import arithmetic, convert
 from training.data import TrainingData
@@ -86,7 +86,7 @@ class MaskUpdates:
         assert state.mask is not None, "the first mask is there"
         per_epoch = self.data.iterations_per_epoch
         first, last = self.strategy.first_iteration(self.start, per_epoch), self.iterations[-1]
-        moment = Moment((state.iteration - first) / (last - first), self.density, self.pruning)
+        moment = UpdateProgress((state.iteration - first) / (last - first), self.density, self.pruning)
         seeds, child = state.noise.seeds, state.noise.child
         generator = seeds.generator("mask update", *self.index, *child, state.iteration)
         before, slopes = state.mask.to(self.data.device), next_gradients(state, hparams, self.data)

@@ -1,15 +1,13 @@
 """The pruning methods that come with the framework, each a file of its own. Importing them registers them."""
 
-from pruning.methods.adsynflow import AdSynFlow
-from pruning.methods.dynamic import GMP, SET, RigL, Static
-from pruning.methods.imported import ImportedMask
+from pruning.methods.dynamic import GMP, SET, ChangingMask, RigL, Static, UpdateProgress
 from pruning.methods.loss_gradients import FORCE, SNIP, GraSP, IterativeSNIP
-from pruning.methods.magnitude import Magnitude, SparseGlobal, SparseLayerwise
+from pruning.methods.magnitude import ImportedMask, Magnitude, SparseGlobal, SparseLayerwise
 from pruning.methods.ntk_sap import NTKSAP
 from pruning.methods.prospr import ProsPr
 from pruning.methods.px import PX
 from pruning.methods.random import Random, RandomERK
-from pruning.methods.synflow import SynFlow
+from pruning.methods.synflow import AdSynFlow, SynFlow
 from pruning.methods.synflow_l2 import SynFlowL2
 
 __all__ = [
@@ -20,6 +18,7 @@ __all__ = [
     "SET",
     "SNIP",
     "AdSynFlow",
+    "ChangingMask",
     "GraSP",
     "ImportedMask",
     "IterativeSNIP",
@@ -33,4 +32,5 @@ __all__ = [
     "Static",
     "SynFlow",
     "SynFlowL2",
+    "UpdateProgress",
 ]

@@ -1,20 +1,94 @@
-"""Masks that change while the subnetwork trains: static (the control), SET, RigL, GMP."""
+"""Masks that change while the subnetwork trains: what such a strategy is, then SET, RigL, GMP and their control."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from foundations.errors import UsageError
 from foundations.hparams import hp
-from pruning.changing import ChangingMask, Moment
+from foundations.steps import Step
+from pruning.hparams import PruningHparams
 from pruning.mask import Mask
 from pruning.methods.magnitude import Magnitude
 from pruning.methods.random import RandomERK
 from pruning.prunable import prunable
-from pruning.prune import highest, shares, shrink
-from pruning.strategy import strategies
+from pruning.prune import find_groups, highest, shrink
+from pruning.strategy import Strategy, strategies
+
+
+@dataclass(frozen=True)
+class UpdateProgress:
+    """How far training has come when a mask is updated, and what the mask is to come to.
+
+    Args:
+        progress: the fraction of the time in which masks change that is over: above 0, and 1 at the last update.
+        density: what the level is to keep of the weights that pruning counts.
+        pruning: how scores become a mask.
+    """
+
+    progress: float
+    density: float
+    pruning: PruningHparams
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangingMask(Strategy):
+    """A strategy that differs from the others in :meth:`update`, which gives the mask to train on with.
+
+    :meth:`score` decides the first mask, at step k. From then on the training stops at every update. Weights that an
+    update takes away are set to zero and stay so; those that it gives back start from zero, and so does their
+    optimizer's state.
+    """
+
+    update_every: Step = hp(Step("100it"))
+    """Steps of training between two updates of the mask."""
+
+    update_start: Step = hp(Step("0ep"))
+    """Step up to which the first mask stays; never before k."""
+
+    update_until: float = hp(0.75, within="(0, 1]")
+    """Share of the training, counted from its beginning, after which the mask stays; the last update is there."""
+
+    @abstractmethod
+    def update(
+        self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator,
+        moment: UpdateProgress,
+    ) -> Mask:  # fmt: skip
+        """Return the mask with which training goes on, of the same layers.
+
+        Args:
+            model: the network in training, masked; it is only looked at.
+            mask: that of the layers that pruning may touch.
+            gradients: dL/dw of all weights by parameter name, pruned ones too, on the batch of the next step.
+            generator: on the CPU, for all that is random; another one at each update.
+            moment: how far training has come.
+        """
+
+    def first_density(self, density: float) -> float:
+        """Return what the first mask keeps, of a level that is to keep ``density``."""
+        return density
+
+    def updates(self, start: int, end: int, iterations_per_epoch: int) -> list[int]:
+        """Return the iterations after which the mask is updated, in a training from ``start`` to ``end``.
+
+        Raises:
+            UsageError: there is none.
+        """
+        first = self.first_iteration(start, iterations_per_epoch)
+        every, last = self.update_every.iteration(iterations_per_epoch), round(self.update_until * end)
+        if every < 1:
+            raise UsageError(f"--update_every={self.update_every.short}: expected at least one step")
+        if last <= first:
+            raise UsageError(f"--update_until={self.update_until}: ends before the first update of the mask")
+        return [*range(first + every, last, every), last]
+
+    def first_iteration(self, start: int, iterations_per_epoch: int) -> int:
+        """Return the iteration from which on masks change, in a training that begins at ``start``."""
+        return max(start, self.update_start.iteration(iterations_per_epoch))
 
 
 @strategies.register("static")
@@ -41,8 +115,9 @@ class SET(RandomERK, ChangingMask):
     """Share of a layer's weights that the first update would exchange."""
 
     def update(
-        self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator, moment: Moment
-    ) -> Mask:
+        self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator,
+        moment: UpdateProgress,
+    ) -> Mask:  # fmt: skip
         fraction = self.drop_fraction / 2 * (1 + math.cos(math.pi * moment.progress))
         weights = prunable(model)
         return Mask({
@@ -51,18 +126,18 @@ class SET(RandomERK, ChangingMask):
         })  # fmt: skip
 
     def growth(self, gradient: Tensor, generator: torch.Generator) -> Tensor:
-        """Scores by which the weights of a layer grow: the highest do."""
+        """Return scores by which the weights of a layer grow: the highest do."""
         return torch.rand(gradient.shape, generator=generator).to(gradient.device)
 
 
 def exchanged(size: Tensor, kept: Tensor, growth: Tensor, fraction: float) -> Tensor:
-    """A layer's mask without the smallest ``fraction`` of its weights, and with as many others, of the highest growth.
+    """Return a layer's mask without its smallest weights, and with as many others, those of the highest growth.
 
     Args:
         size: magnitudes of the layer's weights.
         kept: its mask.
         growth: scores of the weights that are not kept.
-        fraction: of the weights kept; rounded down to whole weights.
+        fraction: of the weights kept that go, rounded down to whole weights.
     """
     total = int(kept.count_nonzero())
     dropped = int(fraction * total)
@@ -98,10 +173,11 @@ class GMP(Magnitude, ChangingMask):
         return 1.0
 
     def update(
-        self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator, moment: Moment
-    ) -> Mask:
+        self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator,
+        moment: UpdateProgress,
+    ) -> Mask:  # fmt: skip
         density = 1 - (1 - moment.density) * (1 - (1 - moment.progress) ** 3)
         weights, alive = prunable(model), dict(mask)
         scores = {name: weights[name].detach().abs() for name in mask}
-        shrink(scores, alive, shares(mask, density, moment.pruning), moment.pruning)
+        shrink(scores, alive, find_groups(mask, density, moment.pruning), moment.pruning)
         return Mask(alive)

@@ -1,4 +1,4 @@
-"""Magnitude pruning: at a step k, or at the end of training as in iterative magnitude pruning."""
+"""Magnitude pruning: at a step k, or at the end of training as in iterative magnitude pruning; imported masks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,3 +40,13 @@ class SparseLayerwise(SparseGlobal):
     """As sparse_global, with the same share of every layer: ``--pruning_scope=layer``."""
 
     defaults: ClassVar[Mapping[str, Any]] = {**SparseGlobal.defaults, "pruning_scope": "layer"}
+
+
+@strategies.register("imported")
+@dataclass(frozen=True, kw_only=True)
+class ImportedMask(Magnitude):
+    """Keeps what the mask of the --imported network keeps, whatever the scores.
+
+    A lottery run or an analysis takes the mask as it is. ``prune`` by itself, which knows of no import, keeps the
+    largest weights: those that a mask has set to zero go first.
+    """

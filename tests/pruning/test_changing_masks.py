@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from foundations.steps import Step
-from pruning import Mask, Moment, PruningHparams, strategies
+from pruning import Mask, PruningHparams, UpdateProgress, strategies
 from pruning.methods.dynamic import exchanged
 
 
@@ -20,11 +20,13 @@ def mask(*kept: int) -> Mask:
     return Mask({"0.weight": torch.tensor([kept], dtype=torch.bool)})
 
 
-def moment(progress: float, density: float = 0.5, **pruning) -> Moment:
-    return Moment(progress, density, PruningHparams(**pruning))
+def moment(progress: float, density: float = 0.5, **pruning) -> UpdateProgress:
+    return UpdateProgress(progress, density, PruningHparams(**pruning))
 
 
-def updated(name: str, model: nn.Module, before: Mask, gradient: list[float], now: Moment, seed: int = 0, **fields):
+def updated(
+    name: str, model: nn.Module, before: Mask, gradient: list[float], now: UpdateProgress, seed: int = 0, **fields
+):
     gradients = {"0.weight": torch.tensor([gradient])}
     generator = torch.Generator().manual_seed(seed)
     return strategies.get(name)(**fields).update(model, before, gradients, generator, now)
