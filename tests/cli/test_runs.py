@@ -134,10 +134,7 @@ def test_quiet_prints_the_table_alone(command: Command, place: Any, small: tuple
 
 
 def test_a_log_has_a_line_for_each_epoch(command: Command, place: Any, small: tuple[str, ...]) -> None:
-    read, *lines = command("train", *small, *place.flags).err.splitlines()
-    assert read == (
-        "Data digits: 1,442 train, 355 test images of 1x8x8, 10 classes, the smallest '8' with 140 training images"
-    )
+    lines = command("train", *small, *place.flags).err.splitlines()
     assert lines[0] == "The learning rate never falls at 12ep, 17ep (--milestone_steps): the training ends at 3ep"
     assert [line.split(": ")[1].split(",")[0] for line in lines[2:]] == ["1ep of 3ep", "2ep of 3ep", "3ep of 3ep"]
     assert not any("\x1b" in line or "\r" in line for line in lines)

@@ -1,14 +1,14 @@
 """Analyses that go on: again, with more of something, interrupted, by parts, or with something damaged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from experiments.report.collect import collect
 from foundations.errors import UsageError
+from foundations.reporting import Event, RowAdded
 from foundations.steps import Step
 from pruning import Mask
 from stability import StabilityDesc, StabilityRunner
@@ -64,16 +64,16 @@ def test_another_threshold_changes_the_verdict_alone(
 def test_interrupted_it_goes_on_to_the_same_bits(tmp_path: Path, make_runner: MakeRunner, listener, stop_at) -> None:
     whole = make_runner(tmp_path / "whole")
     whole.run()
-    hear, broken = listener.row, make_runner(tmp_path / "broken")
+    hear, broken = listener.hear, make_runner(tmp_path / "broken")
 
-    def interrupt(path: Path, row: Mapping[str, Any]) -> None:
-        if stop_at == f"{path.name}: {Step(row['step']).short}":
+    def interrupt(event: Event) -> None:
+        if isinstance(event, RowAdded) and stop_at == f"{event.path.name}: {Step(event.row['step']).short}":
             raise KeyboardInterrupt
 
-    listener.row = interrupt
+    listener.hear = interrupt
     with pytest.raises(KeyboardInterrupt):
         broken.run()
-    listener.row = hear
+    listener.hear = hear
     assert not broken.done
     broken.run()
     for name in ("interpolation.csv", "instability.json"):

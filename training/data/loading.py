@@ -23,6 +23,7 @@ from training.data.transformations import transform
 
 FOLDER = "image_folder"
 ARRAYS = "arrays"
+BUNDLED = "digits"
 MOST_WORKERS = 8
 
 
@@ -72,15 +73,16 @@ def open_data(
 
 
 def describe(data: Dataset | ImageFiles, name: str, reporter: Reporter) -> None:
-    """Says what has been read, as it will be trained on, and warns of what is probably not meant."""
+    """Says what was read from files, as it will be trained on, and warns of what is probably not meant."""
     sizes = torch.bincount(data.train.labels, minlength=data.classes)
     smallest = int(sizes.argmin())
     splits = ", ".join(f"{len(split):,} {kind}" for kind, split in data.splits.items())
     shape = data.shape
-    reporter.say(
-        f"Data {name}: {splits} images of {shape.channels}x{shape.height}x{shape.width}, {data.classes} classes, "
-        f"the smallest {data.class_names[smallest]!r} with {int(sizes[smallest]):,} training images"
-    )
+    if name != BUNDLED:  # of which there is nothing to find out
+        reporter.say(
+            f"Data {name}: {splits} images of {shape.channels}x{shape.height}x{shape.width}, {data.classes} classes, "
+            f"the smallest {data.class_names[smallest]!r} with {int(sizes[smallest]):,} training images"
+        )
     empty = [data.class_names[label] for label in (sizes == 0).nonzero().flatten().tolist()]
     if empty:
         reporter.warn(f"--dataset={name}: no training image of {len(empty)} classes, the first {empty[0]!r}")
