@@ -14,7 +14,7 @@ from experiments.session import Session
 from foundations import files
 from foundations.store import Store
 from pruning import Mask
-from tests.experiments.importing.foreign_files import half_masks, network, write_open_lth
+from tests.experiments.exchange.foreign_files import half_masks, network, write_open_lth
 
 Command = Callable[..., Any]
 SMALL = ("--model=mnist_lenet_8", "--dataset=digits", "--training_steps=3ep", "--threads=1", "--quiet")

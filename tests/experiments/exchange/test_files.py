@@ -17,7 +17,7 @@ from experiments.exchange.matching import put_into, rename
 from experiments.exchange.reading import Network, read_network, split
 from foundations.errors import UsageError
 from pruning import Mask, prunable
-from tests.experiments.importing.foreign_files import (
+from tests.experiments.exchange.foreign_files import (
     DIGITS,
     half_masks,
     network,
