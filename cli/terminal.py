@@ -11,23 +11,33 @@ from experiments.runs.listing import state_text
 from foundations.text import printable
 
 GAP = "  "
+WHERE = "where"
+"""The heading of a column of paths."""
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: ruled on a terminal, in aligned columns elsewhere."""
-    headers, *rows = ([printable(cell) for cell in line] for line in (headers, *rows))
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
+    """Print a table: ruled on a terminal, in aligned columns elsewhere.
 
-        table = Table()
-        for header in headers:
-            table.add_column(header, overflow="fold")  # a path that is cut off is of no use
-        for row in rows:
-            table.add_row(*row)
-        Console(highlight=False, markup=False).print(table)
+    Paths of a last column for which a terminal has no room stand below the table, a line each, so that they stay whole.
+    """
+    headers, *rows = ([printable(cell) for cell in line] for line in (headers, *rows))
+    if (width := width_of_terminal()) is None:
+        print(*aligned(headers, rows), sep="\n")
         return
-    print(*aligned(headers, rows), sep="\n")
+    from rich.console import Console
+    from rich.table import Table
+
+    paths = []
+    if headers[-1] == WHERE and sum(column_widths(headers, rows)) + 3 * len(headers) + 1 > width:
+        paths = [row[-1] for row in rows]
+        headers, *rows = (line[:-1] for line in (headers, *rows))
+    table = Table()
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+    print(*paths, sep="\n", end="\n" * bool(paths))
 
 
 def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -171,7 +171,7 @@ def find_mask(
         density = strategy.first_density(density)
     generator = trunk.seeds.generator("pruning", level)
     reporter = trunk.context.reporter
-    reporter.say(f"Pruning with {strategy.name} to {density:.4%} of the weights")
+    reporter.say(f"Pruning with {strategy.name} to {100 * density:.4g}% of the weights")
     say_left_dense(trunk, model)
     with arithmetic(trunk.desc.training, trunk.data.device):
         return prune(strategy, model, batches, pruning, density, generator, before, reporter)

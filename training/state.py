@@ -222,7 +222,7 @@ class TrainState:
         tensors, optimizer = captured["model"], captured["optimizer"]
         self.check(tensors)
         if not is_count(captured["iteration"]) or captured["tally"].shape != self.running_metrics.shape:
-            raise ValueError("its iteration or its running metrics are none")
+            raise ValueError("the checkpoint lacks its iteration or its running metrics")
         if (made := self.compaction) is not None:
             tensors, optimizer = made.shrink(tensors), made.shrink_optimizer(optimizer)
         self.model.load_state_dict(tensors)

@@ -130,9 +130,8 @@ class Trunk:
             with self._at_work(unless=lambda: self.has(step)) as alone:
                 if trained := alone and not self.has(step):
                     self._train_to(iteration)
-        if not trained and iteration not in self._read:
-            say = self.context.reporter.say
-            say(f"Trunk {self.desc.key}: read at {self._name(iteration)}; no step of it is trained again")
+        if not trained and iteration not in {*self._read, self.start}:
+            self.context.reporter.say(f"Trunk {self.desc.key}: read at {self._name(iteration)}, trained before")
         self._read.add(iteration)
 
     def state_at(self, step: Step) -> TrainState:

@@ -54,7 +54,7 @@ def find(text: str) -> StoredRun:
 def show(comparison: Comparison) -> None:
     by_section = sorted(comparison.differences, key=lambda difference: SECTIONS.index(difference.section))
     for section, group in groupby(by_section, key=lambda difference: difference.section):
-        note = " (these alone make no difference)" if section in ELSEWHERE else ""
+        note = " (runs may be equal all the same; their bits can depend on it)" if section in ELSEWHERE else ""
         print(f"{section}{note}")
         print_table(["  name", "left", "right"], [[f"  {one.name}", text(one.left), text(one.right)] for one in group])
         print()

@@ -163,15 +163,17 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def rows_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:
-    """The first rows of metrics, of each training, that are not the same."""
+    """Yield the first difference between the metrics of each training."""
     ours, theirs = (set(below(run, files.METRICS)) for run in (left, right))
     for name in sorted(ours | theirs):
         rows = [run.store.sub(str(Path(name).parent)).read_rows(files.METRICS) for run in (left, right)]
         if rows[0] != rows[1]:
-            pairs = enumerate(zip(*rows, strict=False))
-            first = next((number for number, (one, other) in pairs if one != other), min(map(len, rows)))
-            steps = [str(those[first]["step"]) if first < len(those) else None for those in rows]
-            yield Difference(RESULTS, f"{name} from here on", *steps)
+            one, other = next(((one, other) for one, other in zip(*rows, strict=False) if one != other), ({}, {}))
+            if not one:  # one has more rows
+                yield Difference(RESULTS, f"{name}, rows", *map(len, rows))
+                continue
+            column = next(column for column in (*one, *other) if one.get(column) != other.get(column))
+            yield Difference(RESULTS, f"{name}, first at {one['step']}: {column}", one.get(column), other.get(column))
 
 
 def below(run: StoredRun, pattern: str) -> Iterator[str]:

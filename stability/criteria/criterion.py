@@ -93,7 +93,7 @@ class CriterionRegistry(MethodRegistry[Criterion]):
 
         def checked(criterion: C) -> C:
             if not (isinstance(criterion, type) and issubclass(criterion, Criterion)):
-                raise UsageError(f"The {self.what} {name!r} is none: derive a class from Criterion (docs/extending.md)")
+                raise UsageError(f"The {self.what} {name!r} is no class derived from Criterion; see docs/extending.md")
             if is_step(name):
                 raise UsageError(f"The {self.what} {name!r} reads as a step; choose another name")
             return enter(criterion)

@@ -40,8 +40,8 @@ def test_a_narrow_terminal_cuts_off_no_path_and_reads_no_markup(monkeypatch: pyt
     monkeypatch.setattr("sys.stdout", stream)
     monkeypatch.setenv("COLUMNS", "60")
     print_table(["replicate", "where"], [["1", path]])
-    cells = [line.split("│")[2].strip() for line in stream.getvalue().splitlines() if line.count("│") == 3]
-    assert "".join(cells) == path
+    assert stream.getvalue().splitlines()[-1] == path
+    assert "where" not in stream.getvalue()
 
 
 def test_progress_on_a_terminal_takes_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
