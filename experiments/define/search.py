@@ -79,15 +79,23 @@ def of_children(analysis: StabilityRunner, dense: int) -> int:
 
 
 def of_scores(trunk: Trunk, desc: StabilityDesc) -> int:
-    """One mask: counted by PyTorch, forward and backward, in one of the strategy's equal iterations."""
+    """One mask: counted by PyTorch, forward and backward, in the strategy's equal iterations.
+
+    One iteration is what two cost more than one, so that what is looked at once does not count.
+    """
     strategy, pruning = desc.strategy, desc.pruning
     assert strategy is not None, "there are masks"
     assert pruning is not None
     silent = copy.copy(trunk)
     silent.context = replace(trunk.context, reporter=Reporter())
-    with FlopCounterMode(display=False) as counter:
-        find_mask(silent, strategy, replace(pruning, pruning_iterations=1), trunk.fresh().model, desc.density)
-    return pruning.pruning_iterations * int(counter.get_total_flops()) // 2  # a multiply-add counts as two operations
+
+    def operations(iterations: int) -> int:
+        with FlopCounterMode(display=False) as counter:
+            hparams = replace(pruning, pruning_iterations=iterations)
+            find_mask(silent, strategy, hparams, trunk.fresh().model, desc.density)
+        return int(counter.get_total_flops())
+
+    return pruning.pruning_iterations * (operations(2) - operations(1)) // 2  # a multiply-add counts as two operations
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -228,6 +228,7 @@ class RichReporter(MeteringReporter):
                 case Advanced(what, n) if what in self.counts:
                     self.counts[what].advance(n)
                 case Ended(what) if what in self.lines:
+                    self.live.refresh()  # even what ends at once is seen
                     del self.lines[what]
                     self.counts.pop(what, None)
                     self.update()

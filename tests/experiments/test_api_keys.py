@@ -113,6 +113,7 @@ def test_defaults_are_the_same_both_ways(command: str, model: str, by_command_li
 
 TEXTS = {
     "model": ("mnist_lenet_8", "mnist_lenet_9"),
+    "model_init": ("xavier_normal", "orthogonal"),
     "dataset": ("mnist", "cifar10"),
     "recipe": ("default", "open_lth"),
     "pruning_strategy": ("snip", "magnitude"),
@@ -121,7 +122,7 @@ TEXTS = {
     "imported": ("import_0123456789ab", "import_123456789abc"),
     "layer_fractions": ("fc:0.1", "fc*:0.2"),
 }
-"""Values of flags that are texts without a list of choices."""
+"""Values of flags that are texts without a list of choices, or whose default depends on the model."""
 
 BESIDE: dict[str, dict[str, Any]] = {"retrain": {"score_at": "end"}}
 """Values that flags need beside them."""
@@ -144,13 +145,13 @@ def two_values(name: str, item: "Field[Any]", hint: Any, default: Any) -> tuple[
     kind, within, choices = element_of(hint), item.metadata.get("within"), item.metadata.get("choices")
     if kind is bool:
         return not default, default
+    if name in TEXTS:
+        return TEXTS[name]  # type: ignore[return-value]
     if choices:
         others = [choice for choice in choices if choice != default]
         return others[0], [*others, default][1]
     if kind is Step:
         return Step("2it"), Step("1ep1it")
-    if kind is str:
-        return TEXTS[name]  # type: ignore[return-value]
     low, high = (float(end) for end in (within or "[0, inf)")[1:-1].split(","))
     if kind is int:
         return int(low) + 3, int(low) + 4

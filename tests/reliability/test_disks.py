@@ -40,7 +40,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def one_clear_line(end: Ended, reason: int, root: Path) -> bool:
     """Whether a command ended with 2 and with one line that has the reason and a file or directory of the root."""
     lines = [line for line in end.said.splitlines() if os.strerror(reason) in line]
-    return end.code == 2 and len(lines) == 1 and f"'{root}" in lines[0] and "Traceback" not in end.said
+    return end.code == 2 and len(lines) == 1 and str(root) in lines[0] and "Traceback" not in end.said
 
 
 # Full ----------------------------------------------------------------------------------------------------------------
