@@ -20,8 +20,8 @@ from foundations.processes import keep_freed_memory, own_gpu, own_share
 from foundations.reporting import Reporter, Several
 from foundations.steps import Step
 from foundations.store import Store
-from lottery import LotteryDesc, LotteryRunner
-from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from lottery import Level, LotteryDesc, check_lottery
+from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
 from training.data import DataHparams, TrainingData, open_data
 from training.distributed import processes
 from training.hparams import TrainDesc
@@ -127,19 +127,19 @@ class Workspace:
     def trunk(self, desc: TrainDesc, replicate: int) -> Trunk:
         return self._runners.once((desc, replicate), lambda: Trunk(desc, replicate, self.data(desc.data), self.context))
 
-    def lottery_runner(self, desc: LotteryDesc, replicate: int, allow_collapse: bool) -> LotteryRunner:
-        return self._runners.once(
-            (desc, replicate, allow_collapse),
-            lambda: LotteryRunner(desc, replicate, self.data(desc.train.data), self.context, allow_collapse),
-        )
+    def level(self, desc: LotteryDesc, replicate: int, number: int, allow_collapse: bool = False) -> Level:
+        """Return a level of a lottery run; ``UsageError`` if its data or its model do not bear the experiment."""
+        trunk = self.trunk(desc.train, replicate)
+        self._runners.once(("checked", desc, replicate), lambda: check_lottery(desc, trunk))
+        return Level(number, desc, trunk, allow_collapse)
 
-    def stability_runner(
+    def analysis(
         self, desc: StabilityDesc, replicate: int, k: Step, settings: AnalysisHparams, checkpoint: str | None
-    ) -> StabilityRunner:
-        tensors = None if checkpoint is None else self.checkpoint(checkpoint)[0]
+    ) -> AnalysisAtK:
+        """Return the instability analysis at ``k``; ``UsageError`` if its data or its model do not bear it."""
+        trunk, tensors = self.trunk(desc.train, replicate), self.checkpoint(checkpoint)[0] if checkpoint else None
         return self._runners.once(
-            (desc, replicate, k, settings, checkpoint),
-            lambda: StabilityRunner(desc, replicate, k, self.data(desc.train.data), self.context, settings, tensors),
+            (desc, replicate, k, settings, checkpoint), lambda: AnalysisAtK(desc, trunk, k, settings, tensors)
         )
 
     def checkpoint(self, file: str) -> tuple[Mapping[str, Tensor], str]:

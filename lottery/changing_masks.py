@@ -3,8 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
-
 from foundations import files
 from foundations.errors import UsageError
 from foundations.steps import Step
@@ -21,7 +19,7 @@ def mask_updates(
     trunk: Trunk, strategy: Strategy | None, pruning: PruningHparams | None, density: float, level: int = 1,
     *, start: int, end: int,
 ) -> MaskUpdates | None:  # fmt: skip
-    """The updates of the mask in a training from iteration ``start`` to ``end``; None if the mask stays."""
+    """Return the updates of the mask in a training from iteration ``start`` to ``end``; None if the mask stays."""
     if not isinstance(strategy, ChangingMask):
         return None
     assert pruning is not None, "there is a strategy"
@@ -33,7 +31,7 @@ def mask_updates(
 
 
 def check_changing(strategy: Strategy | None, pruning: PruningHparams | None, trunk: Trunk, k: Step) -> None:
-    """Raises ``UsageError`` for a mask that is to change in training and cannot: before anything is trained."""
+    """Raise ``UsageError`` for a mask that is to change in training and cannot."""
     if not isinstance(strategy, ChangingMask):
         return
     if pruning is not None and pruning.score_at == "end":
@@ -41,9 +39,9 @@ def check_changing(strategy: Strategy | None, pruning: PruningHparams | None, tr
     strategy.updates(trunk.iteration(k), trunk.end, trunk.per_epoch)
 
 
-def load_first_mask(here: Store, model: nn.Module) -> Mask:
-    """The mask that the training of ``model`` in a directory begins with."""
-    return Mask.load(here / (files.FIRST_MASK if here.has(files.FIRST_MASK) else files.MASK), model)
+def first_mask(here: Store, mask: Mask) -> Mask:
+    """Return the mask that the training in a directory begins with: ``mask``, unless that has changed in training."""
+    return Mask.load(here / files.FIRST_MASK) if here.has(files.FIRST_MASK) else mask
 
 
 def conclude_updates(
@@ -55,7 +53,7 @@ def conclude_updates(
     """
     assert state.mask is not None, "it has been updated"
     model = trunk.fresh().model
-    load_first_mask(here, model).save(here / files.FIRST_MASK)
+    first_mask(here, Mask.load(here / files.MASK, model)).save(here / files.FIRST_MASK)
     rows = updates.rows(here)
     record_mask(
         here, state.mask, model, trunk, updates.pruning, start=updates.start, end=updates.end,
@@ -65,7 +63,7 @@ def conclude_updates(
 
 
 def cost_of(rows: list[dict[str, Any]], end: int, trunk: Trunk) -> int:
-    """Multiply-adds of the training: three forward passes an example, each under the mask of its time."""
+    """Return the multiply-adds of the training: three forward passes an example, each under the mask of its time."""
     ends = [*(row["iteration"] for row in rows), end]
     examples = (trunk.examples_seen(last) - trunk.examples_seen(first) for first, last in pairwise(ends))
     return sum(3 * row["multiply_adds"] * seen for row, seen in zip(rows, examples, strict=True))

@@ -20,7 +20,7 @@ and are trained at the schedule's last learning rate. All train for the steps fr
 
 
 def state_of_the_end(model: nn.Module, trunk: Trunk, k: Step) -> TrainState:
-    """The trained network at step k of the schedule, with a fresh optimizer and the replicate's SGD noise from k on."""
+    """Return the trained network at step k of the schedule, with a fresh optimizer and the replicate's noise."""
     capture, noise = trunk.context.cuda_graphs, Noise(trunk.seeds)
     state = TrainState.fresh(model, trunk.desc.training, noise, trunk.data.device, capture=capture)
     state.iteration = trunk.iteration(k)
@@ -28,7 +28,7 @@ def state_of_the_end(model: nn.Module, trunk: Trunk, k: Step) -> TrainState:
 
 
 def at_last_rate(training: TrainingHparams, iterations_per_epoch: int) -> TrainingHparams:
-    """The same training at the learning rate of its last step throughout."""
+    """Return the same training at the learning rate of its last step throughout."""
     last = training.training_steps.iteration(iterations_per_epoch) - 1
     rate = learning_rate(training, last, iterations_per_epoch)
     return replace(training, lr=rate, lr_schedule="step", milestone_steps=(), warmup_steps=Step("0ep"))
@@ -53,7 +53,7 @@ class LotteryDesc(Desc):
     """How a network that was pruned at the end of training is trained again."""
 
     def density(self, level: int) -> float:
-        """The fraction of the prunable weights that level ``level`` keeps: ``(1 - pruning_fraction) ** level``."""
+        """Return the fraction of the prunable weights that a level keeps: ``(1 - pruning_fraction) ** level``."""
         return float((1 - self.pruning.pruning_fraction) ** level)
 
     def code(self) -> tuple[object, ...]:

@@ -8,7 +8,6 @@ from torch import nn
 from foundations import files
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
-from foundations.steps import Step
 from foundations.store import Store
 from models import ImageShape
 from pruning import (
@@ -82,7 +81,7 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
 
 
 def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, int] | None:
-    """Parameters of the compact network, and multiply-adds of one image's forward pass through it."""
+    """Return parameters and multiply-adds of an image's forward pass of the compact network; None if there is none."""
     try:
         small = compact(model, mask, example=example_of(shape.channels, shape.height, shape.width)).model
     except UsageError:
@@ -124,10 +123,8 @@ def training_cost(
     }
 
 
-def trunk_network(trunk: Trunk, pruning: PruningHparams, k: Step) -> nn.Module:
-    """The full network whose weights are scored: that of step ``k``, or the trained one with ``score_at="end"``."""
-    if pruning.score_at == "k":
-        return trunk.state_at(k).model
+def trained_network(trunk: Trunk) -> nn.Module:
+    """Return the full network at the end of its training, which it trains if need be."""
     trunk.finish()
     return trunk.state_at(trunk.desc.training.training_steps).model
 
@@ -178,14 +175,13 @@ def find_mask(
 
 
 def imported_mask(trunk: Trunk) -> Mask:
-    """The mask of the network that the trunk has begun with; ``UsageError`` if there is none."""
     if trunk.imported is None:
         raise UsageError("--pruning_strategy=imported: give the network with --imported=import_<hash>")
     return trunk.imported.mask(trunk.fresh().model)
 
 
 def say_left_dense(trunk: Trunk, model: nn.Module) -> None:
-    """Names, once for a training, the weights that no strategy prunes."""
+    """Say, once for a training, which weights no strategy prunes."""
     left, said = left_dense(model), (trunk.desc, left_dense)
     if left and said not in trunk.context.reported:
         trunk.context.reported.add(said)

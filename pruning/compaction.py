@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
-from pruning.graph import BATCHNORMS, CONVOLUTIONS, INSTANCENORMS, ChannelGraph, channel_graph
+from pruning.channels import ChannelGraph
+from pruning.graph import channel_graph
 from pruning.mask import Mask
+from pruning.operations import BATCHNORMS, CONVOLUTIONS, INSTANCENORMS
 from pruning.same_function import perturbed, same_function
 
 Kept = dict[int, Tensor]
@@ -44,12 +46,12 @@ def kept_channels(graph: ChannelGraph, mask: Mapping[str, Tensor], round_to: int
 
 
 def connected(mask: Tensor, channels: int) -> Tensor:
-    """(outputs, channels) bool: which input channels a kept weight leads from; a channel may have several inputs."""
+    """Return (outputs, channels) bool: from which input channels a kept weight leads to which output."""
     return mask.reshape(len(mask), channels, -1).any(2)
 
 
 def spread(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept) -> None:
-    """Keeps whatever leads to a channel that is kept, until nothing new is found."""
+    """Keep whatever leads to a channel that is kept, until nothing new is found."""
     found = True
     while found:
         found = False
@@ -61,7 +63,7 @@ def spread(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept) -
 
 
 def widen(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept, group: int, round_to: int) -> bool:
-    """Rounds a group's width up; whether anything was to do. First come channels that need no others kept."""
+    """Round a group's width up, first by channels that need no others; return whether anything was to do."""
     size, width = graph.sizes[group], int(kept[group].sum())
     missing = min(size, -(-max(width, 1) // round_to) * round_to) - width
     if missing == 0:
@@ -75,7 +77,7 @@ def widen(graph: ChannelGraph, connections: Mapping[str, Tensor], kept: Kept, gr
     return True
 
 
-Place = tuple[Tensor | None, ...]
+Indices = tuple[Tensor | None, ...]
 """Where a small tensor lies in the full one: the indices along each of the first axes, None for a whole axis."""
 
 
@@ -95,16 +97,16 @@ class Compacted:
 
     model: nn.Module
     mask: Mask
-    places: Mapping[str, Place]
+    places: Mapping[str, Indices]
     snapshot: Mapping[str, Tensor]
     removed: Mapping[str, tuple[Tensor, ...]]
 
     def shrink(self, full: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The small network's part of a full network's tensors (parameters, buffers or anything shaped like them)."""
+        """Return the small network's part of a full network's tensors, or of anything shaped like them."""
         return {name: take(tensor, self.places.get(name, ())) for name, tensor in full.items()}
 
     def expand(self, small: Mapping[str, Tensor], snapshot: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The inverse of :meth:`shrink`: what was taken out is as in ``snapshot``, by default that of compaction."""
+        """Return the inverse of :meth:`shrink`; what was taken out is as in ``snapshot``, by default the own one."""
         snapshot = self.snapshot if snapshot is None else snapshot
         return {name: put(tensor, self.places.get(name, ()), snapshot[name]) for name, tensor in small.items()}
 
@@ -157,7 +159,7 @@ class Compacted:
         return {**state, "state": per_parameter}
 
 
-def take(full: Tensor, place: Place) -> Tensor:
+def take(full: Tensor, place: Indices) -> Tensor:
     """The part of a tensor that the small network has.
 
     Args:
@@ -174,7 +176,7 @@ def take(full: Tensor, place: Place) -> Tensor:
     return part.contiguous(memory_format=memory_format(full))
 
 
-def put(part: Tensor, place: Place, full: Tensor) -> Tensor:
+def put(part: Tensor, place: Indices, full: Tensor) -> Tensor:
     """The inverse of :func:`take`: the full network's tensor with a part of it replaced.
 
     Args:
@@ -198,7 +200,6 @@ def put(part: Tensor, place: Place, full: Tensor) -> Tensor:
 
 
 def memory_format(tensor: Tensor) -> torch.memory_format:
-    """The memory format in which ``tensor`` is contiguous."""
     channels_last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if channels_last else torch.contiguous_format
 
@@ -240,7 +241,6 @@ def compact(model: nn.Module, mask: Mask, round_to: int = 8, example: Tensor | N
 
 
 def without_channels(model: nn.Module, mask: Mask, graph: ChannelGraph, kept: Kept) -> Compacted:
-    """The network with the channels that are kept."""
     places = find_places(model, graph, kept)
     snapshot = {name: value.detach().clone() for name, value in model.state_dict().items()}
     small = copy.deepcopy(model)
@@ -257,7 +257,7 @@ def without_channels(model: nn.Module, mask: Mask, graph: ChannelGraph, kept: Ke
 
 
 def is_exact(model: nn.Module, mask: Mask, compacted: Compacted, example: Tensor) -> bool:
-    """Whether the small network, and its expansion, compute what the masked one does, whatever their weights."""
+    """Return whether the small network and its expansion compute what the masked one does, whatever their weights."""
     full = perturbed(model.state_dict())
     for name, kept in mask.items():
         full[name] *= kept.cpu()
@@ -270,9 +270,8 @@ def is_exact(model: nn.Module, mask: Mask, compacted: Compacted, example: Tensor
 
 
 def find_removed(
-    small: nn.Module, mask: Mask, places: Mapping[str, Place], full: Mapping[str, Tensor]
+    small: nn.Module, mask: Mask, places: Mapping[str, Indices], full: Mapping[str, Tensor]
 ) -> dict[str, tuple[Tensor, ...]]:
-    """``Compacted.removed``, of the parameters that have any."""
     removed = {}
     for name, parameter in small.named_parameters():
         if name in places:
@@ -283,8 +282,8 @@ def find_removed(
     return removed
 
 
-def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, Place]:
-    """Where the small network's parameters and buffers lie in the full ones, for those that shrink."""
+def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, Indices]:
+    """Return where the small network's tensors lie in the full ones, for those that shrink."""
     indices = {group: channels.nonzero().flatten() for group, channels in kept.items() if not channels.all()}
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     found: dict[str, dict[int, Tensor]] = {}
@@ -296,12 +295,10 @@ def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, 
 
 
 def flat_indices(channels: Tensor, positions: int) -> Tensor:
-    """Of each channel all its positions, as flattening lays them out."""
     return (channels[:, None] * positions + torch.arange(positions)).flatten()
 
 
 def correct_width(module: nn.Module) -> None:
-    """The numbers of channels that a layer shows and checks, from its tensors."""
     if isinstance(module, CONVOLUTIONS):
         if module.groups > 1:  # depthwise; other grouped convolutions stay whole
             module.groups = len(module.weight)

@@ -9,9 +9,14 @@ business (``pruning.graph``).
 from collections.abc import Collection, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pruning.graph import Axis, ChannelGraph
+from foundations.context import Context
+from foundations.errors import UsageError
+from models import ImageShape
+from pruning.channels import Axis, ChannelGraph
+from pruning.graph import channel_graph
+from pruning.same_function import example_of, perturbed, same_function
 
 Tensors = Mapping[str, Tensor]
 Permutations = Mapping[int, Tensor]
@@ -20,6 +25,49 @@ Permutations = Mapping[int, Tensor]
 STATISTICS = (".running_mean", ".running_var")
 SMALLEST_GAIN = 1e-12
 """Of the inner product, as a share of the product of the two norms; what is below may be rounding."""
+
+
+def check_alignable(model: nn.Module, shape: ImageShape, context: Context) -> None:
+    """Say, once, how many channels ``--align`` may move, before anything is trained.
+
+    The network with all of them in random order is compared with the network itself.
+
+    Raises:
+        UsageError: no channel can move, the two networks compute other functions, or the model cannot be traced.
+    """
+    graph, name, leave = alignable_graph(model), type(model).__name__, "leave the flag out"
+    movable, hidden = graph.channels_outside(graph.pinned)
+    if not movable:
+        held = f": {why} must have theirs in order" if (why := graph.why(graph.pinned)) else ""
+        raise UsageError(f"--align: none of the {hidden} hidden channels of {name} can move{held}; {leave}")
+    if moved := layers_that_differ(model, graph, example_of(shape.channels, shape.height, shape.width)):
+        raise UsageError(f"--align: {name} with the channels of {moved} in another order is another function; {leave}")
+    if (check_alignable, name) not in context.reported:
+        context.reported.add((check_alignable, name))
+        context.reporter.say(f"--align: {movable} of the {hidden} hidden channels of {name} can move")
+
+
+def layers_that_differ(model: nn.Module, graph: ChannelGraph, example: Tensor) -> str:
+    """Return the layers whose channels cannot be permuted without a change of the function; empty if all can."""
+    orders, tensors = graph.random_orders(torch.Generator().manual_seed(0)), perturbed(model.state_dict())
+
+    def same(some: Permutations) -> bool:
+        return same_function(model, tensors, model, permuted(tensors, graph, some), example)
+
+    if same(orders):
+        return ""
+    together = [{group, *graph.tied(group)} for group in orders]
+    wrong = [groups for groups in together if not same({group: orders[group] for group in groups if group in orders})]
+    return ", ".join(dict.fromkeys(name for groups in wrong or together for group in groups if group is not None
+                                   for name in graph.writers(group)))  # fmt: skip
+
+
+def alignable_graph(model: nn.Module) -> ChannelGraph:
+    """Return the model's channel graph; raise ``UsageError`` if ``--align`` cannot have one."""
+    try:
+        return channel_graph(model)
+    except UsageError as error:
+        raise UsageError(f"--align: {error}; leave the flag out") from error
 
 
 def permuted(tensors: Tensors, graph: ChannelGraph, permutations: Permutations) -> dict[str, Tensor]:
@@ -71,7 +119,7 @@ def match(graph: ChannelGraph, first: Tensors, second: Tensors, generator: torch
 
 
 def share_moved(permutations: Permutations) -> float:
-    """The share of the channels that come to stand in another place."""
+    """Return the share of the channels that end in another place."""
     moved = sum(int((order != torch.arange(len(order))).sum()) for order in permutations.values())
     return moved / max(1, sum(map(len, permutations.values())))
 
@@ -101,7 +149,7 @@ class _Matching:
                 decided.add(group)
 
     def descend(self, groups: Collection[int], generator: torch.Generator) -> None:
-        """Permutes group after group where that raises the inner product, until no group changes."""
+        """Permute group after group where that raises the inner product, until no group changes."""
         order, changed = list(groups), True
         while changed:
             changed = False
@@ -109,7 +157,7 @@ class _Matching:
                 changed |= self.improve(order[place])
 
     def improve(self, group: int) -> bool:
-        """Permutes a group as well as can be if that is better than before; whether it was."""
+        """Permute a group as well as possible; return whether that is better than before."""
         touched = {axis.tensor for axis in self.axes if axis.group == group}
         before = self.inner_product(touched)
         order = self.assignment(group, self.graph.sizes.keys())
@@ -120,7 +168,7 @@ class _Matching:
         return False
 
     def assignment(self, group: int, decided: Collection[int]) -> Tensor:
-        """The order of a group's channels with the largest sum of similarities to those of the first network."""
+        """Return the order with the largest sum of similarities, (channels, channels)."""
         similarity, blocks = self.similarity(group, decided), self.graph.blocks.get(group, 1)
         held = any(other is None or other in decided for other in self.graph.tied(group))
         return block_assignment(similarity, blocks, in_place=held) if blocks > 1 else assignment(similarity)
@@ -140,7 +188,7 @@ class _Matching:
         return total
 
     def move(self, group: int, order: Tensor) -> None:
-        """Puts the channels of a group in another order; blocks of groups tied to it go along."""
+        """Put the channels of a group in another order; blocks of groups tied to it go along."""
         orders = self.graph.in_blocks(group, order)
         for axis in self.axes:
             if axis.group in orders:
@@ -149,7 +197,6 @@ class _Matching:
             self.permutations[one] = self.permutations[one][its_order]
 
     def inner_product(self, names: Collection[str]) -> float:
-        """That of the two networks' tensors of these names."""
         return sum(float((self.first[name] * self.current[name]).sum()) for name in sorted(names))
 
 
@@ -157,12 +204,12 @@ class _Matching:
 
 
 def compared(graph: ChannelGraph, tensors: Tensors) -> list[Axis]:
-    """The axes of the parameters among ``tensors``. Not every layer has a bias."""
+    """Return the axes of the parameters among ``tensors``; not every layer has a bias."""
     return [axis for axis in graph.axes if axis.tensor in tensors and not axis.tensor.endswith(STATISTICS)]
 
 
 def reordered(tensor: Tensor, axis: Axis, order: Tensor) -> Tensor:
-    """A tensor with its channels in another order. A channel may have several places along the axis (flattened)."""
+    """Return a tensor with its channels in another order; flattened, a channel has several places along the axis."""
     order = order.to(tensor.device)
     if axis.blocks > 1:  # each block of rows reads its own block of channels
         size = len(order) // axis.blocks
@@ -176,7 +223,7 @@ def reordered(tensor: Tensor, axis: Axis, order: Tensor) -> Tensor:
 
 
 def rows(tensor: Tensor, axis: Axis, channels: int) -> Tensor:
-    """(channels, ...): a row for each channel with all that belongs to it."""
+    """Return (channels, ...), a row with all that belongs to each channel."""
     if axis.number == 0:
         return tensor.reshape(channels, -1)
     blocks = tensor.reshape(axis.blocks, len(tensor) // axis.blocks, channels // axis.blocks, -1)
@@ -204,7 +251,7 @@ def block_assignment(similarity: Tensor, blocks: int, *, in_place: bool) -> Tens
 
 
 def assignment(similarity: Tensor) -> Tensor:
-    """The order with the largest sum of similarities, (channels, channels), of places and what comes there."""
+    """Return the order with the largest sum of similarities, (channels, channels)."""
     from scipy.optimize import linear_sum_assignment
 
     _, order = linear_sum_assignment(similarity.numpy(), maximize=True)

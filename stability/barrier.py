@@ -11,13 +11,10 @@ CONFIDENCE = 0.9
 
 
 class Interval(NamedTuple):
-    """The two ends."""
-
     low: float
     high: float
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies within, the ends included."""
         return self.low <= value <= self.high
 
 
@@ -40,7 +37,7 @@ def over_children(pairs: Mapping[tuple[int, int], float | None]) -> Interval | N
 
 
 def over_replicates(values: Sequence[float | None]) -> Interval | None:
-    """Student's interval of the mean over independent replicates; None for less than two or if a value is missing."""
+    """Return Student's interval of the mean over independent replicates; None for fewer than two or a missing value."""
     there = [value for value in values if value is not None]
     if len(there) < 2 or len(there) < len(values):
         return None

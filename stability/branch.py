@@ -11,9 +11,9 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery import LotteryDesc
 from lottery.branch import Branch, Ticket, branches
-from stability.analysis import Analysis
+from stability.alignment import check_alignable
+from stability.analysis import analyse
 from stability.children import Children
-from stability.comparison import check_alignable
 from stability.desc import AnalysisHparams
 from stability.judge import Subject, check_judged
 from stability.verdict import Verdict, stored
@@ -42,7 +42,6 @@ class Stability(Branch, AnalysisHparams):
 
     @property
     def settings(self) -> AnalysisHparams:
-        """How the children are compared."""
         return AnalysisHparams(**{item.name: getattr(self, item.name) for item in fields(AnalysisHparams)})
 
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
@@ -69,18 +68,14 @@ class Stability(Branch, AnalysisHparams):
             return level.updates(state.iteration, training)
 
         density = level.mask().without(level.ignored).density
-        verdict = Analysis(
-            subject=Subject(level.desc.k, level.desc.strategy.name, density, level.number),
-            children=Children(here, level.trunk, starter(ticket), training, updates=updates),
-            mask=ticket.mask,
-            full_network=level.trunk.finish,
-            settings=self.settings,
-        ).run()
+        subject = Subject(level.desc.k, level.desc.strategy.name, density, level.number)
+        children = Children(here, level.trunk, starter(ticket), training, updates=updates)
+        verdict = analyse(subject, children, ticket.mask, level.trunk.finish, self.settings)
         here.finish(summary(verdict), files.DESC, files.MASK, growing=[files.INSTABILITY])
 
 
 def starter(ticket: Ticket) -> Callable[[], TrainState]:
-    """Makes the masked state that the level's training starts from, as often as it is wanted."""
+    """Return what makes the masked state that the level's training starts from."""
 
     def start() -> TrainState:
         state = ticket.level.ticket().state
@@ -91,7 +86,7 @@ def starter(ticket: Ticket) -> Callable[[], TrainState]:
 
 
 def summary(verdict: Verdict) -> dict[str, Any]:
-    """The numbers of ``instability.json`` that stand for it in ``done.json``."""
+    """Return the numbers of ``instability.json`` that stand for it in ``done.json``."""
     names = ("level", "density", "stable", "learned", "threshold", "child_accuracy", "accuracy_gap")
     return {
         **{name: getattr(verdict, name) for name in names},

@@ -5,24 +5,20 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from foundations import files
-from foundations.context import Context
 from foundations.errors import UsageError
-from models import ImageShape
 from pruning import Mask
-from pruning.graph import ChannelGraph, channel_graph
-from pruning.same_function import example_of, perturbed, same_function
-from stability.alignment import Permutations, match, permuted, share_moved
+from pruning.channels import ChannelGraph
+from stability.alignment import Permutations, alignable_graph, match, permuted, share_moved
 from stability.children import Children
 from stability.desc import AnalysisHparams
 from stability.distances import disagreement, ensemble_accuracy, layer_distances, outputs, weight_distances
 from stability.interpolation import Examples, Line, Meter, batchnorms, even_alphas, walk
 from stability.plane import Landscape
 from stability.repair import Repair
-from stability.rows import ALIGNED, Row, read_rows, write_rows
+from stability.rows import ALIGNED, LinePoint, read_rows, write_rows
 from stability.verdict import Child, Distances, Verdict, build, read_verdict
 from training.arithmetic import arithmetic
 
@@ -44,51 +40,8 @@ class Measured:
 
     children: list[Child]
     distances: list[Distances]
-    rows: list[Row]
+    rows: list[LinePoint]
     ensemble_accuracy: float | None = None
-
-
-def check_alignable(model: nn.Module, shape: ImageShape, context: Context) -> None:
-    """Say, once, how many channels ``--align`` may move, before anything is trained.
-
-    The network with all of them in random order is compared with the network itself.
-
-    Raises:
-        UsageError: no channel can move, the two networks compute other functions, or the model cannot be traced.
-    """
-    graph, name, leave = alignable_graph(model), type(model).__name__, "leave the flag out"
-    movable, hidden = graph.channels_outside(graph.pinned)
-    if not movable:
-        held = f": {why} must have theirs in order" if (why := graph.why(graph.pinned)) else ""
-        raise UsageError(f"--align: none of the {hidden} hidden channels of {name} can move{held}; {leave}")
-    if moved := layers_that_differ(model, graph, example_of(shape.channels, shape.height, shape.width)):
-        raise UsageError(f"--align: {name} with the channels of {moved} in another order is another function; {leave}")
-    if (check_alignable, name) not in context.reported:
-        context.reported.add((check_alignable, name))
-        context.reporter.say(f"--align: {movable} of the {hidden} hidden channels of {name} can move")
-
-
-def layers_that_differ(model: nn.Module, graph: ChannelGraph, example: Tensor) -> str:
-    """The layers whose channels cannot be permuted without a change of the function; empty if all can."""
-    orders, tensors = graph.random_orders(torch.Generator().manual_seed(0)), perturbed(model.state_dict())
-
-    def same(some: Permutations) -> bool:
-        return same_function(model, tensors, model, permuted(tensors, graph, some), example)
-
-    if same(orders):
-        return ""
-    together = [{group, *graph.tied(group)} for group in orders]
-    wrong = [groups for groups in together if not same({group: orders[group] for group in groups if group in orders})]
-    return ", ".join(dict.fromkeys(name for groups in wrong or together for group in groups if group is not None
-                                   for name in graph.writers(group)))  # fmt: skip
-
-
-def alignable_graph(model: nn.Module) -> ChannelGraph:
-    """The model's channel graph; ``UsageError`` if ``--align`` cannot have one."""
-    try:
-        return channel_graph(model)
-    except UsageError as error:
-        raise UsageError(f"--align: {error}; leave the flag out") from error
 
 
 @dataclass(frozen=True)
@@ -103,7 +56,6 @@ class Comparison:
     settings: AnalysisHparams
 
     def run(self) -> Measured:
-        """The children, the distances of every two of them, and the rows of the lines between them."""
         trained = {number: self.read(number) for number in range(1, self.settings.children + 1)}
         for number, tensors in trained.items():
             if not all(tensor.isfinite().all() for tensor in tensors.values()):
@@ -118,7 +70,7 @@ class Comparison:
         )  # fmt: skip
 
     def read(self, number: int) -> dict[str, Tensor]:
-        """A child's weights; ``UsageError`` if they are not zero where the mask is, or its own if it has one."""
+        """Return a child's weights; raise ``UsageError`` if they are not zero where its mask is."""
         tensors = self.children.weights(number)
         for name, kept in (self.children.own_mask(number) or self.mask or {}).items():
             pruned = tensors[name][~kept.cpu()].nan_to_num(0)  # 0 * inf: a child that has diverged is no other's
@@ -132,11 +84,10 @@ class Comparison:
 
     @cached_property
     def graph(self) -> ChannelGraph:
-        """The children's channels; ``UsageError`` if they cannot be aligned."""
         return alignable_graph(self.children.trunk.fresh().model)
 
     def matched(self, trained: Trained) -> dict[Numbers, Permutations]:
-        """For every two children the order of the second's channels that fits those of the first."""
+        """Return for every two children the order of the second's channels that fits those of the first."""
         found: dict[Numbers, Permutations] = {}
         pairs, trunk = list(itertools.combinations(trained, 2)), self.children.trunk
         with trunk.context.reporter.progress("alignment", len(pairs), "pairs") as advance:
@@ -149,7 +100,7 @@ class Comparison:
     def distances(
         self, trained: Trained, answers: "Answers", matched: Mapping[Numbers, Permutations]
     ) -> tuple[list[Child], list[Distances]]:
-        """Of each child from the start, and of each pair."""
+        """Return those of each child from the start, and of each pair."""
         before = self._before
         children = {} if before is None else {child.child: child for child in before.children}
         pairs = {} if before is None else {pair.children: build(Distances, vars(pair)) for pair in before.pairs}
@@ -175,25 +126,25 @@ class Comparison:
         return [children[number] for number in trained], [pairs[pair] for pair in itertools.combinations(trained, 2)]
 
     def ensemble_accuracy(self, answers: "Answers") -> float | None:
-        """That of all children together, on the test set."""
+        """Return the accuracy of all children together, on the test set."""
         numbers, before = range(1, self.settings.children + 1), self._before
         if before is not None and before.ensemble_accuracy is not None and len(before.children) == len(numbers):
             return before.ensemble_accuracy
         labels = self.children.trunk.data.labels["test"]
         return ensemble_accuracy((answers.logits(number).softmax(1) for number in numbers), labels)
 
-    def rows(self, trained: Trained, matched: Mapping[Numbers, Permutations]) -> list[Row]:
-        """All pairs' rows at the alphas wanted; what is missing in ``interpolation.csv`` is added after each alpha."""
+    def rows(self, trained: Trained, matched: Mapping[Numbers, Permutations]) -> list[LinePoint]:
+        """Return all pairs' points at the alphas wanted; new ones go to ``interpolation.csv`` after each alpha."""
         settings, here, trunk = self.settings, self.children.here, self.children.trunk
         alphas = even_alphas(settings.alphas)
         stored_rows, meter = read_rows(here), self.meter
         model = self.children.start().model
 
-        def keep(rows: list[Row]) -> None:
+        def keep(rows: list[LinePoint]) -> None:
             stored_rows.extend(rows)
             write_rows(here, stored_rows)
 
-        wanted: list[Row] = []
+        wanted: list[LinePoint] = []
         pairs = list(itertools.combinations(trained, 2))
         points = (len(pairs) + len(matched)) * len(alphas)
         with trunk.context.reporter.progress("interpolation", points, "points") as advance:
@@ -210,7 +161,6 @@ class Comparison:
 
     @cached_property
     def meter(self) -> Meter:
-        """What measures networks, with its batches."""
         examples = Examples(self.settings.interpolation_examples, self.settings.batchnorm_examples)
         return Meter(self.children.trunk.data, self.children.hparams, examples)
 
@@ -233,14 +183,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Answers:
-    """What children answer on the test set, each asked once and only if someone wants to know."""
+    """What children answer on the test set; each is asked once, and only if someone wants to know."""
 
     children: Children
     trained: Trained
     known: dict[int, Tensor] = field(default_factory=dict)
 
     def logits(self, number: int) -> Tensor:
-        """Before the softmax, (N, classes)."""
+        """Return the outputs before the softmax, (N, classes)."""
         if number not in self.known:
             data, model = self.children.trunk.data, self.children.start().model
             model.load_state_dict(dict(self.trained[number]))
@@ -249,5 +199,5 @@ class Answers:
         return self.known[number]
 
     def classes(self, number: int) -> Tensor:
-        """The predicted ones, int64 (N,)."""
+        """Return the predicted classes, int64 (N,)."""
         return self.logits(number).argmax(1)

@@ -33,12 +33,10 @@ class StabilityDesc(Desc):
 
     @property
     def strategy_name(self) -> str:
-        """The strategy's name; ``none`` for the full network."""
         return "none" if self.strategy is None else self.strategy.name
 
     @property
     def density(self) -> float:
-        """The fraction of the prunable weights that the children have."""
         return 1.0 if self.pruning is None else float(1 - self.pruning.pruning_fraction)
 
     @property

@@ -26,12 +26,11 @@ def weight_distances(first: Tensors, second: Tensors, names: Collection[str]) ->
 
 
 def layer_distances(first: Tensors, second: Tensors, names: Collection[str]) -> dict[str, float]:
-    """The L2 distance parameter by parameter."""
+    """Return the L2 distance of each parameter."""
     return {name: float((first[name].cpu().double() - second[name].cpu().double()).norm()) for name in names}
 
 
 def flat(tensors: Tensors, names: Iterable[str]) -> Tensor:
-    """One float64 vector."""
     return torch.cat([tensors[name].cpu().double().flatten() for name in names])
 
 
@@ -49,7 +48,7 @@ def angle(one: Tensor, other: Tensor) -> float:
 
 @torch.inference_mode()
 def outputs(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """What the network answers to every image, before the softmax: float32 (N, classes), on the CPU."""
+    """Return the outputs for every image, before the softmax: float32 (N, classes), on the CPU."""
     model.eval()
     return torch.cat([model(inputs).float() for inputs, _ in batches]).cpu()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from foundations.errors import UsageError
-from stability.rows import BATCHNORM, Row
+from stability.rows import BATCHNORM, LinePoint
 from training.arithmetic import arithmetic
 from training.data import TrainingData
 from training.hparams import TrainingHparams
@@ -20,7 +20,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def batchnorms(model: nn.Module) -> list[_BatchNorm]:
-    """The layers that keep running statistics."""
+    """Return the layers that keep running statistics."""
     return [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
 
 
@@ -54,7 +54,7 @@ def recalculate(model: nn.Module, batches: Batches) -> None:
 
 
 def without_small_rest(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The batches; one of at most half the size of the one before it, as the last may be, is joined to that."""
+    """Yield the batches; one of at most half the size of the one before it, as the last may be, is joined to that."""
     held: Tensor | None = None
     for batch in batches:
         if held is not None and 2 * len(batch) <= len(held):
@@ -97,12 +97,12 @@ class Examples(NamedTuple):
 
 
 def even_alphas(count: int) -> list[float]:
-    """``count`` evenly spaced numbers from 0 to 1, both included."""
+    """Return ``count`` evenly spaced numbers from 0 to 1, both included."""
     return [index / (count - 1) for index in range(count)]
 
 
 def check_alike(first: Tensors, second: Tensors) -> None:
-    """Raises ``UsageError`` if two networks differ in the names or shapes of their tensors."""
+    """Raise ``UsageError`` if two networks differ in the names or shapes of their tensors."""
     if unlike := sorted(set(first) ^ set(second)):
         raise UsageError(f"These networks cannot be interpolated: only one of them has {', '.join(unlike)}")
     for name in first:
@@ -126,12 +126,12 @@ class Line:
         self.first, self.second = self._like_model(first), self._like_model(second)
 
     def _like_model(self, tensors: Tensors) -> dict[str, Tensor]:
-        """Copies on the model's device in its memory layout, so that interpolating is a plain pass over memory."""
+        """Return copies on the model's device in its memory format: interpolating is then a plain pass over memory."""
         return {name: torch.empty_like(place).copy_(tensors[name]) for name, place in self.places.items()}
 
     @torch.no_grad()
     def go_to(self, alpha: float) -> nn.Module:
-        """The working network, become ``W(alpha)``."""
+        """Return the working network, become ``W(alpha)``."""
         for name, place in self.places.items():
             if place.is_floating_point():
                 torch.lerp(self.first[name], self.second[name], alpha, out=place)
@@ -171,12 +171,11 @@ class Meter:
         self.recalculated_from = self.recalculation.size
 
     def measure(self, model: nn.Module, split: str) -> dict[str, float]:
-        """``loss`` and ``accuracy`` on a split."""
+        """Return ``loss`` and ``accuracy`` on a split."""
         with arithmetic(self.hparams, self.device):
             return evaluate(model, iter(self.batches[split]))
 
     def recalculate(self, model: nn.Module) -> None:
-        """Gives the model BatchNorm statistics of its own."""
         with arithmetic(self.hparams, self.device):
             recalculate(model, self.recalculation)
 
@@ -186,12 +185,12 @@ def walk(
     meter: Meter,
     children: tuple[int, int],
     alphas: Sequence[float],
-    known: Iterable[Row] = (),
-    keep: Callable[[list[Row]], None] = lambda rows: None,
+    known: Iterable[LinePoint] = (),
+    keep: Callable[[list[LinePoint]], None] = lambda rows: None,
     advance: Callable[[int], None] = lambda points: None,
     treatments: tuple[str, str] = BATCHNORM,
     repair: Callable[[float], nn.Module] | None = None,
-) -> list[Row]:
+) -> list[LinePoint]:
     """Error and loss at every alpha, both BatchNorm treatments, all splits; what is ``known`` is not computed again.
 
     Args:
@@ -210,12 +209,12 @@ def walk(
         The rows wanted, old and new.
     """
     there = {row.key: row for row in known}
-    wanted: list[Row] = []
+    wanted: list[LinePoint] = []
     raw, recalculated = treatments
     normalized = bool(batchnorms(line.model))
     for alpha in alphas:
         asked = [
-            Row(*children, alpha, split, treatment, meter.examples[split],
+            LinePoint(*children, alpha, split, treatment, meter.examples[split],
                 meter.recalculated_from if treatment == recalculated else 0)
             for treatment in treatments for split in meter.examples
         ]  # fmt: skip

@@ -10,7 +10,7 @@ from foundations.steps import Step
 from stability.barrier import barrier, has_learned, is_stable, over_children
 from stability.comparison import Measured
 from stability.desc import AnalysisHparams
-from stability.rows import TREATMENTS, Row
+from stability.rows import TREATMENTS, LinePoint
 from stability.verdict import Barriers, Distances, Pair, Treatments, Verdict
 from training.data import TrainingData
 
@@ -80,14 +80,13 @@ def judge(
     )
 
 
-def with_barriers(pair: Distances, rows: Sequence[Row]) -> Pair:
-    """The pair with the barriers on the line between its children."""
+def with_barriers(pair: Distances, rows: Sequence[LinePoint]) -> Pair:
     own = [row for row in rows if (row.first_child, row.second_child) == pair.children]
     return Pair(**vars(pair), error_barrier=barriers(own, "error"), loss_barrier=barriers(own, "loss"))
 
 
-def barriers(rows: Sequence[Row], what: str) -> Barriers:
-    """The barrier of ``error`` or ``loss`` on one line, by split and treatment."""
+def barriers(rows: Sequence[LinePoint], what: str) -> Barriers:
+    """Return the barrier of ``error`` or ``loss`` on one line, by split and treatment."""
     return by_split_and_treatment(
         {row.split for row in rows},
         lambda split, treatment: barrier(
@@ -97,21 +96,19 @@ def barriers(rows: Sequence[Row], what: str) -> Barriers:
 
 
 def over_pairs(pairs: Sequence[Barriers], how: Callable[[list[float | None]], float | None]) -> Barriers:
-    """One number over all pairs for each split and treatment."""
     return by_split_and_treatment(
         pairs[0].splits, lambda split, treatment: how([pair.at(split, treatment) for pair in pairs])
     )
 
 
 def by_split_and_treatment(splits: Iterable[str], number: Callable[[str, str], float | None]) -> Barriers:
-    """The numbers that a function of split and treatment gives."""
     return Barriers(
         **{split: Treatments(**{treatment: number(split, treatment) for treatment in TREATMENTS}) for split in splits}
     )
 
 
-def child_values(rows: Sequence[Row], split: str, what: str, children: int) -> list[Any]:
-    """The raw error or loss of each child: the ends of the lines."""
+def child_values(rows: Sequence[LinePoint], split: str, what: str, children: int) -> list[Any]:
+    """Return the raw error or loss of each child: the ends of the lines."""
     values = {}
     for row in rows:
         if row.split == split and row.batchnorm == "raw" and row.alpha in (0, 1):
@@ -120,12 +117,12 @@ def child_values(rows: Sequence[Row], split: str, what: str, children: int) -> l
 
 
 def check_judged(settings: AnalysisHparams, data: TrainingData) -> None:
-    """Raises ``UsageError`` if there are no images such as ``settings`` judge by."""
+    """Raise ``UsageError`` if there are no images such as ``settings`` judge by."""
     if settings.judge_by not in data.sizes:
         raise UsageError(f"--judge_by={settings.judge_by}: there is no validation set; give --validation_fraction")
 
 
 def chance_error(data: TrainingData, split: str = "test") -> float:
-    """The error of always answering with the most frequent class."""
+    """Return the error of always answering with the most frequent class."""
     labels = data.labels[split]
     return 1 - int(labels.bincount().max()) / len(labels)

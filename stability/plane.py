@@ -71,7 +71,7 @@ class Plane:
 
     @torch.no_grad()
     def go_to(self, x: float, y: float) -> nn.Module:
-        """The working network, become ``W(x, y)``."""
+        """Return the working network, become ``W(x, y)``."""
         second = y / self.height
         first = (x - second * self.along) / self.width
         for name, place in self.places.items():
@@ -83,24 +83,22 @@ class Plane:
         return self.model
 
     def coordinates(self, tensors: Tensors) -> Coordinates:
-        """Where a network's projection on the plane lies, and how far away the network is."""
+        """Return where a network's projection on the plane lies, and how far away the network is."""
         away = flat(tensors, self.names) - self.origin
         x, y = float(away @ self.e1), float(away @ self.e2)
         return Coordinates(x, y, float((away - x * self.e1 - y * self.e2).norm()))
 
     def grid(self, count: int) -> list[tuple[float, float]]:
-        """``count`` x ``count`` points of a rectangle around the three networks, row by row."""
+        """Return ``count`` x ``count`` points of a rectangle around the three networks, row by row."""
         xs, ys = (0.0, self.width, self.along), (0.0, self.height)
         return [(x, y) for y in spaced(ys, count) for x in spaced(xs, count)]
 
 
 def spaced(values: Sequence[float], count: int) -> list[float]:
-    """Evenly spaced numbers from below the lowest value to above the highest."""
+    """Return evenly spaced numbers from below the lowest value to above the highest."""
     margin = MARGIN * (max(values) - min(values))
     low, high = min(values) - margin, max(values) + margin
     return [low + (high - low) * share for share in even_alphas(count)]
-
-
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ class PlanePoint(Result):
 
 
 @dataclass(frozen=True)
-class Place:
+class Landmark:
     """A network that lies on the plane, or above it: then where it would lie."""
 
     place: str
@@ -161,11 +159,11 @@ class Landscape:
         if not plane.spanned:
             self.children.trunk.context.reporter.warn(f"{here.path}: start and children lie on a line, not on a plane")
         places = self.places(plane, state, start) if plane.spanned else ()
-        write_table(here, files.PLANE_PLACES, Place, places)
+        write_table(here, files.PLANE_PLACES, Landmark, places)
         self.measure(plane, count if plane.spanned else 0)
 
     def measure(self, plane: Plane, count: int) -> None:
-        """Error and loss at every point of the grid; what is missing in ``plane.csv`` is added after each row of it."""
+        """Measure error and loss at every point of the grid; new ones go to ``plane.csv`` after each row of it."""
         here, meter = self.children.here, self.meter
         normalized = bool(batchnorms(plane.model))
         recalculated_from = meter.recalculated_from if normalized else 0
@@ -191,18 +189,18 @@ class Landscape:
                 advance(1)
         keep()
 
-    def places(self, plane: Plane, state: TrainState, start: Tensors) -> Iterator[Place]:
-        """Start, children, and the trunk's saved networks, masked as the start is."""
+    def places(self, plane: Plane, state: TrainState, start: Tensors) -> Iterator[Landmark]:
+        """Yield start, children, and the trunk's saved networks, masked as the start is."""
         per_epoch, end = self.children.trunk.per_epoch, self.children.hparams.training_steps
         begin = Step.at(state.iteration, per_epoch)
-        yield Place("start", begin.short, *plane.coordinates(start))
+        yield Landmark("start", begin.short, *plane.coordinates(start))
         for number in (1, 2):
-            yield Place(f"child {number}", end.short, *plane.coordinates(self.trained[number]))
+            yield Landmark(f"child {number}", end.short, *plane.coordinates(self.trained[number]))
         for iteration, tensors in self.of_trunk(state.iteration, start, plane.names):
-            yield Place("trunk", Step.at(iteration, per_epoch).short, *plane.coordinates(tensors))
+            yield Landmark("trunk", Step.at(iteration, per_epoch).short, *plane.coordinates(tensors))
 
     def of_trunk(self, begin: int, start: Tensors, names: Collection[str]) -> Iterator[tuple[int, Tensors]]:
-        """The trunk's saved networks; none if it does not lead to the start, as that of a checkpoint does not."""
+        """Yield the trunk's saved networks; none if it does not lead to the start, as that of a checkpoint does not."""
         trunk = self.children.trunk
         if not trunk.saved.has(begin):
             return
@@ -214,7 +212,6 @@ class Landscape:
                 yield iteration, self.masked(iteration)
 
     def masked(self, iteration: int) -> dict[str, Tensor]:
-        """The trunk's saved network, masked."""
         trunk = self.children.trunk
         model = trunk.fresh().model
         load_network(trunk.store, files.model(Step.at(iteration, trunk.per_epoch)), model)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.graph import BATCHNORMS, CONVOLUTIONS, ChannelGraph
+from pruning.channels import ChannelGraph
+from pruning.operations import BATCHNORMS, CONVOLUTIONS
 from stability.interpolation import Line
 
 NORMS: dict[type[nn.Module], Any] = {**dict(zip(CONVOLUTIONS, BATCHNORMS, strict=True)), nn.Linear: nn.BatchNorm1d}
@@ -58,7 +59,6 @@ class Repair:
 
     @torch.no_grad()
     def __call__(self, alpha: float) -> nn.Module:
-        """The network at ``alpha``, repaired."""
         self.line.go_to(alpha)
         for layer, first, second in zip(self.layers, *self.ends, strict=True):
             torch.lerp(first[0], second[0], alpha, out=layer.norm.bias)
@@ -68,7 +68,7 @@ class Repair:
 
     @torch.no_grad()
     def _watched(self, alpha: float) -> list[tuple[Tensor, Tensor]]:
-        """Mean and standard deviation of the channels of each layer, (channels,) each, at an end as it is."""
+        """Return mean and standard deviation of the channels of each layer, (channels,) each, at an end as it is."""
         self.line.go_to(alpha)
         for layer in self.layers:
             layer.watching = True
@@ -80,7 +80,7 @@ class Repair:
 
 
 def with_rescaled(model: nn.Module, names: Sequence[str]) -> tuple[nn.Module, list[Rescaled]]:
-    """A copy of a model with some layers rescaled, and these; it has the model's own tensors."""
+    """Return a copy of a model with some layers rescaled, and these; it has the model's own tensors."""
     tensors = [*model.parameters(), *model.buffers()]
     shared = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
     layers = []

@@ -24,17 +24,15 @@ class Result:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """All but the result."""
         return astuple(self)[:-2]
 
     def with_result(self, *, accuracy: float, loss: float) -> Self:
-        """This with what was measured."""
         return replace(self, error=1 - accuracy, loss=loss if loss - loss == 0 else None)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True)
-class Row(Result):
-    """One point on one line, on one split, with one treatment of BatchNorm."""
+class LinePoint(Result):
+    """A point on a line, on one split, with one treatment of BatchNorm."""
 
     first_child: int
     """alpha = 0."""
@@ -55,12 +53,12 @@ class Row(Result):
     """Mean cross entropy; None if it is not finite."""
 
 
-def write_rows(store: Store, rows: Iterable[Row]) -> None:
-    """Writes the whole file, sorted, so that its bytes do not depend on the order of computation."""
-    write_table(store, files.INTERPOLATION, Row, sorted(rows, key=lambda row: row.key))
+def write_rows(store: Store, rows: Iterable[LinePoint]) -> None:
+    """Write the whole file, sorted, so that its bytes do not depend on the order of computation."""
+    write_table(store, files.INTERPOLATION, LinePoint, sorted(rows, key=lambda row: row.key))
 
 
-def read_rows(store: Store) -> list[Row]:
+def read_rows(store: Store) -> list[LinePoint]:
     """The rows of the file; none if it is absent.
 
     Raises:
@@ -69,7 +67,7 @@ def read_rows(store: Store) -> list[Row]:
     if not store.has(files.INTERPOLATION):
         return []
     with store.intact(files.INTERPOLATION):
-        rows = read_table(store, files.INTERPOLATION, Row)
+        rows = read_table(store, files.INTERPOLATION, LinePoint)
         if not rows:
             raise ValueError("it has no rows")
         return rows
@@ -79,7 +77,7 @@ def read_rows(store: Store) -> list[Row]:
 
 
 def write_table(store: Store, name: str, cls: type[T], rows: Iterable[T]) -> None:
-    """Writes a table with a column for each field of ``cls``."""
+    """Write a table with a column for each field of ``cls``."""
     store.write_table(name, [item.name for item in fields(cls)], map(astuple, rows))  # type: ignore[arg-type]
 
 
@@ -109,7 +107,6 @@ def from_text(cls: type[T], entries: Mapping[str, str]) -> T:
 
 
 def optional_number(text: str) -> float | None:
-    """A number; None for an empty field."""
     return float(text) if text else None
 
 

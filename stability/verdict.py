@@ -37,7 +37,7 @@ ABSENT: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Treatments:
-    """A number for each treatment of BatchNorm's statistics (see ``rows.Row``)."""
+    """A number for each treatment of BatchNorm's statistics (see ``rows.LinePoint``)."""
 
     raw: Number
     recalculated: Number
@@ -62,11 +62,9 @@ class Barriers:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those that were measured."""
         return SPLITS if self.validation is None else (*SPLITS, VALIDATION)
 
     def at(self, split: str, treatment: str) -> Number:
-        """One of them."""
         number: Number = getattr(getattr(self, split), treatment)
         return number
 
@@ -163,12 +161,12 @@ class Verdict:
 
     @property
     def test_barrier(self) -> float | None:
-        """The mean raw error barrier on the test set."""
+        """Mean raw error barrier on the test set."""
         return self.error_barrier.test.raw
 
     @property
     def judged_barrier(self) -> float | None:
-        """The mean raw error barrier that the verdict goes by, on the split that ``analysis.judge_by`` names."""
+        """Mean raw error barrier on the split that is judged by."""
         return self.error_barrier.at(self.analysis.judge_by, "raw")
 
     @property
@@ -183,11 +181,10 @@ class Verdict:
 
     @property
     def treatments(self) -> tuple[str, ...]:
-        """Those that its barriers were measured with."""
         return (*BATCHNORM, *ALIGNED) if self.analysis.align else BATCHNORM
 
     def summary(self) -> dict[str, Any]:
-        """Its numbers under flat names, means over the pairs and children: a row of a table."""
+        """Return its numbers under flat names, means over the pairs and children: a row of a table."""
         deviations = flat(self.error_barrier_deviation, self.loss_barrier_deviation, self.treatments)
         low, high = self.error_barrier_interval or (None, None)
         return {
@@ -206,7 +203,7 @@ class Verdict:
         }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``instability.json``."""
+        """Return the content of ``instability.json``."""
         entries = {ON_DISK.get(name, name): value for name, value in asdict(self, dict_factory=without_absent).items()}
         return {**entries, "analysis": canonical(self.analysis)}
 
@@ -231,12 +228,11 @@ class Verdict:
 
 
 def without_absent(entries: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Entries of a dataclass, without those that say nothing."""
     return {name: value for name, value in entries if name not in ABSENT or value != ABSENT[name]}
 
 
 def flat(error: Barriers, loss: Barriers, treatments: Sequence[str]) -> dict[str, Number]:
-    """Barriers under flat names such as ``test_error_barrier_raw``."""
+    """Return barriers under flat names such as ``test_error_barrier_raw``."""
     return {
         f"{split}_{what}_barrier_{treatment}": barriers.at(split, treatment)
         for what, barriers in (("error", error), ("loss", loss))
@@ -246,7 +242,6 @@ def flat(error: Barriers, loss: Barriers, treatments: Sequence[str]) -> dict[str
 
 
 def build(cls: type[T], entries: Mapping[str, Any]) -> T:
-    """A dataclass from the entries that are its fields."""
     return cls(**{item.name: entries[item.name] for item in fields(cls) if item.name in entries})  # type: ignore[arg-type]
 
 
@@ -264,12 +259,12 @@ def read_verdict(here: Store) -> Verdict:
 
 
 def write_verdict(here: Store, verdict: Verdict, *parts: str) -> None:
-    """Writes ``instability.json``, with the names of the files that it rests on beside the measurements."""
+    """Write ``instability.json``, with the names of the files that it rests on."""
     here.write_json(files.INSTABILITY, verdict.to_dict(), here.sums(*parts, growing=tables(verdict.analysis)))
 
 
 def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:
-    """The verdict that lies in ``here`` beside what it rests on, if there is one and it answers just these settings."""
+    """Return the verdict in ``here`` if it answers just these settings and what it rests on is there."""
     if not (here.complete(files.INSTABILITY) and all(map(here.has, tables(settings)))):
         return None
     verdict = read_verdict(here)
@@ -277,5 +272,4 @@ def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:
 
 
 def tables(settings: AnalysisHparams) -> Sequence[str]:
-    """The tables that an analysis with these settings leaves."""
     return files.GROWING if settings.plane else (files.INTERPOLATION,)

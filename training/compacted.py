@@ -46,7 +46,7 @@ class Compaction:
     # Training it ---------------------------------------------------------------------------------------------
 
     def join(self, optimizer: optim.Optimizer) -> None:
-        """Gives what was taken out to the optimizer of the small network, whose every step it takes part in."""
+        """Give what was taken out to the optimizer of the small network, whose every step it takes part in."""
         for group, numbers in zip(optimizer.param_groups, self.groups, strict=True):
             group["params"] += [self.removed[self.numbers[number]] for number in numbers if number in self.numbers]
         if not self.removed:
@@ -64,13 +64,13 @@ class Compaction:
 
     @torch.no_grad()
     def shrink(self, full: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The small network's part of the full network's tensors; what was taken out takes its own part of them."""
+        """Return the small network's part of the full network's tensors; what was taken out takes its own."""
         for name, vector in self.removed.items():
             vector.copy_(full[name][self.places.removed[name]])
         return self.places.shrink(full)
 
     def shrink_optimizer(self, full: Mapping[str, Any]) -> dict[str, Any]:
-        """The state for the optimizer that :meth:`join` was called with, from one of the full network's."""
+        """Return the state for the optimizer that :meth:`join` was called with, from one of the full network's."""
         small = self.places.shrink_optimizer(full, self.names)
         for shifted, name in self.numbers.items():
             if entries := full["state"].get(shifted - len(self.names)):
@@ -78,7 +78,6 @@ class Compaction:
         return {**small, "param_groups": numbered(small["param_groups"], self.groups)}
 
     def _part(self, name: str, value: Any) -> Any:
-        """Of the state of a parameter, what belongs to the weights taken out; both have what is no weight's own."""
         if isinstance(value, Tensor):
             is_by_weight = value.shape == self.places.snapshot[name].shape
             return value[self.places.removed[name]] if is_by_weight else value.clone()
@@ -87,14 +86,12 @@ class Compaction:
     # And back ------------------------------------------------------------------------------------------------
 
     def expand(self, small: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The full network's tensors."""
         snapshot = dict(self.places.snapshot)
         for name, vector in self.removed.items():
             snapshot[name] = self._with_part(name, snapshot[name], vector.detach())
         return self.places.expand(small, snapshot)
 
     def expand_optimizer(self, optimizer: optim.Optimizer) -> dict[str, Any]:
-        """The state of the full network's optimizer."""
         packed = optimizer.state_dict()
         order = [number for group in self.groups for number in group]
         state = {order[place]: entries for place, entries in packed["state"].items()}
@@ -112,12 +109,10 @@ class Compaction:
         return self.places.expand_optimizer(small, {"state": outside}, self.names)
 
     def _with_part(self, name: str, full: Tensor, part: Tensor) -> Tensor:
-        """A copy of ``full`` with ``part`` where the weights lie that were taken out."""
         full = full.to(part.device, copy=True)
         full[self.places.removed[name]] = part
         return full
 
 
 def numbered(groups: list[dict[str, Any]], numbers: list[list[int]]) -> list[dict[str, Any]]:
-    """Parameter groups of an optimizer's state with other numbers of parameters."""
     return [{**group, "params": list(ids)} for group, ids in zip(groups, numbers, strict=True)]

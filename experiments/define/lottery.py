@@ -19,8 +19,8 @@ from foundations.errors import UsageError
 from foundations.run import entries, restore_desc
 from foundations.steps import Step
 from foundations.store import Store
-from lottery import LotteryDesc, LotteryRunner, with_needed
-from lottery.branch import Branch, BranchRunner
+from lottery import Level, LotteryDesc, with_needed
+from lottery.branch import Branch, LevelBranch
 from lottery.desc import REWIND_WEIGHTS
 from pruning import Mask, PruningHparams
 from stability import AnalysisHparams
@@ -113,13 +113,12 @@ class Lottery(Experiment):
     def label(self) -> str:
         return f"{self.desc.strategy.name}, k={self.desc.k.short}, replicate {self.replicate}"
 
-    @property
-    def runner(self) -> LotteryRunner:
-        return self.session.lottery_runner(self.desc, self.replicate, self.allow_collapse)
+    def level(self, number: int) -> Level:
+        return self.session.level(self.desc, self.replicate, number, self.allow_collapse)
 
     def check(self) -> None:
         super().check()
-        _ = self.runner  # refuses what its data or its model do not bear
+        self.level(0)  # refuses what its data or its model do not bear
 
     def tasks(self) -> Sequence[Task]:
         return level_tasks(self.desc, self.replicate, self.levels, self.allow_collapse)
@@ -149,7 +148,7 @@ class Lottery(Experiment):
         here = self.store.sub(files.level(level))
         if not here.done:
             raise UsageError(f"{here.path}: level {level} is not done; call run() first")
-        model = self.runner.trunk.fresh().model
+        model = self.level(level).trunk.fresh().model
         place = here / here.result()["model"]
         load_network(Store(place.parent), place.name, model)
         return model.eval(), Mask.load(here / files.MASK, model)
@@ -214,15 +213,14 @@ class LotteryBranch(Lottery):
 
     def check(self) -> None:
         super().check()
-        branches = BranchRunner(self.runner, self.branch)
-        for level in self.levels:
-            branches.verify(level)
+        for number in self.levels:
+            LevelBranch(self.level(number), self.branch).check()
 
     def restore(self) -> None:
         super().restore()
-        branches = BranchRunner(self.runner, self.branch)
-        for level in self.levels:
-            restore_desc(branches.here(level), branches.entries, self.session.context)
+        for number in self.levels:
+            branch = LevelBranch(self.level(number), self.branch)
+            restore_desc(branch.here, branch.entries, self.session.context)
 
     def tasks(self) -> Sequence[Task]:
         return branch_tasks(self.desc, self.replicate, self.levels, self.allow_collapse, self.branch)

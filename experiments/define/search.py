@@ -25,7 +25,7 @@ from foundations.store import Store
 from lottery.masks import find_mask
 from pruning import PruningHparams, prunable
 from pruning.weight_use import output_positions
-from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
 from stability.criteria import AlongTrunk, Answer, Criterion, Question
 from training.trunk import Trunk
 
@@ -33,7 +33,7 @@ PASSES = 3
 """Forward passes that a step costs an example: one forward, two backward (inputs and weights)."""
 
 
-def search_cost(runner: StabilityRunner, answer: Answer) -> dict[str, int]:
+def search_cost(runner: AnalysisAtK, answer: Answer) -> dict[str, int]:
     """Multiply-adds of what a criterion needed: dense training, children, scores; and of one whole dense training.
 
     As in ``sparsity_report.json``, a step of training costs three forward passes an example, and a pruned weight
@@ -63,7 +63,7 @@ def dense_multiply_adds(trunk: Trunk) -> int:
     return sum(weight.numel() * positions[name] for name, weight in prunable(model).items())
 
 
-def of_children(analysis: StabilityRunner, dense: int) -> int:
+def of_children(analysis: AnalysisAtK, dense: int) -> int:
     """The trainings of an analysis from k on.
 
     Args:
@@ -164,7 +164,7 @@ class Search:
         return [] if self.answer.k is None else [wanted(self.answer.k)]
 
     @property
-    def network(self) -> StabilityRunner:
+    def network(self) -> AnalysisAtK:
         """An analysis of the network, of which nothing need be computed."""
         return self._at(Step("0ep"))
 
@@ -183,10 +183,10 @@ class Search:
             network.begin()
             self.store.write_json(files.SEARCH, entries)
 
-    def _at(self, k: Step) -> StabilityRunner:
+    def _at(self, k: Step) -> AnalysisAtK:
         return self.analysis(k).runner
 
-    def _complete(self, runner: StabilityRunner) -> None:
+    def _complete(self, runner: AnalysisAtK) -> None:
         analysis = self.analysis(runner.k)
         analysis.check()
         if analysis.done:
@@ -198,7 +198,7 @@ class Search:
         network = self.network
         assert isinstance(criterion, AlongTrunk), "no other criterion asks for it"
         task = CurveTask(
-            desc=network.desc, replicate=network.seeds.replicate, criterion=criterion,
+            desc=network.desc, replicate=network.trunk.seeds.replicate, criterion=criterion,
             limit=criterion.limit(network, self.max_k),
         )  # fmt: skip
         if failures := run_plan(make_plan([task], self.session), self.session):

@@ -21,7 +21,7 @@ from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.steps import Step
 from pruning import PruningHparams
-from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
 
 
 def analysis_tasks(
@@ -105,8 +105,8 @@ class Stability(Experiment):
         return [*super().stands_on(), *([] if self.checkpoint is None else [self.desc.full_network])]
 
     @property
-    def runner(self) -> StabilityRunner:
-        return self.session.stability_runner(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
+    def runner(self) -> AnalysisAtK:
+        return self.session.analysis(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
 
     def check(self) -> None:
         super().check()

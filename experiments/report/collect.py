@@ -14,8 +14,8 @@ from foundations.store import Store
 from lottery import LotteryDesc
 from stability import StabilityDesc
 from stability.interpolation import even_alphas
-from stability.plane import Place, PlanePoint
-from stability.rows import Row, read_rows, read_table
+from stability.plane import Landmark, PlanePoint
+from stability.rows import LinePoint, read_rows, read_table
 from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, flat, read_verdict
 
 TableRow = dict[str, Any]
@@ -142,7 +142,7 @@ def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> Non
     rows.lines += [{**at, **asdict(row)} for row in read_rows(here) if wanted(row)]
     if verdict.analysis.plane:
         rows.plane += [{**at, **asdict(point)} for point in read_table(here, files.PLANE, PlanePoint)]
-        rows.places += [{**at, **asdict(place)} for place in read_table(here, files.PLANE_PLACES, Place)]
+        rows.places += [{**at, **asdict(place)} for place in read_table(here, files.PLANE_PLACES, Landmark)]
     for child in verdict.children:
         rows.training += [
             {**who, rows.index.column: at[rows.index.column], "child": child.child, **curve}
@@ -150,12 +150,12 @@ def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> Non
         ]
 
 
-def asked_for(verdict: Verdict) -> Callable[[Row], bool]:
+def asked_for(verdict: Verdict) -> Callable[[LinePoint], bool]:
     """Whether a row of interpolation.csv is one that the verdict rests on; others are of earlier settings."""
     alphas = set(even_alphas(verdict.analysis.alphas))
     pairs = {pair.children for pair in verdict.pairs}
 
-    def wanted(row: Row) -> bool:
+    def wanted(row: LinePoint) -> bool:
         return (
             row.alpha in alphas
             and (row.first_child, row.second_child) in pairs

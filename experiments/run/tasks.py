@@ -20,9 +20,9 @@ from foundations.hparams import hp, tagged
 from foundations.methods import Method, MethodRegistry
 from foundations.steps import Step
 from foundations.store import Store
-from lottery import LotteryDesc, LotteryRunner
-from lottery.branch import Branch, BranchRunner, branches
-from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from lottery import Level, LotteryDesc
+from lottery.branch import Branch, LevelBranch, branches
+from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
 from stability.criteria import AlongTrunk, Criterion, Walk, criteria
 from training.hparams import TrainDesc
 from training.trunk import Trunk
@@ -172,8 +172,8 @@ class OfLevel(Task):
     def experiment(self) -> str:
         return f"{self.desc.strategy.name}, k={self.desc.k.short}, replicate {self.replicate}"
 
-    def lottery(self, session: Workspace) -> LotteryRunner:
-        return session.lottery_runner(self.desc, self.replicate, self.allow_collapse)
+    def at(self, session: Workspace) -> Level:
+        return session.level(self.desc, self.replicate, self.level, self.allow_collapse)
 
 
 @task_kinds.register("level_mask")
@@ -186,8 +186,8 @@ class LevelMaskTask(OfLevel):
         return f"mask of level {self.level}"
 
     def work(self, session: Workspace) -> Work:
-        run, level = self.lottery(session), self.level
-        return Work(run.level(level).here, lambda: run.has_mask(level), lambda: run.find_mask(level))
+        level = self.at(session)
+        return Work(level.here, lambda: level.has_mask, level.prune)
 
 
 @task_kinds.register("level")
@@ -200,9 +200,9 @@ class LevelTask(OfLevel):
         return f"level {self.level}"
 
     def work(self, session: Workspace) -> Work:
-        run, level = self.lottery(session), self.level
-        steps = steps_to_end(run.trunk, self.desc.k) if level else 0
-        return Work(run.level(level).here, lambda: run.done(level), lambda: run.train(level), lambda: steps)
+        level = self.at(session)
+        steps = steps_to_end(level.trunk, self.desc.k) if level.number else 0
+        return Work(level.here, lambda: level.done, level.train, lambda: steps)
 
 
 @task_kinds.register("branch")
@@ -217,9 +217,9 @@ class BranchTask(OfLevel):
         return f"{self.branch.name} of level {self.level}"
 
     def work(self, session: Workspace) -> Work:
-        run, level = BranchRunner(self.lottery(session), self.branch), self.level
-        steps = steps_to_end(run.lottery.trunk, self.desc.k)
-        return Work(run.here(level), lambda: run.done(level), lambda: run.train(level), lambda: steps)
+        branch = LevelBranch(self.at(session), self.branch)
+        steps = steps_to_end(branch.level.trunk, self.desc.k)
+        return Work(branch.here, lambda: branch.done, branch.train, lambda: steps)
 
 
 # An instability analysis ---------------------------------------------------------------------------------------------
@@ -245,8 +245,8 @@ class OfAnalysis(Task):
     def experiment(self) -> str:
         return f"{self.desc.strategy_name}, k={self.k.short}, replicate {self.replicate}"
 
-    def analysis(self, session: Workspace) -> StabilityRunner:
-        return session.stability_runner(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
+    def analysis(self, session: Workspace) -> AnalysisAtK:
+        return session.analysis(self.desc, self.replicate, self.k, self.settings, self.checkpoint)
 
 
 @task_kinds.register("full_network")
@@ -261,7 +261,7 @@ class FullNetworkTask(OfAnalysis):
     def work(self, session: Workspace) -> Work:
         run = self.analysis(session)
         steps = steps_to_end(run.trunk, self.k)
-        return Work(run.full_network_store, lambda: run.full_network_done, run.full_network, lambda: steps)
+        return Work(run.full_network_store, lambda: run.full_network_store.done, run.full_network, lambda: steps)
 
 
 @task_kinds.register("analysis_mask")
@@ -292,9 +292,8 @@ class ChildTask(OfAnalysis):
     def work(self, session: Workspace) -> Work:
         run, number = self.analysis(session), self.number
         steps = steps_to_end(run.trunk, self.k)
-        return Work(
-            run.child_store(number), lambda: run.child_done(number), lambda: run.train_child(number), lambda: steps
-        )  # fmt: skip
+        here = run.children.store(number)
+        return Work(here, lambda: run.children.done(number), lambda: run.train_child(number), lambda: steps)
 
 
 @task_kinds.register("comparison")
@@ -336,7 +335,7 @@ class CurveTask(Task):
     def work(self, session: Workspace) -> Work:
         criterion = self.criterion
         assert isinstance(criterion, AlongTrunk), "no other criterion has such a task"
-        network = session.stability_runner(self.desc, self.replicate, Step("0ep"), AnalysisHparams(), None)
+        network = session.analysis(self.desc, self.replicate, Step("0ep"), AnalysisHparams(), None)
         here, trunk = network.store.sub(criterion.key), network.trunk
 
         def done() -> bool:

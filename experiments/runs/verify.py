@@ -19,7 +19,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from foundations.tensors import has_checksum
 from pruning import Mask
-from stability.plane import Place, PlanePoint
+from stability.plane import Landmark, PlanePoint
 from stability.rows import read_rows, read_table
 from stability.verdict import read_verdict
 from training.saved_steps import grid
@@ -174,7 +174,7 @@ def read(store: Store, name: str) -> None:
     elif name == files.PLANE:
         read_table(store, name, PlanePoint)
     elif name == files.PLANE_PLACES:
-        read_table(store, name, Place)
+        read_table(store, name, Landmark)
     elif name in (files.MASK, files.FIRST_MASK):
         Mask.load(store / name)
     elif name.endswith(PICKLES):

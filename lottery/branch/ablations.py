@@ -18,7 +18,7 @@ from training.trunk import Trunk
 
 
 def shuffled(mask: Mask, groups: Iterable[Sequence[str]], generator: torch.Generator) -> Mask:
-    """The mask with its entries in random order within each group of layers; other layers stay as they are."""
+    """Return the mask with its entries in random order within each group of layers."""
     entries = {name: entry.cpu() for name, entry in mask.items()}
     for group in groups:
         flat = torch.cat([entries[name].flatten() for name in group])
@@ -97,7 +97,7 @@ class InvertScores(Branch):
 
 
 def inverted(strategy: Strategy) -> Strategy:
-    """The same strategy with its scores negated, which inverts their order; 1 / score would not survive a 0."""
+    """Return the strategy with its scores negated; 1 / score would not survive a 0."""
     original = type(strategy)
 
     def score_all(

@@ -11,7 +11,7 @@ from foundations.methods import Method, MethodRegistry
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.desc import LotteryDesc
-from lottery.level import LotteryRunner, Ticket
+from lottery.level import Level, Ticket
 from training.trunk import Trunk
 
 
@@ -20,22 +20,22 @@ class Branch(Method, ABC):
     """An ablation of a level. Its fields are its flags and its key; it differs from the others in :meth:`start`
     alone.
 
-    Training, the mask's report, resuming and the table are the same for all; see ``BranchRunner``.
+    Training, the mask's report, resuming and the table are the same for all; see :class:`LevelBranch`.
     """
 
     outcome: ClassVar[str] = "test_accuracy"
     """The entry of ``done.json``, a share of 1, that the table shows."""
 
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
-        """Raises ``UsageError`` if the branch's fields do not fit the experiment; nothing has been trained yet."""
+        """Raise ``UsageError`` if the branch's fields do not fit the experiment; nothing has been trained yet."""
 
     def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
-        """The steps of the trunk that the branch reads beside those that its level does."""
+        """Return the steps of the trunk that the branch reads beside those that its level does."""
         return ()
 
     @abstractmethod
     def start(self, ticket: Ticket) -> Ticket:
-        """The subnetwork that the branch trains.
+        """Return the subnetwork that the branch trains.
 
         Args:
             ticket: the level's own: ``ticket.mask``, ``ticket.state`` (the full network at k, with its optimizer)
@@ -48,11 +48,11 @@ class Branch(Method, ABC):
         """
 
     def done(self, here: Store) -> bool:
-        """Whether nothing is left to do in ``here``, the directory of the branch."""
+        """Return whether nothing is left to do in ``here``, the directory of the branch."""
         return here.done
 
     def run(self, here: Store, ticket: Ticket) -> None:
-        """Trains what :meth:`start` has returned. A branch that does something else with it overrides this.
+        """Train what :meth:`start` has returned. A branch that does something else with it overrides this.
 
         Args:
             here: the directory of the branch; marked as done (``finish``) when all is there. A run that was
@@ -70,16 +70,20 @@ class Branch(Method, ABC):
 branches: MethodRegistry[Branch] = MethodRegistry("branch")
 
 
-class BranchRunner:
-    """Trains branches of levels that are trained already."""
+@dataclass(frozen=True)
+class LevelBranch:
+    """A branch of a level, which is trained already."""
 
-    def __init__(self, lottery: LotteryRunner, branch: Branch) -> None:
-        self.lottery, self.branch = lottery, branch
-        branch.check(lottery.desc, lottery.trunk)
+    level: Level
+    branch: Branch
 
-    def here(self, number: int) -> Store:
-        """The directory of a level's branch."""
-        return self.lottery.level(number).here.sub(self.branch.key)
+    @property
+    def here(self) -> Store:
+        return self.level.here.sub(self.branch.key)
+
+    @property
+    def done(self) -> bool:
+        return self.branch.done(self.here)
 
     @property
     def code(self) -> tuple[object, ...]:
@@ -91,22 +95,19 @@ class BranchRunner:
         """The content of the branch's ``desc.json``."""
         return {"kind": self.branch.name, **self.branch.to_dict()}
 
-    def verify(self, number: int) -> None:
-        """Raises ``UsageError`` if a level's branch was computed with another version of its plug-in."""
-        lottery = self.lottery
-        verify(self.here(number), self.code, lottery.context, lottery.data.fingerprint)
+    def check(self) -> None:
+        """Raise ``UsageError`` if the branch does not fit the experiment, or another version of it computed this."""
+        trunk = self.level.trunk
+        self.branch.check(self.level.desc, trunk)
+        verify(self.here, self.code, trunk.context, trunk.data.fingerprint)
 
-    def done(self, number: int) -> bool:
-        """Whether a level's branch is done."""
-        return self.branch.done(self.here(number))
-
-    def train(self, number: int) -> None:
-        """Trains a level's branch that is not done yet."""
-        with self.lottery.at_work(files.level(number)):
-            if self.done(number):  # by another process, meanwhile
+    def train(self) -> None:
+        """Train the branch, unless that is done."""
+        with self.level.at_work():
+            if self.done:  # by another process, meanwhile
                 return
-            here, lottery = self.here(number), self.lottery
-            settle(here, self.code, lottery.context, lottery.data.fingerprint)
-            ticket = self.branch.start(lottery.level(number).ticket())
-            here.write_json(files.DESC, self.entries)
-            self.branch.run(here, ticket)
+            trunk = self.level.trunk
+            settle(self.here, self.code, trunk.context, trunk.data.fingerprint)
+            ticket = self.branch.start(self.level.ticket())
+            self.here.write_json(files.DESC, self.entries)
+            self.branch.run(self.here, ticket)

@@ -67,7 +67,6 @@ class Retrain(Branch):
     """
 
     def changed(self, training: TrainingHparams) -> TrainingHparams:
-        """The level's hyperparameters with those given in their places."""
         given = {item.name.removeprefix(PREFIX): getattr(self, item.name) for item in fields(self)}
         return replace(training, **{name: value for name, value in given.items() if value is not None})
 

@@ -19,7 +19,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery.masks import find_mask
 from pruning import Mask, ignored_layers
-from stability import StabilityRunner
+from stability import AnalysisAtK
 from stability.criteria.criterion import Answer, Criterion, Question
 
 Bits = tuple[NDArray[np.uint8], int]
@@ -27,18 +27,17 @@ Bits = tuple[NDArray[np.uint8], int]
 
 
 def packed(mask: Mask) -> Bits:
-    """A mask as bits."""
     flat = torch.cat([entry.flatten() for entry in mask.values()])
     return np.packbits(flat.cpu().numpy()), flat.numel()
 
 
 def distance(one: Bits, other: Bits) -> float:
-    """The share of bits in which two masks differ."""
+    """Return the share of bits in which two masks differ."""
     return int(np.unpackbits(one[0] ^ other[0]).sum()) / one[1]
 
 
 def mask_distance(one: Mask, other: Mask) -> float:
-    """The normalized Hamming distance: the share of the weights that just one of two masks of a network keeps."""
+    """Return the normalized Hamming distance: the share of the weights that only one of two masks keeps."""
     return distance(packed(one), packed(other))
 
 
@@ -58,7 +57,6 @@ class Seen:
 
     @property
     def met(self) -> bool:
-        """Whether the network is to be pruned here."""
         return self.value is not None and self.threshold is not None and self.value <= self.threshold
 
 
@@ -69,16 +67,15 @@ class Walk:
         runner: an analysis of the network that is to be pruned.
     """
 
-    def __init__(self, runner: StabilityRunner) -> None:
+    def __init__(self, runner: AnalysisAtK) -> None:
         self.trunk, self.desc, self.store = runner.trunk, runner.desc, runner.store
         self._masks: dict[Step, Bits] = {}
 
     def network(self, step: Step) -> nn.Module:
-        """The full network at a step."""
         return self.trunk.state_at(step).model
 
     def mask(self, step: Step) -> Bits:
-        """What the strategy keeps at a step, layers left out that pruning ignores; from disk, or drawn and kept."""
+        """Return what the strategy keeps at a step, without ignored layers; from disk, or found and kept."""
         if step not in self._masks:
             self._masks[step] = packed(self._mask(step))
         return self._masks[step]
@@ -116,7 +113,7 @@ class AlongTrunk(Criterion):
             before: what was seen at the others.
         """
 
-    def check(self, runner: StabilityRunner, max_k: Step | None) -> None:
+    def check(self, runner: AnalysisAtK, max_k: Step | None) -> None:
         if self.k_every == Step(0):
             raise UsageError("--k_every=0ep: expected at least one step, such as 1ep or 100it")
         self.limit(runner, max_k)
@@ -133,7 +130,7 @@ class AlongTrunk(Criterion):
         return Answer(k, masks=masks)
 
     def walk(self, walk: Walk, limit: int) -> dict[str, Any]:
-        """Goes along the trunk until the criterion is met or the iteration ``limit`` is passed: ``curve.json``."""
+        """Return ``curve.json``: go along the trunk until the criterion is met or the iteration ``limit`` is passed."""
         per_epoch = walk.trunk.per_epoch
         every = self.k_every.iteration(per_epoch)
         steps: list[Step] = []
@@ -154,11 +151,10 @@ class AlongTrunk(Criterion):
 
     @property
     def source(self) -> list[str | None]:
-        """The fingerprint of the plug-in that it comes from, if it does."""
         return [plugin.sha256 for plugin in plugins_of([type(self)])]
 
     def answered(self, here: Store, limit: int, per_epoch: int) -> bool:
-        """Whether the curve in ``here`` says what would be found up to the iteration ``limit``."""
+        """Return whether the curve in ``here`` says what would be found up to the iteration ``limit``."""
         if not here.has(files.CURVE):
             return False
         curve = here.read_json(files.CURVE)
@@ -166,7 +162,7 @@ class AlongTrunk(Criterion):
             return False
         return bool(curve["limit"] == limit if curve["k"] is None else Step(curve["k"]).iteration(per_epoch) <= limit)
 
-    def limit(self, runner: StabilityRunner, max_k: Step | None) -> int:
+    def limit(self, runner: AnalysisAtK, max_k: Step | None) -> int:
         """The last iteration at which is looked: ``max_k``, or the last one before the end.
 
         Raises:
@@ -183,7 +179,6 @@ class AlongTrunk(Criterion):
 
 
 def ended(point: Mapping[str, Any]) -> str:
-    """The last value of a curve beside its threshold, for people."""
     value, threshold = (point[name] for name in ("value", "threshold"))
     if value is None or threshold is None:
         return "too few steps were looked at"

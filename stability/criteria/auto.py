@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
-from stability.analysis import StabilityRunner
+from stability.analysis import AnalysisAtK
 from stability.criteria.criterion import Answer, Criterion, Question, criteria
 
 
@@ -77,11 +77,11 @@ def most_probes(grid: Sequence[int], unit: int, cost: Callable[[int], int]) -> t
 
 
 def find_stable_k(
-    runner_at: Callable[[Step], StabilityRunner],
-    analyse: Callable[[StabilityRunner], None],
+    runner_at: Callable[[Step], AnalysisAtK],
+    analyse: Callable[[AnalysisAtK], None],
     max_k: Step | None,
     reporter: Reporter,
-) -> tuple[Step | None, list[StabilityRunner]]:
+) -> tuple[Step | None, list[AnalysisAtK]]:
     """Doubling, then bisection, on the steps that the trunk saves unasked; says beforehand what it can cost.
 
     A k near the end is trivially stable, so the search ends at half the training unless ``max_k`` says otherwise.
@@ -102,9 +102,9 @@ def find_stable_k(
     if limit > trunk.end:
         raise UsageError(f"--max_k={Step(max_k or 0).short}: beyond the end of training")
     grid = [iteration for iteration in trunk.grid() if iteration <= limit]
-    runners: dict[int, StabilityRunner] = {}
+    runners: dict[int, AnalysisAtK] = {}
 
-    def runner(place: int) -> StabilityRunner:
+    def runner(place: int) -> AnalysisAtK:
         if place not in runners:
             runners[place] = runner_at(Step.at(grid[place], trunk.per_epoch))
         return runners[place]
@@ -117,7 +117,7 @@ def find_stable_k(
         f"--k=auto: {len(grid)} steps from 0 to {Step.at(grid[-1], trunk.per_epoch).short}; at most {analyses} more "
         f"analyses of {children} children, {steps} optimizer steps beside the trunk's {trunk.end}"
     )
-    probed: dict[int, StabilityRunner] = {}
+    probed: dict[int, AnalysisAtK] = {}
 
     def stable(place: int) -> bool:
         probed[place] = runner(place)
@@ -136,6 +136,5 @@ class Auto(Criterion):
     """The smallest k found stable to SGD noise by instability analyses."""
 
     def find(self, question: Question) -> Answer:
-        """See ``stability.criteria.auto.find_stable_k``."""
         k, analyses = find_stable_k(question.at, question.complete, question.max_k, question.reporter)
         return Answer(k, analyses)

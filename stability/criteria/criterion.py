@@ -10,7 +10,7 @@ from foundations.errors import UsageError
 from foundations.methods import Method, MethodRegistry
 from foundations.reporting import Reporter
 from foundations.steps import Step
-from stability import StabilityRunner
+from stability import AnalysisAtK
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class Question:
         reporter: shows what the search will cost and what it finds.
     """
 
-    at: Callable[[Step], StabilityRunner]
-    complete: Callable[[StabilityRunner], None]
+    at: Callable[[Step], AnalysisAtK]
+    complete: Callable[[AnalysisAtK], None]
     follow: "Callable[[Criterion], Mapping[str, Any]]"
     max_k: Step | None
     reporter: Reporter
@@ -46,13 +46,13 @@ class Answer:
     """
 
     k: Step | None
-    analyses: Sequence[StabilityRunner] = ()
+    analyses: Sequence[AnalysisAtK] = ()
     trained_to: Step | None = None
     masks: int = 0
 
     @property
     def rests_on_something(self) -> bool:
-        """Whether there is anything to be written down: a step, or what it cost to find none."""
+        """Whether anything is to be written down: a step, or what it cost to find none."""
         return self.k is not None or self.trained_to is not None or bool(self.analyses)
 
 
@@ -63,7 +63,7 @@ class Criterion(Method, ABC):
     analyses: ClassVar[bool] = True
     """Whether it makes instability analyses, whose flags then apply, too."""
 
-    def check(self, runner: StabilityRunner, max_k: Step | None) -> None:
+    def check(self, runner: AnalysisAtK, max_k: Step | None) -> None:
         """Raises ``UsageError`` if the criterion does not go with a network; nothing has been trained yet.
 
         Args:
@@ -73,7 +73,7 @@ class Criterion(Method, ABC):
 
     @abstractmethod
     def find(self, question: Question) -> Answer:
-        """The step at which the network is to be pruned."""
+        """Return the step at which the network is to be pruned."""
 
     @property
     def key(self) -> str:
@@ -88,7 +88,7 @@ class CriterionRegistry(MethodRegistry[Criterion]):
     """The criteria by name, none of which may read as a step."""
 
     def register(self, name: str) -> Callable[[C], C]:  # type: ignore[override]  # of criteria alone
-        """Decorator: as that of any method; ``UsageError`` also if the name is that of a step, or this no criterion."""
+        """Register a criterion; raise ``UsageError`` if its name is that of a step, or it is no criterion."""
         enter = super().register(name)
 
         def checked(criterion: C) -> C:
@@ -102,7 +102,6 @@ class CriterionRegistry(MethodRegistry[Criterion]):
 
 
 def is_step(text: str) -> bool:
-    """Whether a text reads as a step of training."""
     try:
         return bool(Step(text))
     except UsageError:

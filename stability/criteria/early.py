@@ -10,7 +10,7 @@ from torch import nn
 from foundations.errors import UsageError
 from foundations.hparams import hp
 from foundations.steps import Step
-from stability import StabilityRunner
+from stability import AnalysisAtK
 from stability.criteria.along_trunk import AlongTrunk, Seen, Walk, distance
 from stability.criteria.criterion import Answer, Question, criteria
 
@@ -31,7 +31,7 @@ class EarlyBird(AlongTrunk):
     patience: int = hp(5, within="[2, inf)")
     """Masks in a row that may not differ in more."""
 
-    def check(self, runner: StabilityRunner, max_k: Step | None) -> None:
+    def check(self, runner: AnalysisAtK, max_k: Step | None) -> None:
         super().check(runner, max_k)
         desc = runner.desc
         if desc.strategy is None or desc.pruning is None:
@@ -80,7 +80,7 @@ class EarlyCrop(AlongTrunk):
 
 @torch.no_grad()
 def relative_distance(model: nn.Module, start: nn.Module) -> float:
-    """The Euclidean distance between all parameters of two networks, relative to the length of those of ``start``."""
+    """Return the Euclidean distance between all parameters of two networks over the length of those of ``start``."""
     pairs = list(zip(model.parameters(), start.parameters(), strict=True))
     away = sum(float((one.double() - other.double()).square().sum()) for one, other in pairs)
     length = sum(float(other.double().square().sum()) for _, other in pairs)

@@ -61,7 +61,8 @@ def test_a_step_past_the_end_is_refused_before_anything_is_trained(
     command: Command, place: Any, small: tuple[str, ...]
 ) -> None:
     outcome = command("lottery_branch", "rewind", "--start_step=9ep", *small, "--k=1", *place.flags)
-    assert (outcome.code, outcome.err.strip()) == (2, "--start_step=9ep: beyond --training_steps=3ep")
+    assert outcome.code == 2
+    assert outcome.err.strip().endswith("--start_step=9ep: beyond --training_steps=3ep")
     assert place.untouched
 
 

@@ -9,27 +9,37 @@ import pytest
 from foundations.context import Context
 from foundations.reporting import Reporter
 from foundations.steps import Step
-from lottery import LotteryDesc, LotteryRunner, with_needed
+from lottery import Level, LotteryDesc, check_lottery, with_needed
 from models import ModelHparams
 from pruning import PruningHparams, strategies
 from training.data import DataHparams, DeviceData
 from training.hparams import TrainDesc, TrainingHparams
+from training.trunk import Trunk
 
 DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
 TRAINING = TrainingHparams(training_steps=Step("3ep"), lr=0.1, weight_decay=1e-3)
 
 
-class Levels(LotteryRunner):
+class Levels:
     """A lottery run with the levels that are asked for."""
 
-    def __init__(self, *arguments: Any, levels: tuple[int, ...]) -> None:
-        super().__init__(*arguments)
-        self.levels = with_needed(self.desc, levels)
+    def __init__(
+        self, desc: LotteryDesc, replicate: int, data: DeviceData, context: Context, allow_collapse: bool = False,
+        *, levels: tuple[int, ...],
+    ) -> None:  # fmt: skip
+        self.desc, self.data, self.context, self.allow_collapse = desc, data, context, allow_collapse
+        self.trunk = Trunk(desc.train, replicate, data, context)
+        check_lottery(desc, self.trunk)
+        self.levels = with_needed(desc, levels)
+        self.store = self.level(0).run
+
+    def level(self, number: int) -> Level:
+        return Level(number, self.desc, self.trunk, self.allow_collapse)
 
     def run(self) -> None:
         """Trains them all, as an engine would."""
         for number in self.levels:
-            self.train(number)
+            self.level(number).train()
 
     def results(self) -> list[dict[str, Any]]:
         """What each came to."""

@@ -36,9 +36,10 @@ def test_its_packed_weights_are_pruned_and_what_stays_dense_is_said_once(command
         assert report["left_dense"] == {"position": 128}
 
 
-def test_compaction_says_that_it_has_no_effect(command, tmp_path) -> None:
+def test_compaction_that_could_take_nothing_out_is_refused(command, tmp_path) -> None:
     outcome = command(
         "lottery", *FLAGS, "--pruning_strategy=magnitude", "--density=0.5", "--compact", f"--root={tmp_path}"
     )
-    assert outcome.code == 0, outcome.err
-    assert outcome.err.count("--compact has no effect: all channels of TinyViT meet") == 1
+    assert outcome.code == 2
+    assert "--compact: none of the 36 hidden channels of TinyViT can go: flatten, " in outcome.err
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import torch
 
 from foundations.errors import UsageError
 from foundations.steps import Step
-from lottery.branch import BranchRunner, branches
+from lottery.branch import LevelBranch, branches
 from lottery.level import Ticket
 from pruning import Mask
 
@@ -85,20 +85,20 @@ def test_a_branch_leaves_what_a_level_leaves_and_runs_once(
     lottery = experiment(levels=(1, 2))
     lottery.run()
     branch = branches.get(name)()
-    runner = BranchRunner(lottery, branch)
-    for level in lottery.levels:
-        runner.train(level)
-        here = runner.here(level)
-        assert runner.done(level)
-        assert here.path == lottery.level(level).here.path / branch.key
+    trained = [LevelBranch(lottery.level(number), branch) for number in lottery.levels]
+    for one in trained:
+        one.train()
+        here = one.here
+        assert one.done
+        assert here.path == one.level.here.path / branch.key
         assert {"mask.safetensors", "sparsity_report.json", "metrics.jsonl"} <= {
             path.name for path in here.path.iterdir()
         }
         final = here.read_tensors(here.result()["model"])
         assert all(not final[name][~mask].any() for name, mask in Mask.load(here / "mask.safetensors").items())
     steps_taken.clear()
-    for level in lottery.levels:
-        runner.train(level)
+    for one in trained:
+        one.train()
     assert steps_taken == []
 
 
@@ -111,4 +111,4 @@ def test_arguments_are_in_the_key() -> None:
 def test_a_step_past_the_end_is_refused(experiment: Experiment) -> None:
     lottery = experiment()
     with pytest.raises(UsageError, match="--start_step=9ep: beyond --training_steps=3ep"):
-        BranchRunner(lottery, branches.get("rewind")(start_step=Step("9ep")))
+        LevelBranch(lottery.level(1), branches.get("rewind")(start_step=Step("9ep"))).check()

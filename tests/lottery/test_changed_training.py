@@ -10,11 +10,11 @@ from torch import nn
 
 from foundations.errors import UsageError
 from foundations.hparams import field_docs
-from lottery.branch import BranchRunner, branches
+from lottery.branch import LevelBranch, branches
 from lottery.branch.ablations import inverted, shuffled
 from lottery.branch.retraining import PREFIX, Retrain
 from lottery.level import Ticket
-from lottery.masks import find_mask, trunk_network
+from lottery.masks import find_mask
 from pruning import Batches, Mask, PruningHparams, Strategy, prunable, prune
 from training.hparams import TrainingHparams
 
@@ -75,17 +75,17 @@ def test_the_keys_of_retrain_stay(given: dict[str, Any], key: str) -> None:
 def test_retraining_the_full_network_unchanged_ends_where_the_trunk_ends_bit_for_bit(experiment: Experiment) -> None:
     lottery = experiment(levels=(0,), k="1ep2it")
     lottery.run()
-    runner = BranchRunner(lottery, Retrain())
-    runner.train(0)
+    retrained = LevelBranch(lottery.level(0), Retrain())
+    retrained.train()
     final = "model_3ep0it.safetensors"
-    trunk, branch = lottery.trunk.store.read_tensors(final), runner.here(0).read_tensors(final)
+    trunk, branch = lottery.trunk.store.read_tensors(final), retrained.here.read_tensors(final)
     assert all(torch.equal(trunk[name], branch[name]) for name in trunk)
 
 
 def test_retrain_may_not_end_before_it_starts(experiment: Experiment) -> None:
     lottery = experiment(k="2ep")
     with pytest.raises(UsageError, match="--retrain_training_steps=1ep: ends before --k=2ep"):
-        BranchRunner(lottery, branches.get("retrain")(retrain_training_steps="1ep"))
+        LevelBranch(lottery.level(1), branches.get("retrain")(retrain_training_steps="1ep")).check()
 
 
 # Inverted scores -----------------------------------------------------------------------------------------------
@@ -134,6 +134,6 @@ def test_shuffling_moves_entries_within_a_group_and_leaves_other_layers() -> Non
 def test_the_mask_at_k_is_that_of_level_1(experiment: Experiment) -> None:
     runner = experiment("snip")
     desc = runner.desc
-    network = trunk_network(runner.trunk, desc.pruning, desc.k)
+    network = runner.trunk.state_at(desc.k).model
     alone = find_mask(runner.trunk, desc.strategy, desc.pruning, network, 0.5)
     assert alone == runner.level(1).mask()

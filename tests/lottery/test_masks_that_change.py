@@ -15,9 +15,9 @@ from foundations import files
 from foundations.interruption import Interrupted
 from foundations.steps import Step
 from foundations.store import Store
-from lottery.branch import BranchRunner, branches
+from lottery.branch import LevelBranch, branches
 from pruning import Mask, strategies
-from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
 from tests.lottery.conftest import Levels
 from tests.steps import Steps
 from training.state import TrainState
@@ -49,9 +49,7 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, TrainState, Mask]]
 
 
 @pytest.mark.parametrize("name", ["set", "rigl"])
-def test_every_layer_keeps_its_density_at_every_update(
-    experiment: Experiment, masks: list[Any], name: str
-) -> None:
+def test_every_layer_keeps_its_density_at_every_update(experiment: Experiment, masks: list[Any], name: str) -> None:
     runner = changing(experiment, name)
     assert runner.trunk.per_epoch == 5
     runner.run()
@@ -182,9 +180,9 @@ def test_ignored_layers_never_change(experiment: Experiment, masks: list[Any]) -
 def test_a_branch_begins_with_the_first_mask_and_has_updates_of_its_own(experiment: Experiment) -> None:
     runner = changing(experiment, "set")
     runner.run()
-    branch = BranchRunner(runner, branches.get("rewind")())
-    branch.train(1)
-    level, here = runner.level(1).here, branch.here(1)
+    branch = LevelBranch(runner.level(1), branches.get("rewind")())
+    branch.train()
+    level, here = branch.level.here, branch.here
     first = Mask.load(level / "first_mask.safetensors")
     assert Mask.load(here / "first_mask.safetensors") == first != Mask.load(level / "mask.safetensors")
     assert here.read_rows("mask_updates.jsonl")[0]["iteration"] == 0
@@ -193,10 +191,8 @@ def test_a_branch_begins_with_the_first_mask_and_has_updates_of_its_own(experime
 def test_children_have_masks_of_their_own(experiment: Experiment) -> None:
     runner = changing(experiment, "set")
     desc = runner.desc
-    analysis = StabilityRunner(
-        StabilityDesc(train=desc.train, strategy=desc.strategy, pruning=desc.pruning), 1, Step("1ep"), runner.data,
-        runner.context, AnalysisHparams(alphas=2),
-    )  # fmt: skip
+    described = StabilityDesc(train=desc.train, strategy=desc.strategy, pruning=desc.pruning)
+    analysis = AnalysisAtK(described, runner.trunk, Step("1ep"), AnalysisHparams(alphas=2))
     verdict = analysis.compare()
     assert verdict.density == pytest.approx(0.2)
     start = Mask.load(analysis.here / "mask.safetensors")

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
-from pruning.graph import ChannelGraph, channel_graph
+from pruning.channels import ChannelGraph
+from pruning.graph import channel_graph
 
 
 def groups(graph: ChannelGraph) -> dict[str, tuple[int | None, int]]:

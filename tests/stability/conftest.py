@@ -11,9 +11,10 @@ from foundations.reporting import Reporter
 from foundations.steps import Step
 from models import ModelHparams
 from pruning import PruningHparams, strategies
-from stability import AnalysisHparams, StabilityDesc, StabilityRunner
+from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
 from training.data import DataHparams, DeviceData
 from training.hparams import TrainDesc, TrainingHparams
+from training.trunk import Trunk
 
 DATA = DataHparams(dataset="digits", batch_size=64, subsample_fraction=0.2)
 TRAIN = TrainDesc(
@@ -27,7 +28,7 @@ PRUNED = StabilityDesc(
 )
 SETTINGS = AnalysisHparams(alphas=5, interpolation_examples=100, batchnorm_examples=100)
 
-MakeRunner = Callable[..., StabilityRunner]
+MakeRunner = Callable[..., AnalysisAtK]
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def make_runner(digits: DeviceData, listener: Reporter) -> MakeRunner:
     def make(root: Path, desc: StabilityDesc = PRUNED, k: str = "1ep", checkpoint=None, replicate=1, **settings):
         context = Context(root=root, data_dir=Path("unused"), reporter=listener)
         hparams = replace(SETTINGS, **settings)
-        return StabilityRunner(desc, replicate, Step(k), digits, context, hparams, checkpoint)
+        return AnalysisAtK(desc, Trunk(desc.train, replicate, digits, context), Step(k), hparams, checkpoint)
 
     return make
 

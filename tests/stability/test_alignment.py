@@ -14,10 +14,9 @@ from foundations.errors import UsageError
 from models import ImageShape, ModelHparams, build
 from pruning import Mask, prunable
 from pruning.graph import channel_graph
-from stability import StabilityRunner
-from stability.alignment import block_assignment, match, permuted, share_moved
+from stability import AnalysisAtK
+from stability.alignment import block_assignment, check_alignable, match, permuted, share_moved
 from stability.barrier import barrier
-from stability.comparison import check_alignable
 from stability.interpolation import Examples, Line, Meter, even_alphas, walk
 from stability.rows import ALIGNED
 from training.hparams import TrainingHparams
@@ -261,15 +260,15 @@ def test_a_permuted_network_that_is_another_function_is_refused_by_name(context:
 
 
 def test_an_analysis_says_what_permutations_are_part_of_its_barrier(
-    tmp_path: Path, make_runner: Callable[..., StabilityRunner]
+    tmp_path: Path, make_runner: Callable[..., AnalysisAtK]
 ) -> None:
     plain = make_runner(tmp_path, k="0ep")
-    plain.run()
+    plain.compare()
     before = plain.result()
     trained = plain.here.sub("child_1").read_bytes("done.json")
     runner = make_runner(tmp_path, k="0ep", align=True)
     assert not runner.done
-    runner.run()
+    runner.compare()
     assert runner.here.path == plain.here.path
     assert runner.here.sub("child_1").read_bytes("done.json") == trained  # children are shared
     after = runner.result()
@@ -284,5 +283,5 @@ def test_an_analysis_says_what_permutations_are_part_of_its_barrier(
     assert "test_error_barrier_aligned_recalculated" in after.summary()
     assert "channels_moved" not in before.summary()
     again = make_runner(tmp_path, k="0ep")  # without the flag
-    again.run()
+    again.compare()
     assert again.result() == before

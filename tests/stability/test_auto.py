@@ -8,10 +8,10 @@ import pytest
 
 from foundations.errors import UsageError
 from foundations.steps import Step
-from stability import StabilityRunner
+from stability import AnalysisAtK
 from stability.criteria.auto import find_stable_k
 
-MakeRunner = Callable[..., StabilityRunner]
+MakeRunner = Callable[..., AnalysisAtK]
 
 
 @pytest.fixture
@@ -21,12 +21,12 @@ def search(make_runner: MakeRunner, listener):
     def run(root: Path, max_k: str | None, stable_from: int, interrupt_after: int | None = None):
         analysed: list[str] = []
 
-        def analyse(runner: StabilityRunner) -> None:
+        def analyse(runner: AnalysisAtK) -> None:
             if len(analysed) == interrupt_after:
                 raise KeyboardInterrupt
             if not runner.done:
                 analysed.append(runner.k.short)
-            runner.run()
+            runner.compare()
             iteration = runner.trunk.iteration(runner.k)
             made_up = replace(runner.result(), stable=iteration >= 5 * stable_from, learned=True)
             runner.result = lambda: made_up  # type: ignore[method-assign]

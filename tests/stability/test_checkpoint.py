@@ -10,16 +10,16 @@ from safetensors.torch import save_file
 
 from foundations.errors import UsageError
 from foundations.store import Store
-from stability import StabilityDesc, StabilityRunner
+from stability import AnalysisAtK, StabilityDesc
 from training.imported import read_checkpoint
 
-MakeRunner = Callable[..., StabilityRunner]
+MakeRunner = Callable[..., AnalysisAtK]
 
 
 @pytest.fixture
 def weights(shared_root: Path, make_runner: MakeRunner) -> dict[str, torch.Tensor]:
     """The trunk at one epoch, as if it came from elsewhere."""
-    model = make_runner(shared_root).start.state_at(make_runner(shared_root).k).model
+    model = make_runner(shared_root).state_at_k().model
     return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
@@ -40,10 +40,10 @@ def test_it_stands_in_for_the_trunk_at_k(
     """With plain SGD, which keeps no state, the children are those of the trunk's own analysis, bit for bit."""
     sgd = replace(full, train=replace(full.train, training=replace(full.train.training, optimizer="sgd")))
     own = make_runner(shared_root, sgd)
-    own.run()
-    model = own.start.state_at(own.k).model
+    own.compare()
+    model = own.state_at_k().model
     given = make_runner(tmp_path, replace(sgd, checkpoint="0123456789ab"), checkpoint=model.state_dict())
-    given.run()
+    given.compare()
     for name in ("child_1/model_4ep0it.safetensors", "child_2/model_4ep0it.safetensors"):
         theirs, ours = (Store(runner.here.path).read_tensors(name) for runner in (given, own))
         assert all(torch.equal(theirs[key], ours[key]) for key in {*theirs, *ours})
@@ -54,7 +54,7 @@ def test_it_stands_in_for_the_trunk_at_k(
 def test_strategies_share_the_full_network_trained_from_it(
     tmp_path: Path, weights, make_runner: MakeRunner, pruned: StabilityDesc
 ) -> None:
-    make_runner(tmp_path, replace(pruned, checkpoint="0123456789ab"), checkpoint=weights).run()
+    make_runner(tmp_path, replace(pruned, checkpoint="0123456789ab"), checkpoint=weights).compare()
     assert len(list(tmp_path.glob("stability_*/replicate_1/k_1ep0it/full_network/done.json"))) == 1
     assert len(list(tmp_path.glob("stability_*"))) == 2
 

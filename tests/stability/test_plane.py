@@ -10,11 +10,11 @@ from torch import nn
 
 from foundations import files
 from foundations.errors import UsageError
-from stability import AnalysisHparams, StabilityDesc, StabilityRunner
-from stability.plane import Place, Plane, PlanePoint
+from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
+from stability.plane import Landmark, Plane, PlanePoint
 from stability.rows import read_table
 
-MakeRunner = Callable[..., StabilityRunner]
+MakeRunner = Callable[..., AnalysisAtK]
 
 
 def network(*weights: float) -> nn.Module:
@@ -70,11 +70,11 @@ def test_a_side_of_one_point_is_refused() -> None:
 
 def test_an_analysis_measures_its_plane(tmp_path: Path, make_runner: MakeRunner) -> None:
     runner = make_runner(tmp_path, plane=3)
-    runner.run()
+    runner.compare()
     assert runner.done
     points = read_table(runner.here, files.PLANE, PlanePoint)
     assert len(points) == 3 * 3 * 2
-    places = {place.place: place for place in read_table(runner.here, files.PLANE_PLACES, Place)}
+    places = {place.place: place for place in read_table(runner.here, files.PLANE_PLACES, Landmark)}
     assert list(places) == ["start", "child 1", "child 2", "trunk"]
     assert (places["start"].x, places["start"].y, places["child 1"].y) == (0, 0, pytest.approx(0, abs=1e-9))
     [pair] = runner.result().pairs
@@ -82,7 +82,7 @@ def test_an_analysis_measures_its_plane(tmp_path: Path, make_runner: MakeRunner)
     apart = ((ends[0].x - ends[1].x) ** 2 + (ends[0].y - ends[1].y) ** 2) ** 0.5
     assert apart == pytest.approx(pair.l2)
     assert ends[0].x == pytest.approx(runner.result().children[0].l2_from_start)
-    trunk = [place for place in read_table(runner.here, files.PLANE_PLACES, Place) if place.place == "trunk"]
+    trunk = [place for place in read_table(runner.here, files.PLANE_PLACES, Landmark) if place.place == "trunk"]
     assert [place.step for place in trunk] == ["0ep", "1ep", "2ep", "3ep", "4ep"]
     assert trunk[1].distance == 0  # k: masked, it is the start
     assert not make_runner(tmp_path).done
@@ -94,11 +94,11 @@ def test_what_was_measured_is_not_measured_again(
     tmp_path: Path, make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = make_runner(tmp_path, plane=3)
-    runner.run()
+    runner.compare()
     before = (runner.here / files.PLANE).read_bytes()
     monkeypatch.setattr(Plane, "go_to", lambda *_: pytest.fail("measured again"))
     again = make_runner(tmp_path, plane=3, threshold=0.5)
-    again.run()
+    again.compare()
     assert (again.here / files.PLANE).read_bytes() == before
 
 
@@ -106,7 +106,7 @@ def test_children_that_never_left_the_start_span_no_plane(
     tmp_path: Path, make_runner: MakeRunner, full: StabilityDesc, listener
 ) -> None:
     runner = make_runner(tmp_path, full, k="4ep", plane=3)
-    runner.run()
+    runner.compare()
     assert runner.done
     assert read_table(runner.here, files.PLANE, PlanePoint) == []
     assert "not on a plane" in listener.warned[-1]

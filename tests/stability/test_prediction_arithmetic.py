@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stability import StabilityDesc, StabilityRunner, comparison
+from stability import AnalysisAtK, StabilityDesc, comparison
 
 Switches = tuple[bool, bool, bool]
 
@@ -21,7 +21,7 @@ def test_predictions_are_computed_as_asked_for(
     precision: str,
     expected: Switches,
     tmp_path: Path,
-    make_runner: Callable[..., StabilityRunner],
+    make_runner: Callable[..., AnalysisAtK],
     full: StabilityDesc,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -38,5 +38,5 @@ def test_predictions_are_computed_as_asked_for(
 
     monkeypatch.setattr(comparison, "outputs", outputs)
     training = replace(full.train.training, precision=precision)
-    make_runner(tmp_path, replace(full, train=replace(full.train, training=training))).run()
+    make_runner(tmp_path, replace(full, train=replace(full.train, training=training))).compare()
     assert set(seen) == {expected}

@@ -14,7 +14,7 @@ from stability import AnalysisHparams
 from stability.barrier import Interval
 from stability.comparison import Measured
 from stability.judge import Subject, judge
-from stability.rows import Row, write_rows
+from stability.rows import LinePoint, write_rows
 from stability.verdict import Barriers, Child, Distances, Treatments, Verdict, read_verdict, stored, write_verdict
 from tests.stability.verdicts import make_verdict
 
@@ -96,10 +96,10 @@ def test_in_words() -> None:
 # From rows to a verdict --------------------------------------------------------------------------------------------
 
 
-def line(one: int, other: int, *errors: float, splits: Sequence[str] = ("test", "train")) -> list[Row]:
+def line(one: int, other: int, *errors: float, splits: Sequence[str] = ("test", "train")) -> list[LinePoint]:
     """The rows of a line without BatchNorm, with the same errors on all splits; losses are ten times those."""
     return [
-        Row(one, other, place / (len(errors) - 1), split, treatment, 100, 0, error=error, loss=10 * error)
+        LinePoint(one, other, place / (len(errors) - 1), split, treatment, 100, 0, error=error, loss=10 * error)
         for place, error in enumerate(errors)
         for split in splits
         for treatment in ("raw", "recalculated")

@@ -2,10 +2,10 @@
 
 import torch
 
-from stability import StabilityRunner
+from stability import AnalysisAtK
 
 
-def tensors(runner: StabilityRunner, child: int) -> dict[str, torch.Tensor]:
+def tensors(runner: AnalysisAtK, child: int) -> dict[str, torch.Tensor]:
     """A child's, of four epochs."""
     return runner.here.sub(f"child_{child}").read_tensors("model_4ep0it.safetensors")
 

@@ -17,15 +17,16 @@ from foundations.context import Context
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
-from lottery import LotteryDesc, LotteryRunner
-from lottery.branch import Branch, BranchRunner, branches
+from lottery import Level, LotteryDesc
+from lottery.branch import Branch, LevelBranch, branches
 from pruning import PruningHparams, strategies
-from stability import StabilityDesc, StabilityRunner
+from stability import AnalysisAtK, StabilityDesc
 from stability.branch import Stability
 from training.data import DeviceData
 from training.hparams import TrainDesc
+from training.trunk import Trunk
 
-MakeRunner = Callable[..., StabilityRunner]
+MakeRunner = Callable[..., AnalysisAtK]
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def stores(shared_root: Path, make_runner: MakeRunner, full: StabilityDesc, prun
         for replicate in (1, 2)
     ]
     for runner in runners:
-        runner.run()
+        runner.compare()
     return [runner.store for runner in runners if runner.k.short == "1ep"]
 
 
@@ -136,7 +137,7 @@ def test_planes_and_alignments_have_tables_and_figures_where_they_were_asked_for
 ) -> None:
     pytest.importorskip("matplotlib")
     runner = make_runner(tmp_path / "runs", full, plane=3, align=True)
-    runner.run()
+    runner.compare()
     rows = collect([runner.store])
     write_report(rows, tmp_path / "report", Reporter())
     assert (tmp_path / "report" / "plane.svg").exists()
@@ -161,11 +162,12 @@ def lottery(tmp_path: Path, digits: DeviceData, listener: Reporter, train: Train
         train=train, strategy=strategies.get("magnitude")(), pruning=PruningHparams(pruning_fraction=0.5), k=Step("1ep")
     )
     context = Context(root=tmp_path, data_dir=Path("unused"), reporter=listener)
-    branch, levels = Stability(alphas=3), LotteryRunner(desc, 1, digits, context)
-    for number in range(3):
-        levels.train(number)
-        BranchRunner(levels, branch).train(number)
-    return branch, levels.store
+    branch, trunk = Stability(alphas=3), Trunk(desc.train, 1, digits, context)
+    levels = [Level(number, desc, trunk) for number in range(3)]
+    for level in levels:
+        level.train()
+        LevelBranch(level, branch).train()
+    return branch, levels[0].run
 
 
 @pytest.mark.usefixtures("undrawn")
