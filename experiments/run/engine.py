@@ -157,7 +157,7 @@ def failure_of(task: Task, answer: Mapping[str, Any]) -> Failure | None:
 def pass_on(task: Task, answer: Mapping[str, Any], reporter: Reporter) -> None:
     """Tell the reporter what such a process says while it does a task."""
     if "warning" in answer:
-        reporter.warn(f"{task.experiment}: {answer['warning']}")
+        reporter.warn(f"{task.label}: {answer['warning']}")
     if "epoch" in answer:
         reporter.hear(EpochEnded(answer["epoch"], bool(answer.get("last"))))
     if "steps" in answer:

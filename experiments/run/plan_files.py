@@ -85,12 +85,12 @@ def running_plans(root: Path | str) -> Iterator[PlanFile]:
 
 def plan_of_jobs(root: Path) -> PlanFile | None:
     """Return the jobs of Slurm below a root as a plan, by what they say themselves; None once all have ended."""
-    found = [(job, record.answer) for record in records(root) if (job := record.job) is not None]
+    found = [(record.job, record.answer) for record in records(root)]
     states = [answer.state for _, answer in found]
     if all(state in ENDED for state in states):
         return None
     speed = sum(answer.speed for _, answer in found if answer.state == RUNNING)
-    steps, taken = (sum(numbers) for numbers in zip(*((job.steps, answer.steps) for job, answer in found), strict=True))
+    steps, taken = sum(job.get("steps", 0) for job, _ in found), sum(answer.steps for _, answer in found)
     return PlanFile(
         command="slurm", tasks=len(found), done=states.count(DONE), running=states.count(RUNNING),
         failed=states.count(FAILED) + states.count(SKIPPED), waiting=states.count(WAITING), steps=steps,

@@ -20,7 +20,7 @@ from experiments.options import SessionOptions
 from experiments.run.engine import Dispatcher, Failure, engines, needed
 from experiments.run.plan import Plan
 from experiments.run.progress import fitted
-from experiments.run.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, JobAnswer, JobFile, SlurmJob, record_of
+from experiments.run.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, JobAnswer, SlurmJob, record_of
 from experiments.run.task_process import MAIN
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
@@ -58,7 +58,7 @@ def run(plan: Plan, session: Workspace) -> list[Failure]:
     try:
         return Dispatcher(plan, len(plan), jobs.do, jobs.stopped.set, reporter, begins=False).run()
     except KeyboardInterrupt:
-        reporter.say(f"The jobs go on; the same command watches them again, scancel ends them: {jobs.numbers()}")
+        reporter.say("The jobs go on; the same command watches them again, scancel --name=adsynflow ends them.")
         raise
     finally:
         jobs.forget()
@@ -73,8 +73,8 @@ class Jobs:
         self.logs = Store(root / files.SLURM / files.LOGS)
         self.entries, self.steps = session.entries_elsewhere(), plan.steps(session)
         self.records = {task: record_of(task.entries(), root) for task in plan}
-        self.lost: set[Task] = set()
         self.pause = PAUSE * max(1.0, len(plan) / 200)  # of all threads together some hundred looks a second at most
+        self.lost: set[Task] = set()
         self.stopped = threading.Event()
         self.submitting = threading.Lock()
 
@@ -94,15 +94,14 @@ class Jobs:
             record = self.records[task]
             record.store.remove()  # what an earlier job has said
             after = [self.records[other].path for other in self.plan.before[task]]
-            works.append(SlurmJob(record.path, task.experiment, task.part, task.entries(), self.entries, after))
+            works.append(SlurmJob(record.path, task.label, task.entries(), self.entries, after))
         numbers = self.queue.submit(works, [self.number(task) for task in before])
         for task, number in zip(tasks, numbers, strict=True):
-            self.records[task].write(JobFile(job=number, label=task.label, steps=self.steps[task]))
+            self.records[task].submitted(number, task.label, self.steps[task])
 
     def number(self, task: Task) -> str:
         """Return the number of the task's job; empty if it has none."""
-        job = self.records[task].job
-        return "" if job is None else job.job
+        return str(self.records[task].job["job"])
 
     def queued(self, task: Task) -> bool:
         """Whether a job waits for its turn, or runs, that will do the task."""
@@ -114,7 +113,6 @@ class Jobs:
             with self.submitting, self.logs.lock(self.reporter):
                 if not self.queued(task):  # by another command, meanwhile
                     self.submit([task])
-            self.lost.discard(task)
         said, missing, looks = JobAnswer(), 0, -1
         with self.reporter.during(Line(lambda width: fitted([task.label, task.part], said.line, width))):
             while not self.stopped.is_set():
@@ -148,12 +146,8 @@ class Jobs:
         self.lost.add(task)
         if state.startswith("CANCELLED") or (state == "COMPLETED" and said.state != RUNNING):
             return Failure(task, f"its job {number} was cancelled", refused=True, exit_code=1)
-        reason = f"its job {number} ended without a result ({state.lower() or 'unknown to Slurm'})"
-        return Failure(task, reason, refused=False, details=self.queue.last_words(number))
-
-    def numbers(self) -> str:
-        alive = [number for number in map(self.number, self.plan) if self.queue.alive(number)]
-        return " ".join(dict.fromkeys(number.partition("_")[0] for number in alive))
+        why = state.lower() or "unknown to Slurm"
+        return Failure(task, f"its job {number} ended without a result ({why}); see {self.logs.path}", refused=False)
 
     def forget(self) -> None:
         """Remove what lies on the disk of jobs that are done."""
@@ -241,12 +235,6 @@ class SlurmQueue:
 
     def alive(self, number: str) -> bool:
         return self.state(number) not in {"", *OVER}
-
-    def last_words(self, number: str, lines: int = 10) -> str:
-        """Return the end of a job's output."""
-        with contextlib.suppress(OSError):
-            return "\n".join((self.folder / f"{number}_0_log.err").read_text(errors="replace").splitlines()[-lines:])
-        return ""
 
     def forget(self, number: str) -> None:
         """Remove what lies on the disk of jobs that are done."""

@@ -12,15 +12,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from experiments.run.progress import Throughput
 from experiments.run.task_process import STOPPED, Answer, TaskProcess
 from foundations import files
 from foundations.errors import UsageError
 from foundations.store import Store
-
-T = TypeVar("T")
 
 WAITING, RUNNING, DONE, FAILED, SKIPPED = "waiting", "running", "done", "failed", "skipped"
 ENDED = (DONE, FAILED, SKIPPED)
@@ -29,15 +27,6 @@ TRIES_TO_WRITE = 10
 MOST_IDLE = 3
 """How often in a row a job is put back into the queue without a step taken, before it is given up."""
 TOO_SHORT = f"{MOST_IDLE} allocations in a row have ended before a step was taken; a longer --slurm=time=... is needed"
-
-
-@dataclass(kw_only=True)
-class JobFile:
-    """``job.json``: the number of a task's job, and what the task is called and takes."""
-
-    job: str
-    label: str
-    steps: int
 
 
 @dataclass(kw_only=True)
@@ -63,24 +52,25 @@ class JobRecord:
         self.path, self.store = path, Store(path)
 
     @property
-    def job(self) -> JobFile | None:
-        """The job that the task was last given to."""
-        return self._read(files.JOB, JobFile)
+    def job(self) -> Mapping[str, Any]:
+        """``job.json``: number of the job, label and optimizer steps of the task; empty if it has no job."""
+        return {"job": "", **self._read(files.JOB)}
 
     @property
     def answer(self) -> JobAnswer:
-        """How far it is."""
-        return self._read(files.ANSWER, JobAnswer) or JobAnswer()
+        known = {item.name for item in fields(JobAnswer)}
+        return JobAnswer(**{name: value for name, value in self._read(files.ANSWER).items() if name in known})
 
-    def write(self, content: JobFile | JobAnswer) -> None:
-        self.store.write_json(files.JOB if isinstance(content, JobFile) else files.ANSWER, asdict(content))
+    def submitted(self, job: str, label: str, steps: int) -> None:
+        self.store.write_json(files.JOB, {"job": job, "label": label, "steps": steps})
 
-    def _read(self, name: str, cls: type[T]) -> T | None:
-        """Read a file, without fields of later versions; return None if it cannot be read at this moment."""
-        with contextlib.suppress(UsageError, OSError, TypeError):
-            known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
-            return cls(**{key: value for key, value in self.store.read_json(name).items() if key in known})
-        return None
+    def write(self, answer: JobAnswer) -> None:
+        self.store.write_json(files.ANSWER, asdict(answer))
+
+    def _read(self, name: str) -> dict[str, Any]:
+        with contextlib.suppress(UsageError, OSError):  # it is not there, or cannot be read at this moment
+            return self.store.read_json(name)
+        return {}
 
 
 def records(root: Path) -> Iterator[JobRecord]:
@@ -100,15 +90,14 @@ class SlurmJob:
 
     Args:
         directory: that of its record.
-        experiment, part: what the task is called.
+        label: the task's.
         task: ``Task.entries``.
         session: ``Session.entries``.
         after: the directories of the jobs that it waits for.
     """
 
     directory: Path
-    experiment: str
-    part: str
+    label: str
     task: Mapping[str, Any]
     session: Mapping[str, Any]
     after: Sequence[Path] = ()
@@ -123,7 +112,7 @@ class SlurmJob:
         self.tell(state=RUNNING)
         answer = self.child.do(self.task, self.hear)
         if answer["ended"] == "failed" and not answer["refused"] and answer.get("died") not in STOPPED:
-            self.warn(f"{self.experiment}, {self.part}: {answer['reason']}; trying once more")
+            self.warn(f"{answer['reason']}; trying once more")
             answer = self.child.do(self.task, self.hear)
         if answer["ended"] == "done":
             return self.tell(state=DONE)
@@ -146,7 +135,7 @@ class SlurmJob:
     def hear(self, message: Answer) -> None:
         """Take in what the child says; see ``serve``."""
         if "warning" in message:
-            self.warn(f"{self.experiment}: {message['warning']}")
+            self.warn(message["warning"])
         self.said.steps += message.get("steps", 0)
         self.said.line = message.get("line", self.said.line)
         self.throughput.advance(message.get("steps", 0))
@@ -154,7 +143,7 @@ class SlurmJob:
             self.tell(speed=self.throughput.per_second)
 
     def warn(self, text: str) -> None:
-        self.tell(warnings=[*self.said.warnings, text])
+        self.tell(warnings=[*self.said.warnings, f"{self.label}: {text}"])
 
     def tell(self, **changes: Any) -> str:
         """Write the answer, again and again where a disk fails for a moment; return its state."""

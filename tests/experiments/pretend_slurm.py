@@ -77,9 +77,6 @@ class Queue:
         self.looks += 1
         return self.state(number) in ("PENDING", "RUNNING")
 
-    def last_words(self, number: str) -> str:
-        return f"the last words of {number}"
-
     def forget(self, number: str) -> None:
         pass
 

@@ -117,7 +117,7 @@ def test_what_is_for_the_user_to_mend_is_not_tried_again(run: Run, stubs: Stubs,
 
 def test_warnings_are_passed_on(run: Run, stubs: Stubs, listener: Listener) -> None:
     assert run(stubs(a=": warn", b="")) == []
-    assert [text.removeprefix("stubs: ") for text in listener.warned] == ["a layer is empty"]
+    assert [text.removeprefix("stubs, a: ") for text in listener.warned] == ["a layer is empty"]
 
 
 def test_who_sends_a_task_to_a_worker_decides_whether_it_is_tried_again(

@@ -17,7 +17,7 @@ from experiments.run.engines import run_plan
 from experiments.run.plan import make_plan
 from experiments.run.plan_files import running_plans
 from experiments.run.slurm import layers
-from experiments.run.slurm_jobs import JobAnswer, JobFile, JobRecord, SlurmJob, records
+from experiments.run.slurm_jobs import JobAnswer, JobRecord, SlurmJob, records
 from experiments.run.tasks import Task
 from experiments.session import Session
 from foundations.errors import UsageError
@@ -72,7 +72,7 @@ def test_layers_are_as_deep_as_what_stands_below(stubs: Stubs) -> None:
 
 def test_nothing_is_left_on_the_disk_of_what_is_done(run: Callable[..., Any], stubs: Stubs, tmp_path: Path) -> None:
     run(stubs(a="", bad=": raise"))
-    assert [record.job.label for record in records(tmp_path / "runs") if record.job] == ["stubs, bad"]
+    assert [record.job["label"] for record in records(tmp_path / "runs")] == ["stubs, bad"]
 
 
 # Another command -----------------------------------------------------------------------------------------------------
@@ -133,7 +133,10 @@ def test_a_job_that_is_lost_is_replaced_once(
 
     slurm.before = lose_the_first
     assert run(stubs(a="", b="a")) == []
-    assert listener.warned == ["stubs, a: its job 1_0 ended without a result (failed); trying once more"]
+    logs = tmp_path / "runs/slurm/logs"
+    assert listener.warned == [
+        f"stubs, a: its job 1_0 ended without a result (failed); see {logs}; trying once more"
+    ]
     assert attempts(tmp_path) == ["a", "b"]
 
 
@@ -158,7 +161,7 @@ def job(stubs: Stubs, make_session: Callable[..., Session], tmp_path: Path) -> C
     def job(does: str) -> SlurmJob:
         [task] = stubs(a=f": {does}")
         session = make_session().entries_elsewhere()
-        return SlurmJob(tmp_path / "job", task.experiment, task.part, task.entries(), session)
+        return SlurmJob(tmp_path / "job", task.label, task.entries(), session)
 
     return job
 
@@ -293,7 +296,7 @@ def test_where_there_is_no_slurm_that_is_said(make_session: Callable[..., Sessio
 
 def test_a_record_of_another_version_is_read(tmp_path: Path) -> None:
     record = JobRecord(tmp_path / "a")
-    assert (record.job, record.answer) == (None, JobAnswer())
-    record.write(JobFile(job="1", label="a", steps=2))
+    assert (record.job, record.answer) == ({"job": ""}, JobAnswer())
+    record.submitted("1", "a", 2)
     record.store.write_json("answer.json", {"state": "done", "later": 1})
-    assert (record.job, record.answer.state) == (JobFile(job="1", label="a", steps=2), "done")
+    assert (record.job["job"], record.answer.state) == ("1", "done")
