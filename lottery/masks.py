@@ -1,5 +1,6 @@
 """From a strategy to a mask on disk, and the report of what it keeps."""
 
+import copy
 from collections.abc import Collection
 from typing import Any
 
@@ -82,8 +83,10 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
 
 def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, int] | None:
     """Return parameters and multiply-adds of an image's forward pass of the compact network; None if there is none."""
+    masked = copy.deepcopy(model)
+    mask.apply_(masked)
     try:
-        small = compact(model, mask, example=example_of(shape.channels, shape.height, shape.width)).model
+        small = compact(masked, mask, example=example_of(shape.channels, shape.height, shape.width)).model
     except UsageError:
         return None
     weights = dict(small.named_parameters())
