@@ -10,7 +10,7 @@ import pytest
 from cli import main
 from foundations.store import Store
 
-FORMAT_0 = Path(__file__).parent / "stored_runs" / "format_0"
+FORMAT_2 = Path(__file__).parent / "stored_runs" / "format_2"
 COMPUTED = ("*.safetensors", "*.pt", "*.jsonl", "done.json", "instability.json", "interpolation.csv", "desc.json")
 STABILITY = "stability_9186417ce142/replicate_1"
 LOTTERY = "lottery_b5c2446f2113/replicate_1"
@@ -20,7 +20,7 @@ INTERRUPTED = "lottery_2966a787fcf8/replicate_1"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A copy of the runs that the program made before files had a number of their format."""
-    shutil.copytree(FORMAT_0, tmp_path / "runs")
+    shutil.copytree(FORMAT_2, tmp_path / "runs")
     return tmp_path / "runs"
 
 
@@ -45,7 +45,7 @@ def percent(run: Path) -> str:
 
 
 def test_the_files_have_no_number_of_a_format() -> None:
-    assert '"format"' not in "".join(path.read_text() for path in FORMAT_0.rglob("*.json*"))
+    assert '"format"' not in "".join(path.read_text() for path in FORMAT_2.rglob("*.json*"))
 
 
 def test_a_trunk_is_done(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from foundations.steps import Step
 from tests.cli.test_pinned_keys import KEYS
 
 Command = Callable[..., Any]
-STORED = Path(__file__).parents[1] / "stored_runs" / "format_0"
+STORED = Path(__file__).parents[1] / "stored_runs" / "format_2"
 
 
 def keys_of(*argv: str) -> tuple[str, str]:

@@ -17,12 +17,12 @@ from foundations.store import Store
 from tests.cli.test_runs import tensors
 
 Command = Callable[..., Any]
-FORMAT_0 = Path(__file__).parents[1] / "stored_runs" / "format_0"
+FORMAT_2 = Path(__file__).parents[1] / "stored_runs" / "format_2"
 
 
 @pytest.fixture
 def old_root(tmp_path: Path) -> Path:
-    shutil.copytree(FORMAT_0, tmp_path / "old")
+    shutil.copytree(FORMAT_2, tmp_path / "old")
     return tmp_path / "old"
 
 

@@ -16,7 +16,7 @@ from foundations.errors import UsageError
 from foundations.store import Store
 
 HOME = Path(__file__).parents[2]
-FORMAT_0 = HOME / "tests" / "stored_runs" / "format_0"
+FORMAT_2 = HOME / "tests" / "stored_runs" / "format_2"
 INTERRUPTED = "lottery_2966a787fcf8/replicate_1"
 STABILITY = "stability_9186417ce142/replicate_1"
 
@@ -24,7 +24,7 @@ STABILITY = "stability_9186417ce142/replicate_1"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Runs of four kinds and a branch, one of them interrupted."""
-    shutil.copytree(FORMAT_0, tmp_path / "runs")
+    shutil.copytree(FORMAT_2, tmp_path / "runs")
     return tmp_path / "runs"
 
 

@@ -22,7 +22,7 @@ from tests.experiments.conftest import TINY
 from training.hparams import TrainDesc
 from training.loop import evaluate
 
-FORMAT_0 = Path(__file__).parents[1] / "stored_runs" / "format_0"
+FORMAT_2 = Path(__file__).parents[1] / "stored_runs" / "format_2"
 
 
 def run_of(kind: str, root: Path) -> StoredRun:
@@ -200,7 +200,7 @@ def test_without_its_plugin_it_can_be_read_but_for_its_descriptor(
 
 
 def test_runs_of_an_older_program_are_read(tmp_path: Path) -> None:
-    shutil.copytree(FORMAT_0, tmp_path / "runs")
+    shutil.copytree(FORMAT_2, tmp_path / "runs")
     runs: list[Any] = stored.runs(tmp_path / "runs")
     assert [(run.kind, run.state) for run in runs] == [
         ("lottery", "interrupted at 1ep"), ("lottery", "done"), ("stability", "done"), ("stability", "done"),

@@ -41,7 +41,7 @@ from training.data import DataHparams, load
 from training.hparams import TrainDesc
 from training.imported import read_checkpoint
 
-STORED = Path(__file__).parents[1] / "stored_runs" / "format_0"
+STORED = Path(__file__).parents[1] / "stored_runs" / "format_2"
 LONGEST, MOST_LINES = 2500, 14
 NETWORK = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.zeros(2)}
 PLUGINS = {

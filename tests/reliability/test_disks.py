@@ -19,7 +19,7 @@ from cli import main
 from foundations.store import Store
 from tests.reliability.conftest import TINY, computed
 from tests.reliability.killing import Ended, run
-from tests.test_stored_runs import FORMAT_0, LOTTERY, STABILITY
+from tests.test_stored_runs import FORMAT_2, LOTTERY, STABILITY
 
 Command = Callable[..., Any]
 NOBODY = 65534
@@ -127,7 +127,7 @@ def test_a_read_only_disk(expected: dict[str, bytes], tmp_path: Path) -> None:
 def test_a_read_only_root_of_an_older_version_shows_its_results(command: Command, tmp_path: Path) -> None:
     """What newer versions add to runs, and reports, are left out."""
     with small_disk(tmp_path / "disk", "size=50m") as disk:
-        shutil.copytree(FORMAT_0, disk / "runs")
+        shutil.copytree(FORMAT_2, disk / "runs")
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         run, analysis = disk / "runs" / LOTTERY, disk / "runs" / STABILITY
         accuracy = f"{Store(run / 'level_1').result()['test_accuracy']:.2%}"

@@ -18,7 +18,7 @@ from stability.rows import LinePoint, write_rows
 from stability.verdict import Barriers, Child, Distances, Treatments, Verdict, read_verdict, stored, write_verdict
 from tests.stability.verdicts import make_verdict
 
-OLD_RUNS = Path(__file__).parents[1] / "stored_runs" / "format_0"
+OLD_RUNS = Path(__file__).parents[1] / "stored_runs" / "format_2"
 
 
 def test_it_comes_back_from_its_file(tmp_path: Path) -> None:

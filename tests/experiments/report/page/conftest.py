@@ -8,7 +8,7 @@ import pytest
 
 from experiments.report.page.build import write_page
 from experiments.runs import stored
-from tests.test_stored_runs import FORMAT_0, INTERRUPTED
+from tests.test_stored_runs import FORMAT_2, INTERRUPTED
 
 
 def collapse(level: Path) -> None:
@@ -22,7 +22,7 @@ def collapse(level: Path) -> None:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("matplotlib")
     root = tmp_path_factory.mktemp("page") / "runs"
-    shutil.copytree(FORMAT_0, root)
+    shutil.copytree(FORMAT_2, root)
     collapse(root / INTERRUPTED / "level_1")
     return root
 

@@ -20,7 +20,7 @@ from experiments.runs import stored
 from experiments.runs.status import Status
 from foundations import files
 from foundations.steps import Step
-from tests.test_stored_runs import FORMAT_0, INTERRUPTED, LOTTERY, STABILITY
+from tests.test_stored_runs import FORMAT_2, INTERRUPTED, LOTTERY, STABILITY
 
 
 def drawings(html: str) -> list[str]:
@@ -76,7 +76,7 @@ def test_what_collapsed_is_counted_and_says_why(page: Path) -> None:
 
 
 def test_what_failed_or_diverged_says_why(tmp_path: Path) -> None:
-    shutil.copytree(FORMAT_0 / STABILITY, tmp_path / STABILITY)
+    shutil.copytree(FORMAT_2 / STABILITY, tmp_path / STABILITY)
     run = stored.open(tmp_path / STABILITY)
     [part] = run.parts
     (part.store / files.INSTABILITY).unlink()
