@@ -23,7 +23,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from foundations.tensors import decode_pickle, decode_state, decode_tensors
+from foundations.tensors import decode_state, decode_tensors
 
 LENET = "--dataset=digits --model=mnist_lenet_16 --training_steps=3ep --threads=1"
 RESNET = "--dataset=digits --model=cifar_resnet_8 --training_steps=2ep --milestone_steps=1ep --threads=1"
@@ -59,7 +59,7 @@ EXPERIMENTS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-TENSORS, PICKLES = ".safetensors", ".pt"
+TENSORS = ".safetensors"
 TABLES = (".csv", ".jsonl", ".json")
 # Versions, threads, command line and commit; and the descriptor, whose hash is the name of its directory: a newer
 # program may write more fields into it than the hash is made of.
@@ -95,7 +95,7 @@ def contents(root: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(root.rglob("*")):
         if path.name in NOT_NUMBERS or not path.is_file():
             continue
-        if path.suffix in (TENSORS, PICKLES):
+        if path.suffix == TENSORS:
             name = path.relative_to(root).with_suffix(TENSORS)  # whichever version of the program wrote it
             yield str(name), digest_of_tensors(path)
         elif path.suffix in TABLES:
@@ -117,11 +117,8 @@ def rows(path: Path, root: Path) -> Any:
 def digest_of_tensors(path: Path) -> str:
     """That of weights and masks, or of a checkpoint or the state of an optimizer.
 
-    It is what recordings of programs that wrote format 1 have: of weights and masks the bytes of their files, without
-    checksums. The metrics in a checkpoint are those of ``metrics.jsonl``.
+    Of weights and masks it is that of the bytes without checksums; ``metrics.jsonl`` has a checkpoint's metrics, too.
     """
-    if path.suffix == PICKLES:
-        return digest_of_state(decode_pickle(path.read_bytes()))
     tensors, about = decode_tensors(path, path.read_bytes())
     if "state" in about:
         return digest_of_state(decode_state(path, path.read_bytes()))
@@ -153,20 +150,12 @@ def compare(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]])
     """A line for each entry that only one recording has or that differs."""
     lines = []
     for group in sorted({*before, *after}):
-        one, other = (renamed(recording.get(group, {})) for recording in (before, after))
+        one, other = (recording.get(group, {}) for recording in (before, after))
         for name in sorted({*one, *other}):
             if one.get(name) != other.get(name):
                 what = "only before" if name not in other else "only after" if name not in one else "differs"
                 lines.append(f"{group}: {name}: {what}")
     return lines
-
-
-def renamed(entries: dict[str, str]) -> dict[str, str]:
-    """Entries under the names that checkpoints and optimizer states have now."""
-    return {
-        f"{name.removesuffix(PICKLES)}{TENSORS}" if name.endswith(PICKLES) else name: entry
-        for name, entry in entries.items()
-    }
 
 
 def main(arguments: list[str]) -> int:

@@ -166,13 +166,9 @@ def write_twice(store: Store, content: bytes) -> None:
 
 
 def restore_environment(store: Store) -> None:
-    """Writes ``environment.json`` or its copy anew where one is lost or damaged and the other is not.
-
-    What an older program wrote, without a copy, is left as it is.
-    """
-    source = intact(store)
-    if source is not None and formats.has_checksum(content := store.read_bytes(source)):
-        write_twice(store, content)
+    """Writes ``environment.json`` or its copy anew where one is lost or damaged and the other is not."""
+    if (source := intact(store)) is not None:
+        write_twice(store, store.read_bytes(source))
 
 
 def refuse_changed(store: Store, recorded: Mapping[str, Any], plugin: Plugin) -> None:

@@ -128,11 +128,6 @@ def is_state(name: str) -> bool:
     return name == CHECKPOINT or name.startswith("optimizer_")
 
 
-def older(name: str) -> str:
-    """The name under which programs that wrote format 1 left a checkpoint or an optimizer's state."""
-    return f"{name.removesuffix('.safetensors')}.pt"
-
-
 def identity(path: Path) -> str | None:
     """Whose file it is: its path from the run's directory ``<kind>_<hash>`` on; None outside of runs.
 
@@ -148,7 +143,7 @@ def identity(path: Path) -> str | None:
 
 def step_of_optimizer(name: str) -> Step | None:
     """The inverse of :func:`optimizer`; None for another file."""
-    match = re.fullmatch(rf"optimizer_({STEP})\.(safetensors|pt)", name)
+    match = re.fullmatch(rf"optimizer_({STEP})\.safetensors", name)
     return Step(match[1]) if match else None
 
 

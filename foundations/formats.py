@@ -1,22 +1,18 @@
-"""JSON, JSON lines and CSV as bytes: each with the number of its format, whose it is, and a checksum.
+"""JSON, JSON lines and CSV as bytes: each with the number of its format, whose file it is, and a checksum.
 
-A file says which version of its format it has: a JSON object in its first entry, JSON lines in each line, a CSV in a
-column, a safetensors file in its metadata (``foundations.tensors``), always under the name ``format``. A number is
-raised when a reader of the old format would misunderstand the new one; a field or column that is merely added has a
-default that means "as before" instead.
+The number lies in the first entry of a JSON object, in each JSON line, in a column of CSV and in the metadata of
+safetensors (``foundations.tensors``), always under the name ``format``. It is raised when a reader of the old format
+would misunderstand the new one; a field or column that is merely added has a default that means "as before" instead.
+Format 2 is the oldest that is read. Every later format keeps its checksum, so that a damaged number can be told from a
+newer one.
 
-- Format 0: a file without a number, written before there were any. It is read like format 1.
-- Format 1: has the number. Neither has a checksum: what is wrong with them is found by their content alone.
-- Format 2: has ``sha256``, computed over everything else in the file, and ``of``, whose file it is (``files.identity``:
-  the run's key, the replicate, the part), where it lies in a run. Both are verified on reading. They lie in the file
-  itself, so that one rename replaces file and checksum. ``files`` in a marker lists the files that its part consists
-  of, with the sha256 of their bytes; null stands for a table whose rows come and go, each with a checksum of its own.
-
-JSON objects have the whole sha256 of their canonical text (sorted, without spaces, without the checksum itself), JSON
-lines its first 16 digits in each line, so that lines can be appended, and a CSV likewise in each row; a CSV does not
-repeat whose it is, but its checksums depend on that. Tables of reports are written again by every command and have
-format 1.
-The checksum of every later format is computed in the same way, which distinguishes a damaged number from a newer one.
+``sha256`` is computed over everything else in the file, and ``of`` says whose file it is (``files.identity``: the run's
+key, the replicate, the part). Both are verified on reading; since they lie in the file itself, one rename replaces file
+and checksum. JSON objects have the whole sha256 of their canonical text (sorted, without spaces, without the checksum
+itself); JSON lines have its first 16 digits in each line, so that lines can be appended, and CSV has them in each row
+and does not repeat whose it is. ``files`` in a marker lists the files that its part consists of, with the sha256 of
+their bytes; null stands for a table whose rows come and go. Tables of reports are written again by every command and
+have neither (format 1).
 """
 
 import csv
@@ -85,7 +81,7 @@ def decode_json(path: Path, content: bytes) -> dict[str, Any]:
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError: it is no JSON object, or its checksum is another.
+        ValueError: it is no JSON object, or its checksum does not match.
     """
     entries = unseal(path, parse(content))
     if entries.keys() & {FILES}:
@@ -101,7 +97,7 @@ def decode_parts(path: Path, content: bytes) -> dict[str, str | None]:
 def listed(value: Any) -> dict[str, str | None]:
     """``value``, if it is a list of files; ``ValueError`` otherwise."""
     if not isinstance(value, dict) or not all(isinstance(entry, str | None) for entry in value.values()):
-        raise ValueError(f"{FILES!r} is no list of files")
+        raise ValueError(f"{FILES!r} is not a list of files")
     return value
 
 
@@ -125,7 +121,7 @@ def decode_rows(path: Path, content: bytes) -> list[dict[str, Any]]:
 
 
 def parse(content: bytes | str) -> Any:
-    """JSON without the numbers that are none; ``ValueError`` if it is no such JSON."""
+    """JSON without NaN and infinities; ``ValueError`` if it is no such JSON."""
     return json.loads(content, parse_constant=refuse_constant, parse_float=finite_number)
 
 
@@ -178,7 +174,7 @@ def decode_table(path: Path, content: bytes) -> list[dict[str, str]]:
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError, csv.Error: it is no table, or a row's checksum is another.
+        ValueError, csv.Error: it is no table, or a row's checksum does not match.
     """
     if not content.endswith(b"\n"):
         raise ValueError("its last line is not whole")
@@ -193,10 +189,10 @@ def _checked_row(row: Mapping[str, str], of: str | None) -> dict[str, Any]:
     """A row of a table with a number as its format, its checksum verified and left out."""
     entries: dict[str, Any] = {name: value for name, value in row.items() if name != SHA256}
     if SHA256 in row and row[SHA256] != checksum({OF: of, **entries})[:SHORT]:
-        raise ValueError("the checksum of a row is another: it is damaged, or another run's")
-    entries[FORMAT] = int(row.get(FORMAT, 0))
+        raise ValueError("checksum mismatch in a row: it is damaged, or another run's")
+    entries[FORMAT] = int(row[FORMAT])
     if entries[FORMAT] == CHECKED and SHA256 not in row:
-        raise ValueError("its checksums are missing")
+        raise ValueError("it has no checksums")
     return entries
 
 
@@ -214,11 +210,6 @@ def digest(*parts: bytes | memoryview) -> str:
 def checksum(entries: Mapping[str, Any], *data: bytes | memoryview) -> str:
     """The sha256 of entries, in their canonical text, and of further bytes."""
     return digest(json.dumps(entries, sort_keys=True, separators=(",", ":")).encode(), *data)
-
-
-def has_checksum(content: bytes) -> bool:
-    """Whether a JSON object has a checksum."""
-    return SHA256 in parse(content)
 
 
 def seal(
@@ -247,27 +238,27 @@ def unseal(path: Path, entries: Any, data: Sequence[bytes | memoryview] = ()) ->
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError: these are no entries, their checksum is another, or they are of another file.
+        ValueError: these are no entries, their checksum does not match, or they belong to another file.
     """
     if not isinstance(entries, dict):
         raise ValueError(f"expected an object, found {type(entries).__name__}")
     rest = {name: value for name, value in entries.items() if name != SHA256}
     if (stated := entries.get(SHA256)) is not None:
         if not isinstance(stated, str) or len(stated) < SHORT or not checksum(rest, *data).startswith(stated):
-            raise ValueError("its checksum is another")
+            raise ValueError("checksum mismatch")
     elif OF in entries or entries.get(FORMAT) == CHECKED:
-        raise ValueError("its checksum is missing")
+        raise ValueError("it has no checksum")
     of, here = rest.pop(OF, None), files.identity(path)
     if None not in (of, here) and of != here:
-        raise ValueError(f"it is {of}")
+        raise ValueError(f"it belongs to {of}")
     return _without_number(path, rest)
 
 
 def _without_number(path: Path, entries: dict[str, Any]) -> dict[str, Any]:
     """The entries without the number of their format, which must be one that this program knows."""
-    number = entries.pop(FORMAT, 0)
-    if not isinstance(number, int) or number < 0:
-        raise UsageError(f"{path} has the unknown format {number!r}; this program reads up to {newest(path.name)}")
+    number = entries.pop(FORMAT, None)
+    if not isinstance(number, int) or number < newest(path.name):
+        raise ValueError(f"its format is {number!r}; this program reads format {newest(path.name)}")
     if number > newest(path.name):
         raise NewerFormat(
             f"{path} was written by a newer version of this program (format {number}; this one reads up to "

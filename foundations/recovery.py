@@ -97,7 +97,7 @@ def rows_in_checkpoint(store: "Store") -> list[dict[str, Any]]:
     Raises:
         UsageError: the checkpoint is damaged.
     """
-    if not store.has_state(files.CHECKPOINT):
+    if not store.has(files.CHECKPOINT):
         return []
     text = store.read_state(files.CHECKPOINT).get(METRICS_ENTRY, "")
     return formats.decode_rows(store / files.METRICS, text.encode())

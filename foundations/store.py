@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,11 @@ from foundations.reporting import Reporter
 if TYPE_CHECKING:  # PyTorch takes seconds to import, which who reads JSON only need not wait for
     from torch import Tensor
 
-# What the readers of JSON, CSV, safetensors and PyTorch's files raise at bytes that they did not write. No OSError is
+# What the readers of JSON, CSV and safetensors raise at bytes that they did not write. No OSError is
 # among them: no permission or a network disk that is away says nothing about what the file holds.
 UNREADABLE = (
     ValueError, EOFError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError,
-    MemoryError, SafetensorError, pickle.UnpicklingError, csv.Error,
+    MemoryError, SafetensorError, csv.Error,
 )  # fmt: skip
 
 class Store:
@@ -150,31 +149,13 @@ class Store:
         from foundations.tensors import encode_state
 
         self._write(name, encode_state(self / name, value))
-        (self / files.older(name)).unlink(missing_ok=True)  # it takes that one's place
-
-    def has_state(self, name: str) -> bool:
-        """Whether a state is there, or one that an older program wrote in its place."""
-        return self.has(self.state_file(name))
-
-    def state_file(self, name: str) -> str:
-        """The name of the file that a state lies in: an older program's if there is no other."""
-        return files.older(name) if not self.has(name) and self.has(files.older(name)) else name
 
     def read_state(self, name: str) -> Any:
-        """What ``write_state`` wrote, on the CPU; also of an older program."""
+        """What ``write_state`` wrote, on the CPU."""
         from foundations.tensors import decode_state
 
-        if self.state_file(name) != name:
-            return self.read_pickle(files.older(name))
         with self.intact(name):
             return decode_state(self / name, self.read_bytes(name))
-
-    def read_pickle(self, name: str) -> Any:
-        """A state that an older program wrote; no code in it is run."""
-        from foundations.tensors import decode_pickle
-
-        with self.intact(name):
-            return decode_pickle(self.read_bytes(name))
 
     # The whole run -------------------------------------------------------------------------------------------
 
@@ -194,7 +175,7 @@ class Store:
     def parts(self, marker: str) -> dict[str, str | None]:
         """The files that a marker lists, by their paths from here on, with the sha256 of their bytes.
 
-        None stands for a file that may be added to later. Markers of older programs list none.
+        None stands for a file that may be added to later.
         """
         with self.intact(marker):
             return formats.decode_parts(self / marker, self.read_bytes(marker))

@@ -1,21 +1,15 @@
-"""Tensors and nested states as safetensors files; pickled files of other programs.
-
-Tensors as bytes: safetensors files whose one metadata entry says whose they are and has a checksum.
+"""Tensors and nested states as safetensors files, whose one metadata entry says whose they are and has a checksum.
 
 The entry ``about`` is JSON in the envelope of ``foundations.formats``, with what the writer adds. With several entries
 their order, and so the bytes, would change from run to run. The checksum is over names, types, shapes and bytes, in the
-order of the names. Files of format 1 have no metadata, or the entry ``order`` of a mask.
+order of the names.
 
-Nested states (a checkpoint, an optimizer's) as tensors by name and JSON for the rest.
-
-Numbers, texts, lists, tuples and dictionaries come back as they were, tensors on the CPU. JSON has neither tuples nor
-keys that are numbers, so that each object in it says what it stands for: ``{"tensor": name}``, ``{"tuple": [...]}`` or
-``{"dict": [[key, value], ...]}``.
+Nested states (a checkpoint, an optimizer's) are tensors by name, and JSON for the rest. Numbers, texts, lists, tuples
+and dictionaries come back as they were, tensors on the CPU. JSON has neither tuples nor keys that are numbers, so that
+each object in it says what it stands for: ``{"tensor": name}``, ``{"tuple": [...]}`` or ``{"dict": [[key, value]]}``.
 """
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,27 +21,6 @@ from torch import Tensor
 from foundations import formats
 from foundations.formats import ABOUT, HEADER_LIMIT
 
-
-def decode_pickle(content: bytes) -> Any:
-    """What ``torch.save`` wrote, on the CPU; no code in it is run (``weights_only``).
-
-    Raises:
-        ValueError: the bytes are something else, or compressed, which ``torch.save`` never does: what is in them may
-            be larger than any memory.
-    """
-    file = io.BytesIO(content)
-    try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                if sum(entry.file_size for entry in archive.infolist()) > len(content):
-                    raise ValueError("it is larger than its file: PyTorch does not compress what it saves")
-        file.seek(0)
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # both readers raise whatever the bytes lead them to
-        raise ValueError(str(error)) from error
-
-
-ORDER = "order"
 TENSORS = "tensors"
 """The entry that stands for types and shapes while the checksum is computed."""
 
@@ -77,22 +50,11 @@ def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[
     """
     check_header(content)
     tensors = load(content)
-    metadata = metadata_of(content)
-    if metadata.keys() - {ABOUT, ORDER} or len(metadata) > 1:
-        raise ValueError(f"unknown metadata {', '.join(sorted(metadata))[:50]}")
-    if ORDER in metadata:
-        return tensors, {ORDER: json.loads(metadata[ORDER])}
-    if not metadata:
-        return tensors, {}
-    about = json.loads(metadata[ABOUT])
+    about = json.loads(metadata_of(content)[ABOUT])
     if not isinstance(about, dict) or formats.SHA256 not in about:
-        raise ValueError("its checksum is missing")
+        raise ValueError("it has no checksum")
     about = formats.unseal(path, {**about, TENSORS: shapes(tensors)}, raw(tensors))
     return tensors, {name: value for name, value in about.items() if name != TENSORS}
-
-
-def has_checksum(content: bytes) -> bool:
-    return ABOUT in metadata_of(content)
 
 
 def check_header(content: bytes) -> None:

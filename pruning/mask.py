@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from foundations.store import Store
-from foundations.tensors import ORDER
 from pruning.prunable import make_dense, prunable
 
 
@@ -100,7 +99,7 @@ class Mask(Mapping[str, Tensor]):
     def save(self, path: Path) -> None:
         """Writes the mask as safetensors: plain bool tensors under the parameters' names."""
         # A safetensors file sorts its tensors; the model's order is kept beside them.
-        Store(path.parent).write_tensors(path.name, self, {ORDER: list(self)})
+        Store(path.parent).write_tensors(path.name, self, {"order": list(self)})
 
     @staticmethod
     def load(path: Path, model: nn.Module | None = None) -> "Mask":
@@ -114,7 +113,7 @@ class Mask(Mapping[str, Tensor]):
             raise UsageError(f"{path}: there is no such mask file")
         with store.intact(path.name):
             tensors, about = store.read_tensors_about(path.name)
-            names = about.get(ORDER, list(tensors))
+            names = about["order"]
             if sorted(names) != sorted(tensors):
                 raise ValueError("its order names other tensors than it has")
             mask = Mask({name: tensors[name] for name in names})

@@ -32,12 +32,6 @@ ROOMS = [
 ]
 """The rooms of experiments/ from the bottom up: each imports itself and those of lines above."""
 
-UPWARD = {
-    ("runs.stored", "workspace"), ("runs.stored", "define"), ("runs.clean", "workspace"), ("runs.verify", "report"),
-}  # fmt: skip
-"""Imports that still go the wrong way."""
-
-
 def sources() -> list[Path]:
     return [path for package in BELOW for path in sorted((HOME / package).rglob("*.py"))]
 
@@ -103,8 +97,7 @@ def test_imports_within_experiments_go_downward(path: Path) -> None:
     """Also within functions; what only type checkers read does not count."""
     own = ".".join(path.relative_to(HOME / "experiments").with_suffix("").parts).removesuffix(".__init__")
     for module in modules_of_experiments(at_run_time(ast.parse(path.read_text()))):
-        room = module.partition(".")[0]
-        assert floor_of(module) <= floor_of(own) or (own, room) in UPWARD, f"{own} imports {module}"
+        assert floor_of(module) <= floor_of(own), f"{own} imports {module}"
 
 
 def test_the_public_face_re_exports_and_does_nothing_else() -> None:

@@ -11,7 +11,7 @@ from cli import main
 from foundations.store import Store
 
 FORMAT_2 = Path(__file__).parent / "stored_runs" / "format_2"
-COMPUTED = ("*.safetensors", "*.pt", "*.jsonl", "done.json", "instability.json", "interpolation.csv", "desc.json")
+COMPUTED = ("*.safetensors", "*.jsonl", "done.json", "instability.json", "interpolation.csv", "desc.json")
 STABILITY = "stability_9186417ce142/replicate_1"
 LOTTERY = "lottery_b5c2446f2113/replicate_1"
 INTERRUPTED = "lottery_2966a787fcf8/replicate_1"
@@ -19,7 +19,7 @@ INTERRUPTED = "lottery_2966a787fcf8/replicate_1"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A copy of the runs that the program made before files had a number of their format."""
+    """A copy of runs of format 2, the oldest that is read."""
     shutil.copytree(FORMAT_2, tmp_path / "runs")
     return tmp_path / "runs"
 
@@ -44,8 +44,9 @@ def percent(run: Path) -> str:
     return f"{json.loads((run / 'done.json').read_text())['test_accuracy']:.2%}"
 
 
-def test_the_files_have_no_number_of_a_format() -> None:
-    assert '"format"' not in "".join(path.read_text() for path in FORMAT_2.rglob("*.json*"))
+def test_nothing_is_wrong_with_the_files(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", f"--root={root}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("5 runs, ")
 
 
 def test_a_trunk_is_done(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

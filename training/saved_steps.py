@@ -24,7 +24,7 @@ class SavedSteps:
     def has(self, iteration: int) -> bool:
         """Whether the whole state lies on disk."""
         model, optimizer = self._files(iteration)
-        return self.store.has(model) and self.store.has_state(optimizer)
+        return self.store.has(model) and self.store.has(optimizer)
 
     def iterations(self) -> list[int]:
         """All iterations whose whole state lies on disk, in order."""
@@ -35,7 +35,7 @@ class SavedSteps:
     def files(self, iteration: int) -> list[str]:
         """The names of the files that the saved state at ``iteration`` lies in."""
         model, optimizer = self._files(iteration)
-        return [model, self.store.state_file(optimizer)]
+        return [model, optimizer]
 
     def save(self, state: TrainState) -> None:
         """Writes the state at its iteration."""
@@ -53,7 +53,7 @@ class SavedSteps:
         with self.store.intact(model):
             tensors = self.store.read_tensors(model)
             into.check(tensors)
-        with self.store.intact(self.store.state_file(optimizer)):
+        with self.store.intact(optimizer):
             into.restore({**self.store.read_state(optimizer), "model": tensors})
             if into.iteration != iteration:
                 raise ValueError(f"it is the state after {into.iteration} iterations")

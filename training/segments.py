@@ -205,7 +205,7 @@ def train_branch(
     the way. Raises like :func:`advance_to`.
     """
     start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
-    if store.has_state(files.CHECKPOINT):
+    if store.has(files.CHECKPOINT):
         resume(store, state, start, end)
         context.reporter.say(f"{store.path}: going on from {Step.at(state.iteration, data.iterations_per_epoch).short}")
     else:
@@ -232,7 +232,7 @@ def resume(store: Store, state: TrainState, first: int, last: int) -> None:
     Raises:
         UsageError: the checkpoint is damaged, another network's, or not between the iterations ``first`` and ``last``.
     """
-    with store.intact(store.state_file(files.CHECKPOINT)):
+    with store.intact(files.CHECKPOINT):
         state.restore(store.read_state(files.CHECKPOINT))
         if not first <= state.iteration <= last:
             raise ValueError(f"it is the state after {state.iteration} iterations, not {first} to {last}")

@@ -265,7 +265,7 @@ class Trunk:
         A save may be further than the checkpoint, which is written only every few seconds.
         """
         state = self.fresh()
-        if self.store.has_state(files.CHECKPOINT):
+        if self.store.has(files.CHECKPOINT):
             resume(self.store, state, self.start, self.end)
         for saved in reversed(self.saved_steps()):
             if saved <= state.iteration:

@@ -10,7 +10,8 @@ from typing import Any
 
 from benchmarks.studies.study import Part, Study
 from experiments.define.experiment import Experiment
-from experiments.report.collect import curves, iterations_per_epoch
+from experiments.report.collect import curves
+from experiments.runs.directory import iterations_per_epoch
 from experiments.session import Session
 from foundations import files
 from foundations.environment import environments

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from experiments.runs import stored
 from experiments.runs.directory import Part
-from experiments.runs.stored import StoredRun
+from experiments.runs.stored import INITIALIZATION, StoredRun, fresh_network
 from foundations import files
 from foundations.errors import UsageError
 from foundations.registry import Registry
@@ -23,12 +23,8 @@ from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from models import ImageShape, ModelHparams, build
 from pruning import Mask
 from pruning.compaction import compact
-
-INITIALIZATION = "initialization"
-"""The purpose of the random numbers from which a trunk's network is built."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +104,6 @@ def find_part(path: Path) -> tuple[StoredRun, Part]:
     if name == "." and done:
         return run, [part for part in done.values() if "/" not in part.name][-1]
     raise UsageError(f"{path}: no trained network; valid: {', '.join(done) or 'none is done in this run'}")
-
-
-def fresh_network(network: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
-    """Return the architecture that ``network.json`` describes, before any training."""
-    channels, height, width = network["input_shape"]
-    shape = ImageShape(channels, height, width, len(network["class_names"]))
-    return build(ModelHparams.from_dict(network["model"]), shape, generator)
 
 
 def refuse_difference(what: str, expected: Tensor, found: Tensor, tolerance: float) -> float:

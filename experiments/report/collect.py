@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report.naming import DONE, distinct, state_of
+from experiments.runs.directory import iterations_per_epoch
 from foundations import files
 from foundations.desc import Desc
 from foundations.run import read_desc
@@ -174,18 +175,6 @@ def curves(store: Store, per_epoch: int) -> list[TableRow]:
         {"epoch": row["iteration"] / per_epoch, **{name: row[name] for name in names if name in row}}
         for row in store.read_rows(files.METRICS)
     ]
-
-
-def iterations_per_epoch(*trainings: Store) -> int:
-    """Read off their metrics; of trainings that end within an epoch the iterations that they have."""
-    longest = 1
-    for training in trainings:
-        for row in training.read_rows(files.METRICS):
-            epochs, iterations = Step(row["step"]).order
-            if epochs:
-                return int((row["iteration"] - iterations) // epochs)
-            longest = max(longest, row["iteration"])
-    return longest
 
 
 def name_of_stability(desc: StabilityDesc) -> str:

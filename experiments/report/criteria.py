@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.collect import iterations_per_epoch, name_of_stability
+from experiments.report.collect import name_of_stability
 from experiments.report.naming import distinct
 from experiments.report.tables import CSV, Row, Table, grouped, percent
-from experiments.runs.directory import Part
+from experiments.runs.directory import Part, iterations_per_epoch
 from foundations import files
 from foundations.averages import average
 from foundations.desc import Desc

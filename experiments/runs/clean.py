@@ -16,7 +16,6 @@ from pathlib import Path
 from experiments.runs.directory import Part, RunDirectory, kind_of
 from experiments.runs.stored import StoredRun, runs
 from experiments.runs.verify import is_whole
-from experiments.workspace import train_of
 from foundations import files
 from foundations.disk import hold_all, left_over
 from foundations.environment import ASKED, asks_for_trunk
@@ -90,8 +89,8 @@ class Known:
         self.unreadable = [run for run in found if not run.readable]
         self.standing: dict[tuple[str, int], list[StoredRun]] = {}
         for run in found:
-            if run.readable and run.kind not in ("train", "import"):
-                self.standing.setdefault((train_of(run.desc).key, run.replicate), []).append(run)
+            if run.readable and run.kind != "train" and run.train is not None:
+                self.standing.setdefault((run.train.key, run.replicate), []).append(run)
         self._whole: dict[Path, bool] = {}
 
     def on(self, trunk: StoredRun) -> list[StoredRun]:
@@ -118,8 +117,8 @@ def checkpoints(run: RunDirectory) -> Iterator[Superfluous]:
         return
     for part in parts:
         for store in (part.store, *part.children):
-            if store.has_state(files.CHECKPOINT) and finished(store):
-                yield Superfluous(store / store.state_file(files.CHECKPOINT), CHECKPOINTS, locks_of(run, part, store))
+            if store.has(files.CHECKPOINT) and finished(store):
+                yield Superfluous(store / files.CHECKPOINT, CHECKPOINTS, locks_of(run, part, store))
 
 
 def finished(store: Store) -> bool:

@@ -174,7 +174,7 @@ class Part:
             return State("failed", at, reason=status.reason.partition("\n")[0])  # what follows is advice
         if at is None:
             return State("begun")
-        return State("trained" if self.store.has_state(files.optimizer(at)) else "interrupted", at)
+        return State("trained" if self.store.has(files.optimizer(at)) else "interrupted", at)
 
 
 SHOWN = (".json", ".jsonl", ".csv")
@@ -206,7 +206,7 @@ def lacking_metrics(store: Store) -> str:
         return ""
     if not rows:
         return f"has no rows, although the state at {saved.short} is saved"
-    per_epoch = iterations_per_epoch(rows)
+    per_epoch = epoch_length(rows)
     if per_epoch is None:  # no row is of the end of an epoch
         return f"ends before {saved.short}, whose state is saved" if saved.order[0] and not kept else ""
     gaps = [after["iteration"] - before["iteration"] for before, after in itertools.pairwise(rows)]
@@ -215,13 +215,24 @@ def lacking_metrics(store: Store) -> str:
         saved.iteration(per_epoch) - rows[-1]["iteration"] >= every) else ""
 
 
-def iterations_per_epoch(rows: Iterable[Row]) -> int | None:
-    """Read off rows of metrics; None if none is of an epoch's end or later."""
+def epoch_length(rows: Iterable[Row]) -> int | None:
+    """The iterations of an epoch, read off rows of metrics; None if none is of an epoch's end or later."""
     for row in rows:
         epochs, iterations = Step(row["step"]).order
         if epochs:
             return int((row["iteration"] - iterations) // epochs)
     return None
+
+
+def iterations_per_epoch(*trainings: Store) -> int:
+    """Read off their metrics; of trainings that end within an epoch the iterations that they have."""
+    longest = 1
+    for training in trainings:
+        rows = training.read_rows(files.METRICS)
+        if (length := epoch_length(rows)) is not None:
+            return length
+        longest = max([longest, *(row["iteration"] for row in rows)])
+    return longest
 
 
 def lacking_rows(store: Store) -> str:

@@ -4,24 +4,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
-from experiments.define.lottery import Lottery
-from experiments.options import SessionOptions
-from experiments.runs.directory import Row, RunDirectory, directories, directories_from_environment, kinds
-from experiments.workspace import Workspace
+from experiments.runs.directory import Row, RunDirectory, directories, kinds
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
-from foundations.reporting import Reporter
 from foundations.run import read_desc
+from foundations.seeds import Seeds
 from foundations.store import Store
 from lottery import LotteryDesc
+from models import ImageShape, ModelHparams, build
 from pruning import Mask
 from stability import StabilityDesc
 from training.hparams import TrainDesc
 from training.imported import ImportDesc
+from training.segments import load_network
 
 DESCS: Mapping[str, type[Desc]] = {desc.kind: desc for desc in (TrainDesc, ImportDesc, LotteryDesc, StabilityDesc)}
 """What ``desc.json`` holds, by the kind of run."""
@@ -65,27 +66,40 @@ class StoredRun(RunDirectory):
         about = {"kind": self.kind, "run": self.name, "replicate": self.replicate}
         return [{**about, "part": part.name, **part.result()} for part in self.parts if part.done]
 
-    def ticket(self, level: int = 1, session: Workspace | None = None) -> tuple[nn.Module, Mask]:
+    @property
+    def train(self) -> TrainDesc | None:
+        """The dense training that it is, or stands on; None of an imported network."""
+        return self.desc if isinstance(self.desc, TrainDesc) else getattr(self.desc, "train", None)
+
+    def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
         """A level's trained subnetwork, in evaluation mode, and its mask.
 
         Args:
             level: of a lottery run.
-            session: where the data set is, whose images give the network its shape; by default as the directories
-                say: the root that the run lies in, and the default data directory.
 
         Raises:
             UsageError: it is no lottery run, the level is not done, or a plug-in is not loaded.
         """
-        if not isinstance(self.desc, LotteryDesc):
+        if self.kind != "lottery":
             raise UsageError(f"{self.path}: a {self.kind} run has no tickets; those of lottery have")
-        session = session or Workspace(options_for(self.path.parent.parent), Reporter())
-        return Lottery(session=session, replicate=self.replicate, desc=self.desc, levels=(level,)).ticket(level)
+        here = self.store.sub(files.level(level))
+        if not here.done:
+            raise UsageError(f"{here.path}: level {level} is not done; call run() first")
+        model = fresh_network(self.store.read_json(files.NETWORK), Seeds(self.replicate).generator(INITIALIZATION))
+        weights = here / here.result()["model"]
+        load_network(Store(weights.parent), weights.name, model)
+        return model.eval(), Mask.load(here / files.MASK, model)
 
 
-def options_for(root: Path) -> SessionOptions:
-    """Where runs below ``root`` and the data sets lie."""
-    default = SessionOptions.data_dir
-    return SessionOptions(root=str(root), data_dir=directories_from_environment().get("data_dir", default))
+INITIALIZATION = "initialization"
+"""The purpose of the random numbers from which a trunk's network is built."""
+
+
+def fresh_network(network: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
+    """The architecture that ``network.json`` describes, before any training."""
+    channels, height, width = network["input_shape"]
+    shape = ImageShape(channels, height, width, len(network["class_names"]))
+    return build(ModelHparams.from_dict(network["model"]), shape, generator)
 
 
 def open(path: Path | str) -> StoredRun:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.report.collect import iterations_per_epoch
 from experiments.runs import stored
-from experiments.runs.directory import kind_of, lacking_metrics, lacking_rows, numbered
+from experiments.runs.directory import iterations_per_epoch, kind_of, lacking_metrics, lacking_rows, numbered
 from experiments.runs.stored import StoredRun
 from foundations import files, formats
 from foundations.errors import UsageError
@@ -17,15 +16,14 @@ from foundations.recovery import advise
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
-from foundations.tensors import has_checksum
 from pruning import Mask
 from stability.plane import Landmark, PlanePoint
 from stability.rows import read_rows, read_table
 from stability.verdict import read_verdict
 from training.saved_steps import grid
 
-TENSORS, PICKLES, ROWS = ".safetensors", ".pt", ".jsonl"
-SUFFIXES = (".json", files.COPY, ROWS, ".csv", TENSORS, PICKLES)
+TENSORS, ROWS = ".safetensors", ".jsonl"
+SUFFIXES = (".json", files.COPY, ROWS, ".csv", TENSORS)
 """Of files that runs consist of."""
 MARKERS = (files.DONE, files.INSTABILITY)
 ENVIRONMENTS = (files.ENVIRONMENT, files.ENVIRONMENT_COPY)
@@ -106,7 +104,7 @@ def look(run: StoredRun) -> list[Finding]:
     found = {finding.path: finding for finding in unexpected(run)}
     for finding in [*missing_of_run(run), *unlike_markers(run), *cut_short(run), *unfinished(run)]:
         found.setdefault(finding.path, finding)
-    return [*found.values(), *older(run)]
+    return list(found.values())
 
 
 def is_whole(run: StoredRun) -> bool:
@@ -177,8 +175,6 @@ def read(store: Store, name: str) -> None:
         read_table(store, name, Landmark)
     elif name in (files.MASK, files.FIRST_MASK):
         Mask.load(store / name)
-    elif name.endswith(PICKLES):
-        store.read_pickle(name)
     elif files.is_state(name):
         store.read_state(name)
     elif name.endswith(TENSORS):
@@ -219,13 +215,11 @@ def missing_of_run(run: StoredRun) -> Iterator[Finding]:
             yield with_advice(run, store / files.DESC, "is missing")
         elif store.path == run.path and run.readable and run.desc.key != run.path.parent.name:
             yield with_advice(run, store / files.DESC, f"describes {run.desc.key}")
-        there = [name for name in ENVIRONMENTS if store.has(name)]
-        if not any(is_checked(store / name) for name in (*there, files.DESC) if store.has(name)):
-            continue  # older programs made no copy and no network.json, and did not say it of branches
         if store.path == run.path and not store.has(files.NETWORK):
             yield with_advice(run, store / files.NETWORK, "is missing")
-        for name in sorted({*ENVIRONMENTS} - {*there}):
-            yield with_advice(run, store / name, "is missing")
+        for name in ENVIRONMENTS:
+            if not store.has(name):
+                yield with_advice(run, store / name, "is missing")
 
 
 def unlike_markers(run: StoredRun) -> Iterator[Finding]:
@@ -266,7 +260,7 @@ def unfinished(run: StoredRun) -> Iterator[Finding]:
             marker = files.INSTABILITY if directory.name.startswith(files.ANALYSIS) else files.DONE
             if not store.has(marker):
                 yield Finding(store / marker, "is not there yet", "The same command goes on.", wrong=False)
-            elif run.kind != "import" and trained_here(store) and not store.has_state(files.CHECKPOINT):
+            elif run.kind != "import" and trained_here(store) and not store.has(files.CHECKPOINT):
                 yield Finding(store / files.CHECKPOINT, "is missing", "It is needed no more.", wrong=False)
 
 
@@ -277,32 +271,10 @@ def unsaved(trunk: Store) -> Iterator[Finding]:
     wanted = [iteration for iteration in grid(iterations[-1], per_epoch) if iteration >= iterations[0]]
     for step in (Step.at(iteration, per_epoch) for iteration in wanted):
         for name in (files.model(step), files.optimizer(step)):
-            there = trunk.has(name) or (files.is_state(name) and trunk.has_state(name))
-            if not there:
+            if not trunk.has(name):
                 yield Finding(trunk / name, "is missing", "It is recomputed when it is needed.", wrong=False)
 
 
 def trained_here(store: Store) -> bool:
     """Whether a finished training took place in a directory."""
     return is_intact(store, files.DONE) and any(name.startswith("model_") for name in store.parts(files.DONE))
-
-
-def older(run: StoredRun) -> Iterator[Finding]:
-    """How many files are of a format that has no checksum."""
-    unchecked = [path for path in checked_files(run) if path.is_file() and not is_checked(path)]
-    if unchecked:
-        yield Finding(run.path, f"has {len(unchecked)} files without a checksum (older format)", wrong=False)
-
-
-def is_checked(path: Path) -> bool:
-    """Whether a file has a checksum."""
-    try:
-        content = path.read_bytes()
-        if path.name.endswith(TENSORS):
-            return has_checksum(content)
-        if path.name.endswith(PICKLES):
-            return False
-        first = content.splitlines()[0] if path.name.endswith((ROWS, ".csv")) else content
-        return formats.SHA256.encode() in first if path.name.endswith(".csv") else formats.has_checksum(first)
-    except Exception:  # whatever the bytes lead to: what is damaged has been found already
-        return True

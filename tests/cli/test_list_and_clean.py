@@ -34,7 +34,7 @@ def test_the_list_has_a_line_for_each_part_and_a_sum(command: Command, old_root:
     header, *lines, total = outcome.out.splitlines()
     assert outcome.code == 0
     assert " ".join(header.split()) == "run rep model data strategy density k level state acc barrier size"
-    assert [line.split()[-3:-1] for line in lines[:1]] == [["20.56%", "2.1"]]
+    assert [line.split()[-3:-1] for line in lines[:1]] == [["20.56%", "3.5"]]
     assert "lottery_2966a787fcf8" in lines[-1]
     assert "interrupted at 1ep" in lines[-1]
     assert total.startswith(f"2 runs below {old_root}, ")
@@ -201,11 +201,11 @@ def test_what_is_superfluous_goes_and_the_rest_stays(command: Command, worked: A
     assert not trunk.exists()
 
 
-def test_checkpoints_of_older_programs_go_too_where_the_training_is_finished(command: Command, old_root: Path) -> None:
+def test_checkpoints_go_where_the_training_is_finished(command: Command, old_root: Path) -> None:
     states = [run["state"] for run in json.loads(command("list", f"--root={old_root}", "--json").out)]
     assert command("clean", f"--root={old_root}", "--yes").code == 0
     [left] = old_root.rglob("checkpoint*")
-    assert left.relative_to(old_root) == Path("lottery_2966a787fcf8/replicate_1/level_1/checkpoint.pt")
+    assert left.relative_to(old_root) == Path("lottery_2966a787fcf8/replicate_1/level_1/checkpoint.safetensors")
     assert [run["state"] for run in json.loads(command("list", f"--root={old_root}", "--json").out)] == states
 
 

@@ -1,6 +1,5 @@
 """All runs as rows, and what they are chosen and ordered by."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -118,8 +117,12 @@ def test_a_diverged_part_says_where(root: Path) -> None:
 def test_a_mask_without_a_path_is_collapsed_trained_or_not(root: Path) -> None:
     for run in (INTERRUPTED, STABILITY):
         [report] = (root / run).glob("*/sparsity_report.json")
-        report.write_text(json.dumps(json.loads(report.read_text()) | {"has_path": False}))
-    (root / INTERRUPTED / "level_1" / "metrics.jsonl").unlink()
+        store = Store(report.parent)
+        store.write_json(report.name, store.read_json(report.name) | {"has_path": False})
+        for marker in filter(store.has, ["instability.json"]):
+            store.write_json(marker, store.read_json(marker), store.parts(marker) | store.sums(report.name))
+    for name in ("metrics.jsonl", "checkpoint.safetensors"):
+        (root / INTERRUPTED / "level_1" / name).unlink()
     assert state_text(row_of(root, INTERRUPTED)) == "collapsed"
     assert row_of(root, INTERRUPTED)["reason"] == "no path from input to output is left (empty: no layer)"
     assert state_text(row_of(root, STABILITY)) == "done, collapsed"

@@ -192,8 +192,7 @@ def test_without_its_plugin_it_can_be_read_but_for_its_descriptor(
     assert run.rows()[0]["level"] == 1
     with pytest.raises(UsageError, match=r"desc\.json: --pruning_strategy=own_magnitude: .*\nIs a --plugin missing\?"):
         _ = run.desc
-    with pytest.raises(UsageError, match="Is a --plugin missing"):
-        run.ticket()
+    assert run.ticket()[1].density == pytest.approx(0.1, abs=0.01)  # the network needs no strategy
 
 
 # Runs of an older program --------------------------------------------------------------------------------------------

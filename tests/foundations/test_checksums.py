@@ -51,7 +51,7 @@ def test_another_s_file_is_refused_with_whose_it_is(name: str, tmp_path: Path) -
     write(other, name)
     (tmp_path / RUN).mkdir(parents=True)
     (store / name).write_bytes(other.read_bytes(name))
-    whose = r"it is lottery_0123456789ab/replicate_2|.*another run"
+    whose = r"it belongs to lottery_0123456789ab/replicate_2|.*another run"
     with pytest.raises(UsageError, match=rf"{name} is damaged \(({whose})"):
         read(store, name)
 

@@ -165,7 +165,7 @@ def test_another_replicate_s_file_is_not_taken(name: str, root: Path, runs: Path
     outcome = command(*LOTTERY, "--replicate=1", f"--root={root}")
     assert outcome.code == 2
     owner = f"{level.parent.parent.name}/replicate_2/level_2/{name}.safetensors"
-    assert f"{level / name}.safetensors is damaged (it is {owner})" in outcome.err
+    assert f"{level / name}.safetensors is damaged (it belongs to {owner})" in outcome.err
     (level / f"{name}.safetensors").unlink()
     assert command(*LOTTERY, "--replicate=1", f"--root={root}").code == 0
     assert computed(root) == computed(runs)

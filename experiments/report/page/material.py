@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.collect import Rows, collect, curves, iterations_per_epoch
+from experiments.report.collect import Rows, collect, curves
 from experiments.report.lines import HAVE_A_COLUMN
 from experiments.report.naming import COLLAPSED, distinct, effective_density, leaves, state_of, text
 from experiments.report.stability import Analysed
-from experiments.runs.directory import Part
+from experiments.runs.directory import Part, iterations_per_epoch
 from experiments.runs.status import FAILED
 from foundations import files
 from foundations.steps import Step
