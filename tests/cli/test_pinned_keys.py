@@ -24,7 +24,7 @@ KEYS = {
     "--model=cifar_resnet_20 --pruning_strategy=sparse_global": ("train_bdd42929ea04", "lottery_921988e9cdde"),
     "--model=cifar_resnet_20 --pruning_strategy=random": ("train_bdd42929ea04", "lottery_a751c212d253"),
     "--model=mnist_lenet_300_100 --recipe=lottery_ticket": ("train_42c98874caf7", "lottery_5f006404cc78"),
-    "--model=mnist_lenet_300_100 --recipe=snip": ("train_4fb5f2191fbc", "lottery_add19f4e0774"),
+    "--model=mnist_lenet_300_100 --recipe=snip": ("train_effad81812c8", "lottery_814394941f83"),
     "--model=mnist_lenet_300_100 --recipe=linear_mode_connectivity": ("train_74b768fac180", "lottery_eb581f94a297"),
     "--model=cifar_vgg_16 --recipe=synflow": ("train_a93e82651663", "lottery_5e477b789e64"),
     "--model=cifar_resnet_20 --recipe=renda": ("train_e042e9efdf05", "lottery_d0c149552bde"),
