@@ -4,14 +4,7 @@ Importing the package registers the networks that come with it. A plug-in adds o
 ``my_net(shape: ImageShape) -> nn.Module`` with ``@models.register("my_net")``.
 """
 
-from models import lenet as mlp1d
-from models import lenet as mnist_lenet
-from models import libraries
-from models import resnet as cifar_resnet
-from models import resnet as imagenet_resnet
-from models import resnet as tiny_resnet
-from models import vgg as cifar_vgg
-from models import vgg as lottery_conv
+from models import lenet, libraries, resnet, vgg
 from models.factory import ModelHparams, build, refuse_lazy, trained_weights, try_out
 from models.registry import ImageShape, family, models, of_library, parse
 
@@ -19,19 +12,15 @@ __all__ = [
     "ImageShape",
     "ModelHparams",
     "build",
-    "cifar_resnet",
-    "cifar_vgg",
     "family",
-    "imagenet_resnet",
+    "lenet",
     "libraries",
-    "lottery_conv",
-    "mlp1d",
-    "mnist_lenet",
     "models",
     "of_library",
     "parse",
     "refuse_lazy",
-    "tiny_resnet",
+    "resnet",
     "trained_weights",
     "try_out",
+    "vgg",
 ]
