@@ -14,7 +14,7 @@ from pruning.batches import Batches
 from pruning.computed import check_products
 from pruning.hparams import PruningHparams
 from pruning.mask import Mask
-from pruning.prunable import ignored_layers, layer_fractions, matching
+from pruning.prunable import ignored_layers, layer_fractions, matching, prunable
 from pruning.scorer import Scorer
 from pruning.strategy import Strategy, say, strategies
 from pruning.weight_use import copied
@@ -71,12 +71,13 @@ def prune(
     batches = batches if isinstance(batches, Batches) else Batches.of(batches)
     hparams = PruningHparams(**strategy.pruning_defaults()) if hparams is None else hparams
     generator = torch.Generator().manual_seed(0) if generator is None else generator
+    check_layers(model, hparams)
     mask = Mask.ones(model) if mask is None else mask
     mask.check(model)
     start = mask.without(ignored_layers(model, hparams.layers_to_ignore))
     common = start.without(layer_fractions(start.keys(), hparams.layer_fractions))
     density = (1 - hparams.pruning_fraction) * common.density if density is None else density
-    check_density(model, mask, start, common, density, hparams)
+    check_density(start, common, density, hparams)
 
     device = next(model.parameters()).device
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
@@ -102,16 +103,9 @@ def prune(
     return Mask(alive).to(device)
 
 
-def check_density(
-    model: nn.Module, mask: Mask, start: Mask, common: Mask, density: float, hparams: PruningHparams
-) -> None:
+def check_density(start: Mask, common: Mask, density: float, hparams: PruningHparams) -> None:
     if not 0 < density <= 1:
         raise UsageError(f"--density={density}: expected a number in (0, 1]")
-    if not mask:
-        raise UsageError(
-            f"{type(model).__name__} has no weights to prune: they are those of convolutions and linear layers that "
-            "multiply them as they are (weight normalization and standardization compute others)"
-        )
     if not start:
         raise UsageError(f"--layers_to_ignore={','.join(hparams.layers_to_ignore)}: no layer is left to prune")
     if common and round(density * common.total) == 0:
@@ -179,7 +173,12 @@ def find_groups(mask: Mask, density: float, hparams: PruningHparams) -> list[Gro
 
 
 def check_layers(model: nn.Module, hparams: PruningHparams) -> None:
-    """Raise ``UsageError`` if layers are named that a model does not have: before it is trained for long."""
+    """Raise ``UsageError`` if a model has no layer to prune, or none that is named: before it is trained for long."""
+    if not prunable(model):
+        raise UsageError(
+            f"{type(model).__name__} has no weights to prune: they are those of convolutions and linear layers that "
+            "multiply them as they are (weight normalization and standardization compute others)"
+        )
     if hparams.layers_to_ignore or hparams.layer_fractions or hparams.layers_apart:
         find_groups(Mask.ones(model).without(ignored_layers(model, hparams.layers_to_ignore)), 1.0, hparams)
 

@@ -1,6 +1,5 @@
 """Updates of a mask that changes in training, and what is written down of them."""
 
-import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from pruning import ChangingMask, Mask, PruningHparams, UpdateProgress, prunable
 from pruning.methods.loss_gradients import gradients
+from pruning.weight_use import copied
 from training.arithmetic import arithmetic, convert
 from training.data import TrainingData
 from training.hparams import TrainingHparams
@@ -118,7 +118,9 @@ def next_gradients(state: TrainState, hparams: TrainingHparams, data: TrainingDa
     """
     epoch, index = divmod(state.iteration, data.iterations_per_epoch)
     [batch] = data.batches(state.noise.epoch(epoch), index, index + 1)
-    model = copy.deepcopy(state.model).train().requires_grad_()
+    model = copied(state.model).train()
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
     with torch.random.fork_rng([data.device] if data.device.type == "cuda" else []), arithmetic(hparams, data.device):
         seed_global(state.noise.step(state.iteration), data.device)
         inputs, labels = data.fetch(batch)
