@@ -61,9 +61,10 @@ class Registry(Generic[T]):
         return self._entries.keys()
 
     @contextmanager
-    def temporarily(self) -> Iterator[None]:
-        """Forget at the end what was registered inside: for tests, which may register what they like."""
+    def temporarily(self, without: str = "") -> Iterator[None]:
+        """Forget at the end what was registered inside, where there is no entry ``without``: for tests."""
         before = dict(self._entries)
+        self._entries.pop(without, None)
         try:
             yield
         finally:  # in place: there are views of this dictionary

@@ -49,14 +49,11 @@ def again(
     command: Command, place: Any, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Command]:
     """``again("lottery", ..., changes)`` runs a command as a new process would, with ``{file: text}`` changed."""
-    entries = {registry: dict(registry._entries) for registry in (strategies, branches)}
     monkeypatch.syspath_prepend(tmp_path)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
 
     def forget() -> None:
-        for registry, names in entries.items():
-            registry._entries = dict(names)  # type: ignore[assignment]
         for name in [name for name in sys.modules if name.startswith(("adsynflow_plugin_my_", "my_helper"))]:
             del sys.modules[name]
 
@@ -66,7 +63,8 @@ def again(
             (tmp_path / f"{name}.py").write_text(text)
         plugins = [f"--plugin={tmp_path / name}" for name in ("my_method.py", "my_branch.py")]
         k = () if argv[0] == "train" else ("--k=0",)
-        return command(*argv, *small, *k, *plugins, *place.flags)
+        with strategies.temporarily(), branches.temporarily():
+            return command(*argv, *small, *k, *plugins, *place.flags)
 
     yield run
     forget()

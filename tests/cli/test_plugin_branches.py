@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from lottery.branch import branches
-
 Command = Callable[..., Any]
 
 BRANCH = """
@@ -28,10 +26,9 @@ class AsItIs(Branch):
 
 
 @pytest.fixture(autouse=True)
-def own_branches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test's plug-in registers is gone after it."""
+def own_plugins() -> Iterator[None]:
+    """What a test's plug-in imports is gone after it."""
     modules = set(sys.modules)
-    monkeypatch.setattr(branches, "_entries", dict(branches._entries))
     yield
     for name in set(sys.modules) - modules:
         if name.startswith(("adsynflow_plugin_", "site_")):

@@ -140,18 +140,17 @@ def test_the_plug_in_of_a_run_is_known(command: Callable[..., Outcome], tmp_path
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
     )
     flags = ["--dataset=digits", "--model=my_net", "--training_steps=1it", "--plugin=my_net.py", "--root=own"]
-    assert command("train", *flags).code == 0
+
+    def in_new_process(*argv: str) -> Outcome:
+        sys.modules.pop("adsynflow_plugin_my_net", None)
+        with models.temporarily():
+            return command(*argv)
+
+    assert in_new_process("train", *flags).code == 0
     [run] = Path("own").glob("train_*/replicate_1")
-
-    def forget() -> None:
-        models._entries.pop("my_net")
-        sys.modules.pop("adsynflow_plugin_my_net")
-
-    forget()
-    assert command("export", str(run), "--output=a").code == 0
-    forget()
+    assert in_new_process("export", str(run), "--output=a").code == 0
     Path("my_net.py").write_text(Path("my_net.py").read_text().replace("Flatten", "Identity"))
-    outcome = command("export", str(run), "--output=b")
+    outcome = in_new_process("export", str(run), "--output=b")
     assert outcome.code == 2
     assert "computed with the plug-in my_net; my_net.py has changed since" in outcome.err
 

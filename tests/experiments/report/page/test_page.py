@@ -98,12 +98,11 @@ def test_paper_has_its_own_widths_and_no_headings(root: Path, tmp_path: Path) ->
     assert "Means over" not in svg
 
 
-def test_runs_without_their_plug_in_are_listed_all_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_without_their_plug_in_are_listed_all_the_same(root: Path) -> None:
     from pruning import strategies
 
-    entries = {name: entry for name, entry in strategies._entries.items() if name != "adsynflow"}
-    monkeypatch.setattr(strategies, "_entries", entries)
-    found = gather(stored.runs(root))
+    with strategies.temporarily(without="adsynflow"):
+        found = gather(stored.runs(root))
     assert len(found.endings) >= 5
     assert all("--plugin" in line for line in found.unread)
 
