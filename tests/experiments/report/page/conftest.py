@@ -1,6 +1,5 @@
 """A page of the runs of an older version of this program, of which one is made to look collapsed."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,14 +7,14 @@ import pytest
 
 from experiments.report.page.build import write_page
 from experiments.runs import stored
+from foundations.store import Store
 from tests.test_stored_runs import FORMAT_2, INTERRUPTED
 
 
 def collapse(level: Path) -> None:
     """Makes a level look as one that was refused since no path was left."""
-    report = json.loads((level / "sparsity_report.json").read_text())
-    report |= {"has_path": False, "empty_layers": ["fc.weight"]}
-    (level / "sparsity_report.json").write_text(json.dumps(report))
+    report = Store(level).read_json("sparsity_report.json")
+    Store(level).write_json("sparsity_report.json", report | {"has_path": False, "empty_layers": ["fc.weight"]})
 
 
 @pytest.fixture(scope="session")
