@@ -191,8 +191,8 @@ def test_a_run_that_has_lost_network_json_is_refused_with_the_way_on(root: Path)
 
 
 def test_network_json_agrees_with_the_data_set(root: Path) -> None:
-    session = Session(root, quiet=True)
-    data = session.lottery(dataset="digits", model="mnist_lenet_4", training_steps="2ep", k="1ep")[0].level(0).trunk.data
+    runs = Session(root, quiet=True).lottery(dataset="digits", model="mnist_lenet_4", training_steps="2ep", k="1ep")
+    data = runs[0].level(0).trunk.data
     entries = json.loads((run_of(root, "lottery") / "network.json").read_text())
     assert entries["class_names"] == list(data.class_names)
     image, _ = next(data.evaluation_batches("test", batch_size=1))
