@@ -154,10 +154,10 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
         if hint is Step and isinstance(value, (str, int)) and not isinstance(value, bool):
             return Step(value)
         if hint is float and isinstance(value, int) and not isinstance(value, bool):
-            return exact_float(name, value)
+            return float(value)
         if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
             return tuple(coerce(name, element, get_args(hint)[0]) for element in value)
-    except UsageError as error:
+    except (UsageError, OverflowError) as error:
         raise UsageError(f"--{name}={value}: {error}") from error
     if get_origin(hint) is tuple:
         raise UsageError(f"--{name}={value}: expected a list, each element {TYPE_NAMES[get_args(hint)[0]]}")
@@ -166,14 +166,6 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise UsageError(f"--{name}={value}: expected a text without null characters, which no path can hold")
     return value
-
-
-def exact_float(name: str, value: int) -> float:
-    """Return a whole number as a float; raise ``UsageError`` if it is too large for one."""
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise UsageError(f"--{name}: expected a finite number, not one of {value.bit_length()} bits") from error
 
 
 TYPE_NAMES: Mapping[type, str] = {
