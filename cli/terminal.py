@@ -2,9 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from experiments.runs.directory import Row
 from experiments.runs.listing import state_text
@@ -41,6 +39,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in aligned columns."""
     widths = column_widths(headers, rows)
     return [
         GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -78,46 +77,38 @@ ALWAYS = ("key", "state", "accuracy")
 """Columns that are shown even if they say the same of all runs."""
 
 
-@dataclass(frozen=True)
-class Column:
-    name: str
-    cells: Sequence[str]
-
-    @property
-    def header(self) -> str:
-        return HEADERS.get(self.name, self.name)
-
-
 def run_table(rows: Sequence[Row], width: int | None) -> list[str]:
-    """The lines of the table of at least one row, with what holds for all rows above it.
+    """Return the lines of the table of at least one row, with what holds for all rows above it.
 
     Args:
         rows: of ``experiments.runs.listing``.
         width: how many characters a line may have; None for any number, which is the whole table.
     """
-    columns = [Column(name, [printable(cell(name, row)) for row in rows]) for name in HEADERS]
+    columns = {name: [printable(cell(name, row)) for row in rows] for name in HEADERS}
     if width is None:
-        return aligned([column.header for column in columns], list(zip(*(c.cells for c in columns), strict=True)))
-    columns = [column for column in columns if column.name in ALWAYS or any(column.cells)]
-    same = [] if len(rows) < 2 else [c for c in columns if c.name not in ALWAYS and len(set(c.cells)) == 1]
-    shown = [column for column in columns if column not in same]
+        return table_of(columns)
+    columns = {name: cells for name, cells in columns.items() if name in ALWAYS or any(cells)}
+    same = {
+        name: cells[0] for name, cells in columns.items()
+        if len(rows) > 1 and name not in ALWAYS and len(set(cells)) == 1
+    }  # fmt: skip
+    shown = {name: cells for name, cells in columns.items() if name not in same}
     left_out = []
     for name in FIRST_TO_GO:
-        if line_width(shown) <= width:
+        if max(map(len, table_of(shown))) <= width:
             break
-        left_out += [column.header for column in shown if column.name == name]
-        shown = [column for column in shown if column.name != name]
-    lines = aligned([column.header for column in shown], list(zip(*(c.cells for c in shown), strict=True)))
+        if shown.pop(name, None) is not None:
+            left_out.append(HEADERS[name])
+    lines = table_of(shown)
     if same:
-        lines.insert(0, "of all: " + ", ".join(f"{column.header} {column.cells[0]}" for column in same))
+        lines.insert(0, "of all: " + ", ".join(f"{HEADERS[name]} {text}" for name, text in same.items()))
     if left_out:
         lines.append(f"no room for: {', '.join(left_out)} (--wide)")
     return lines
 
 
-def line_width(columns: Sequence[Column]) -> int:
-    widths = column_widths([column.header for column in columns], list(zip(*(c.cells for c in columns), strict=True)))
-    return sum(widths) + len(GAP) * (len(widths) - 1)
+def table_of(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    return aligned([HEADERS[name] for name in columns], list(zip(*columns.values(), strict=True)))
 
 
 def cell(name: str, row: Row) -> str:
@@ -128,7 +119,11 @@ def cell(name: str, row: Row) -> str:
     if name == "within":
         return within_text(row)
     value = row.get(name)
-    return "" if value is None else FORMATS.get(name, str)(value)
+    if value is None:
+        return ""
+    if name == "density":
+        return f"{100 * value:.4g}%"
+    return f"{value:.2%}" if name in ("accuracy", "barrier") else size_text(value) if name == "size" else str(value)
 
 
 def size_text(size: float) -> str:
@@ -141,17 +136,9 @@ def size_text(size: float) -> str:
 
 
 def within_text(row: Row) -> str:
-    """Which part of its run a row is: level ``1``, its branch ``1 shuffle``; of an analysis ``2 children``, of a search
-    for k the criterion."""
+    """Return which part of its run a row is: level ``1``, its branch ``1 shuffle``; of an analysis ``2 children``, of a
+    search for k the criterion."""
     level, branch, children = row.get("level"), row.get("branch") or "", row.get("children")
     if children is not None:
         return f"{children} children"
     return f"{'' if level is None else level} {branch.rpartition('_')[0]}".strip()
-
-
-FORMATS: Mapping[str, Callable[[Any], str]] = {
-    "density": lambda value: f"{100 * value:.4g}%",
-    "accuracy": lambda value: f"{value:.2%}",
-    "barrier": lambda value: f"{value:.2%}",
-    "size": size_text,
-}
