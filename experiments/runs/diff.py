@@ -168,10 +168,11 @@ def rows_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:
     for name in sorted(ours | theirs):
         rows = [run.store.sub(str(Path(name).parent)).read_rows(files.METRICS) for run in (left, right)]
         if rows[0] != rows[1]:
-            one, other = next(((one, other) for one, other in zip(*rows, strict=False) if one != other), ({}, {}))
-            if not one:  # one has more rows
+            pairs = [(one, other) for one, other in zip(*rows, strict=False) if one != other]
+            if not pairs:  # one has more rows
                 yield Difference(RESULTS, f"{name}, rows", *map(len, rows))
                 continue
+            one, other = pairs[0]
             column = next(column for column in (*one, *other) if one.get(column) != other.get(column))
             yield Difference(RESULTS, f"{name}, first at {one['step']}: {column}", one.get(column), other.get(column))
 
