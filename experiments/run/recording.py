@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from experiments.run.progress import MeteringReporter
-from experiments.runs.status import DONE, FAILED, INTERRUPTED, Status, begun, now
+from experiments.runs.status import DONE, FAILED, INTERRUPTED, Status, begun, now, peak_memory, read_status
 from foundations import files
 from foundations.reporting import EpochEnded, Event, Left, Several
 from foundations.store import Store
@@ -56,7 +56,8 @@ def recorded(label: str, store: Store | None, reporters: Several) -> Iterator[Re
     if store is None:
         yield record
         return
-    status = begun(label)
+    status = begun(label, read_status(store))
+    clock, processor = time.monotonic(), time.process_time()
     log = LogReporter(store)
     write(status, store)
     log.say(f"{label}: begun by process {status.process} on {status.host}")
@@ -64,7 +65,13 @@ def recorded(label: str, store: Store | None, reporters: Several) -> Iterator[Re
         with reporters.also(log):
             yield record
     finally:
-        write(replace(status, state=record.state, ended=now(), reason=record.reason), store)
+        ended = replace(
+            status, state=record.state, ended=now(), reason=record.reason,
+            seconds=round(status.seconds + time.monotonic() - clock, 1),
+            processor_seconds=round(status.processor_seconds + time.process_time() - processor, 1),
+            peak_memory=round(max(status.peak_memory, peak_memory()), 1),
+        )  # fmt: skip
+        write(ended, store)
         log.say(f"{label}: {record.state}{f', {record.reason}' if record.reason else ''}")
         reporters.hear(Left(store.path))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from experiments.runs.directory import Part, Row, RunDirectory
+from experiments.runs.status import read_status
 from foundations import files
 from foundations.errors import UsageError
 from foundations.recovery import MISREAD
@@ -26,7 +27,8 @@ def result_rows(
     """A row for each level or branch of a lottery run, whether it is done or not.
 
     Each has what its result says (before it is done ``level`` and ``density``) and then ``strategy``, ``k``,
-    ``replicate``, ``key``, ``path``, ``state`` (one of :data:`ENDINGS`) and ``effective_density``; where the state is
+    ``replicate``, ``key``, ``path``, ``state`` (one of :data:`ENDINGS`), ``effective_density`` and what all attempts on
+    it have cost (``attempts``, ``seconds``, ``processor_seconds``, ``peak_memory`` in MB); where the state is
     ``damaged`` also ``reason``, and nothing of what a damaged file says. Of a run whose descriptor is damaged there is
     a single row, which has no level.
 
@@ -57,7 +59,9 @@ def result_row(run: RunDirectory, part: Part, asked: Mapping[str, Any]) -> Row:
         report = sparsity_report(part)
         planned["density"] = report.get("density", planned["density"])
         result = part.result() if part.done else planned
-        return {**result, **about, "state": ending(part), "effective_density": report.get("effective_density")}
+        status = read_status(part.store)
+        cost = {} if status is None else status.cost
+        return {**result, **about, "state": ending(part), "effective_density": report.get("effective_density"), **cost}
     except MISREAD as error:
         return {**planned, **about, **damage(error), "effective_density": None}
 

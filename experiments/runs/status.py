@@ -2,7 +2,8 @@
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from foundations import files
 from foundations.errors import UsageError
 from foundations.store import Store
 
+COST = ("attempts", "seconds", "processor_seconds", "peak_memory")
+"""What all attempts on a directory have cost together."""
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
 
@@ -26,6 +29,10 @@ class Status:
         reason: why it failed.
         process: the number of its process.
         host: the machine.
+        attempts: how often a task has worked here, this time included.
+        seconds: of all attempts that have ended by themselves, on the clock.
+        processor_seconds: the same, of this process on all its processors.
+        peak_memory: the largest memory of a process that worked here, in MB.
     """
 
     state: str
@@ -35,15 +42,39 @@ class Status:
     reason: str = ""
     process: int = 0
     host: str = ""
+    attempts: int = 1
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+    peak_memory: float = 0.0
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What a row says of it."""
+        return {name: getattr(self, name) for name in COST}
 
     def write(self, store: Store) -> None:
         """Into the directory that the task works in."""
         store.write_json(files.STATUS, asdict(self))
 
 
-def begun(task: str) -> Status:
-    """The status of a task that this process begins now."""
-    return Status(state=RUNNING, task=task, since=now(), process=os.getpid(), host=platform.node())
+def begun(task: str, before: Status | None = None) -> Status:
+    """The status of a task that this process begins now, where another may have worked ``before``."""
+    first = Status(state=RUNNING, task=task, since=now(), process=os.getpid(), host=platform.node())
+    if before is None:
+        return first
+    return replace(
+        first, attempts=before.attempts + 1, seconds=before.seconds, processor_seconds=before.processor_seconds,
+        peak_memory=before.peak_memory,
+    )  # fmt: skip
+
+
+def peak_memory() -> float:
+    """The largest memory that this process has had, in MB; 0 where the system does not say."""
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:
+        return 0.0
+    return getrusage(RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
 
 
 def now() -> str:
@@ -64,4 +95,7 @@ def read_status(store: Store) -> Status | None:
     except (UsageError, OSError, TypeError):
         return None
     texts = (status.state, status.task, status.since, status.ended, status.reason)
-    return status if all(isinstance(text, str) for text in texts) else None
+    sound = all(isinstance(text, str) for text in texts) and all(
+        isinstance(number, int | float) for number in status.cost.values()
+    )
+    return status if sound else None

@@ -1,5 +1,6 @@
 """What a task leaves beside its results, however it ends."""
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -40,6 +41,20 @@ def test_what_is_said_meanwhile_is_in_the_log(store: Store) -> None:
     ended = read_status(store)
     assert ended is not None
     assert (ended.state, bool(ended.ended), ended.since) == ("done", True, status.since)
+
+
+def test_what_all_attempts_have_cost_adds_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two attempts of 5 and 5 seconds on the clock, of which 2 and 2 are the processor's."""
+    clock, processor = itertools.count(0, 5), itertools.count(0, 2)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.process_time", lambda: next(processor))
+    for reason in ("No space left on device", None):
+        with recorded("level 1", store, Several()) as record:
+            record.ended(reason)
+    status = read_status(store)
+    assert status is not None
+    assert (status.attempts, status.seconds, status.processor_seconds) == (2, 10.0, 4.0)
+    assert status.peak_memory > 10
 
 
 def test_a_failure_says_why(store: Store) -> None:

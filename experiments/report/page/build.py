@@ -12,7 +12,7 @@ from experiments.report.page import parts as theme
 from experiments.report.page.lottery import lottery_sections, mask_section
 from experiments.report.page.material import gather
 from experiments.report.page.parts import PageFigure, PageTable, Section
-from experiments.report.page.runs import hyperparameters, reproduce, runs_section, summary
+from experiments.report.page.runs import compute, hyperparameters, reproduce, runs_section, summary
 from experiments.report.page.stability import criteria_sections, stability_sections
 from experiments.report.tables import Table
 from foundations import formats
@@ -78,7 +78,7 @@ def sections(runs: "Sequence[StoredRun]") -> list[Section]:
     every = [
         summary(found, verdicts), *lottery_sections(found), mask_section(found), *criteria_sections(found), *stability,
         runs_section(found),
-        hyperparameters(found), reproduce(found),
+        hyperparameters(found), reproduce(found), compute(found),
     ]  # fmt: skip
     return [one for one in every if not one.empty]
 

@@ -10,6 +10,7 @@ from experiments.report.naming import DONE
 from experiments.report.page.material import Material, TableRow
 from experiments.report.page.parts import PageTable, Section
 from experiments.report.tables import Table, percent
+from experiments.runs.status import Status, read_status
 from foundations import files
 from foundations.hparams import as_text
 
@@ -120,6 +121,31 @@ def reproduce(found: Material) -> Section:
     cells = [[name, "; ".join(values)] for name, values in rows.items()]
     table = PageTable("environment", "What they were computed with.", Table(["what", "value"], cells))
     return Section("reproduce", "To compute it again", commands=list(commands), tables=[table] if cells else ())
+
+
+def compute(found: Material) -> Section:
+    """What the runs have cost, by the processor that they were computed on, failed and repeated attempts included."""
+    groups: dict[tuple[str, str], list[Status]] = {}
+    for run in found.runs:
+        environment = run.store.read_json(files.ENVIRONMENT) if run.store.has(files.ENVIRONMENT) else {}
+        place = str(environment.get("cpu", "unknown")), str(environment.get("threads", ""))
+        groups.setdefault(place, []).extend(
+            status for part in run.parts if (status := read_status(part.store)) is not None
+        )
+    everything = [status for group in groups.values() for status in group]
+    cells = [[*place, *cost_of(group)] for place, group in [*groups.items(), (("all", ""), everything)] if group]
+    headers = ["processor", "threads", "parts", "attempts", "hours", "processor-hours", "largest memory (MB)"]
+    caption = "All attempts that ended by themselves; one that was killed is counted without its hours."
+    return Section(
+        "compute", "Compute", tables=[PageTable("compute", caption, Table(headers, cells))] if everything else ()
+    )
+
+
+def cost_of(group: Sequence[Status]) -> list[str]:
+    """The cells of some parts."""
+    hours = [sum(getattr(status, name) for status in group) / 3600 for name in ("seconds", "processor_seconds")]
+    return [str(len(group)), str(sum(status.attempts for status in group)), *(f"{value:.2f}" for value in hours),
+            f"{max(status.peak_memory for status in group):.0f}"]  # fmt: skip
 
 
 def described(environment: TableRow) -> dict[str, str]:
