@@ -14,10 +14,11 @@ from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.criteria import CAPTION, criteria_table
 from experiments.report.figures.criteria import write_criteria
 from experiments.report.lottery import lottery_table, write_report
-from experiments.report.naming import state_of
 from experiments.report.stability import Analysed, report_stability, stability_table
 from experiments.report.tables import Table, directory_for
 from experiments.run.engines import Failed, Failure
+from experiments.runs.directory import Part
+from experiments.runs.rows import ending
 from foundations import files
 from foundations.context import Context
 from foundations.text import printable_text
@@ -75,7 +76,7 @@ def analysed(one: Stability) -> Analysed:
     if one.runner.done:
         verdict = one.runner.result()
         return Analysed(one.desc, verdict.k, iteration, here.path, verdict)
-    return Analysed(one.desc, one.k, iteration, here.path, None, state_of(here, files.INSTABILITY))
+    return Analysed(one.desc, one.k, iteration, here.path, None, ending(Part("", here, files.INSTABILITY)))
 
 
 def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str | None = None) -> int:

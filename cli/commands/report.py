@@ -7,8 +7,8 @@ from pathlib import Path
 from cli.reading import ANY, PluginOptions, RootOptions, read
 from experiments.report.figures.palette import STYLES
 from experiments.report.page.build import write_page
-from experiments.runs import stored
-from foundations.errors import UsageError
+from experiments.run.progress import make_reporter
+from experiments.runs.stored import runs_at
 from foundations.hparams import hp
 
 SUMMARY = "Writes one HTML page of runs, by default of all below the root."
@@ -29,8 +29,7 @@ def run(argv: Sequence[str]) -> int:
     if line is None:
         return 0
     operands, options = line
-    runs = [stored.open(Path(path)) for path in operands] or stored.runs(options.root)
-    if not runs:
-        raise UsageError(f"--root={options.root}: no runs there; name their directories, or give another root")
-    print(f"Report: {options.output}\nFigures and tables: {write_page(runs, Path(options.output), options.style)}")
+    runs = runs_at(operands, options.root)
+    beside = write_page(runs, Path(options.output), options.style, make_reporter(quiet=False))
+    print(f"Report: {options.output}\nFigures and tables: {beside}")
     return 0

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cli import FAILED
 from cli.reading import ANY, PluginOptions, RootOptions, read
 from experiments.run.progress import make_reporter
-from experiments.runs.verify import Finding, check, checked_files, repair, runs_at
+from experiments.runs.stored import runs_at
+from experiments.runs.verify import Finding, check, checked_files, repair
 from foundations.hparams import hp
 
 SUMMARY = """Reads every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all
@@ -30,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
     operands, options = line
     reporter = make_reporter(quiet=False)
     wrong = files = 0
-    runs = runs_at([Path(operand) for operand in operands], Path(options.root))
+    runs = runs_at(operands, options.root)
     for one in runs:
         findings = check(one)
         files += len(checked_files(one))

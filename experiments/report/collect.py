@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.report.naming import DONE, distinct, state_of
-from experiments.runs.directory import iterations_per_epoch
+from experiments.report.naming import distinct
+from experiments.runs.directory import Part, iterations_per_epoch
+from experiments.runs.rows import DAMAGED, DONE, ending, fault_of
 from foundations import files
 from foundations.desc import Desc
 from foundations.run import read_desc
@@ -69,7 +70,7 @@ class Rows:
 
 
 def collect(stores: Iterable[Store]) -> Rows:
-    """The rows of all analyses that are finished in ``stability_<hash>/replicate_<n>``."""
+    """The rows of all analyses that are finished of stability runs; those that are damaged are ``missing``."""
     return gather(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_stability, BY_K)
 
 
@@ -94,11 +95,15 @@ def gather(
         who = {"network": names[desc.key], "trunk": desc.train.key, "replicate": replicate}
         trunk = Store(store.path.parent.parent / desc.train.key / store.path.name)
         per_epoch = iterations_per_epoch(trunk, *(Store(child.parent) for child in store.path.rglob(files.METRICS)))
+        endings = {here.path: ending(Part("", here, files.INSTABILITY)) for here in begun(store, pattern)}
         for path in paths:
-            _add_analysis(rows, Store(path.parent), who, per_epoch)
-        rows.missing += [{**who, **at_of(here, desc, per_epoch), "state": state_of(here, files.INSTABILITY)}
-                         for here in unfinished(store, pattern)]  # fmt: skip
-        if trunk.path not in trunks:
+            if endings[path.parent] != DAMAGED:
+                _add_analysis(rows, Store(path.parent), who, per_epoch)
+        rows.missing += [
+            {**who, **at_of(Store(here), desc, per_epoch), "state": state} for here, state in endings.items()
+            if state == DAMAGED or not (here / files.INSTABILITY).exists()
+        ]  # fmt: skip
+        if trunk.path not in trunks and not fault_of(Part("", trunk)):
             trunks.add(trunk.path)
             full = {**who, "network": "full network", index.column: None, "child": 0}
             rows.training += [{**full, **curve} for curve in curves(trunk, per_epoch)]
@@ -113,10 +118,11 @@ def analysed(store: Store, pattern: str) -> list[Path]:
     return [path for path in paths if not files.is_aside(path.parent.name)]
 
 
-def unfinished(store: Store, pattern: str) -> list[Store]:
-    """The directories of analyses that were begun and have come to no verdict."""
-    paths = sorted(path for path in store.path.glob(pattern) if path.is_dir() and not files.is_aside(path.name))
-    return [Store(path) for path in paths if not (path / files.INSTABILITY).exists()]
+def begun(store: Store, pattern: str) -> list[Store]:
+    """The directories of analyses, those that were put aside left out."""
+    return [
+        Store(path) for path in sorted(store.path.glob(pattern)) if path.is_dir() and not files.is_aside(path.name)
+    ]
 
 
 def at_of(here: Store, desc: Any, per_epoch: int) -> TableRow:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.report.naming import DONE, count
+from experiments.report.naming import count
 from experiments.report.tables import Row, percent
+from experiments.runs.rows import DONE
 from foundations.averages import average, standard_deviation
 
 FULL = "(full network)"
@@ -95,16 +96,25 @@ class Line:
         return self.strategy == FULL
 
 
-def summarize(rows: Iterable[Row], value: str = "test_accuracy") -> list[Line]:
-    """One line for each experiment, level and density, in the order of their first rows."""
+def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[Row] = ()) -> list[Line]:
+    """One line for each experiment, level and density, in the order of their first rows.
+
+    Args:
+        rows: of levels or branches.
+        value: what is averaged.
+        lost: rows of whole runs that are damaged: each line of their experiment counts them.
+    """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         density = None if "key" in row else row["density"]  # a key and a level say it already
         groups.setdefault((row.get("key"), row["strategy"], row["k"], row["level"], density), []).append(row)
-    return [line_of(group, value) for group in groups.values()]
+    return [
+        line_of(group, value, [row["state"] for row in lost if row["key"] == key])
+        for (key, *_), group in groups.items()
+    ]
 
 
-def line_of(group: Sequence[Row], value: str) -> Line:
+def line_of(group: Sequence[Row], value: str, lost: Sequence[str] = ()) -> Line:
     """The replicates of one subnetwork as a line."""
     first = min(group, key=lambda row: row.get(value) is None)  # what has no result may have no mask either
     stopped = [row for row in group if EARLY_STOPPED in row]
@@ -116,7 +126,7 @@ def line_of(group: Sequence[Row], value: str) -> Line:
         values=tuple(row[value] for row in group if row.get(value) is not None),
         paths=tuple(Path(row["path"]) for row in group),
         varied=dict(first.get("varied", {})),
-        states=tuple(row.get("state", DONE) for row in group),
+        states=(*(row.get("state", DONE) for row in group), *lost),
         effective_density=average([row.get("effective_density") for row in group]),
         training_cost=average([row.get("training_cost") for row in group]),
         early_stopped=tuple(row[EARLY_STOPPED] for row in stopped),

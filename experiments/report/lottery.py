@@ -8,8 +8,8 @@ from experiments.report.comparisons import COLUMNS as COMPARED
 from experiments.report.comparisons import comparisons
 from experiments.report.figures.lottery import accuracy, early_stopping
 from experiments.report.lines import EARLY_STOPPED, Line, full_network_once, summarize, varied_names
-from experiments.report.naming import DONE, STATES
 from experiments.report.tables import Row, Table, percent, write_files
+from experiments.runs.rows import COUNTED, DONE
 from foundations.averages import average, standard_deviation
 from foundations.formats import DIVERGED
 from foundations.reporting import Reporter
@@ -59,7 +59,7 @@ COLUMNS = (
 """Of ``runs.csv``. What has come to no result has its state and leaves the rest empty."""
 
 LINE_COLUMNS = (
-    "level", "density", "mean_test_accuracy", "std_test_accuracy", "replicates", *STATES, "effective_density",
+    "level", "density", "mean_test_accuracy", "std_test_accuracy", "replicates", *COUNTED, "effective_density",
     "early_stopping_iteration", "mean_early_stopping_test_accuracy", "std_early_stopping_test_accuracy",
 )  # fmt: skip
 """Of ``table.csv``. ``replicates`` are those that the mean is over; the states count all."""
@@ -151,7 +151,7 @@ def line_cells(line: Line, names: Sequence[str]) -> list[Any]:
     """The row of a line under ``strategy``, ``k``, the names of hyperparameters and ``LINE_COLUMNS``."""
     return [
         line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density, line.mean,
-        line.standard_deviation, len(line.values), *map(line.states.count, STATES),
+        line.standard_deviation, len(line.values), *map(line.states.count, COUNTED),
         line.effective_density, line.early_stopping_iteration, average(line.early_stopped),
         (standard_deviation(line.early_stopped) or 0.0) if line.early_stopped else None,
     ]  # fmt: skip

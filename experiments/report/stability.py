@@ -7,8 +7,9 @@ from typing import Any
 
 from experiments.report.collect import Rows, collect, collect_levels
 from experiments.report.figures.stability import figures
-from experiments.report.naming import DONE, count, distinct
+from experiments.report.naming import count, distinct
 from experiments.report.tables import Table, as_table, directory_for, percent, write_files
+from experiments.runs.rows import DONE
 from foundations import files
 from foundations.averages import average
 from foundations.context import Context

@@ -225,10 +225,16 @@ def epoch_length(rows: Iterable[Row]) -> int | None:
 
 
 def iterations_per_epoch(*trainings: Store) -> int:
-    """Read off their metrics; of trainings that end within an epoch the iterations that they have."""
+    """Read off their metrics; of trainings that end within an epoch the iterations that they have.
+
+    Metrics that are damaged say nothing; whoever shows them names them.
+    """
     longest = 1
     for training in trainings:
-        rows = training.read_rows(files.METRICS)
+        try:
+            rows = training.read_rows(files.METRICS)
+        except (UsageError, OSError):
+            continue
         if (length := epoch_length(rows)) is not None:
             return length
         longest = max([longest, *(row["iteration"] for row in rows)])

@@ -4,6 +4,7 @@ Read without PyTorch, so that hundreds of runs are listed at once.
 """
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from experiments.runs.directory import Part, Row, RunDirectory
@@ -53,17 +54,14 @@ def result_row(run: RunDirectory, part: Part, asked: Mapping[str, Any]) -> Row:
         "key": run.path.parent.name, "path": part.store.path,
     }  # fmt: skip
     planned = {"level": level_of(part), "density": planned_density(run.kind, part, asked)}
-    try:
-        if reason := part.fault:
-            raise UsageError(reason)
-        report = sparsity_report(part)
-        planned["density"] = report.get("density", planned["density"])
-        result = part.result() if part.done else planned
-        status = read_status(part.store)
-        cost = {} if status is None else status.cost
-        return {**result, **about, "state": ending(part), "effective_density": report.get("effective_density"), **cost}
-    except MISREAD as error:
-        return {**planned, **about, **damage(error), "effective_density": None}
+    if fault := fault_of(part):
+        return {**planned, **about, "state": DAMAGED, "effective_density": None, "reason": fault}
+    report = sparsity_report(part)
+    planned["density"] = report.get("density", planned["density"])
+    result = part.result() if part.done else planned
+    status = read_status(part.store)
+    cost = {} if status is None else status.cost
+    return {**result, **about, "state": ending(part), "effective_density": report.get("effective_density"), **cost}
 
 
 def damage(error: Exception) -> Row:
@@ -78,10 +76,30 @@ def level_of(part: Part) -> int:
 
 def ending(part: Part) -> str:
     """How a part ended."""
+    if fault_of(part):
+        return DAMAGED
     if not part.has_path:
         return COLLAPSED
     word = part.state.word
     return word if word in ENDINGS else UNFINISHED
+
+
+def fault_of(part: Part) -> str:
+    """Why a part cannot be shown: a file that is damaged, or is not the one that was written; empty if it can."""
+    try:
+        _ = part.has_path, part.state
+        return part.fault
+    except MISREAD as error:
+        return str(damage(error)["reason"])
+
+
+def faults(run: RunDirectory) -> dict[Path, str]:
+    """Why parts of a run, or the whole of it, cannot be shown, by their directories."""
+    try:
+        _ = run.hyperparameters
+        return {part.store.path: fault for part in run.parts if (fault := fault_of(part))}
+    except MISREAD as error:
+        return {run.path: str(damage(error)["reason"])}
 
 
 def sparsity_report(part: Part) -> Mapping[str, Any]:

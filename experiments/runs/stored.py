@@ -1,6 +1,6 @@
 """A run's directory with all that it says: also its descriptor and its tickets, for which PyTorch is needed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from experiments.runs.directory import Row, RunDirectory, directories, kinds
+from experiments.runs.directory import Row, RunDirectory, directories, kind_of, kinds, numbered
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
@@ -103,12 +103,35 @@ def fresh_network(network: Mapping[str, Any], generator: torch.Generator) -> nn.
 
 
 def open(path: Path | str) -> StoredRun:
-    """The run in a directory ``<root>/<kind>_<hash>/replicate_<n>``; ``UsageError`` if it is none."""
+    """The run in a directory ``<root>/<kind>_<hash>/replicate_<n>``, whatever is left of it.
+
+    Raises:
+        UsageError: it is none.
+    """
     path = Path(path)
-    kind, number = path.parent.name.rpartition("_")[0], path.name.removeprefix(files.REPLICATE)
-    if kind not in kinds or not number.isdecimal() or not (path / files.DESC).is_file():
+    path = path if path.is_absolute() or len(path.parts) > 1 else path.resolve()
+    kind = kind_of(path.parent.name)
+    if kind is None or not files.REPLICATE_NAME.fullmatch(path.name) or not path.is_dir():
         raise UsageError(f"{path}: no run; expected <root>/<kind>_<hash>/replicate_<n> with kind {', '.join(kinds)}")
-    return StoredRun(path, kind, int(number))
+    return StoredRun(path, kind, int(path.name.removeprefix(files.REPLICATE)))
+
+
+def runs_at(places: Sequence[str], root: str) -> list[StoredRun]:
+    """The runs that a command is given: directories of runs or of experiments; all below ``root`` without any.
+
+    Raises:
+        UsageError: a directory is neither, or there is no run.
+    """
+    found: list[StoredRun] = []
+    for place in map(Path, places):
+        is_experiment = place.is_dir() and kind_of(place.name)
+        found += map(open, (run.path for run in numbered(Store(place), files.REPLICATE)) if is_experiment else [place])
+    if not places and not Path(root).is_dir():
+        raise UsageError(f"--root={root}: no such directory")
+    found = found if places else runs(root)
+    if not found:
+        raise UsageError(f"--root={root}: no runs there; name their directories, or give another root")
+    return found
 
 
 def runs(root: Path | str) -> list[StoredRun]:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.runs import stored
-from experiments.runs.directory import iterations_per_epoch, kind_of, lacking_metrics, lacking_rows, numbered
+from experiments.runs.directory import iterations_per_epoch, lacking_metrics, lacking_rows
 from experiments.runs.stored import StoredRun
 from foundations import files, formats
 from foundations.errors import UsageError
@@ -46,39 +45,6 @@ class Finding:
     advice: str = ""
     wrong: bool = True
     replaceable: bool = False
-
-
-def runs_at(places: list[Path], root: Path) -> list[StoredRun]:
-    """The runs in the given directories, each that of a run or of an experiment; all below ``root`` without any.
-
-    Unlike ``stored.runs`` it finds those whose descriptor is lost.
-
-    Raises:
-        UsageError: a directory is neither.
-    """
-    if not places:
-        if not root.is_dir():
-            raise UsageError(f"--root={root}: no such directory")
-        places = [path for path in sorted(root.glob("*_*")) if is_experiment(path)]
-    found: list[StoredRun] = []
-    for place in places:
-        inside = numbered(Store(place), files.REPLICATE) if is_experiment(place) else [Store(place)]
-        found += [open_run(run.path) for run in inside]
-    return found
-
-
-def is_experiment(path: Path) -> bool:
-    """Whether a directory's name is that of an experiment."""
-    return path.is_dir() and kind_of(path.name) is not None
-
-
-def open_run(path: Path) -> StoredRun:
-    """The run in a directory, whether its descriptor is there or not."""
-    path = path.resolve() if not path.is_absolute() and len(path.parts) < 2 else path
-    if is_experiment(path.parent) and path.is_dir() and files.REPLICATE_NAME.fullmatch(path.name):
-        kind = path.parent.name.rpartition("_")[0]
-        return StoredRun(path, kind, int(path.name.removeprefix(files.REPLICATE)))
-    return stored.open(path)  # which says what it expects
 
 
 def check(run: StoredRun) -> list[Finding]:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cli import main
-from experiments.runs.verify import check, checked_files, runs_at
+from experiments.runs.stored import runs as stored_runs
+from experiments.runs.verify import check, checked_files
 from foundations import files
 from foundations.reporting import Reporter
 from foundations.store import Store
@@ -72,13 +73,13 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 def named(root: Path, wrong_only: bool = True) -> set[str]:
     """The files below a root that are found."""
-    findings = [finding for run in runs_at([], root) for finding in check(run)]
+    findings = [finding for run in stored_runs(root) for finding in check(run)]
     return {str(finding.path.relative_to(root)) for finding in findings if finding.wrong or not wrong_only}
 
 
 def names(root: Path) -> list[str]:
     """All files of the first replicates."""
-    found = [path for run in runs_at([], root) if run.replicate == 1 for path in checked_files(run)]
+    found = [path for run in stored_runs(root) if run.replicate == 1 for path in checked_files(run)]
     return [str(path.relative_to(root)) for path in found]
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from experiments.report.figures.palette import ALL_FORMS, images
 from experiments.report.page import parts as theme
 from experiments.report.page.lottery import lottery_sections, mask_section
-from experiments.report.page.material import gather
+from experiments.report.page.material import Material, gather
 from experiments.report.page.parts import PageFigure, PageTable, Section
 from experiments.report.page.runs import compute, hyperparameters, reproduce, runs_section, summary
 from experiments.report.page.stability import criteria_sections, stability_sections
 from experiments.report.tables import Table
 from foundations import formats
 from foundations.errors import UsageError
+from foundations.reporting import Reporter
 from foundations.store import Store
 from foundations.text import printable_text, spreadsheet_cell
 
@@ -45,7 +46,9 @@ def escaped(cell: str) -> str:
     return "".join(ESCAPED.get(character, character) for character in cell).replace("+-", r"$\pm$")
 
 
-def write_page(runs: "Sequence[StoredRun]", output: Path, style: str = "screen") -> Path:
+def write_page(
+    runs: "Sequence[StoredRun]", output: Path, style: str = "screen", reporter: Reporter = Reporter()  # noqa: B008
+) -> Path:
     """Writes ``output`` and, into ``<its stem>_files`` beside it, each figure (SVG, PNG, PDF) and table (CSV, LaTeX).
 
     The page needs none of these files, only the links to download them do. The same runs give the same bytes.
@@ -54,6 +57,7 @@ def write_page(runs: "Sequence[StoredRun]", output: Path, style: str = "screen")
         runs: what is shown.
         output: the HTML file.
         style: of the figures, ``screen`` or ``paper`` (widths of columns, serif fonts, no headings).
+        reporter: hears what is left out, and why.
 
     Returns:
         The directory of the other files.
@@ -63,16 +67,18 @@ def write_page(runs: "Sequence[StoredRun]", output: Path, style: str = "screen")
     """
     beside = Store(output.with_name(f"{output.stem}_files"))
     page = Page(beside.path.name, style)
-    html = page.render(sections(runs))
+    found = gather(runs)
+    for text in found.unread:
+        reporter.warn(text)
+    html = page.render(sections(found))
     for name, content in page.files.items():
         beside.write_bytes(name, content)
     Store(output.parent).write_bytes(output.name, html.encode())
     return beside.path
 
 
-def sections(runs: "Sequence[StoredRun]") -> list[Section]:
+def sections(found: Material) -> list[Section]:
     """All that have something to show, the summary first."""
-    found = gather(runs)
     stability = stability_sections(found)
     verdicts = list(stability[0].sentences) if stability else []
     every = [

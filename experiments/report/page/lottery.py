@@ -9,7 +9,7 @@ from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import how_many_replicates
 from experiments.report.figures.lottery import accuracy, accuracy_against_cost, early_stopping
 from experiments.report.figures.panels import accuracy_over_training, kept_by_layer, masks_over_training, of_line
-from experiments.report.lines import Line, full_network_once, summarize, varied_names
+from experiments.report.lines import Line, varied_names
 from experiments.report.lottery import EARLY_STOPPING, LINE_COLUMNS, effective, lies_idle, line_cells, named
 from experiments.report.page.material import Material, TableRow
 from experiments.report.page.parts import PageFigure, PageTable, Section
@@ -24,7 +24,7 @@ NO_RESULT = "A hollow mark: not every replicate ended as it should; a cross: non
 
 def lottery_sections(found: Material) -> list[Section]:
     """Accuracy, training, layers and cost; nothing without levels."""
-    names, lines = varied_names(found.levels), summarize(full_network_once(found.levels))
+    names, lines = varied_names(found.levels), found.lines
     if not lines:
         return []
     pruned = any(line.values for line in pruned_lines(lines))
@@ -157,7 +157,7 @@ def flat(row: TableRow) -> TableRow:
 def mask_section(found: Material) -> Section:
     """What masks keep over training, and how many weights were ever kept; empty where all masks stay."""
     changing = {update["path"] for update in found.updates}
-    lines = [line for line in summarize(full_network_once(found.levels)) if changing.intersection(line.paths)]
+    lines = [line for line in found.lines if changing.intersection(line.paths)]
     if not lines:
         return Section("masks", "Masks that change in training")
     names = varied_names(found.levels)

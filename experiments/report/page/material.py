@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from experiments.report.collect import Rows, collect, curves
-from experiments.report.lines import HAVE_A_COLUMN
-from experiments.report.naming import COLLAPSED, distinct, effective_density, leaves, state_of, text
+from experiments.report.lines import HAVE_A_COLUMN, Line, full_network_once, summarize
+from experiments.report.naming import distinct, leaves, text
 from experiments.report.stability import Analysed
 from experiments.runs.directory import Part, iterations_per_epoch
+from experiments.runs.rows import COLLAPSED, DAMAGED, ending, faults, result_rows, sparsity_report
 from experiments.runs.status import FAILED
 from foundations import files
 from foundations.steps import Step
@@ -42,21 +43,35 @@ class Material:
     """One for each epoch of a level, or of a trunk (level 0)."""
     stability: Rows | None = None
     analysed: list[Analysed] = field(default_factory=list)
+    lost: list[TableRow] = field(default_factory=list)
+    """One for each lottery run that is damaged as a whole."""
     unread: list[str] = field(default_factory=list)
-    """Why runs are missing from figures."""
+    """Why runs, or parts of them, are missing from figures."""
+
+    @property
+    def lines(self) -> list[Line]:
+        """The replicates of each subnetwork, and those of the full network."""
+        return summarize(full_network_once(self.levels), lost=self.lost)
 
 
 def gather(runs: "Sequence[StoredRun]") -> Material:
-    """Reads runs. Those whose plug-ins are not loaded have their ending and hyperparameters alone."""
-    found = Material(runs, [ending for run in runs for ending in endings(run)])
-    readable = [run for run in runs if run.readable]
-    found.unread = [f"{run.path}: not in figures; is a --plugin missing?" for run in runs if not run.readable]
+    """Read runs. Those whose plug-ins are not loaded have their ending and hyperparameters alone.
+
+    What is damaged is counted and named, and nothing else is left out for it.
+    """
+    found = Material(runs, [row for run in runs for row in endings(run)])
+    damaged = {path: why for run in runs for path, why in faults(run).items()}
+    there = [run for run in runs if run.path not in damaged or run.kind not in ("lottery", "stability")]
+    readable = [run for run in there if run.readable]
+    unread = [f"{run.path}: not in figures; is a --plugin missing?" for run in there if not run.readable]
+    found.unread = [*(f"Left out: {why}." for why in damaged.values()), *unread]
     lottery = [run for run in readable if isinstance(run.desc, LotteryDesc)]
+    found.lost = [row for run in runs if run.kind == "lottery" and run.path in damaged for row in result_rows(run)]
     varied = varied_among({run.desc.key: run.desc for run in lottery if isinstance(run.desc, LotteryDesc)})
     for run in lottery:
         add_lottery(found, run, varied[run.desc.key])
     found.levels.sort(key=lambda row: (row["strategy"], row["k"], -row["density"], row["replicate"]))
-    add_trunks(found, [run for run in readable if isinstance(run.desc, TrainDesc)])
+    add_trunks(found, [run for run in readable if isinstance(run.desc, TrainDesc) and run.path not in damaged])
     analyses = [run for run in readable if isinstance(run.desc, StabilityDesc)]
     rows = collect(run.store for run in analyses)
     found.stability = rows if rows.analyses else None
@@ -67,16 +82,21 @@ def gather(runs: "Sequence[StoredRun]") -> Material:
 def endings(run: "StoredRun") -> list[TableRow]:
     """How each part of a run ended. A part that was never begun is not on disk."""
     about = {"kind": run.kind, "replicate": run.replicate}
+    broken = faults(run)
+    parts = [Part("", run.store)] if run.path in broken else run.parts
     return [
-        {**about, "part": part.name, **ending(part), "directory": str(part.store.path)}
-        for part in run.parts
+        {**about, "part": part.name, **part_ending(part, broken.get(part.store.path, "")),
+         "directory": str(part.store.path)}
+        for part in parts
         if part.store.path.is_dir()
-    ]
+    ]  # fmt: skip
 
 
-def ending(part: Part) -> TableRow:
+def part_ending(part: Part, fault: str) -> TableRow:
     """State, result and, if it did not end as it should, what is known of why."""
-    state = state_of(part.store, part.marker)
+    if fault:
+        return {"state": DAMAGED, "accuracy": None, "why": fault}
+    state = ending(part)
     if part.done:
         result = part.result()
         return {"state": state, "accuracy": result.get("test_accuracy", result.get("child_accuracy")), "why": ""}
@@ -113,27 +133,26 @@ def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) ->
     desc, parts = run.desc, run.parts
     assert isinstance(desc, LotteryDesc), "sorted out before"
     per_epoch = iterations_per_epoch(trunk_of(run, desc.train), *(part.store for part in parts))
-    for part in parts:
+    for row, part in zip(result_rows(run), parts, strict=True):
         if "/" in part.name:  # a branch, which has a report of its own
             continue
-        here, number = part.store, int(part.name.removeprefix(files.LEVEL))
-        report = here.read_json(files.SPARSITY_REPORT) if here.has(files.SPARSITY_REPORT) else {}
+        broken = row["state"] == DAMAGED
+        report = {} if broken else sparsity_report(part)
         cost = report.get("training_multiply_adds")
-        row = {
-            "level": number, "density": report.get("density", desc.density(number)),
-            **(part.result() if part.done else {}), "strategy": desc.strategy.name, "k": desc.k.short,
-            "replicate": run.replicate, "key": desc.key, "path": here.path, "varied": dict(varied),
-            "state": state_of(here), "effective_density": effective_density(here), "report": report,
+        row |= {
+            "varied": dict(varied), "report": report,
             "training_cost": cost["total"] / cost["dense_training"] if cost and cost["dense_training"] else None,
         }  # fmt: skip
         found.levels.append(row)
+        if broken:
+            continue
         what = {name: row[name] for name in ("strategy", "k", "varied", "level", "density", "replicate", "path")}
         found.updates += [
             {**what, "epoch": update["iteration"] / per_epoch, **{name: update[name] for name in OF_UPDATES}}
-            for update in here.read_rows(files.MASK_UPDATES)
+            for update in part.store.read_rows(files.MASK_UPDATES)
         ]
         what["trunk"] = desc.train.key
-        found.training += [{**what, **curve} for curve in curves(here, per_epoch)]
+        found.training += [{**what, **curve} for curve in curves(part.store, per_epoch)]
 
 
 def trunk_of(run: "StoredRun", train: TrainDesc) -> Store:
@@ -166,7 +185,8 @@ def analysed(run: "StoredRun") -> list[Analysed]:
         if part.marker != files.INSTABILITY:  # what a criterion for k has found
             continue
         k = Step(part.name.removeprefix(files.ANALYSIS))
-        verdict, state = read_verdict(part.store) if part.done else None, state_of(part.store, part.marker)
+        state = ending(part)
+        verdict = read_verdict(part.store) if state != DAMAGED and part.done else None
         shown = verdict.k if verdict else k
         found.append(Analysed(desc, shown, k.iteration(per_epoch), part.store.path, verdict, state))
     return found

@@ -1,18 +1,21 @@
 """The sections on runs as such: what there is, in what they differ, how to compute them again, and with what."""
 
+import contextlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.report.lines import Line, full_network_once, summarize
-from experiments.report.naming import DONE
+from experiments.report.lines import Line
 from experiments.report.page.material import Material, TableRow
 from experiments.report.page.parts import PageTable, Section
 from experiments.report.tables import Table, percent
+from experiments.runs.rows import DONE
 from experiments.runs.status import Status, read_status
 from foundations import files
 from foundations.hparams import as_text
+from foundations.recovery import MISREAD
+from foundations.store import Store
 
 
 def summary(found: Material, verdicts: list[str]) -> Section:
@@ -20,7 +23,7 @@ def summary(found: Material, verdicts: list[str]) -> Section:
     kinds = Counter(run.kind for run in found.runs)
     runs = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     sentences = [f"{len(found.runs)} runs ({runs})."]
-    lines = summarize(full_network_once(found.levels))
+    lines = found.lines
     sentences += [f"Full network: {line.text}." for line in lines if line.is_full]
     if sum(line.is_full for line in lines) <= 1:  # else they are not to be compared
         sentences += at_densities([line for line in lines if not line.is_full])
@@ -78,7 +81,8 @@ def hyperparameters(found: Material) -> Section:
     """In what experiments differ and, folded up, what they have in common."""
     experiments: dict[str, Mapping[str, str]] = {}
     for run in found.runs:
-        experiments.setdefault(run.path.parent.name, {"kind": run.kind, **leaves(run.hyperparameters)})
+        with contextlib.suppress(*MISREAD):  # which is named among the runs
+            experiments.setdefault(run.path.parent.name, {"kind": run.kind, **leaves(run.hyperparameters)})
     names = list(dict.fromkeys(name for one in experiments.values() for name in one))
     values = {name: {one.get(name, "") for one in experiments.values()} for name in names}
     differing = [name for name in names if len(values[name]) > 1]
@@ -110,7 +114,7 @@ def leaves(entries: Mapping[str, Any]) -> dict[str, str]:
 
 def reproduce(found: Material) -> Section:
     """The commands that computed the runs, and with what."""
-    environments = [run.store.read_json(files.ENVIRONMENT) for run in found.runs if run.store.has(files.ENVIRONMENT)]
+    environments = [environment for run in found.runs if (environment := environment_of(run.store)) is not None]
     commands = dict.fromkeys(
         shlex.join(["python", "main.py", *one["command"]]) for one in environments if one.get("command")
     )
@@ -127,11 +131,11 @@ def compute(found: Material) -> Section:
     """What the runs have cost, by the processor that they were computed on, failed and repeated attempts included."""
     groups: dict[tuple[str, str], list[Status]] = {}
     for run in found.runs:
-        environment = run.store.read_json(files.ENVIRONMENT) if run.store.has(files.ENVIRONMENT) else {}
+        environment = environment_of(run.store) or {}
         place = str(environment.get("cpu", "unknown")), str(environment.get("threads", ""))
-        groups.setdefault(place, []).extend(
-            status for part in run.parts if (status := read_status(part.store)) is not None
-        )
+        with contextlib.suppress(*MISREAD):  # a run whose parts are not known is named among the runs
+            statuses = [read_status(part.store) for part in run.parts]
+            groups.setdefault(place, []).extend(status for status in statuses if status is not None)
     everything = [status for group in groups.values() for status in group]
     cells = [[*place, *cost_of(group)] for place, group in [*groups.items(), (("all", ""), everything)] if group]
     headers = ["processor", "threads", "parts", "attempts", "hours", "processor-hours", "largest memory (MB)"]
@@ -146,6 +150,14 @@ def cost_of(group: Sequence[Status]) -> list[str]:
     hours = [sum(getattr(status, name) for status in group) / 3600 for name in ("seconds", "processor_seconds")]
     return [str(len(group)), str(sum(status.attempts for status in group)), *(f"{value:.2f}" for value in hours),
             f"{max(status.peak_memory for status in group):.0f}"]  # fmt: skip
+
+
+def environment_of(store: Store) -> TableRow | None:
+    """What a run was computed with, from either of the two copies; None without one that can be read."""
+    for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
+        with contextlib.suppress(*MISREAD):
+            return store.read_json(name)
+    return None
 
 
 def described(environment: TableRow) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A page of the runs of an older version of this program, of which one is made to look collapsed."""
+"""A page of stored runs, of which one is made to look collapsed."""
 
 import shutil
 from pathlib import Path

@@ -71,5 +71,5 @@ def test_the_figure_has_both_curves_of_each_strategy(found: Material) -> None:
 def test_without_such_masks_there_is_no_section(root: Path) -> None:
     runs = [run for run in stored.runs(root) if "synflow" in str(run.hyperparameters)]
     assert len(runs) == 1
-    assert "masks" not in [section.name for section in sections(runs)]
-    assert "masks" in [section.name for section in sections(stored.runs(root))]
+    assert "masks" not in [section.name for section in sections(gather(runs))]
+    assert "masks" in [section.name for section in sections(gather(stored.runs(root)))]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from experiments.report.lines import Line
-from experiments.report.page.build import tabular, write_page
+from experiments.report.page.build import sections, tabular, write_page
 from experiments.report.page.material import endings, gather
 from experiments.report.page.parts import Inliner, darkened
 from experiments.report.page.runs import at_densities
@@ -116,6 +116,52 @@ def test_the_best_is_named_beside_those_that_did_not_end(tmp_path: Path) -> None
     assert at_densities(lines[:1]) == ["10% kept: snip, its sparsest: 90.00%."]
 
 
+# What is damaged is named and counted, and hides nothing else -------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    """Loses the last line of a table, as if it had never been written."""
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+DAMAGED = [
+    (f"{LOTTERY}/level_1/metrics.jsonl", cut), (f"{LOTTERY}/level_1/metrics.jsonl", Path.touch),
+    (f"{LOTTERY}/level_1/sparsity_report.json", cut), (f"{LOTTERY}/desc.json", Path.unlink),
+    (f"{LOTTERY}/level_1/done.json", cut), (f"{STABILITY}/k_1ep0it/interpolation.csv", cut),
+    (f"{STABILITY}/k_1ep0it/child_2/metrics.jsonl", cut), (f"{STABILITY}/k_1ep0it/instability.json", cut),
+    (f"{STABILITY}/desc.json", cut), ("train_a7b76040da42/replicate_1/metrics.jsonl", cut),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGED)
+def test_what_is_damaged_is_named_and_the_rest_is_shown(name: str, damage: Any, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    shutil.copytree(FORMAT_2, root)
+    whole = gather(stored.runs(root))
+    damage(root / name) if damage is not Path.touch else (root / name).write_bytes(b"")
+    found = gather(stored.runs(root))
+    assert whole.unread == []
+    assert [str(root / name) in text for text in found.unread] == [True]
+    assert [row["state"] for row in found.endings].count("damaged") == 1
+    assert sections(found)
+    shown = {str(row["path"]) for row in found.levels if row["state"] == "done"}
+    assert {str(row["path"]) for row in whole.levels if row["state"] == "done"} - shown == (
+        {str((root / name).parent)} if "level_1" in name else
+        {str(root / LOTTERY / f"level_{level}") for level in (0, 1)} if name == f"{LOTTERY}/desc.json" else set()
+    )  # fmt: skip
+
+
+def test_a_replicate_without_its_descriptor_is_counted(tmp_path: Path, command: Any) -> None:
+    root = tmp_path / "runs"
+    shutil.copytree(FORMAT_2, root)
+    shutil.copytree(root / LOTTERY, root / LOTTERY.replace("_1", "_2"))
+    (root / LOTTERY.replace("_1", "_2") / "desc.json").unlink()
+    outcome = command("report", f"--root={root}", f"--output={tmp_path / 'report.html'}")
+    assert outcome.code == 0
+    assert f"Left out: {root / LOTTERY.replace('_1', '_2') / 'desc.json'} is missing." in outcome.err
+    assert "1 of 2; 1 damaged" in (tmp_path / "report.html").read_text()
+
+
 # Its parts ---------------------------------------------------------------------------------------------------------
 
 
@@ -162,7 +208,7 @@ def test_the_command_says_what_it_wrote(root: Path, tmp_path: Path, command: Cal
     ("flags", "said"),
     [
         (["--outptu=x"], "--output"), (["--style=print"], "screen"), (["nowhere"], "no run"),
-        (["--root=nowhere"], "no runs there"),
+        (["--root=nowhere"], "no such directory"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(
