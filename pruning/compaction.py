@@ -1,6 +1,5 @@
 """Subnetworks at their true size: channels that cannot influence the output are taken out, exactly."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from pruning.graph import channel_graph
 from pruning.mask import Mask
 from pruning.operations import BATCHNORMS, CONVOLUTIONS, INSTANCENORMS
 from pruning.same_function import perturbed, same_function
+from pruning.weight_use import copied
 
 Kept = dict[int, Tensor]
 """For each group of channels, (channels,) bool: which stay."""
@@ -243,7 +243,7 @@ def compact(model: nn.Module, mask: Mask, round_to: int = 8, example: Tensor | N
 def without_channels(model: nn.Module, mask: Mask, graph: ChannelGraph, kept: Kept) -> Compacted:
     places = find_places(model, graph, kept)
     snapshot = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    small = copy.deepcopy(model)
+    small = copied(model)
     for name, place in places.items():
         owner, _, attribute = name.rpartition(".")
         module = small.get_submodule(owner)

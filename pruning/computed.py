@@ -84,11 +84,12 @@ def parameter_of_product(module: nn.Module) -> nn.Parameter | None:
     return None if found else module._parameters.get(WEIGHT)
 
 
-def fill(parameter: Tensor, *, zeros: bool) -> None:
-    """Make all values generic or, with ``zeros``, all but every third and the first row, which a norm divides by."""
-    values = torch.rand(parameter.shape, generator=torch.Generator().manual_seed(0)) + 0.5
+def fill(parameter: Tensor, *, zeros: bool, seed: int = 0) -> None:
+    """Make all values generic or, with ``zeros``, all but some and the first row, which a norm divides by."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand(parameter.shape, generator=generator) + 0.5
     if zeros:
-        values.view(-1)[::3] = 0
+        values[torch.rand(parameter.shape, generator=generator) < 0.4] = 0
         values[: int(len(values) > 1)] = 0
     with torch.no_grad():
         parameter.copy_(values)
@@ -147,9 +148,9 @@ def check_products(model: nn.Module, names: Collection[str], inputs: Tensor) -> 
         inputs: of one forward pass.
     """
     parameters = {id(parameter): name for name, parameter in model.named_parameters() if name in names}
-    for parameter in model.parameters():
+    for seed, parameter in enumerate(model.parameters()):
         if id(parameter) in parameters:
-            fill(parameter.requires_grad_(), zeros=True)
+            fill(parameter.requires_grad_(), zeros=True, seed=seed)
     try:
         with torch.enable_grad(), Products() as products:
             model.eval()(inputs)

@@ -161,9 +161,9 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict
             try:
                 outputs = model(inputs)
             except RuntimeError as error:
-                if not (hint := odd_type(model)):
-                    raise
-                raise UsageError(f"evaluate: the network failed{hint}: {summary_of(error)}") from error
+                if hint := odd_type(model):
+                    raise UsageError(f"evaluate: the network failed{hint}: {summary_of(error)}") from error
+                outputs = model(convert(inputs, torch.contiguous_format))  # as it needs for x.view(len(x), -1)
             if size == 0:
                 check_scores(outputs, len(labels))
             outputs = outputs.float()
