@@ -57,12 +57,16 @@ class LenetIMP(Check):
             "after Frankle & Carbin 2019, arXiv 1803.03635",
             evaluate_every=Step("100it"),
         )  # fmt: skip
-        return on(dataset, size, published, {})
+        return on(dataset, size, published, LENET_IMP)
 
 
 @checks.register("snip_lenet")
 class SnipLenet(Check):
-    """LeNet-300-100, SNIP at initialization: the error at 95% and 98% sparsity."""
+    """LeNet-300-100, SNIP at initialization: the error at 95% and 98% sparsity.
+
+    The authors' public code, with the paper's schedule, comes to 1.91% and 3.06% itself (docs/results.md), so that the
+    last claim at the size "full" is not expected to hold. A tenth of the steps costs 0.3 and 0.6 points.
+    """
 
     datasets: ClassVar[tuple[str, ...]] = (MNIST, FASHION)
 
@@ -119,6 +123,11 @@ class LmcLenet(Check):
 Record = Mapping[str, tuple[float, float]]
 """What a check came to when it was run: the mean of a claim, by its name, and the tolerance."""
 
+LENET_IMP: Mapping[str, Record] = {
+    MNIST: {"full network, accuracy at early stopping (%)": (97.91, 0.4),
+            "21.1% kept, accuracy at early stopping (%)": (98.24, 0.3),
+            "3.58% kept, accuracy at early stopping (%)": (98.07, 0.3)},
+}  # fmt: skip
 SNIP_LENET: Mapping[str, Record] = {
     FASHION: {"full network, error (%)": (11.23, 0.6), "5% kept, error (%)": (12.22, 0.6),
               "2% kept, error (%)": (14.08, 0.6)},
