@@ -7,10 +7,9 @@ from typing import Any
 from cli.config import read_desc, read_toml
 from cli.flags import ALL, COMMON, add_flag, make_parser, parse_flag, parse_value
 from cli.reading import OF_COMMAND, CommandOptions
-from experiments.define.defaults import refuse_unknown
+from experiments.define.defaults import all_flags, refuse_unknown
 from experiments.define.experiment import experiments
 from experiments.define.grid import Choice, Grid, combinations
-from experiments.define.kinds import all_flags
 from experiments.options import SessionOptions
 from experiments.plugins import load_plugins
 from experiments.run.progress import make_reporter

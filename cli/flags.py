@@ -158,7 +158,7 @@ def parse_flag(name: str, given: str, hint: Any, words: Iterable[str] = ()) -> l
     Raises:
         UsageError: a text does not fit the type.
     """
-    from experiments.define.kinds import holds_several
+    from experiments.define.defaults import holds_several
 
     if holds_several(hint):
         return [parse_value(name, part, hint) for part in given.split(";")]

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from experiments.define.defaults import Section, flags_of
-from experiments.define.kinds import OF_STABILITY, SHARED
+from experiments.define.defaults import OF_STABILITY, SHARED, Section, flags_of
 from foundations import files
 from foundations.errors import UsageError, summary_of
 from foundations.provenance import fingerprint_of_file

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from experiments.define.grid import Grid
-from experiments.define.kinds import with_needs
+from experiments.define.lottery import branch_tasks, level_tasks
+from experiments.define.stability import analysis_tasks
 from experiments.exchange.importing import import_network
 from experiments.options import ImportOptions, SessionOptions
 from experiments.plugins import load_plugins
 from experiments.run.engines import Failure, check_engine
 from experiments.run.follower import take_part
 from experiments.run.progress import make_reporter
-from experiments.run.tasks import Task
+from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, OfAnalysis, Task
 from experiments.run.trackers import TrackingReporter, check_trackers
 from experiments.run.worker import serve
 from experiments.runs import stored
@@ -174,6 +175,27 @@ class Session(Workspace):
         """Return the session that :meth:`entries` has described."""
         repeated = {name: tuple(entries.get(name, ())) for name in ("plugin", "track")}
         return Session(**{**entries, **repeated}, reporter=reporter)
+
+
+def with_needs(task: Task) -> Task:
+    """Return the task with those that it waits for, which its JSON does not say."""
+    graph: list[Task] = []
+    match task:
+        case LevelMaskTask() | LevelTask():
+            graph += level_tasks(task.desc, task.replicate, [task.level], task.allow_collapse)
+        case BranchTask():
+            graph += branch_tasks(task.desc, task.replicate, [task.level], task.allow_collapse, task.branch)
+        case OfAnalysis():
+            comparison, children = analysis_tasks(task.desc, task.replicate, task.k, task.settings, task.checkpoint)
+            graph += [comparison, *children]
+    seen = set(graph)
+    while graph:
+        one = graph.pop()
+        if one == task:
+            return one
+        graph += [other for other in one.after if other not in seen]
+        seen.update(one.after)
+    return task
 
 
 def do_tasks(lines: Iterable[str], out: IO[str], session: Session | None = None) -> list[Failure]:

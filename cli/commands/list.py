@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cli.reading import RootOptions, read
 from cli.terminal import run_table, size_text, width_of_terminal
-from experiments.run.plan_files import running_plans
+from experiments.run.plan_progress import running_plans
 from experiments.runs.directory import Row
 from experiments.runs.listing import chosen, in_order, known_columns, list_runs
 from experiments.runs.status import FAILED

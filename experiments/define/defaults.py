@@ -5,11 +5,11 @@ recipe that names a strategy goes before that strategy's own values, and says no
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_origin, get_type_hints
 
-from experiments.options import RunOptions
+from experiments.options import LotteryOptions, RunOptions, SessionOptions, StabilityOptions, TrainOptions
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams, Section, coerce
 from foundations.methods import Method
@@ -19,6 +19,7 @@ from lottery.branch import Branch, branches
 from models import ModelHparams
 from models.registry import parse as parse_model
 from pruning import ImportedMask, PruningHparams, Strategy, strategies
+from stability import AnalysisHparams
 from stability.criteria import Criterion, criteria
 from training.data import DataHparams, find_loader
 from training.hparams import TrainDesc, TrainingHparams
@@ -38,6 +39,20 @@ ELSEWHERE_CALLED: Mapping[str, str] = {
     **dict.fromkeys(("pruner", "prune_method", "pruning_method"), "--pruning_strategy"),
 }
 """Names that other programs have for flags."""
+SHARED: tuple[type[Hparams], ...] = (
+    RunOptions, TrainOptions, SessionOptions, LotteryOptions, ModelHparams, DataHparams, TrainingHparams,
+    PruningHparams,
+)  # fmt: skip
+"""Fields of these may be those of no strategy and of no branch."""
+
+OF_STABILITY: tuple[type[Hparams], ...] = (StabilityOptions, AnalysisHparams)
+"""Fields of these may be those of no strategy. Branches may share them: one of them is the analysis."""
+
+FRAMEWORK: tuple[type[Hparams], ...] = (*SHARED, *OF_STABILITY)
+
+IN_NO_KEY = {"allow_collapse", "report", "child", "max_k", "to", *(item.name for item in fields(AnalysisHparams))}
+"""Flags that choose a part of an experiment, or how it is looked at. They take one value, for all experiments."""
+
 RECIPE_CLASSES: tuple[type[Hparams], ...] = (ModelHparams, DataHparams, TrainingHparams, PruningHparams)
 
 
@@ -216,3 +231,18 @@ def inapplicable(selections: Iterable[Selection], framework: Iterable[type[Hpara
     return elsewhere | {
         flag: f"belongs to {' or '.join(names)}, which is not selected" for flag, names in owners.items()
     }
+
+
+def all_flags(*more: type[Hparams]) -> "dict[str, tuple[Field[Any], Any]]":
+    """Return field and type of every flag there is, by its name, with those of ``more`` classes."""
+    methods = [registry.get(name) for registry in (strategies, branches, criteria) for name in registry]
+    return {
+        item.name: (item, hints[item.name])
+        for cls in (*methods, *FRAMEWORK, *more)
+        for hints in (get_type_hints(cls),)
+        for item in fields(cls)
+    }
+
+
+def holds_several(hint: Any) -> bool:
+    return get_origin(hint) is tuple or any(get_origin(part) is tuple for part in getattr(hint, "__args__", ()))

@@ -8,9 +8,21 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, overload
 
-from experiments.define.defaults import NONE, Section, Selection, Values, flags_of, inapplicable, refuse_unknown, select
+from experiments.define.defaults import (
+    FRAMEWORK,
+    IN_NO_KEY,
+    NONE,
+    Section,
+    Selection,
+    Values,
+    all_flags,
+    flags_of,
+    holds_several,
+    inapplicable,
+    refuse_unknown,
+    select,
+)
 from experiments.define.experiment import Experiment, Row, experiments, plain
-from experiments.define.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.define.lottery import Lottery
 from experiments.define.search import Search, make_search
 from experiments.options import SessionOptions

@@ -18,8 +18,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from experiments.run.plan import Plan
-from experiments.run.plan_files import remove_ended_plans, store_of_plan
-from experiments.run.plan_progress import PlanProgress
+from experiments.run.plan_progress import PlanProgress, remove_ended_plans, store_of_plan
 from experiments.run.recording import recorded
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace

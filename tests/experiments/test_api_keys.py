@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from adsynflow import Grid, Session, Step, UsageError, branches, strategies
 from cli import main
 from cli.command_line import read_session
+from experiments.define.defaults import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.define.experiment import experiments
 from experiments.define.grid import Choice
-from experiments.define.kinds import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.options import SessionOptions
 from foundations.hparams import as_text
 from foundations.registry import Registry

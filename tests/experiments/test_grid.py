@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cli.command_line import read_command
+from experiments.define.defaults import IN_NO_KEY
 from experiments.define.grid import Grid, combinations, different_densities
-from experiments.define.kinds import IN_NO_KEY
 from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter

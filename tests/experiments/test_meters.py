@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from experiments.run.plan import make_plan
-from experiments.run.plan_files import running_plans, store_of_plan
-from experiments.run.plan_progress import PlanProgress, makespan
+from experiments.run.plan_progress import PlanProgress, makespan, running_plans, store_of_plan
 from experiments.run.progress import (
     PlainReporter,
     Throughput,

@@ -15,7 +15,7 @@ from experiments.run import slurm as engine
 from experiments.run import slurm_jobs, task_process
 from experiments.run.engines import run_plan
 from experiments.run.plan import make_plan
-from experiments.run.plan_files import running_plans
+from experiments.run.plan_progress import running_plans
 from experiments.run.slurm import layers
 from experiments.run.slurm_jobs import JobAnswer, JobRecord, SlurmJob, records
 from experiments.run.tasks import Task

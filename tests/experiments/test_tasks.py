@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.define.kinds import with_needs
 from experiments.run.tasks import (
     AnalysisMaskTask,
     BranchTask,
@@ -25,7 +24,7 @@ from experiments.run.tasks import (
     task_kinds,
     trunk_end,
 )
-from experiments.session import Session
+from experiments.session import Session, with_needs
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -172,6 +171,12 @@ def test_a_mask_scored_at_k_needs_the_trunk_there_and_no_other_level(session: Se
 def test_a_mask_scored_at_the_end_needs_the_end_and_all_levels_before(session: Session) -> None:
     task = level_task(session, 2, "sparse_global")
     assert with_needs(mask_of(task)).after == (trunk_end(task.desc.train, 1), below(task, 0), below(task, 1))
+
+
+def test_of_many_levels_each_is_looked_at_once(session: Session) -> None:
+    task = with_needs(level_task(session, 40, "sparse_global", pruning_fraction=0.05))
+    assert task.after[0].after == (trunk_end(task.desc.train, 1), *(below(task, level) for level in range(40)))
+    assert with_needs(mask_of(below(task, 0))).after == ()
 
 
 def test_a_branch_needs_its_level_the_trunk_at_k_and_where_it_starts(session: Session) -> None:

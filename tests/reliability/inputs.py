@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from cli.reading import CommandOptions
+from experiments.define.defaults import all_flags
 from experiments.define.grid import Grid
-from experiments.define.kinds import all_flags
 from experiments.session import Session
 from foundations.hparams import as_text
 from foundations.steps import Step
