@@ -145,7 +145,7 @@ class ModelHparams(Hparams):
 
 
 def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) -> nn.Module:
-    """The network on the CPU, in training mode, with its frozen parameters at ``requires_grad = False``.
+    """Return the network on the CPU, in training mode, with its frozen parameters at ``requires_grad = False``.
 
     It depends on the arguments alone: all random numbers come from ``generator`` (a CPU generator). What the network's
     own code draws from PyTorch's global generator depends on it, too; that is left as it was.
@@ -165,7 +165,7 @@ def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) 
 
 
 def made(name: str, builder: Builder, shape: ImageShape, arguments: tuple[int | str, ...]) -> nn.Module:
-    """What ``builder`` returns, if it is a network; ``UsageError`` names the model and the error otherwise."""
+    """Return what ``builder`` returns, if it is a network; ``UsageError`` names the model and the error otherwise."""
     try:
         model = builder(shape, *arguments)
     except UsageError:
@@ -181,7 +181,7 @@ def made(name: str, builder: Builder, shape: ImageShape, arguments: tuple[int | 
 
 
 def refuse_lazy(model: nn.Module, named: str) -> None:
-    """Raises ``UsageError`` if the network, which the user calls ``named``, has layers of a size not known yet."""
+    """Raise ``UsageError`` if the network, which the user calls ``named``, has layers of a size not known yet."""
     for name, module in model.named_modules():
         if any(map(is_lazy, module.parameters(recurse=False))):
             raise UsageError(
@@ -191,7 +191,7 @@ def refuse_lazy(model: nn.Module, named: str) -> None:
 
 
 def try_out(name: str, model: nn.Module, images: torch.Tensor, shape: ImageShape) -> None:
-    """Raises ``UsageError`` if a network cannot be applied to a batch of images, or gives other than class scores."""
+    """Raise ``UsageError`` if a network cannot be applied to a batch of images, or gives other than class scores."""
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             scores = model.eval()(images)
@@ -216,7 +216,7 @@ def trained_weights(hparams: ModelHparams, shape: ImageShape) -> str:
 
 
 def without_seed(hparams: ModelHparams, shape: ImageShape) -> list[str]:
-    """The weights of a network that its code makes without drawing them."""
+    """Return the weights of a network that its code makes without drawing them."""
     as_built = replace(hparams, model_init=OWN, output_frozen=False)
     generators = (torch.Generator().manual_seed(seed) for seed in (0, 1))
     one, other = (dict(build(as_built, shape, generator).named_parameters()) for generator in generators)

@@ -40,7 +40,7 @@ def torchvision(shape: ImageShape, name: str) -> nn.Module:
 
 
 def options(name: str, shape: ImageShape) -> Mapping[str, Any]:
-    """What a family of torchvision's needs beside the number of classes."""
+    """Return what a family of torchvision's needs beside the number of classes."""
     without_auxiliary = {"aux_logits": False, "init_weights": False}
     families: Mapping[str, Mapping[str, Any]] = {
         "vit": {"image_size": shape.height},
@@ -52,7 +52,7 @@ def options(name: str, shape: ImageShape) -> Mapping[str, Any]:
 
 
 def take_channels(name: str, model: nn.Module, channels: int) -> None:
-    """Replaces the one convolution that reads three channels by one that reads ``channels``."""
+    """Replace the one convolution that reads three channels by one that reads ``channels``."""
     reading = [
         (path, layer) for path, layer in model.named_modules()
         if isinstance(layer, nn.Conv2d) and layer.in_channels == COLOURS

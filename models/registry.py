@@ -153,7 +153,6 @@ class ModelRegistry(Registry[Builder]):
         return [Pattern.parse(text) for text in self.names() if not text.endswith(OF_LIBRARY)]
 
     def libraries(self) -> list[str]:
-        """The names of the libraries."""
         return [text.removesuffix(OF_LIBRARY) for text in self.names() if text.endswith(OF_LIBRARY)]
 
 
@@ -184,7 +183,7 @@ def family(name: str) -> str:
 
 
 def of_library(name: str) -> tuple[str, str] | None:
-    """The library of ``timm:resnet18`` and the name there; None for a name of our own, or of no library."""
+    """Return the library of ``timm:resnet18`` and the name there; None for a name of our own, or of no library."""
     library, _, rest = name.partition(":")
     if library not in models.libraries() or not re.fullmatch(r"\w[\w.-]*", rest):
         return None

@@ -34,7 +34,7 @@ def about(what: str) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line, with its type where that is not ours."""
+    """Return an error in one line, with its type where that is not ours."""
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, (AssertionError, UsageError)) else f"{type(error).__name__}: {text}"
 
@@ -185,31 +185,28 @@ LAWS: tuple[Callable[[Strategy], None], ...] = (
 
 
 def everything(case: Case) -> dict[str, Tensor]:
-    """The mask that keeps all weights."""
     return dict(Mask.ones(case.model))
 
 
 def scores(strategy: Strategy, case: Case, alive: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The scores of a network masked by ``alive``, refused if they do not fit or are not finite."""
+    """Return the scores of a network masked by ``alive``, refused if they do not fit or are not finite."""
     with about(f"the {case.name}"):
         return Scorer(strategy, case.model, case.batches, seed=0)(everything(case) if alive is None else alive)
 
 
 def pruned(strategy: Strategy, case: Case, hparams: PruningHparams, density: float, mask: Mask | None = None) -> Mask:
-    """The mask at ``density``."""
     generator = torch.Generator().manual_seed(0)
     with about(f"the {case.name} pruned to density {density}"):
         return prune(strategy, case.model, case.batches, hparams, density, generator, mask, Reporter())
 
 
 def competing(mask: Mask, hparams: PruningHparams) -> list[Mask]:
-    """The parts of a mask within which weights compete; ignored layers are in none."""
+    """Return the parts of a mask within which weights compete; ignored layers are in none."""
     rest = mask.without(hparams.layers_to_ignore)
     return [rest] if hparams.pruning_scope == "global" else [rest.without(set(rest) - {name}) for name in rest]
 
 
 def images(scorer: Scorer) -> dict[str, Tensor]:
-    """The tensors of the batches that a strategy gets."""
     batches = scorer.batches
     found = {"mean_image": batches.mean_image}
     for index, ((inputs, labels), pixels) in enumerate(zip(batches, batches.pixels, strict=True)):
@@ -218,12 +215,11 @@ def images(scorer: Scorer) -> dict[str, Tensor]:
 
 
 def copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as they are now."""
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def check_strategy(strategy: Strategy) -> None:
-    """Checks that ``strategy`` keeps every law that pruning relies on, on two small networks.
+    """Check that ``strategy`` keeps every law that pruning relies on, on two small networks.
 
     Args:
         strategy: an instance, with the hyperparameters that are to be checked.

@@ -23,11 +23,10 @@ class Case:
     batches: Batches
 
     def double(self) -> "Case":
-        """The same in float64."""
         return Case(f"{self.name} in float64", self.model.double(), self.batches)
 
     def outputs(self) -> Tensor:
-        """What the network makes of the first batch."""
+        """Return what the network makes of the first batch."""
         with torch.no_grad():
             outputs: Tensor = self.model(self.batches[0][0])
         return outputs
@@ -56,7 +55,7 @@ def make_perceptron() -> nn.Module:
 
 
 def make_residual() -> nn.Module:
-    """A convolutional network for color images of 8x8 pixels; one of its weights is frozen."""
+    """Return a convolutional network for color images of 8x8 pixels; one of its weights is frozen."""
     model = Residual(3)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
@@ -74,7 +73,7 @@ NETWORKS: tuple[tuple[str, Callable[[], nn.Module], tuple[int, int, int], int], 
 
 
 def cases() -> list[Case]:
-    """The networks with their batches, the same at every call."""
+    """Return the networks with their batches, the same at every call."""
     with torch.random.fork_rng([]):
         torch.default_generator.manual_seed(0)
         return [Case(name, make(), make_batches(shape, count)) for name, make, shape, count in NETWORKS]
@@ -96,7 +95,7 @@ PLAIN = (bool, int, float, str, tuple, torch.dtype)
 
 
 def anatomy(model: nn.Module) -> dict[str, object]:
-    """A network but for its values: all attributes of all modules (submodules, tensors, hooks, modes), and what
+    """Return a network but for its values: all attributes of all modules (submodules, tensors, hooks, modes), and what
     hangs on each tensor."""
     found: dict[str, object] = {}
     for name, module in model.named_modules():
@@ -120,7 +119,7 @@ def process() -> dict[str, object]:
 
 
 def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    """The names of what has come, gone, or become another: another object, or another plain value."""
+    """Return the names of what has come, gone, or become another: another object, or another plain value."""
 
     def same(name: str) -> bool:
         if name not in before or name not in after:
@@ -132,7 +131,7 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> li
 
 
 def altered(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
-    """The names of tensors whose values have changed."""
+    """Return the names of tensors whose values have changed."""
     return [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
 
 

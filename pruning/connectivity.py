@@ -135,7 +135,7 @@ def fill(network: nn.Module, marking: "Marking") -> None:
 
 
 def floats(outputs: Any) -> list[Tensor]:
-    """The floating-point tensors of what a network returns."""
+    """Return the floating-point tensors of what a network returns."""
     return [value for value in tree_leaves(outputs) if isinstance(value, Tensor) and value.is_floating_point()]
 
 
@@ -221,7 +221,7 @@ def pooled(
     convolution: Function, maxima: Tensor, input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
     dilation: Any = 1, *others: Any, **more: Any,
 ) -> Tensor:  # fmt: skip
-    """The sums over the windows of a max-pooling in place of its maxima."""
+    """Return the sums over the windows of a max-pooling in place of its maxima."""
     axes = AXES[convolution]
     kernel = torch.ones(1, 1, *([kernel_size] * axes if isinstance(kernel_size, int) else kernel_size)).to(input)
     images = input.reshape(-1, 1, *input.shape[-axes:])
@@ -232,7 +232,7 @@ def pooled(
 
 
 def joined(extremes: Any, values: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """The mean in place of a maximum over dimensions, and the sum in place of that of two tensors."""
+    """Return the mean in place of a maximum over dimensions, and the sum in place of that of two tensors."""
     other = args[0] if args else kwargs.get("other")
     if isinstance(other, Tensor):
         return values + other

@@ -116,7 +116,7 @@ class Negative(WeightUse):
         return super().other(function, args, kwargs)
 
     def layers(self) -> dict[str, bool]:
-        """The layers that hear values below zero, in order, and whether a normalization came before them."""
+        """Return the layers that hear values below zero, in order, and whether a normalization came before them."""
         if not self.heard:
             return {}
         flags = torch.stack([flag for _, flag, _ in self.heard]).tolist()

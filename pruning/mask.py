@@ -28,7 +28,7 @@ class Mask(Mapping[str, Tensor]):
 
     @staticmethod
     def ones(model: nn.Module) -> "Mask":
-        """The mask that keeps every prunable weight, on the weights' device."""
+        """Return the mask that keeps every prunable weight, on the weights' device."""
         return Mask({name: torch.ones_like(weight, dtype=torch.bool) for name, weight in prunable(model).items()})
 
     def __getitem__(self, name: str) -> Tensor:
@@ -67,16 +67,15 @@ class Mask(Mapping[str, Tensor]):
         return self.kept / self.total if self.total else 1.0
 
     def without(self, names: Iterable[str]) -> "Mask":
-        """The mask of the other layers; its density is the one that leaves ``names`` out of the count."""
+        """Return the mask of the other layers; its density is the one that leaves ``names`` out of the count."""
         left_out = set(names)
         return Mask({name: entry for name, entry in self.items() if name not in left_out})
 
     def to(self, device: torch.device | str) -> "Mask":
-        """The same mask on ``device``."""
         return Mask({name: entry.to(device) for name, entry in self.items()})
 
     def check(self, model: nn.Module) -> None:
-        """Raises ``UsageError`` if names or shapes are not those of the model's prunable parameters."""
+        """Raise ``UsageError`` if names or shapes are not those of the model's prunable parameters."""
         weights = prunable(model)
         if missing := [name for name in weights if name not in self]:
             raise UsageError(f"The mask does not fit the model: it has no entry for {', '.join(missing)}")
@@ -88,22 +87,22 @@ class Mask(Mapping[str, Tensor]):
                 raise UsageError(f"The mask does not fit the model: {name} has shape {shapes}")
 
     def applier(self, model: nn.Module) -> "Applier":
-        """What sets the model's pruned weights to zero after every optimizer step; see :class:`Applier`."""
+        """Return what sets the model's pruned weights to zero after every optimizer step; see :class:`Applier`."""
         return Applier(model, self)
 
     def apply_(self, model: nn.Module) -> None:
-        """Sets the model's pruned weights to zero. For use after every optimizer step see :class:`Applier`."""
+        """Set the model's pruned weights to zero. For use after every optimizer step see :class:`Applier`."""
         with torch.no_grad():
             self.applier(model)()
 
     def save(self, path: Path) -> None:
-        """Writes the mask as safetensors: plain bool tensors under the parameters' names."""
+        """Write the mask as safetensors: plain bool tensors under the parameters' names."""
         # A safetensors file sorts its tensors; the model's order is kept beside them.
         Store(path.parent).write_tensors(path.name, self, {"order": list(self)})
 
     @staticmethod
     def load(path: Path, model: nn.Module | None = None) -> "Mask":
-        """Reads a mask, of ``model`` if that is given.
+        """Read a mask, of ``model`` if that is given.
 
         Raises:
             UsageError: the file is missing or damaged, or its mask does not fit the model.
@@ -148,7 +147,6 @@ class Applier:
             torch._foreach_mul_(self.weights, self.factors)
 
     def mask_gradients(self) -> None:
-        """Sets the gradients of pruned weights to zero, likewise."""
         there = [
             (parameter.grad, factor)
             for parameter, factor in zip(self.parameters, self.factors, strict=True)
@@ -158,7 +156,7 @@ class Applier:
             torch._foreach_mul_([gradient for gradient, _ in there], [factor for _, factor in there])
 
     def set(self, mask: Mask) -> None:
-        """Takes another mask from the next call on; ``UsageError`` if it does not fit the model.
+        """Take another mask from the next call on; ``UsageError`` if it does not fit the model.
 
         It is copied into the factors' memory, which a captured CUDA graph reads, so that its replays go on with it.
         """

@@ -28,7 +28,7 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def weights_of(module: nn.Module) -> list[nn.Parameter]:
-    """The prunable parameters that a module itself holds."""
+    """Return the prunable parameters that a module itself holds."""
     if isinstance(module, _ConvNd | nn.Linear):
         weight = parameter_of(module)
         return [] if weight is None else [weight]
@@ -45,7 +45,7 @@ def left_dense(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def make_dense(model: nn.Module) -> None:
-    """Gives each parameter that has gaps in memory, a slice of a larger tensor, memory of its own.
+    """Give each parameter that has gaps in memory, a slice of a larger tensor, memory of its own.
 
     Fused optimizers go through a parameter as it lies in memory, gaps included: they would pair its entries with the
     gradients of others, without a word. Parameters stay the same objects, so those that are tied stay so, and views
@@ -79,7 +79,7 @@ def is_dense(tensor: Tensor) -> bool:
 
 
 def sharing_memory(model: nn.Module) -> dict[str, list[str]]:
-    """The parameters that share entries in memory with others, and these."""
+    """Return the parameters that share entries in memory with others, and these."""
     by_storage: dict[object, dict[str, Tensor]] = {}
     for name, parameter in model.named_parameters():
         by_storage.setdefault(parameter.untyped_storage()._cdata, {})[name] = parameter.detach()
@@ -105,7 +105,7 @@ def overlap(one: Tensor, other: Tensor) -> bool:
 
 
 def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str]:
-    """The prunable parameters that ``layers_to_ignore`` names.
+    """Return the prunable parameters that ``layers_to_ignore`` names.
 
     Args:
         model: the model to be pruned.
@@ -121,7 +121,7 @@ def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str
 
 
 def layer_fractions(names: Collection[str], entries: Iterable[str]) -> dict[str, float]:
-    """The fraction that a level prunes of each layer that has one of its own.
+    """Return the fraction that a level prunes of each layer that has one of its own.
 
     Args:
         names: prunable parameters.
@@ -158,7 +158,7 @@ def matching(names: Collection[str], pattern: str, flag: str) -> list[str]:
 
 
 def ancestors(name: str) -> list[str]:
-    """A parameter's name and those of all modules around it: ``a.b.weight`` gives ``a``, ``a.b``,
+    """Return a parameter's name and those of all modules around it: ``a.b.weight`` gives ``a``, ``a.b``,
     ``a.b.weight``."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]

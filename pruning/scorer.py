@@ -76,13 +76,13 @@ class Scorer:
             yield torch.Generator().manual_seed(self.seed)
 
     def copied(self) -> nn.Module:
-        """A new copy of the model, which may be spoiled, in the strategy's dtype."""
+        """Return a new copy of the model, which may be spoiled, in the strategy's dtype."""
         made = copied(self.original)
         make_plain(made, self.computed.values())
         return made.to(self.dtype)
 
     def refresher(self) -> Callable[[], nn.Module]:
-        """Gives one copy again and again, its values refreshed: a new one takes as long as a score."""
+        """Give one copy again and again, its values refreshed: a new one takes as long as a score."""
         scratch = self.copied()
         to, source = tensors(scratch), tensors(self.original)
 
@@ -94,7 +94,7 @@ class Scorer:
         return refreshed
 
     def checked(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``scores`` without their graph; ``UsageError`` if they do not fit the model or are not finite."""
+        """Return ``scores`` without their graph; ``UsageError`` if they do not fit the model or are not finite."""
         blame = f"--pruning_strategy={self.strategy.name}: the score of layer"
         for own, name in self.names.items():
             if name not in scores:
@@ -113,7 +113,6 @@ class Scorer:
 
 
 def tensors(model: nn.Module) -> list[Tensor]:
-    """The model's parameters and buffers."""
     return [*model.parameters(), *model.buffers()]
 
 

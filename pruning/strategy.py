@@ -53,7 +53,7 @@ class Strategy(Method, ABC):
 
     @abstractmethod
     def score(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> dict[str, Tensor]:
-        """How much each weight matters: the highest scores are kept.
+        """Return how much each weight matters: the highest scores are kept.
 
         Args:
             model: a copy that may be spoiled, in the mode and dtype that the class declares, already masked,
@@ -74,7 +74,7 @@ class Strategy(Method, ABC):
         return self.score(model, batches, generator)
 
     def remarks(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> list[str]:
-        """What makes the scores of this network doubtful, in words; called once, before the first score.
+        """Return what makes the scores of this network doubtful, in words; called once, before the first score.
 
         Arguments are as for :meth:`score`.
 
@@ -85,7 +85,6 @@ class Strategy(Method, ABC):
 
     @property
     def scored_in(self) -> str:
-        """The mode of the model that is scored, ``"eval"`` or ``"train"``."""
         return self.mode
 
     @classmethod
@@ -97,7 +96,6 @@ class Strategy(Method, ABC):
 
 
 def say(names: Iterable[str], most: int = 4) -> str:
-    """A few names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
@@ -128,7 +126,7 @@ class StrategyRegistry(MethodRegistry[Strategy]):
 
 
 def check_defaults(strategy: type[Strategy]) -> None:
-    """Raises ``UsageError`` if ``defaults`` has a key or a value that no pruning hyperparameter and no k has."""
+    """Raise ``UsageError`` if ``defaults`` has a key or a value that no pruning hyperparameter and no k has."""
     known = ["k", *(field.name for field in fields(PruningHparams))]
     for key in strategy.defaults:
         if key not in known:
@@ -142,7 +140,7 @@ def check_defaults(strategy: type[Strategy]) -> None:
 
 
 def check_k(k: Any) -> None:
-    """Raises ``UsageError`` unless ``k`` is a step, or None for the recipe's pre-training step."""
+    """Raise ``UsageError`` unless ``k`` is a step, or None for the recipe's pre-training step."""
     if k is None:
         return
     if isinstance(k, bool) or not isinstance(k, (str, int)):

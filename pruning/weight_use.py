@@ -46,7 +46,7 @@ class WeightUse(TorchFunctionMode, ABC):
 
     @abstractmethod
     def use(self, product: Callable[..., Tensor], inputs: Tensor, weight: Tensor, *more: Any) -> Tensor:
-        """The result of ``product(inputs, weight, *more)``.
+        """Return the result of ``product(inputs, weight, *more)``.
 
         Args:
             product: one of ``PRODUCTS``, with the arguments that were given by name.
@@ -56,7 +56,7 @@ class WeightUse(TorchFunctionMode, ABC):
         """
 
     def other(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """The result of any other function."""
+        """Return the result of any other function."""
         return function(*args, **kwargs)
 
     def __torch_function__(
@@ -75,7 +75,7 @@ class WeightUse(TorchFunctionMode, ABC):
 
 
 def sources(tensor: Tensor) -> list[Tensor]:
-    """The tensors that ask for gradients and of which this one is made; itself, if it is one of them."""
+    """Return the tensors that ask for gradients and of which this one is made; itself, if it is one of them."""
     if tensor.grad_fn is None:
         return [tensor]
     found: list[Tensor] = []
@@ -217,7 +217,7 @@ class Counting(WeightUse):
         return output
 
     def count_alone(self, factor: Tensor, multiply_adds: int) -> None:
-        """Counts a product for a parameter, if one factor is that or was computed from that alone."""
+        """Count a product for a parameter, if one factor is that or was computed from that alone."""
         parameters = [one for one in sources(factor) if id(one) in self.names]
         if len(parameters) == 1 and not self.of_images(factor):
             self.multiply_adds[self.names[id(parameters[0])]] += multiply_adds

@@ -25,7 +25,7 @@ def gradients(output: Tensor, weights: Mapping[str, nn.Parameter], *, create_gra
 
 
 def loss(model: nn.Module, inputs: Tensor, labels: Tensor, temperature: float = 1.0) -> Tensor:
-    """The mean cross entropy of one batch, with the logits divided by ``temperature``."""
+    """Return the mean cross entropy of one batch, with the logits divided by ``temperature``."""
     return cross_entropy(class_scores(model, inputs) / temperature, labels)
 
 
@@ -143,7 +143,6 @@ class GraSP(OfLoss):
         return {name: weight * h for (name, weight), h in zip(weights.items(), curved, strict=True)}
 
     def loss(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        """The cross entropy at the temperature."""
         return loss(model, inputs, labels, self.grasp_temperature)
 
 @strategies.register("force")

@@ -65,7 +65,6 @@ class NTKSAP(Strategy):
         return {name: (g * mask[name].detach()).abs() for name, g in total.items()}
 
     def drawn(self, weight: Tensor, generator: torch.Generator) -> Tensor:
-        """The weights of a layer, or other ones."""
         if self.ntk_sap_weights == "own":
             return weight.detach()
         values = torch.empty(weight.shape, dtype=weight.dtype)
@@ -77,6 +76,6 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def outputs(model: nn.Module, weights: Mapping[str, Tensor], mask: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-    """What the network makes of a batch with the given weights, masked."""
+    """Return what the network makes of a batch with the given weights, masked."""
     masked = {name: mask[name] * weight for name, weight in weights.items()}
     return check_scores(model, functional_call(model, masked, (inputs,)))

@@ -61,6 +61,5 @@ class ProsPr(OfLoss):
 
 
 def loss(model: nn.Module, parameters: Mapping[str, Tensor], batch: tuple[Tensor, Tensor]) -> Tensor:
-    """The mean cross entropy of a batch with the given parameters."""
     inputs, labels = batch
     return cross_entropy(check_scores(model, functional_call(model, dict(parameters), (inputs,))), labels)

@@ -67,7 +67,7 @@ class PX(Strategy):
 
 
 def gates_of(model: nn.Module, inputs: Tensor) -> list[Tensor]:
-    """Which activations let a value through, call by call."""
+    """Return which activations let a value through, call by call."""
     gates = Gates()
     with gates:
         class_scores(model, inputs)

@@ -95,11 +95,10 @@ class SynFlow(Strategy):
         return {name: weight.detach() for name, weight in prunable(model).items()}
 
     def outputs(self, model: nn.Module, images: Tensor) -> Tensor:
-        """The outputs whose sum is R."""
         return class_scores(model, images) if self.synflow_signs == "kept" else flow_of(model, images)
 
     def inputs(self, batches: Batches, generator: torch.Generator) -> list[Tensor]:
-        """What flows in, as batches (N, C, H, W)."""
+        """Return what flows in, as batches (N, C, H, W)."""
         if self.synflow_input == "ones":
             return [torch.ones_like(batches.image, memory_format=torch.contiguous_format)[None]]
         if self.synflow_input == "mean":
