@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
@@ -102,7 +103,7 @@ class Mask(Mapping[str, Tensor]):
 
     @staticmethod
     def load(path: Path, model: nn.Module | None = None) -> "Mask":
-        """Read a mask, of ``model`` if that is given.
+        """Read a mask, of ``model`` if that is given; also one that another program has written as safetensors.
 
         Raises:
             UsageError: the file is missing or damaged, or its mask does not fit the model.
@@ -111,11 +112,12 @@ class Mask(Mapping[str, Tensor]):
         if not store.has(path.name):
             raise UsageError(f"{path}: there is no such mask file")
         with store.intact(path.name):
-            tensors, about = store.read_tensors_about(path.name)
-            names = about["order"]
-            if sorted(names) != sorted(tensors):
+            with safe_open(path, "pt") as file:
+                plain = {} if file.metadata() else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors, about = (plain, {"order": list(plain)}) if plain else store.read_tensors_about(path.name)
+            if sorted(about["order"]) != sorted(tensors):
                 raise ValueError("its order names other tensors than it has")
-            mask = Mask({name: tensors[name] for name in names})
+            mask = Mask({name: tensors[name] for name in about["order"]})
             if model is not None:
                 mask.check(model)
             return mask
