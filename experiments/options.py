@@ -7,6 +7,7 @@ from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
 from lottery.desc import REWIND_WEIGHTS, WAYS
 from stability.criteria import criteria
+from training.data import DataHparams
 
 MOST_THREADS = 1024
 """More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
@@ -154,6 +155,8 @@ class ImportOptions(Hparams):
     """The network's architecture, by the name that it has here."""
     dataset: str | None = hp(None)
     """What it was trained on; default: the model's own."""
+    normalization: str = hp(DataHparams.normalization)
+    """How its inputs were made, as the flag of the commands that train: standardize, unit or none."""
     step: Step = hp(Step("0ep"))
     """Step of a training at which it stands: what starts from it goes on from there."""
     match: str = hp(BY_NAME, choices=MATCHES)

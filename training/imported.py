@@ -263,6 +263,7 @@ class Imported:
         for flag, own, asked in (
             ("model", self.desc.model.model, desc.model.model),
             ("dataset", self.desc.data.dataset, desc.data.dataset),
+            ("normalization", self.desc.data.normalization, desc.data.normalization),
         ):
             if own != asked:
                 raise UsageError(f"--{flag}={asked}: --imported={self.key} was imported with --{flag}={own}")

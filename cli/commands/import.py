@@ -40,6 +40,8 @@ def run(argv: Sequence[str]) -> int:
     desc, result = imported.desc, imported.store.result()
     print(f"{imported.store.path}: {result['density']:.2%} of the weights, test accuracy {result['test_accuracy']:.2%}")
     flags = [f"--imported={imported.key}", f"--model={desc.model.model}", f"--dataset={desc.data.dataset}"]
+    if desc.data.normalization != ImportFlags.normalization:
+        flags.append(f"--normalization={desc.data.normalization}")
     flags += [f"--k={desc.step.short}", *([] if desc.mask else ["--pruning_strategy=adsynflow"])]
     usual = {"root": ImportFlags.root, "data_dir": ImportFlags.data_dir, **directories_from_environment()}
     flags += [f"--{name}={getattr(options, name)}" for name in usual if getattr(options, name) != usual[name]]

@@ -41,7 +41,9 @@ def import_network(workspace: Workspace, place: Path, options: ImportOptions) ->
     """
     network = read_network(place, options.mask)
     hparams = ModelHparams(model=options.model)
-    data_hparams = DataHparams(dataset=options.dataset or default_dataset(options.model))
+    data_hparams = DataHparams(
+        dataset=options.dataset or default_dataset(options.model), normalization=options.normalization
+    )  # fmt: skip
     data = workspace.data(data_hparams)
     model = build(hparams, data.shape, Seeds(REPLICATE).generator("import"))
     context = workspace.context

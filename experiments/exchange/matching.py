@@ -261,9 +261,9 @@ def mask_of(
         if zeros:
             entries[name] = entries.get(name, whole[name]) & ~where
     mask = Mask({name: entries.get(name, whole[name]) for name in weights})
-    if not mask.kept:
+    if mask.total and not mask.kept:
         raise UsageError("The mask keeps no weight at all")
     unpruned = sum(int((where & mask[name]).sum()) for name, where in are_zero.items())
-    if unpruned >= NOTICEABLE * mask.kept:
+    if unpruned > NOTICEABLE * mask.kept:
         say(f"{unpruned / mask.kept:.1%} of the weights that are kept are zero; --mask=zeros prunes them")
     return None if mask.kept == mask.total else mask

@@ -427,3 +427,8 @@ def test_tensors_that_the_model_shares_are_not_taken_from_two_that_differ(tmp_pa
 
     torch.save({"a.weight": torch.ones(4, 4), "b.weight": torch.zeros(4, 4)}, tmp_path / "a.pt")
     assert "in which a.weight and b.weight are one: they differ" in refusal(Tied(), tmp_path / "a.pt")
+
+
+def test_a_network_without_prunable_weights_has_no_mask(tmp_path: Path) -> None:
+    torch.save(nn.BatchNorm2d(2).state_dict(), tmp_path / "a.pt")
+    assert put_into(nn.BatchNorm2d(2), read_network(tmp_path / "a.pt")) is None

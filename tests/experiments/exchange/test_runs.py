@@ -204,6 +204,7 @@ def test_a_session_imports_too(root: Path, tmp_path: Path) -> None:
     [
         ("--k=0", "--k=0ep: import_KEY begins at 1ep"),
         ("--k=1 --model=mnist_lenet_16", "--model=mnist_lenet_16: --imported=import_KEY was imported with --model="),
+        ("--k=1 --normalization=unit", "--normalization=unit: --imported=import_KEY was imported with --norm"),
         ("--k=1 --density=0.5", "--density: an imported mask keeps what it keeps"),
         ("--k=1 --pruning_fraction=0.5", "--pruning_fraction: an imported mask keeps what it keeps"),
         ("--k=1 --levels=2", "--levels=2: an imported mask is that of level 1"),
