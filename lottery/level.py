@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -105,6 +104,14 @@ class Level:
             self.trunk, strategy, self.desc.pruning, model, self.desc.density(self.number), self.number, before
         )  # fmt: skip
 
+    def trained(self) -> nn.Module:
+        """Return the level's network at the end of its training."""
+        if self.number == 0:
+            return trained_network(self.trunk)
+        model = self.trunk.fresh().model
+        load_network(self.here, self.here.result()["model"], model)
+        return model
+
     def state_at(self, step: Step) -> TrainState:
         """Return the full network at ``step``, with the trunk's optimizer or, if so asked for, a fresh one."""
         state = self.trunk.state_at(step)
@@ -151,13 +158,7 @@ class Level:
         self.here.finish(result, model, files.METRICS, files.MASK, files.SPARSITY_REPORT)
 
     def train_ticket(self, here: Store, ticket: "Ticket", method: str) -> None:
-        """Train a subnetwork to the end, or go on with that, and mark ``here`` as done.
-
-        Args:
-            here: the directory of the level or of its branch.
-            ticket: what is trained.
-            method: what has pruned it, for messages.
-        """
+        """Train a subnetwork to the end, or go on with that, and mark ``here`` as done."""
         data, context = self.trunk.data, self.trunk.context
         if not (here.has(files.MASK) and here.has(files.SPARSITY_REPORT)):
             start = Step.at(ticket.state.iteration, data.iterations_per_epoch)
@@ -200,12 +201,8 @@ class Level:
         """Return the network that is scored, and the mask that the level's starts from."""
         if self.desc.pruning.score_at == "k":
             return self.trunk.state_at(self.desc.k).model, None
-        if self.number == 1:
-            return trained_network(self.trunk), None
         below = replace(self, number=self.number - 1)
-        model = self.trunk.fresh().model
-        load_network(below.here, Path(below.here.result()["model"]).name, model)
-        return model, below.mask()
+        return below.trained(), below.mask() if below.number else None
 
     def _trainings_before(self) -> int:
         """Return the multiply-adds of the trainings that the level's mask was found by."""

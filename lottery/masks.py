@@ -204,18 +204,10 @@ def record_mask(
     found_by: int = 0,
     subnetwork: int | None = None,
 ) -> None:
-    """Writes ``sparsity_report.json`` and ``mask.safetensors``.
+    """Write ``sparsity_report.json`` and ``mask.safetensors`` of a subnetwork trained from one iteration to another.
 
-    Args:
-        here: the directory of the subnetwork.
-        mask: what is kept.
-        model: a network of the shape that is pruned.
-        trunk: gives the images' shape and number.
-        pruning: says which layers do not count.
-        start: the iteration at which the training of the subnetwork begins.
-        end: the iteration at which it ends.
-        found_by: multiply-adds of other trainings that the mask was found by.
-        subnetwork: multiply-adds of its training, where the mask is not the same all the time.
+    ``found_by`` are the multiply-adds of other trainings that the mask was found by, ``subnetwork`` those of its own
+    where the mask is not the same all the time.
     """
     report = sparsity_report(model, mask, trunk.data.shape, ignored_layers(model, pruning.layers_to_ignore))
     before, after = trunk.examples_seen(start), trunk.examples_seen(end)
@@ -229,12 +221,6 @@ def record_mask(
 
 def look_for_collapse(here: Store, method: str, reporter: Reporter, *, allow: bool = False) -> None:
     """Warns of empty layers in the report that lies in ``here``.
-
-    Args:
-        here: the directory of the subnetwork.
-        method: what has pruned it, for the message.
-        reporter: is warned.
-        allow: go on although no path is left.
 
     Raises:
         UsageError: if no path is left from input to output, unless that is allowed.

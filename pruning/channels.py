@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 
+def places_of(channels: Tensor, count: int) -> Tensor:
+    """Return the places of channels, or blocks of channels, that have ``count`` neighbouring places each."""
+    return (channels[:, None] * count + torch.arange(count, device=channels.device)).flatten()
+
+
 @dataclass(frozen=True)
 class Layer:
     """A convolution or linear layer, by the groups of its input and output channels.
@@ -98,29 +103,24 @@ class ChannelGraph:
 
     def in_blocks(self, group: int, order: Tensor) -> dict[int, Tensor]:
         """Return ``order`` for ``group``, and for each group tied to it the order in which its blocks go along."""
-        orders, count = {group: order}, self.blocks.get(group, 1)
+        count = self.blocks.get(group, 1)
         blocks = order[:: self.sizes[group] // count] // (self.sizes[group] // count)
-        for other in self.tied(group):
-            if other is not None and not blocks.equal(torch.arange(count)):
-                size = self.sizes[other] // count
-                orders[other] = (blocks[:, None] * size + torch.arange(size)).flatten()
-        return orders
+        along = [] if blocks.equal(torch.arange(count)) else [other for other in self.tied(group) if other is not None]
+        return {group: order, **{other: places_of(blocks, self.sizes[other] // count) for other in along}}
 
     def random_orders(self, generator: torch.Generator) -> dict[int, Tensor]:
         """Return a random order of the channels of every group that is not pinned: from which place each comes."""
         orders: dict[int, Tensor] = {}
         for group, size in self.sizes.items():
-            if group in self.pinned:
-                continue
-            count, tied = self.blocks.get(group, 1), self.tied(group)
-            within = [torch.randperm(size // count, generator=generator) for _ in range(count)]
-            blocks = torch.arange(count) if tied else torch.randperm(count, generator=generator)
-            orders[group] = torch.cat([block * (size // count) + within[block] for block in blocks.tolist()])
-        for tie in self.ties:
+            if group not in self.pinned:
+                count = self.blocks.get(group, 1)
+                within = [torch.randperm(size // count, generator=generator) for _ in range(count)]
+                orders[group] = torch.cat([block * (size // count) + order for block, order in enumerate(within)])
+        untied = [{group} for group in self.blocks if group in orders and not self.tied(group)]
+        for tie in [*untied, *self.ties]:
             groups = sorted(group for group in tie if group is not None)
             if None not in tie:
                 blocks = torch.randperm(self.blocks[groups[0]], generator=generator)
                 for group in groups:
-                    size = self.sizes[group] // len(blocks)
-                    orders[group] = orders[group][(blocks[:, None] * size + torch.arange(size)).flatten()]
+                    orders[group] = orders[group][places_of(blocks, self.sizes[group] // len(blocks))]
         return orders

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
-from pruning.channels import ChannelGraph
+from pruning.channels import ChannelGraph, places_of
 from pruning.graph import channel_graph
 from pruning.mask import Mask
 from pruning.operations import BATCHNORMS, CONVOLUTIONS, INSTANCENORMS
@@ -27,11 +27,6 @@ def kept_channels(graph: ChannelGraph, mask: Mapping[str, Tensor], round_to: int
     A depthwise convolution leads from each channel to itself alone. Those kept for the sake of a round width are
     asked for the same, so that no kept weight leads from a channel taken out to one that stays, whose statistics then
     stay right, too.
-
-    Args:
-        graph: the channels of the model.
-        mask: which weights are kept, by parameter name.
-        round_to: widths are multiples of it, or whole; at least one channel is kept.
     """
     connections = {
         layer.name: connected(mask[f"{layer.name}.weight"].cpu(), graph.sizes[layer.reads])
@@ -111,13 +106,7 @@ class Compacted:
         return {name: put(tensor, self.places.get(name, ()), snapshot[name]) for name, tensor in small.items()}
 
     def shrink_optimizer(self, full: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
-        """``optimizer.state_dict()`` for an optimizer of the small network, from one of the full network.
-
-        Args:
-            full: the state of the full network's optimizer.
-            names: the parameters' names in the order in which both optimizers number them; by default all that
-                require gradients, in the model's order.
-        """
+        """``optimizer.state_dict()`` for an optimizer of the small network, from one of the full network."""
 
         def shrunk(name: str, key: str, value: Tensor) -> Tensor:
             return take(value, self.places.get(name, ()) if value.shape == self.snapshot[name].shape else ())
@@ -162,10 +151,6 @@ class Compacted:
 def take(full: Tensor, place: Indices) -> Tensor:
     """The part of a tensor that the small network has.
 
-    Args:
-        full: a tensor of the full network, of any shape and on any device.
-        place: the indices along its first axes; the axes that it does not name stay whole.
-
     Returns:
         A copy, with the memory format of ``full``.
     """
@@ -178,11 +163,6 @@ def take(full: Tensor, place: Indices) -> Tensor:
 
 def put(part: Tensor, place: Indices, full: Tensor) -> Tensor:
     """The inverse of :func:`take`: the full network's tensor with a part of it replaced.
-
-    Args:
-        part: a tensor of the small network.
-        place: where it belongs; () for one that is whole, which is returned as it is.
-        full: what stands everywhere else, with the shape of the full network's tensor.
 
     Returns:
         A copy of ``full`` on the part's device, with the memory format of ``full``.
@@ -290,12 +270,8 @@ def find_places(model: nn.Module, graph: ChannelGraph, kept: Kept) -> dict[str, 
     for axis in graph.axes:
         if axis.tensor in tensors and axis.group in indices:
             positions = tensors[axis.tensor].shape[axis.number] // graph.sizes[axis.group]
-            found.setdefault(axis.tensor, {})[axis.number] = flat_indices(indices[axis.group], positions)
+            found.setdefault(axis.tensor, {})[axis.number] = places_of(indices[axis.group], positions)
     return {name: tuple(axes.get(number) for number in range(max(axes) + 1)) for name, axes in found.items()}
-
-
-def flat_indices(channels: Tensor, positions: int) -> Tensor:
-    return (channels[:, None] * positions + torch.arange(positions)).flatten()
 
 
 def correct_width(module: nn.Module) -> None:

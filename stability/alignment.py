@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from foundations.context import Context
 from foundations.errors import UsageError
 from models import ImageShape
-from pruning.channels import Axis, ChannelGraph
+from pruning.channels import Axis, ChannelGraph, places_of
 from pruning.graph import channel_graph
 from pruning.same_function import example_of, perturbed, same_function
 
@@ -171,7 +171,9 @@ class _Matching:
         """Return the order with the largest sum of similarities, (channels, channels)."""
         similarity, blocks = self.similarity(group, decided), self.graph.blocks.get(group, 1)
         held = any(other is None or other in decided for other in self.graph.tied(group))
-        return block_assignment(similarity, blocks, in_place=held) if blocks > 1 else assignment(similarity)
+        if blocks == 1 or (blocks == len(similarity) and not held):
+            return assignment(similarity)
+        return block_assignment(similarity, blocks, in_place=held)
 
     def similarity(self, group: int, decided: Collection[int]) -> Tensor:
         """(channels, channels): the inner products of what belongs to each channel of the first and of this network.
@@ -215,11 +217,7 @@ def reordered(tensor: Tensor, axis: Axis, order: Tensor) -> Tensor:
         size = len(order) // axis.blocks
         blocks = zip(tensor.chunk(axis.blocks), order.reshape(axis.blocks, size) % size, strict=True)
         return torch.cat([rows_of_block.index_select(axis.number, within) for rows_of_block, within in blocks])
-    if tensor.shape[axis.number] == len(order):
-        return tensor.index_select(axis.number, order)
-    places = tensor.shape[axis.number] // len(order)
-    order = (order[:, None] * places + torch.arange(places, device=order.device)).flatten()
-    return tensor.index_select(axis.number, order)
+    return tensor.index_select(axis.number, places_of(order, tensor.shape[axis.number] // len(order)))
 
 
 def rows(tensor: Tensor, axis: Axis, channels: int) -> Tensor:

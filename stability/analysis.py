@@ -39,13 +39,6 @@ def analyse(
 
     arXiv 1912.05671. What has been done before is not done again.
 
-    Args:
-        subject: what is analysed.
-        children: the trainings from it; ``interpolation.csv`` and ``instability.json`` lie beside their directories.
-        mask: what they are masked by, if anything.
-        full_network: the result of the full network trained for the same steps; trains it if need be.
-        settings: how the children are compared.
-
     Returns:
         The content of ``instability.json``.
     """

@@ -76,10 +76,6 @@ def has_learned(errors: Sequence[float], chance: float) -> bool:
     """Whether every child is well below chance level: its error is less than ``LEARNED`` times that of guessing.
 
     Two networks that have learned nothing err equally everywhere on the line between them. That is no stability.
-
-    Args:
-        errors: the children's errors on the images that are judged by.
-        chance: the error of always answering with the most frequent class of these.
     """
     return max(errors) < LEARNED * chance
 

@@ -29,14 +29,7 @@ Numbers = tuple[int, int]
 
 @dataclass(frozen=True)
 class Measured:
-    """What a verdict is made from.
-
-    Args:
-        children: by number.
-        distances: of every two of them.
-        rows: error and loss on the lines between them, at all alphas in ascending order.
-        ensemble_accuracy: of all of them together, on the test set; see ``distances.ensemble_accuracy``.
-    """
+    """What a verdict is made from."""
 
     children: list[Child]
     distances: list[Distances]

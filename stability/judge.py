@@ -33,15 +33,7 @@ def judge(
     full_network_accuracy: float,
     chance: float,
 ) -> Verdict:
-    """Barriers and their means over the pairs, and whether that is stable.
-
-    Args:
-        subject: what is analysed.
-        measured: what lies between its children.
-        settings: how they were compared.
-        full_network_accuracy: on the test set.
-        chance: the error of guessing on the images that ``settings.judge_by``, see ``chance_error``.
-    """
+    """Barriers and their means over the pairs, and whether that is stable."""
     rows = measured.rows
     pairs = [with_barriers(pair, rows) for pair in measured.distances]
     error_barrier = over_pairs([pair.error_barrier for pair in pairs], average)

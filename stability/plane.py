@@ -37,20 +37,13 @@ class Plane:
 
     e_1 has the direction of ``first - start``, e_2 that of ``second - start`` without its part along e_1; both have
     length 1 in L2 over the parameters, so that distances on the plane are distances of weights (Garipov et al. 2018,
-    arXiv 1802.10026, appendix A.1). Masked weights are 0 on all of it if they are in all three networks.
+    arXiv 1802.10026, appendix A.1). Masked weights are 0 on all of it if they are in all three networks. ``names`` are
+    the tensors that count for distances: the parameters.
     """
 
     def __init__(
         self, model: nn.Module, start: Tensors, first: Tensors, second: Tensors, names: Collection[str]
     ) -> None:
-        """
-        Args:
-            model: is moved over the plane.
-            start: the network at (0, 0), tensors by name.
-            first: likewise.
-            second: likewise.
-            names: the tensors that count for distances: the parameters.
-        """
         for tensors in (first, second):
             check_alike(start, tensors)
         self.model, self.names = model, list(names)
@@ -133,14 +126,7 @@ class Landmark:
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """The plane through the start and the first two children.
-
-    Args:
-        children: lie in the directory that the tables go to.
-        mask: what they are masked by, if anything.
-        trained: their tensors by number.
-        meter: measures networks.
-    """
+    """The plane through the start and the first two children."""
 
     children: Children
     mask: Mask | None

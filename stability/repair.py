@@ -44,14 +44,8 @@ class Repair:
     """
 
     def __init__(self, line: Line, graph: ChannelGraph, recalculate: Callable[[nn.Module], None]) -> None:
-        """Measures the ends.
-
-        Args:
-            line: between the two networks.
-            graph: the channels of them.
-            recalculate: gives a network's BatchNorm layers statistics of their own; see ``stability.interpolation``.
-        """
-        names = [layer.name for layer in graph.layers if layer.writes not in graph.pinned]
+        """Measures the ends."""
+        names = [layer.name for layer in graph.layers if layer.writes not in graph.output]
         self.line, self.recalculate = line, recalculate
         self.model, self.layers = with_rescaled(line.model, names)
         self.model.eval()

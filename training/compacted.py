@@ -20,12 +20,6 @@ class Compaction:
     optimizer, one vector for each parameter of the full network, and belong to the same parameter group as that.
     Everything else outside the small network stays as it was: BatchNorm's statistics, and the optimizer's state of
     pruned weights, which have a gradient in masked training (it is the mask that keeps them zero).
-
-    Args:
-        model: the network, masked.
-        mask: which of its weights are kept.
-        optimizer: that of the network; like all else here left untouched.
-        example: inputs on which the small network is compared with the masked one; see ``pruning.compaction``.
     """
 
     def __init__(self, model: nn.Module, mask: Mask, optimizer: optim.Optimizer, example: Tensor | None = None) -> None:

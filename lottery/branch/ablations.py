@@ -1,10 +1,11 @@
-"""The ablations: shuffled masks, random masks, weights drawn anew, scores inverted."""
+"""The ablations: shuffled masks, random masks, weights drawn anew, signs transferred, scores inverted."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from foundations.errors import UsageError
 from foundations.hparams import hp
@@ -12,7 +13,7 @@ from foundations.steps import Step
 from lottery.branch.base import Branch, branches
 from lottery.desc import LotteryDesc
 from lottery.level import Ticket
-from pruning import Batches, ImportedMask, Mask, Strategy
+from pruning import Batches, ImportedMask, Mask, Strategy, prunable
 from training.state import TrainState
 from training.trunk import Trunk
 
@@ -77,6 +78,38 @@ class RandomlyReinitialize(Branch):
         capture = level.trunk.context.cuda_graphs
         state = TrainState.fresh(model, ticket.training, old.noise, data.device, capture=capture)
         state.iteration = level.trunk.iteration(self.start_step or level.desc.k)
+        return replace(ticket, state=state)
+
+
+@branches.register("transfer_signs")
+@dataclass(frozen=True, kw_only=True)
+class TransferSigns(Branch):
+    """Keeps the mask and the signs of the level's trained weights, on the magnitudes that the full network had before.
+
+    ``|w_start| * sign(w_end * m)`` takes the place of the kept weights at the start (Oh et al. 2025, "Find A Winning
+    Sign", ICLR); biases and all else are the full network's there.
+    """
+
+    start_step: Step | None = hp(None)
+    """Step whose magnitudes the subnetwork starts with, and from which on it is trained; default: k."""
+    batchnorm: str = hp("start", choices=("start", "trained"))
+    """Whose BatchNorm the subnetwork starts with: the full network's at that step, or the level's trained one."""
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        trunk.check_step("start_step", self.start_step or desc.k)
+
+    def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
+        return (self.start_step or desc.k,)
+
+    def start(self, ticket: Ticket) -> Ticket:
+        level = ticket.level
+        state, trained = level.state_at(self.start_step or level.desc.k), level.trained()
+        weights = prunable(trained)
+        for name, weight in prunable(state.model).items():
+            weight.data.copy_(weight.data.abs() * weights[name].data.sign())
+        for name, layer in state.model.named_modules():
+            if self.batchnorm == "trained" and isinstance(layer, _BatchNorm):
+                layer.load_state_dict(trained.get_submodule(name).state_dict())
         return replace(ticket, state=state)
 
 

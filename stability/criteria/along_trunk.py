@@ -61,11 +61,7 @@ class Seen:
 
 
 class Walk:
-    """The dense training at the steps that a criterion looks at. A network is trained to when it is asked for.
-
-    Args:
-        runner: an analysis of the network that is to be pruned.
-    """
+    """The dense training at the steps that a criterion looks at. A network is trained to when it is asked for."""
 
     def __init__(self, runner: AnalysisAtK) -> None:
         self.trunk, self.desc, self.store = runner.trunk, runner.desc, runner.store

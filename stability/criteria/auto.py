@@ -11,11 +11,9 @@ from stability.criteria.criterion import Answer, Criterion, Question, criteria
 
 
 def doubling(grid: Sequence[int], unit: int) -> list[int]:
-    """The places of ``grid`` that are tried first: 0, then those at or before 1, 2, 4, 8 ... units, then the last.
+    """Return the places of ``grid`` that are tried first: 0, those at or before 1, 2, 4, 8 ... units, and the last.
 
-    Args:
-        grid: iterations in ascending order.
-        unit: iterations in an epoch.
+    ``grid`` has iterations in ascending order, and a unit is an epoch of them.
     """
     limits, epochs = [0], 1
     while epochs * unit < grid[-1]:
@@ -28,16 +26,11 @@ def doubling(grid: Sequence[int], unit: int) -> list[int]:
 
 
 def smallest(grid: Sequence[int], unit: int, stable: Callable[[int], bool]) -> int | None:
-    """The place of a stable k whose left neighbour in the grid is unstable; None if none is found.
+    """Return the place of a stable k whose left neighbour in the grid is unstable; None if none is found.
 
     Doubling finds an unstable and a stable place, bisection narrows the bracket. Both of its ends have been analysed
     at every moment, none is inferred: barriers need not fall monotonically, so an earlier stable k that lies between
     two unstable ones may be missed, but what is returned was seen to be stable, and its neighbour to be unstable.
-
-    Args:
-        grid: iterations in ascending order.
-        unit: iterations in an epoch.
-        stable: analyses a place of the grid.
     """
     low = -1
     for high in doubling(grid, unit):
@@ -56,13 +49,7 @@ def smallest(grid: Sequence[int], unit: int, stable: Callable[[int], bool]) -> i
 
 
 def most_probes(grid: Sequence[int], unit: int, cost: Callable[[int], int]) -> tuple[int, int]:
-    """The largest number of analyses that a search can need, and their largest cost.
-
-    Args:
-        grid: iterations in ascending order.
-        unit: iterations in an epoch.
-        cost: of analysing a place of the grid; 0 for one that is done.
-    """
+    """Return the largest number of analyses that a search can need, and their largest cost (0 for one that is done)."""
     searches = []
     for first_stable in range(len(grid) + 1):
         probed: list[int] = []
@@ -86,12 +73,6 @@ def find_stable_k(
 
     A k near the end is trivially stable, so the search ends at half the training unless ``max_k`` says otherwise.
     Interrupted, it goes on where it was: every analysis lies in a directory of its own.
-
-    Args:
-        runner_at: makes the analysis at a step.
-        analyse: completes it.
-        max_k: the largest step tried.
-        reporter: shows the cost and each verdict.
 
     Returns:
         The smallest k found stable, or None, and the analyses made, by k.

@@ -64,12 +64,7 @@ class Criterion(Method, ABC):
     """Whether it makes instability analyses, whose flags then apply, too."""
 
     def check(self, runner: AnalysisAtK, max_k: Step | None) -> None:
-        """Raises ``UsageError`` if the criterion does not go with a network; nothing has been trained yet.
-
-        Args:
-            runner: an analysis of the network, of which nothing is computed.
-            max_k: the largest step that may be answered.
-        """
+        """Raises ``UsageError`` if the criterion does not go with a network; nothing has been trained yet."""
 
     @abstractmethod
     def find(self, question: Question) -> Answer:

@@ -56,12 +56,13 @@ def experiment(digits: DeviceData, context: Context) -> Callable[..., Levels]:
     """``experiment(strategy, levels, k=..., **pruning)`` gives a runner; half is pruned per level."""
 
     def experiment(
-        strategy: str = "magnitude", levels: tuple[int, ...] = (1,), k: str = "1ep", replicate: int = 1, **pruning: Any
-    ) -> Levels:
+        strategy: str = "magnitude", levels: tuple[int, ...] = (1,), k: str = "1ep", replicate: int = 1,
+        model: str = "mnist_lenet_16", **pruning: Any,
+    ) -> Levels:  # fmt: skip
         cls = strategies.get(strategy)
         hparams = {**cls.pruning_defaults(), "pruning_fraction": 0.5, "pruning_iterations": 1, **pruning}
         desc = LotteryDesc(
-            train=TrainDesc(model=ModelHparams(model="mnist_lenet_16"), data=DATA, training=TRAINING),
+            train=TrainDesc(model=ModelHparams(model=model), data=DATA, training=TRAINING),
             strategy=cls(),
             pruning=PruningHparams(**hparams),
             k=Step(k),

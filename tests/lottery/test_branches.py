@@ -60,6 +60,30 @@ def test_randomly_reinitialize_keeps_the_mask_and_draws_weights(original: Ticket
     assert ticket.state.iteration == original.state.iteration
 
 
+@pytest.mark.parametrize(("batchnorm", "step"), [("start", "1ep"), ("trained", "2it")])
+def test_transfer_signs_has_the_magnitudes_of_the_start_and_the_signs_of_the_end(
+    experiment: Experiment, batchnorm: str, step: str
+) -> None:
+    runner = experiment(model="cifar_resnet_8_4")
+    runner.run()
+    level = runner.level(1)
+    given = {} if step == "1ep" else {"start_step": Step(step)}
+    ticket = changed(level.ticket(), "transfer_signs", batchnorm=batchnorm, **given)
+    start, end = (
+        runner.trunk.state_at(Step(step)).model.state_dict(),
+        level.here.read_tensors(level.here.result()["model"]),
+    )
+    assert ticket.state.iteration == Step(step).iteration(runner.trunk.per_epoch)
+    found, mask = ticket.state.model.state_dict(), level.mask()
+    for name, kept_ones in mask.items():
+        assert torch.equal(found[name][kept_ones], (start[name].abs() * end[name].sign())[kept_ones])
+    assert any((start[name].sign() != end[name].sign())[kept_ones].any() for name, kept_ones in mask.items())
+    norm = start if batchnorm == "start" else end
+    assert torch.equal(found["bn1.running_mean"], norm["bn1.running_mean"])
+    assert not torch.equal(start["bn1.running_mean"], end["bn1.running_mean"])
+    assert torch.equal(found["fc.bias"], start["fc.bias"])
+
+
 def test_rewind_starts_at_that_state_of_the_trunk(original: Ticket) -> None:
     ticket = changed(original, "rewind", start_step=Step("3it"))
     trunk = original.level.trunk.state_at(Step("3it"))
