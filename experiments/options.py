@@ -76,6 +76,11 @@ class StabilityOptions(Hparams):
     """Start the children with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
     perturb_hyperparameters: float = hp(0.0, within="[0, 1)")
     """Draw learning rate and weight decay of all children but the first from a normal of this relative deviation."""
+    perturb_weights: float = hp(0.0, within="[0, inf)")
+    """Give all children the same SGD noise, and all but the first a random perturbation of the weights of this relative
+    size, such as 1e-3: how sensitive is training itself?"""
+    perturb_at: Step | None = hp(None)
+    """Step at which weights are perturbed; default: k."""
     report: bool = hp(True)
     """Draw figures and write tables at the end."""
     child: int | None = hp(None, within="[1, inf)")

@@ -116,7 +116,7 @@ class ChannelGraph:
                 count = self.blocks.get(group, 1)
                 within = [torch.randperm(size // count, generator=generator) for _ in range(count)]
                 orders[group] = torch.cat([block * (size // count) + order for block, order in enumerate(within)])
-        untied = [{group} for group in self.blocks if group in orders and not self.tied(group)]
+        untied: list[set[int | None]] = [{one} for one in self.blocks if one in orders and not self.tied(one)]
         for tie in [*untied, *self.ties]:
             groups = sorted(group for group in tie if group is not None)
             if None not in tie:

@@ -75,7 +75,7 @@ def _network(network: nn.Module, tensors: Tensors, dtype: torch.dtype) -> nn.Mod
 @torch.no_grad()
 def _answers(network: nn.Module, example: Tensor, training: bool) -> list[Tensor]:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
+        torch.default_generator.manual_seed(2)  # that of the CPU alone
         answers = network.train(training)(example)
     return [answer.double() for answer in tree_leaves(answers) if isinstance(answer, Tensor)]
 

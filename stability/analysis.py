@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from foundations import files
+from foundations.errors import UsageError
 from foundations.run import store_of
 from foundations.steps import Step
 from foundations.store import Store
@@ -15,7 +16,7 @@ from lottery.masks import find_mask, record_mask, trained_network
 from pruning import ChangingMask, Mask
 from pruning.prune import check_layers
 from stability.alignment import check_alignable
-from stability.children import Children
+from stability.children import Children, Perturbation
 from stability.comparison import Comparison
 from stability.desc import AnalysisHparams, StabilityDesc
 from stability.judge import Subject, chance_error, check_judged, judge
@@ -89,6 +90,7 @@ class AnalysisAtK:
         if desc.pruning is not None:
             check_layers(trunk.fresh().model, desc.pruning)
         check_changing(desc.strategy, desc.pruning, trunk, k)
+        check_perturbation(desc, trunk, k)
         self.k = Step.at(trunk.iteration(k), trunk.per_epoch)
         if checkpoint is not None:
             load_weights(trunk.fresh().model, checkpoint)  # refuses those of another network
@@ -178,10 +180,9 @@ class AnalysisAtK:
 
     @cached_property
     def children(self) -> Children:
-        return Children(
-            self.here, self.trunk, self._masked_start, self.desc.train.training, self.desc.perturb_hyperparameters,
-            self._updates,
-        )  # fmt: skip
+        desc, at = self.desc, self.trunk.iteration(self.desc.perturb_at or self.k)
+        perturbation = Perturbation(desc.perturb_hyperparameters, desc.perturb_weights, at)
+        return Children(self.here, self.trunk, self._masked_start, desc.train.training, perturbation, self._updates)
 
     def train_child(self, number: int) -> None:
         """Train one child and compare nothing; children may be trained by different processes."""
@@ -225,3 +226,15 @@ class AnalysisAtK:
         if self.desc.strategy is None or isinstance(self.desc.strategy, ChangingMask):
             return self.desc.density
         return float(self.here.read_json(files.SPARSITY_REPORT)["density"])
+
+
+def check_perturbation(desc: StabilityDesc, trunk: Trunk, k: Step) -> None:
+    """Raise ``UsageError`` if the children's weights cannot be perturbed as they are to be."""
+    if desc.perturb_at is not None:
+        flag = f"--perturb_at={desc.perturb_at.short}"
+        if not desc.perturb_weights:
+            raise UsageError(f"{flag}: says when weights are perturbed; give --perturb_weights, such as 1e-3")
+        if not trunk.iteration(k) <= trunk.iteration(desc.perturb_at) < trunk.end:
+            raise UsageError(f"{flag}: expected a step from --k={k.short} to before the end of training")
+    if desc.perturb_weights and isinstance(desc.strategy, ChangingMask):
+        raise UsageError(f"--perturb_weights: the mask of --pruning_strategy={desc.strategy.name} changes in training")

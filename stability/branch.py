@@ -1,6 +1,5 @@
 """Instability analysis as a branch: of the masks of a lottery run's levels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -64,25 +63,19 @@ class Stability(Branch, AnalysisHparams):
         if not here.has(files.MASK):
             ticket.mask.save(here / files.MASK)
 
+        def start() -> TrainState:
+            state = level.ticket().state
+            state.prune(ticket.mask)
+            return state
+
         def updates(state: TrainState) -> MaskUpdates | None:
             return level.updates(state.iteration, training)
 
         density = level.mask().without(level.ignored).density
         subject = Subject(level.desc.k, level.desc.strategy.name, density, level.number)
-        children = Children(here, level.trunk, starter(ticket), training, updates=updates)
+        children = Children(here, level.trunk, start, training, updates=updates)
         verdict = analyse(subject, children, ticket.mask, level.trunk.finish, self.settings)
         here.finish(summary(verdict), files.DESC, files.MASK, growing=[files.INSTABILITY])
-
-
-def starter(ticket: Ticket) -> Callable[[], TrainState]:
-    """Return what makes the masked state that the level's training starts from."""
-
-    def start() -> TrainState:
-        state = ticket.level.ticket().state
-        state.prune(ticket.mask)
-        return state
-
-    return start
 
 
 def summary(verdict: Verdict) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Networks that start from one state and differ in their SGD noise and in nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,12 +12,28 @@ from foundations import files
 from foundations.steps import Step
 from foundations.store import Store
 from pruning import Mask
+from stability.distances import flat
 from training.hparams import TrainingHparams
 from training.mask_updates import MaskUpdates
 from training.optimizers import with_hparams
 from training.segments import train_branch
 from training.state import Noise, TrainState
 from training.trunk import Trunk
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What makes children differ beside, or instead of, their SGD noise; the first child is never perturbed.
+
+    Args:
+        hyperparameters: relative standard deviation of learning rate and weight decay.
+        weights: relative size of a perturbation of the weights; the SGD noise is then the same for all.
+        iteration: when that happens.
+    """
+
+    hyperparameters: float = 0.0
+    weights: float = 0.0
+    iteration: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +48,7 @@ class Children:
         trunk: gives the data, the seeds and the reporter.
         start: makes the state they start from, with the trunk's noise, masked.
         hparams: how they are trained.
-        perturbation: see ``StabilityDesc.perturb_hyperparameters``.
+        perturbation: what else they differ in.
         updates: how the mask changes in training from a state, if it does; then each child has one of its own.
     """
 
@@ -39,7 +56,7 @@ class Children:
     trunk: Trunk
     start: Callable[[], TrainState]
     hparams: TrainingHparams
-    perturbation: float = 0.0
+    perturbation: Perturbation = Perturbation()
     updates: Callable[[TrainState], MaskUpdates | None] = lambda state: None
 
     def store(self, number: int) -> Store:
@@ -70,7 +87,30 @@ class Children:
                 state.mask.save(store / files.MASK)
                 return updates.summary(store)
 
-            train_branch(store, state, self.trunk.data, hparams, context, conclude, updates)
+            change_at, change = [], partial(self.perturb, number)
+            if self.perturbation.weights and number > 1:
+                change_at = [self.perturbation.iteration]
+                if state.iteration in change_at:
+                    change(state)
+            train_branch(
+                store, state, self.trunk.data, hparams, context, conclude, updates, change_at=change_at, change=change
+            )  # fmt: skip
+
+    @torch.no_grad()
+    def perturb(self, number: int, state: TrainState) -> None:
+        """Add a random direction to the weights: ``w + s ||w|| d / ||d||``, d from N(0, 1) and 0 where w is pruned.
+
+        ||.|| is that of all trained parameters together, s the relative size (butterflies: arXiv 2506.13234).
+        """
+        generator = self.trunk.seeds.generator("perturbed weights", number)
+        weights = {name: weight for name, weight in state.model.named_parameters() if weight.requires_grad}
+        directions = {name: torch.randn(one.shape, generator=generator).to(one) for name, one in weights.items()}
+        mask: Mapping[str, Tensor] = state.mask or {}
+        for name in directions.keys() & mask.keys():
+            directions[name] *= mask[name].to(directions[name].device)
+        size, length = (flat(some, some).norm() for some in (weights, directions))
+        for name, weight in weights.items():
+            weight.add_(directions[name], alpha=float(self.perturbation.weights * size / length))
 
     def own_mask(self, number: int) -> Mask | None:
         """Return the mask that a child has ended with, if masks have changed in training."""
@@ -84,7 +124,7 @@ class Children:
         return [f"{files.child(one)}/{name}" for one in numbers for name in names if self.store(one).has(name)]
 
     def noise(self, number: int) -> Noise:
-        return Noise(self.trunk.seeds, child=(number,))
+        return Noise(self.trunk.seeds, child=(1 if self.perturbation.weights else number,))
 
     def weights(self, number: int) -> dict[str, Tensor]:
         """Return a trained child's tensors; raise ``UsageError`` if their file is damaged or another network's."""
@@ -101,17 +141,14 @@ class Children:
         Bolwerk's code (2021) does it with p = 0.1.
         """
         nominal = {"lr": self.hparams.lr, "weight_decay": self.hparams.weight_decay}
-        if number == 1 or not self.perturbation:
+        if number == 1 or not self.perturbation.hyperparameters:
             return nominal
         generator = self.trunk.seeds.generator("perturbed hyperparameters", number)
-        factors = (1 + self.perturbation * standard_normal(generator) for _ in nominal)
+        normal = (torch.randn((), generator=generator, dtype=torch.float64).item() for _ in nominal)
+        factors = (1 + self.perturbation.hyperparameters * number for number in normal)
         return {name: abs(value * factor) for (name, value), factor in zip(nominal.items(), factors, strict=True)}
 
     @property
     def _file(self) -> str:
         per_epoch = self.trunk.per_epoch
         return files.model(Step.at(self.hparams.training_steps.iteration(per_epoch), per_epoch))
-
-
-def standard_normal(generator: torch.Generator) -> float:
-    return torch.randn((), generator=generator, dtype=torch.float64).item()

@@ -6,6 +6,7 @@ from typing import ClassVar
 from foundations.desc import Desc
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, tagged
+from foundations.steps import Step
 from pruning import PruningHparams, Strategy, strategies
 from training.hparams import TrainDesc
 from training.metrics import VALIDATION
@@ -28,6 +29,10 @@ class StabilityDesc(Desc):
     """Start the children with a fresh optimizer instead of the trunk's at k."""
     perturb_hyperparameters: float = hp(0.0, within="[0, 1)")
     """Relative standard deviation of the children's learning rate and weight decay."""
+    perturb_weights: float = hp(0.0, within="[0, inf)", absent=0.0)
+    """Children have the same SGD noise; all but the first get a perturbation of this size relative to the weights."""
+    perturb_at: Step | None = hp(None, absent=None)
+    """Step at which they get it; default: k."""
     checkpoint: str = hp("", absent="")
     """Digest of the weights that take the place of the trunk at k; empty for the trunk itself."""
 
@@ -43,7 +48,10 @@ class StabilityDesc(Desc):
     def full_network(self) -> "StabilityDesc":
         """The analysis of the full network, to which the network belongs that children from a checkpoint are
         compared with."""
-        return replace(self, strategy=None, pruning=None, perturb_hyperparameters=0.0, reset_optimizer=False)
+        return replace(
+            self, strategy=None, pruning=None, perturb_hyperparameters=0.0, perturb_weights=0.0, perturb_at=None,
+            reset_optimizer=False,
+        )  # fmt: skip
 
     def code(self) -> tuple[object, ...]:
         return (*self.train.code(), *(() if self.strategy is None else (type(self.strategy),)))

@@ -197,12 +197,15 @@ def train_branch(
     context: Context,
     conclude: Callable[[TrainState], Mapping[str, Any]] = lambda state: {},
     updates: MaskUpdates | None = None,
+    *,
+    change_at: Collection[int] = (),
+    change: Callable[[TrainState], None] = lambda state: None,
 ) -> dict[str, Any]:
     """Trains a branch of the trunk from ``state``, or from where it was interrupted, to the end, and finishes it.
 
     Returns what it writes to ``done.json``: what ``conclude`` says of the state at the end, the final losses and
     accuracies, and the name of the final network's file, ``model_<end>.safetensors``. ``updates`` change the mask on
-    the way. Raises like :func:`advance_to`.
+    the way; without them ``change`` alters the state at ``change_at``. Raises like :func:`advance_to`.
     """
     start, end = state.iteration, hparams.training_steps.iteration(data.iterations_per_epoch)
     if store.has(files.CHECKPOINT):
@@ -211,7 +214,7 @@ def train_branch(
     else:
         state.running_metrics.zero_()  # those of the trunk's batches, which are another network's
     if updates is None:
-        advance_to(end, store, state, data, hparams, context, start=start)
+        advance_to(end, store, state, data, hparams, context, start=start, change_at=change_at, change=change)
     else:
         updates.begin(store, state)
         advance_to(

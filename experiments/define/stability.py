@@ -150,5 +150,7 @@ def stability_desc(
         pruning=pruning,
         reset_optimizer=options.reset_optimizer,
         perturb_hyperparameters=options.perturb_hyperparameters,
+        perturb_weights=options.perturb_weights,
+        perturb_at=options.perturb_at,
         checkpoint=session.checkpoint(options.checkpoint)[1] if options.checkpoint else "",
     )
