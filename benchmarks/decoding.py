@@ -17,7 +17,8 @@ def measure(settings: Settings) -> list[Row]:
     from foundations.seeds import Seeds
     from foundations.torchvision_import import import_torchvision
     from training.data import DataHparams, StreamedData
-    from training.data.image_files import IMAGENET_MEAN, IMAGENET_STD, read_image_files
+    from training.data.dataset import IMAGENET_MEAN, IMAGENET_STD
+    from training.data.image_files import read_image_files
     from training.state import Noise
 
     import_torchvision()

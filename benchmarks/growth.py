@@ -49,9 +49,8 @@ def images(count: int) -> tuple[float, int, int]:
 
     data = synthetic_data(count)
     start = time.perf_counter()
-    plan = data.epoch(*Noise(Seeds(1)).epoch(0))
-    for number in range(len(plan)):
-        plan.batch(number)
+    for batch in data.batches(Noise(Seeds(1)).epoch(0), 0, data.iterations_per_epoch):
+        data.fetch(batch)
     return time.perf_counter() - start, peak_memory(), count
 
 

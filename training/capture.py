@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, optim
 
 from foundations.seeds import global_generators
-from training.data.protocol import Batch
+from training.data.batches import Batch
 
 Work = Callable[[Batch], None]
 Rates = Sequence[float]

@@ -52,7 +52,7 @@ def bare(model: str, steps: int, copy: Path) -> float:
     from training.optimizers import make_optimizer
 
     data, state, hparams = set_up(model)
-    inputs, labels = data.epoch(*state.noise.epoch(0)).batch(0)
+    inputs, labels = data.fetch(next(data.batches(state.noise.epoch(0), 0, 1)))
     network, optimizer = state.model.train(), make_optimizer(hparams, state.model)
     seconds = []
     for _ in range(steps + 2):

@@ -19,7 +19,7 @@ from foundations import provenance
 from foundations.provenance import commit_of, fingerprint, plugin_of, plugins_of
 from foundations.store import Store
 from pruning import Mask, Strategy
-from training.data.registry import datasets
+from training.data import datasets
 
 METHOD = '''
 """A method."""

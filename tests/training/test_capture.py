@@ -18,7 +18,7 @@ from tests.training.tape import TapeGraphs, assert_same, captured, graphs_of, ra
 from training import capture
 from training.capture import WARM_UP_STEPS, CapturedStep
 from training.data import Batch, DataHparams, DeviceData, EpochNoise, Pair
-from training.data.protocol import WHOLE
+from training.data.batches import WHOLE
 from training.hparams import TrainingHparams
 from training.loop import train
 from training.optimizers import optimizers

@@ -160,7 +160,7 @@ def test_noise_differs_by_child_epoch_and_replicate_in_order_and_augmentation(sm
         (Noise(Seeds(1), (1,)), 0), (Noise(Seeds(1), (2,)), 0), (Noise(Seeds(1), (1,)), 1),
     ]  # fmt: skip
     plans = [small_data.epoch(*noise.epoch(epoch)) for noise, epoch in noises]
-    for choices in ([plan.choices[:, column] for plan in plans] for column in (0, 1, 3)):
+    for choices in ([plan[:, column] for plan in plans] for column in (0, 1, 3)):
         assert len({tuple(choice.tolist()) for choice in choices}) == len(noises)
     assert len({noise.step(7) for noise in (Noise(Seeds(1)), Noise(Seeds(1), (1,)), Noise(Seeds(1), (2,)))}) == 3
 
@@ -255,7 +255,7 @@ def test_the_loss_is_smoothed_and_the_running_metrics_hold_its_sum(start: Start,
     """Smoothing e: (1 - e) times the cross entropy, plus e times the mean of -log p over the classes."""
     hparams = hyperparameters("sgd", label_smoothing=0.3)
     state = start(hparams)
-    inputs, labels = small_data.epoch(*state.noise.epoch(0)).batch(0)
+    inputs, labels = small_data.fetch(next(small_data.batches(state.noise.epoch(0), 0, 1)))
     with torch.no_grad():
         log_p = state.model(inputs).log_softmax(1)
     right = log_p[torch.arange(len(labels)), labels]

@@ -9,17 +9,15 @@ A plug-in adds a data set of its own:
 Importing the package registers the data sets that come with it.
 """
 
-from training.data import digits, image_sets, torchvision_sets  # noqa: F401  they register themselves
-from training.data.dataset import Dataset, Split
-from training.data.device import DeviceData, EpochPlan
+from training.data import digits, image_folder, torchvision_sets  # noqa: F401  they register themselves
+from training.data.batches import Batch, EpochNoise, Pair, TrainingData
+from training.data.dataset import Dataset, ImageFiles, Split, datasets
+from training.data.device import DeviceData
 from training.data.hparams import DataHparams
-from training.data.image_files import ImageFiles
 from training.data.loading import find_loader, load, open_data
-from training.data.protocol import Batch, EpochNoise, Pair, TrainingData
-from training.data.registry import datasets
 from training.data.streaming import StreamedData
 
 __all__ = [
-    "Batch", "DataHparams", "Dataset", "DeviceData", "EpochNoise", "EpochPlan", "ImageFiles", "Pair", "Split",
+    "Batch", "DataHparams", "Dataset", "DeviceData", "EpochNoise", "ImageFiles", "Pair", "Split",
     "StreamedData", "TrainingData", "datasets", "find_loader", "load", "open_data",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from training.data.dataset import Dataset
 
 LARGEST = 1 << 33
 """Bytes that are read from a file at most: a small one may claim any number."""
+NAMES = ("x_train", "y_train", "x_test", "y_test")
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -95,30 +96,22 @@ def read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np
     return shape, fortran, dtype
 
 
-NAMES = ("x_train", "y_train", "x_test", "y_test")
+def read_arrays(path: Path) -> Dataset:
+    """Return the features and labels in a .npz file, features as they are.
 
-
-def read_arrays(file: str, data_dir: Path) -> Dataset:
-    """The features and labels in a .npz file, features as they are.
-
-    Args:
-        file: below ``data_dir``, or an absolute path. It has ``x_train`` (N, ...) and ``x_test`` (M, ...), real
-            numbers that float32 can hold, and ``y_train`` (N,) and ``y_test`` (M,), whole numbers 0 to C - 1.
-        data_dir: the directory of all data sets.
+    It has ``x_train`` (N, ...) and ``x_test`` (M, ...), real numbers that float32 can hold, and ``y_train`` (N,) and
+    ``y_test`` (M,), whole numbers 0 to C - 1.
 
     Raises:
-        UsageError: the file cannot be read (see :func:`training.data.arrays.read_npz`), or its arrays do not fit.
+        UsageError: the file cannot be read (see :func:`read_npz`), or its arrays do not fit.
     """
-    try:
-        arrays = read_npz(data_dir / file, NAMES)
-        splits = [(features(arrays, split), labels(arrays, split)) for split in ("train", "test")]
-        return Dataset.from_features(*splits[0], *splits[1])
-    except UsageError as error:
-        raise UsageError(f"--dataset=arrays:{file}: {error}") from error
+    arrays = read_npz(path, NAMES)
+    splits = [(features(arrays, split), labels(arrays, split)) for split in ("train", "test")]
+    return Dataset.from_features(*splits[0], *splits[1])
 
 
 def features(arrays: dict[str, np.ndarray], split: str) -> torch.Tensor:
-    """The features of a split as float32, (N, ...)."""
+    """Return the features of a split as float32, (N, ...)."""
     given = arrays[f"x_{split}"]
     if given.ndim < 2 or 0 in given.shape:
         raise UsageError(f"x_{split} has shape {given.shape}; expected (examples, features, ...)")
@@ -131,7 +124,7 @@ def features(arrays: dict[str, np.ndarray], split: str) -> torch.Tensor:
 
 
 def labels(arrays: dict[str, np.ndarray], split: str) -> Any:
-    """The labels of a split, whole numbers, each class of 0 to the largest in the training set at least once."""
+    """Return the labels of a split, whole numbers, each class of 0 to the largest in the training set at least once."""
     given, size = arrays[f"y_{split}"], len(arrays[f"x_{split}"])
     if given.dtype.kind not in "iu" or given.shape != (size,):
         raise UsageError(

@@ -1,15 +1,22 @@
-"""Decoded images, or features, and labels, as every data set delivers them."""
+"""What data sets deliver: images or features with their labels, decoded or in their files; and the sets by name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from foundations.errors import UsageError
 from foundations.formats import digest
+from foundations.registry import Registry
+from foundations.reporting import Reporter
 from models.registry import ImageShape
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of each channel, as everybody normalizes large images; those of open_lth and of torchvision's networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +39,55 @@ class Split:
         return Split(self.images[indices], self.labels[indices])
 
 
+class Splits:
+    """The parts of a data set."""
+
+    train: Split
+    test: Split
+    validation: Split | None
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    low: float
+    high: float
+
+    @property
+    def unit(self) -> int:
+        """What a stored value is divided by to lie in [0, 1] if it is a pixel; 1 for features."""
+        return 255
+
+    @property
+    def shape(self) -> ImageShape:
+        """Size of the images and number of classes, for which a model is built."""
+        raise NotImplementedError
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """``train``, ``test`` and, where there is one, ``validation``."""
+        held_out = {} if self.validation is None else {"validation": self.validation}
+        return {"train": self.train, "test": self.test, **held_out}
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    def normalization(self, kind: str) -> tuple[Sequence[float], Sequence[float]]:
+        """Return ``mean`` and ``std`` of each channel for ``DataHparams.normalization``.
+
+        Inputs are (value - mean) / std, of pixels in [0, 1] or of features as stored.
+        """
+        if kind == "standardize":
+            return self.mean, self.std
+        images, channels = self.unit == 255, self.shape.channels
+        low, size = (0.0, 1.0) if images else (self.low, self.high - self.low)
+        if kind == "none":
+            low, size = 0.0, 1 / 255 if images else 1.0
+        return (low,) * channels, (size,) * channels
+
+
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Splits):
     """What a registered data set returns; make one with :meth:`from_arrays`.
 
     Args:
@@ -130,29 +184,6 @@ class Dataset:
             low=low, high=high if high > low else low + 1,
         )  # fmt: skip
 
-    def normalization(self, kind: str) -> tuple[Sequence[float], Sequence[float]]:
-        """Return ``mean`` and ``std`` of each channel for ``DataHparams.normalization``: inputs are
-        (value - mean) / std, of pixels in [0, 1] or of features as stored.
-        """
-        images = self.train.images.dtype == torch.uint8
-        if kind == "standardize":
-            return self.mean, self.std
-        low, size = (0.0, 1.0) if images else (self.low, self.high - self.low)
-        if kind == "none":
-            low, size = 0.0, 1 / 255 if images else 1.0
-        return (low,) * self.channels, (size,) * self.channels
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """``train``, ``test`` and, where there is one, ``validation``."""
-        held_out = {} if self.validation is None else {"validation": self.validation}
-        return {"train": self.train, "test": self.test, **held_out}
-
-    @property
-    def augment(self) -> bool:
-        """Whether training images may be varied at all."""
-        return self.flip or self.crop_padding > 0
-
     @property
     def channels(self) -> int:
         """1 for gray images, 3 for coloured ones."""
@@ -160,23 +191,67 @@ class Dataset:
 
     @property
     def height(self) -> int:
-        """Of an image, in pixels."""
         return self.train.images.shape[1]
 
     @property
     def width(self) -> int:
-        """Of an image, in pixels."""
         return self.train.images.shape[2]
 
     @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return len(self.class_names)
+    def unit(self) -> int:
+        return 255 if self.train.images.dtype == torch.uint8 else 1
 
     @property
     def shape(self) -> ImageShape:
-        """What a model is built for: size of the images and number of classes."""
         return ImageShape(self.channels, self.height, self.width, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles(Splits):
+    """What a registered data set returns that is streamed; the counterpart of ``Dataset``.
+
+    Args:
+        paths: of all images, encoded, (N,); an array of bytes, since a million strings would fill each worker.
+        train: the numbers of its images, in ``paths``, in the place of the images, and their labels.
+        test: the test set alike.
+        class_names: the name of each label.
+        fingerprint: sha256 of the names, sizes and times of all files, in hex; with ``+`` and a sha256 of their
+            contents after it, where that was asked for.
+        size: height and width of what a network is given.
+        resized: the shorter side, before the middle is cut out for evaluation.
+        flip: whether a mirrored training image is still one of its class.
+        validation: what has been held out of the training set, if anything.
+        remarks: what was noticed on reading that the user should know.
+        mean: of each channel, as pixels in [0, 1], by which images are normalized.
+        std: the standard deviation alike.
+        low: as of ``Dataset``.
+        high: as of ``Dataset``.
+    """
+
+    paths: np.ndarray
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    fingerprint: str
+    size: int = 224
+    resized: int = 256
+    flip: bool = True
+    validation: Split | None = None
+    remarks: tuple[str, ...] = ()
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    low: float = 0.0
+    high: float = 255.0
+
+    @property
+    def shape(self) -> ImageShape:
+        return ImageShape(3, self.size, self.size, self.classes)
+
+
+Loader = Callable[[Path, Reporter], Dataset | ImageFiles]
+
+datasets: Registry[Loader] = Registry("data set", "dataset")
+"""Functions from the directory of all data sets and a reporter to a ``Dataset``, or to ``ImageFiles``."""
 
 
 def make_split(name: str, images: Any, labels: Any) -> Split:

@@ -13,8 +13,8 @@ from torch import Tensor
 from foundations.errors import UsageError
 from foundations.interruption import STOPPING
 from foundations.torchvision_import import import_torchvision
-from training.data.image_files import ImageFiles
-from training.data.image_folder import read_image
+from training.data.dataset import ImageFiles
+from training.data.image_files import read_image
 
 PIXELS_LIMIT = 1 << 27
 """Pixels of an image that is decoded; a small file may claim any number."""

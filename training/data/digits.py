@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from foundations.reporting import Reporter
-from training.data.dataset import Dataset
-from training.data.registry import datasets
+from training.data.dataset import Dataset, datasets
 
 FILE = Path(__file__).with_name("digits.npz")
 TEST_EVERY = 5

@@ -12,9 +12,9 @@ from typing import Any
 from foundations.errors import UsageError, first_line
 from foundations.reporting import Reporter
 from foundations.torchvision_import import import_torchvision
-from training.data.dataset import Dataset
-from training.data.image_folder import read_image_folder
-from training.data.registry import datasets
+from training.data.dataset import Dataset, datasets
+from training.data.image_files import list_images
+from training.data.image_folder import decoded_folder
 
 NETWORK_TIMEOUT = 30  # seconds
 
@@ -42,10 +42,9 @@ class Source:
         files, folder = directory / self.files, directory / self.name
         if not files.is_dir():
             if (folder / "train").is_dir() or (folder / "test").is_dir():
-                return read_image_folder(
-                    self.name, directory, reporter,
-                    dataset=self.name, crop_padding=self.crop_padding, flip=self.flip,
-                )  # fmt: skip
+                return decoded_folder(
+                    list_images(folder), self.name, directory, reporter, crop_padding=self.crop_padding, flip=self.flip
+                )
             self.download(directory, reporter)
         return self.read(directory)
 

@@ -196,6 +196,6 @@ def test_network_json_agrees_with_the_data_set(root: Path) -> None:
     entries = json.loads((run_of(root, "lottery") / "network.json").read_text())
     assert entries["class_names"] == list(data.class_names)
     image, _ = next(data.evaluation_batches("test", batch_size=1))
-    pixels = data.evaluated["test"][0][0, :, :, 0].float() / 255
+    pixels = data.images["test"][0, :, :, 0].float() / 255
     mean, std = entries["normalization"]["mean"][0], entries["normalization"]["std"][0]
     torch.testing.assert_close(image[0, 0], (pixels - mean) / std)

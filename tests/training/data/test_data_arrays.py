@@ -14,7 +14,7 @@ from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from models.registry import ImageShape
 from training.data import DataHparams, Dataset, DeviceData, load
-from training.data.protocol import EpochNoise
+from training.data.batches import EpochNoise
 
 ARRAYS = {
     "x_train": np.array([[-1.0, 0.5], [3.0, 0.25], [0.0, 1.0]]),

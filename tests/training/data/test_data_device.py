@@ -8,7 +8,7 @@ import torch
 
 from foundations.errors import UsageError
 from foundations.seeds import Seeds
-from training.data import DataHparams, Dataset, DeviceData, EpochPlan
+from training.data import DataHparams, Dataset, DeviceData, EpochNoise, Pair
 
 CPU = torch.device("cpu")
 SQUARE = np.array([[1, 2], [3, 4]], dtype=np.uint8)
@@ -31,16 +31,20 @@ def pixels(inputs: torch.Tensor, data: DeviceData) -> torch.Tensor:
     return ((inputs.permute(0, 2, 3, 1) * std + mean) * 255).round().to(torch.uint8)
 
 
-def epoch(data: DeviceData, number: int = 0) -> EpochPlan:
+def epoch(data: DeviceData, number: int = 0) -> list[Pair]:
+    """The batches of an epoch."""
+    return [data.fetch(batch) for batch in data.batches(noise(number), 0, data.iterations_per_epoch)]
+
+
+def noise(number: int = 0) -> EpochNoise:
     seeds = Seeds(1)
-    return data.epoch(seeds.generator("order", number), seeds.generator("augmentation", number))
+    return EpochNoise(seeds.generator("order", number), seeds.generator("augmentation", number))
 
 
 def cropped(top: int, left: int, flip: bool) -> list[list[int]]:
     """The 2x2 image 1 2 / 3 4 with a padding of 1, cropped at (top, left) and perhaps mirrored."""
     data = device_data(Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0], crop_padding=1))
-    plan = EpochPlan(data, torch.tensor([[0, top, left, flip]]))
-    return pixels(plan.batch(0)[0], data)[0, :, :, 0].tolist()
+    return pixels(data.fetch((torch.tensor([[0, top, left, flip]]),))[0], data)[0, :, :, 0].tolist()
 
 
 def test_crops_and_flips_by_hand():
@@ -56,7 +60,7 @@ def test_normalization_by_hand():
     data = device_data(Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0]), do_not_augment=True)
     # Mean 2.5, variance 1.25.
     expected = torch.tensor([[[[-1.5, -0.5], [0.5, 1.5]]]]) / 1.25**0.5
-    torch.testing.assert_close(epoch(data).batch(0)[0], expected)
+    torch.testing.assert_close(epoch(data)[0][0], expected)
     torch.testing.assert_close(next(data.evaluation_batches("test"))[0], expected)
 
 
@@ -65,7 +69,7 @@ def test_pixels_as_stored_or_in_0_to_1(kind: str, unit: float) -> None:
     dataset = Dataset.from_arrays(SQUARE[None], [0], SQUARE[None], [0])
     data = device_data(dataset, do_not_augment=True, normalization=kind)
     expected = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]) / unit
-    torch.testing.assert_close(epoch(data).batch(0)[0], expected)
+    torch.testing.assert_close(epoch(data)[0][0], expected)
     torch.testing.assert_close(next(data.evaluation_batches("test"))[0], expected)
     mean, std = (torch.tensor(data.normalization[name]) for name in ("mean", "std"))
     torch.testing.assert_close((torch.tensor(SQUARE) / 255 - mean) / std, expected[0, 0])
@@ -101,8 +105,7 @@ def test_an_epoch_shows_every_image_once(augment):
     labels = np.arange(10)
     dataset = Dataset.from_arrays(images, labels, images, labels, crop_padding=1)
     data = device_data(dataset, batch_size=4, do_not_augment=not augment)
-    plan = epoch(data)
-    batches = [plan.batch(number) for number in range(data.iterations_per_epoch)]
+    batches = epoch(data)
     assert [len(labels) for _, labels in batches] == [4, 4, 2]
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(10))
     for inputs, labels in batches:  # image n is filled with n + 1, and any crop keeps its centre
@@ -111,7 +114,7 @@ def test_an_epoch_shows_every_image_once(augment):
 
 def test_all_crops_and_both_flips_occur():
     data = device_data(random_dataset(600, crop_padding=1))
-    _, top, left, flip = epoch(data).choices.unbind(1)
+    _, top, left, flip = data.epoch(*noise()).unbind(1)
     assert top.unique().tolist() == left.unique().tolist() == [0, 1, 2]
     assert flip.unique().tolist() == [0, 1]
     assert not torch.equal(top, left)
@@ -123,14 +126,13 @@ def test_without_augmentation_batches_are_the_images_themselves():
         device_data(dataset, do_not_augment=True),
         device_data(replace(dataset, crop_padding=0, flip=False)),
     ):
-        plan = epoch(data)
-        assert torch.equal(pixels(plan.batch(0)[0], data), dataset.train.images[plan.choices[:, 0]])
+        assert torch.equal(pixels(epoch(data)[0][0], data), dataset.train.images[data.epoch(*noise())[:, 0]])
 
 
 def test_a_batch_depends_on_the_generators_alone():
     data = device_data(random_dataset(40), batch_size=16)
     before = torch.get_rng_state()
-    first, again, other = (epoch(data, number).batch(1) for number in (0, 0, 1))
+    first, again, other = (epoch(data, number)[1] for number in (0, 0, 1))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     assert not torch.equal(first[0], other[0])
@@ -139,15 +141,15 @@ def test_a_batch_depends_on_the_generators_alone():
 
 def test_order_and_augmentation_have_generators_of_their_own():
     data, seeds = device_data(random_dataset(40)), Seeds(1)
-    order, top, _, flip = data.epoch(seeds.generator("order"), seeds.generator("augmentation")).choices.unbind(1)
-    other = data.epoch(seeds.generator("order"), seeds.generator("another augmentation")).choices.unbind(1)
+    order, top, _, flip = data.epoch(seeds.generator("order"), seeds.generator("augmentation")).unbind(1)
+    other = data.epoch(seeds.generator("order"), seeds.generator("another augmentation")).unbind(1)
     assert torch.equal(order, other[0])
     assert not torch.equal(top, other[1])
     assert not torch.equal(flip, other[3])
 
 
 def test_inputs_are_channels_last_float32():
-    inputs, labels = epoch(device_data(random_dataset(10))).batch(0)
+    inputs, labels = epoch(device_data(random_dataset(10)))[0]
     assert inputs.shape == (10, 3, 5, 4)
     assert inputs.dtype == torch.float32
     assert inputs.is_contiguous(memory_format=torch.channels_last)

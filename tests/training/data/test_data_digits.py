@@ -32,7 +32,7 @@ def test_digits_use_the_whole_range_of_a_byte_and_are_not_augmented():
     dataset = digits()
     assert (dataset.train.images.min(), dataset.train.images.max()) == (0, 255)
     assert dataset.train.images.unique().numel() == 17
-    assert not dataset.augment
+    assert (dataset.crop_padding, dataset.flip) == (0, False)
     assert str(dataset.shape) == "1x8x8 with 10 classes"
 
 

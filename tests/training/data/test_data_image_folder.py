@@ -15,6 +15,7 @@ from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from training.data import DataHparams, Dataset, StreamedData, load, open_data
 from training.data import image_folder as module
+from training.data.image_files import list_images
 
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
 
@@ -144,7 +145,7 @@ def test_more_than_eight_bits_are_refused(pets):
 def test_the_first_image_of_another_size_is_named(pets):
     write_image(pets / "pets/train/dog/2.png", size=(4, 2))
     with pytest.raises(UsageError, match=r"dog/2.png has 4x2 pixels, but .*cat/1.png has 3x2"):
-        module.read_image_folder("pets", pets, Reporter(), dataset="cifar10")  # image_folder:pets is streamed then
+        module.decoded_folder(list_images(pets / "pets"), "pets", pets, Reporter())  # by its name it would be streamed
 
 
 def test_other_files_are_passed_over(pets):
@@ -181,10 +182,10 @@ def test_a_directory_that_cannot_be_written_is_reported_and_does_not_matter(pets
 
 
 def test_an_interrupted_decoding_leaves_nothing(pets, monkeypatch):
-    def interrupt(path):
+    def interrupt(path, most_pixels):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "decode_one", interrupt)
+    monkeypatch.setattr(module, "read_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         load_pets(pets)
     assert [entry.name for entry in pets.iterdir()] == ["pets"]

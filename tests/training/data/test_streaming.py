@@ -19,10 +19,10 @@ from foundations.reporting import Reporter
 from foundations.seeds import Seeds
 from foundations.store import Store
 from pruning import prune
-from training.data import DataHparams, DeviceData, ImageFiles, StreamedData, datasets, load, open_data
+from training.data import DataHparams, DeviceData, ImageFiles, StreamedData, load, open_data
+from training.data.batches import WHOLE
 from training.data.decoding import FEW
 from training.data.image_files import read_image_files
-from training.data.protocol import WHOLE
 from training.state import Noise
 
 CPU = torch.device("cpu")
@@ -152,8 +152,8 @@ def test_the_mean_image_is_read_only_for_strategies_that_show_it(
 ) -> None:
     data = streamed(files)
     batches = data.pruning_batches(2, 8, torch.Generator().manual_seed(0))
-    read, seen = StreamedData._read, []
-    monkeypatch.setattr(StreamedData, "_read", lambda *asked: seen.append(asked[1]) or read(*asked))
+    read, seen = StreamedData.stored, []
+    monkeypatch.setattr(StreamedData, "stored", lambda *asked: seen.append(asked[1]) or read(*asked))
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2))
     for name in ("synflow", "snip", "grasp"):
         prune(name, network, batches, density=0.5)
@@ -231,7 +231,7 @@ def test_tiny_imagenet_in_its_own_layout_and_converted(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_what_is_missing_is_said(dataset: str, line: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=line):
-        datasets.get(dataset)(tmp_path, Reporter())
+        load(DataHparams(dataset=dataset), tmp_path, Reporter())
 
 
 @pytest.mark.parametrize("workers", [0, 2])
