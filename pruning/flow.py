@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from foundations.errors import UsageError
@@ -34,6 +35,20 @@ def check_scores(model: nn.Module, outputs: Any) -> Tensor:
             "scores (N, classes): prune a module around it that returns only these"
         )
     return outputs
+
+
+def scores_with(model: nn.Module, tensors: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    """Return the scores of a network with other parameters or buffers, by name, than its own.
+
+    Raises:
+        UsageError: it returns no tensor, or PyTorch cannot call it so, as ``nn.DataParallel``.
+    """
+    try:
+        return check_scores(model, functional_call(model, dict(tensors), (inputs,)))
+    except RuntimeError as error:
+        if "stateless" not in str(error):
+            raise
+        raise UsageError(f"{type(model).__name__}: {error}; prune the module in it") from error
 
 
 def flow_of(model: nn.Module, inputs: Tensor, within: AbstractContextManager[Any] | None = None) -> Tensor:

@@ -135,9 +135,9 @@ class GraSP(OfLoss):
 
         curved: Gradients | None = None
         for (inputs, labels), factor in zip(batches, factors, strict=True):
-            g = gradients(self.loss(model, inputs, labels), weights, create_graph=True)
-            product = torch.stack([(a * b).sum() for a, b in zip(g, flow, strict=True)]).sum()
             with second_derivatives(self.name):
+                g = gradients(self.loss(model, inputs, labels), weights, create_graph=True)
+                product = torch.stack([(a * b).sum() for a, b in zip(g, flow, strict=True)]).sum()
                 curved = added(curved, gradients(product, weights), factor)
         assert curved is not None
         return {name: weight * h for (name, weight), h in zip(weights.items(), curved, strict=True)}

@@ -6,13 +6,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import init
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from foundations.hparams import hp
 from pruning.batches import Batches
-from pruning.flow import check_scores
+from pruning.flow import scores_with
 from pruning.prunable import prunable
 from pruning.strategy import Strategy, strategies
 
@@ -78,4 +77,4 @@ def normal(like: Tensor, generator: torch.Generator) -> Tensor:
 def outputs(model: nn.Module, weights: Mapping[str, Tensor], mask: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     """Return what the network makes of a batch with the given weights, masked."""
     masked = {name: mask[name] * weight for name, weight in weights.items()}
-    return check_scores(model, functional_call(model, masked, (inputs,)))
+    return scores_with(model, masked, inputs)

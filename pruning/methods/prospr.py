@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from foundations.hparams import hp
 from pruning.batches import Batches
-from pruning.flow import check_scores
+from pruning.flow import scores_with
 from pruning.methods.loss_gradients import OfLoss, second_derivatives
 from pruning.prunable import prunable
 from pruning.strategy import strategies
@@ -62,4 +61,4 @@ class ProsPr(OfLoss):
 
 def loss(model: nn.Module, parameters: Mapping[str, Tensor], batch: tuple[Tensor, Tensor]) -> Tensor:
     inputs, labels = batch
-    return cross_entropy(check_scores(model, functional_call(model, dict(parameters), (inputs,))), labels)
+    return cross_entropy(scores_with(model, parameters, inputs), labels)
