@@ -73,6 +73,7 @@ def evaluate(model: nn.Module, mask: Mask | None, data: TrainingData) -> dict[st
     """Return how good the network is, masked; ``model`` is masked and moved to the device."""
     hparams = TrainingHparams()
     state = TrainState.fresh(model, hparams, Noise(Seeds(REPLICATE)), data.device)
+    state.try_out(data)  # some networks need their images in plain memory order
     if mask is not None:
         state.prune(mask)
     return final_result(state, data, hparams, rows=())
