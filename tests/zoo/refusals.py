@@ -14,6 +14,12 @@ UNTRACED = dict.fromkeys((
 ), "cannot be traced")  # fmt: skip
 NEGATIVE = dict.fromkeys(("complex_views", "random_features"), "values below zero enter the first layer, last.weight")
 WITH_LABELS = NO_SCORES | {"tuple_in_training": "TupleInTraining returns a tuple in training mode"}
+STATELESS = {"data_parallel": "DataParallel: .*; prune the module in it"}
+TWICE = {
+    **dict.fromkeys(("mobile_with_hardswish", "Hardsigmoid", "CrossMapLRN2d"), "second derivative that PyTorch lacks"),
+    **dict.fromkeys(("standardized_batch", "statistics_pooling"), "the score of layer conv.weight is not finite"),
+}
+"""A standard deviation has no second derivative where it is zero."""
 
 REFUSALS: dict[str, dict[str, str]] = {
     "train": UNCOPIED | NO_SCORES | {
@@ -34,11 +40,10 @@ REFUSALS: dict[str, dict[str, str]] = {
         "lazy": "a lazy layer has no weights yet", "shake": "cannot be traced",
         "random_in_training": "cannot be traced",
     },
-    "synflow": NO_SCORES | NEGATIVE,
+    "synflow": NO_SCORES | NEGATIVE, "synflow_l2": NO_SCORES | NEGATIVE, "px": NO_SCORES,
     "adsynflow": NO_SCORES | NEGATIVE | {"normalizes_inside": "values below zero enter the first layer, net.1.weight"},
     **dict.fromkeys(("snip", "iterative_snip", "force"), WITH_LABELS),
-    "grasp": WITH_LABELS | dict.fromkeys(
-        ("mobile_with_hardswish", "Hardsigmoid", "CrossMapLRN2d"), "a second derivative that PyTorch lacks"
-    ) | dict.fromkeys(("standardized_batch", "statistics_pooling"), "the score of layer conv.weight is not finite"),
+    "ntk_sap": WITH_LABELS | STATELESS, "grasp": WITH_LABELS | TWICE,
+    "prospr": WITH_LABELS | STATELESS | TWICE | {"embedding": "a second derivative that PyTorch lacks"},
 }  # fmt: skip
 """By what is asked for and the network's name: a pattern of the refusal's text."""
