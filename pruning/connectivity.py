@@ -177,7 +177,7 @@ class Marking(WeightUse):
     def other(self, function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         first, *rest = args or (kwargs.get("input"),)
         in_place = kwargs.get("inplace") or function.__name__.endswith("_")
-        if function in PASSED_ON:
+        if function in PASSED_ON and first.is_floating_point():  # an index stays within its bounds
             return first if in_place else first.clone()
         if function in POSITIVE:
             opened = torch.where(first.isneginf(), 0.0, self.scale + self.marked(first))  # masks of attention stay
