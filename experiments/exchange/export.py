@@ -25,6 +25,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from pruning import Mask
 from pruning.compaction import compact
+from training.segments import load_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ def find_subnetwork(path: Path) -> Subnetwork:
     model = fresh_network(network, Seeds(run.replicate).generator("import" if run.kind == "import" else INITIALIZATION))
     result = part.result()
     weights = part.store / result.get("model", files.model(Step(result["step"])))  # a trunk's is named by its step
-    model.load_state_dict(Store(weights.parent).read_tensors(weights.name))
+    load_network(Store(weights.parent), weights.name, model)
     mask = Mask.load(part.store / files.MASK) if part.store.has(files.MASK) else Mask.ones(model)
     mask.check(model)
     mask.apply_(model)

@@ -7,6 +7,7 @@ command. A job that finds what it waits for not done ends at once: what stands o
 import contextlib
 import getpass
 import io
+import re
 import shlex
 import shutil
 import subprocess
@@ -245,6 +246,8 @@ class SlurmQueue:
 
 # --slurm=partition=gpu,time=240 --------------------------------------------------------------------------------------
 
+CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
+"""How sbatch writes a time: ``4:00:00``, ``1-12:00:00``."""
 WHOLE = frozenset({"time", "signal_delay_s", "array_parallelism", "gpus_per_node"})
 """Options whose values are numbers for ``submitit`` too."""
 SET_HERE = frozenset({
@@ -277,12 +280,16 @@ def given(parts: Sequence[str]) -> dict[str, Any]:
     An option without a value is written ``exclusive=true``.
 
     Raises:
-        UsageError: what is no option with a value, one that the engine sets, or a time that is no number of minutes.
+        UsageError: what is no option with a value, one that the engine sets, or a time that is neither a number of
+            minutes nor one like ``4:00:00``.
     """
     found: dict[str, Any] = {}
     for part in parts:
         name, sign, value = part.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
+        if name == "time" and (clock := CLOCK.fullmatch(value)):
+            days, hours, minutes, seconds = (int(number or 0) for number in clock.groups())
+            value = str(1440 * days + 60 * hours + minutes + (seconds > 0))
         if not sign and found:
             found[next(reversed(found))] += f",{part}"
         elif not sign or not name or not value:
@@ -290,7 +297,7 @@ def given(parts: Sequence[str]) -> dict[str, Any]:
         elif name in SET_HERE:
             raise UsageError(f"--slurm={part}: cannot be chosen, since the engine sets it; see docs/scaling.md")
         elif name in WHOLE and (not value.isdecimal() or int(value) < 1):
-            raise UsageError(f"--slurm={part}: expected a whole number{' of minutes' * (name == 'time')} from 1 on")
+            raise UsageError(f"--slurm={part}: expected a whole number{' of minutes' * (name == 'time')} from 1 on{', or 4:00:00' * (name == 'time')}")
         else:
             found[name] = int(value) if name in WHOLE else value == "true" or value
     return found

@@ -16,7 +16,7 @@ from experiments.run import slurm_jobs, task_process
 from experiments.run.engines import run_plan
 from experiments.run.plan import make_plan
 from experiments.run.plan_progress import running_plans
-from experiments.run.slurm import layers
+from experiments.run.slurm import given, layers
 from experiments.run.slurm_jobs import JobAnswer, JobRecord, SlurmJob, records
 from experiments.run.tasks import Task
 from experiments.session import Session
@@ -254,6 +254,11 @@ def test_options_of_sbatch_are_passed_through() -> None:
     assert engine.given(parts) == {
         "partition": "gpu", "time": 240, "exclude": "n1,n2", "mail_user": "a@b", "exclusive": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("4:00:00", 240), ("1-12:30:01", 2191), ("0:00:30", 1)])
+def test_a_time_may_be_written_as_for_sbatch(text: str, minutes: int) -> None:
+    assert given((f"time={text}",)) == {"time": minutes}
 
 
 @pytest.mark.parametrize("parts", [("gpu",), ("partition=",), ("=3",), ("time=4:00",), ("time=0",), ("array=0-3",)])
