@@ -297,7 +297,8 @@ def given(parts: Sequence[str]) -> dict[str, Any]:
         elif name in SET_HERE:
             raise UsageError(f"--slurm={part}: cannot be chosen, since the engine sets it; see docs/scaling.md")
         elif name in WHOLE and (not value.isdecimal() or int(value) < 1):
-            raise UsageError(f"--slurm={part}: expected a whole number{' of minutes' * (name == 'time')} from 1 on{', or 4:00:00' * (name == 'time')}")
+            kind = "a whole number of minutes from 1 on, or 4:00:00" if name == "time" else "a whole number from 1 on"
+            raise UsageError(f"--slurm={part}: expected {kind}")
         else:
             found[name] = int(value) if name in WHOLE else value == "true" or value
     return found
