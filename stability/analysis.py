@@ -16,10 +16,10 @@ from lottery.masks import find_mask, record_mask, trained_network
 from pruning import ChangingMask, Mask
 from pruning.prune import check_layers
 from stability.alignment import check_alignable
+from stability.barrier import Subject, chance_error, check_judged, judge
 from stability.children import Children, Perturbation
 from stability.comparison import Comparison
 from stability.desc import AnalysisHparams, StabilityDesc
-from stability.judge import Subject, chance_error, check_judged, judge
 from stability.verdict import Verdict, read_verdict, stored, write_verdict
 from training.imported import load_weights
 from training.mask_updates import MaskUpdates

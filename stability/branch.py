@@ -12,9 +12,9 @@ from lottery import LotteryDesc
 from lottery.branch import Branch, Ticket, branches
 from stability.alignment import check_alignable
 from stability.analysis import analyse
+from stability.barrier import Subject, check_judged
 from stability.children import Children
 from stability.desc import AnalysisHparams
-from stability.judge import Subject, check_judged
 from stability.verdict import Verdict, stored
 from training.mask_updates import MaskUpdates
 from training.state import TrainState

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from foundations import files
 from foundations.averages import average
 from foundations.hparams import canonical
 from foundations.steps import Step
 from foundations.store import Store
-from stability.barrier import Interval
 from stability.desc import AnalysisHparams
 from stability.rows import ALIGNED, BATCHNORM, SPLITS
 from training.metrics import VALIDATION
@@ -33,6 +32,14 @@ ABSENT: Mapping[str, Any] = {
     "aligned_l2": None, "channels_moved": None, "error_barrier_interval": None, "ensemble_accuracy": None,
 }  # fmt: skip
 """Entries that the file leaves out where they have these values."""
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class Verdict:
     error_barrier: Barriers
     """Means over the pairs."""
     error_barrier_interval: Interval | None = None
-    """Of the mean raw error barrier on the split that is judged by, see ``uncertainty.over_children``; None for a
+    """Of the mean raw error barrier on the split that is judged by, see ``barrier.over_children``; None for a
     single pair, and where an older program went by the mean alone."""
     loss_barrier: Barriers
     error_barrier_deviation: Barriers

@@ -13,7 +13,8 @@ from benchmarks.studies.study import Part, Study
 from foundations.comparisons import CONFIDENCE as PAIRED
 from foundations.comparisons import Difference, difference, holm
 from foundations.hparams import as_text
-from stability.barrier import CONFIDENCE, Interval, over_replicates
+from stability.barrier import CONFIDENCE, over_replicates
+from stability.verdict import Interval
 
 FILE = Path(__file__).parents[2] / "docs" / "results.md"
 NOT_RUN = FILE.parent / "results" / "not-run.md"

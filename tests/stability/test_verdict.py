@@ -11,11 +11,20 @@ from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from stability import AnalysisHparams
-from stability.barrier import Interval
+from stability.barrier import Subject, judge
 from stability.comparison import Measured
-from stability.judge import Subject, judge
 from stability.rows import LinePoint, write_rows
-from stability.verdict import Barriers, Child, Distances, Treatments, Verdict, read_verdict, stored, write_verdict
+from stability.verdict import (
+    Barriers,
+    Child,
+    Distances,
+    Interval,
+    Treatments,
+    Verdict,
+    read_verdict,
+    stored,
+    write_verdict,
+)
 from tests.stability.verdicts import make_verdict
 
 OLD_RUNS = Path(__file__).parents[1] / "stored_runs" / "format_2"

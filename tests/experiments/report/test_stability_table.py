@@ -6,8 +6,7 @@ from pathlib import Path
 from experiments.report.stability import Analysed, stability_table, what_is_stable
 from foundations.steps import Step
 from stability import StabilityDesc
-from stability.barrier import Interval
-from stability.verdict import Barriers, Treatments
+from stability.verdict import Barriers, Interval, Treatments
 from tests.stability.verdicts import barriers, make_verdict
 
 
