@@ -46,7 +46,7 @@ class CommandLine:
 
 
 def read_command(command: str, argv: Sequence[str], branch: str | None = None) -> CommandLine | None:
-    """What ``argv`` says, plug-ins imported; None if it asks for help, which is printed.
+    """Return what ``argv`` says, plug-ins imported; None if it asks for help, which is printed.
 
     Raises:
         UsageError: a flag that does not exist, or a value that does not fit its type.

@@ -24,7 +24,7 @@ Texts = dict[str, Any]
 
 
 def read_toml(file: str, command: str, repeatable: Collection[str]) -> Texts:
-    """The flags of a TOML file: its entries, over them those of the table that has the command's name.
+    """Return the flags of a TOML file: its entries, over them those of the table that has the command's name.
 
     A list is several values, as on the command line; a list of lists several of a flag that is a list itself::
 
@@ -70,7 +70,7 @@ def text_of(file: str, name: str, value: Any, inside: int = 0) -> str:
 
 
 def read_desc(file: str, command: str) -> Texts:
-    """The flags of a run's ``desc.json``, with which a command comes to the same key.
+    """Return the flags of a run's ``desc.json``, with which a command comes to the same key.
 
     ``train`` takes what the run's trunk depends on. The plug-ins that it names must be loaded.
 

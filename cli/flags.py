@@ -73,7 +73,7 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def make_parser(command: str, summary: str, sections: Iterable[Section], shown: str = ALL) -> Parser:
-    """A parser with one group for each section. Values stay text: :func:`parse_flag` gives them their types.
+    """Return a parser with one group for each section. Values stay text: :func:`parse_flag` gives them their types.
 
     Args:
         command: its name.
@@ -144,7 +144,7 @@ def help_text(doc: str, default: Any, metadata: Mapping[str, Any]) -> str:
 
 
 def parse_flag(name: str, given: str, hint: Any, words: Iterable[str] = ()) -> list[Any]:
-    """The values that ``--name=given`` lists.
+    """Return the values that ``--name=given`` lists.
 
     Alternatives are separated by commas (of a flag that is a list itself by semicolons); whole numbers and steps may be
     ranges, ``1-3``.

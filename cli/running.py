@@ -80,7 +80,7 @@ def analysed(one: Stability) -> Analysed:
 
 
 def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str | None = None) -> int:
-    """Runs all experiments that a command line asks for, and shows what came of them, whatever failed.
+    """Run all experiments that a command line asks for, and shows what came of them, whatever failed.
 
     Returns:
         The exit code: 0; 1 if a task failed or diverged, 2 if all that failed is for the user to correct.

@@ -23,7 +23,7 @@ class Desc(Hparams):
         return key_of(self.kind, self)
 
     def code(self) -> tuple[object, ...]:
-        """The classes and functions that the result depends on by name: a strategy's class, a model's builder.
+        """Return the classes and functions that the result depends on by name: a strategy's class, a model's builder.
 
         The source of those that plug-ins define is recorded with the result.
         """

@@ -86,7 +86,7 @@ def device_name(device: torch.device) -> str:
 
 
 def verify(store: Store, code: Code, context: Context, data_fingerprint: str) -> None:
-    """Checks that what lies in ``store`` answers what is asked now; a directory without environment does.
+    """Check that what lies in ``store`` answers what is asked now; a directory without environment does.
 
     If a version of this program computed it that was changed and not committed, that is said, once.
 
@@ -114,7 +114,7 @@ def verify(store: Store, code: Code, context: Context, data_fingerprint: str) ->
 
 
 def same_data(before: str, now: str) -> bool:
-    """Whether two fingerprints are of the same data.
+    """Return whether two fingerprints are of the same data.
 
     Those of image files are of names, sizes and times; with ``+`` and one of the contents where that was asked for.
     Contents decide where both are known: a copy of the files has other times.
@@ -124,7 +124,7 @@ def same_data(before: str, now: str) -> bool:
 
 
 def recall(store: Store, context: Context) -> dict[str, Any] | None:
-    """What ``environment.json`` says, or its copy where that is lost or damaged; None where there is neither.
+    """Return what ``environment.json`` says, or its copy where that is lost or damaged; None where there is neither.
 
     Raises:
         UsageError: neither can be read.
@@ -166,7 +166,7 @@ def write_twice(store: Store, content: bytes) -> None:
 
 
 def restore_environment(store: Store) -> None:
-    """Writes ``environment.json`` or its copy anew where one is lost or damaged and the other is not."""
+    """Write ``environment.json`` or its copy anew where one is lost or damaged and the other is not."""
     if (source := intact(store)) is not None:
         write_twice(store, store.read_bytes(source))
 
@@ -195,7 +195,7 @@ def brief(name: str | None) -> str:
 
 
 def settle(store: Store, code: Code, context: Context, data_fingerprint: str) -> None:
-    """Records the environment of a new run, or of a new part of one; goes on with the recorded one otherwise.
+    """Record the environment of a new run, or of a new part of one; goes on with the recorded one otherwise.
 
     Convolutions give other bits with another number of threads, so a run that goes on takes the number it began
     with. They do so on another device, too, which is said.
@@ -224,7 +224,7 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
 
 
 def record_request(store: Store, context: Context) -> None:
-    """Records that ``train`` asks for a trunk that is there, begun by another command: ``clean`` keeps it then."""
+    """Record that ``train`` asks for a trunk that is there, begun by another command: ``clean`` keeps it then."""
     source = intact(store)
     recorded = None if source is None else store.read_json(source)
     if recorded is not None and (now := with_request(recorded, context)) != recorded:
@@ -233,13 +233,13 @@ def record_request(store: Store, context: Context) -> None:
 
 
 def with_request(recorded: dict[str, Any], context: Context) -> dict[str, Any]:
-    """What is recorded of a trunk, with the command ``train`` that asks for it if no other has."""
+    """Return what is recorded of a trunk, with the command ``train`` that asks for it if no other has."""
     asked = any(map(asks_for_trunk, (recorded.get("command", ()), recorded.get(ASKED, ()))))
     return recorded if asked or not asks_for_trunk(context.command) else {**recorded, ASKED: list(context.command)}
 
 
 def asks_for_trunk(command: Sequence[str]) -> bool:
-    """Whether a command line, or a call in Python, is ``train``, rather than one that needs a trunk."""
+    """Return whether a command line, or a call in Python, is ``train``, rather than one that needs a trunk."""
     return bool(command) and (command[0] == "train" or command[0].startswith("session.train("))
 
 
@@ -254,9 +254,7 @@ def environments(recorded: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def changes_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs of all that bits depend on, as ``name: before -> now``; what an older program did not record is
-    not compared.
-    """
+    """Return what differs of all that bits depend on, as ``name: before -> now``; what was not recorded is left out."""
 
     def of(environment: Mapping[str, Any]) -> dict[str, Any]:
         packages = environment.get("packages", {})

@@ -30,7 +30,7 @@ H = TypeVar("H", bound="Hparams")
 def hp(
     default: Any, *, choices: Collection[str] = (), within: str = "", absent: Any = MISSING, words: Iterable[str] = ()
 ) -> Any:
-    """A dataclass field with what is needed to check it.
+    """Return a dataclass field with what is needed to check it.
 
     Args:
         default: the default value.
@@ -50,7 +50,7 @@ def repeatable() -> Any:
 
 
 def tagged(registry: "Registry[Any]", *, default: Any = MISSING, absent: Any = MISSING) -> Any:
-    """A dataclass field that holds an instance of one of the registered ``Hparams`` classes, or None.
+    """Return a dataclass field that holds an instance of one of the registered ``Hparams`` classes, or None.
 
     In JSON the instance carries the name of its class under ``kind``.
 
@@ -92,7 +92,7 @@ class Hparams(DataClassJsonMixin):
 
     @classmethod
     def from_dict(cls: type[H], kvs: Any, *, infer_missing: bool = False) -> H:
-        """The inverse of ``to_dict``; an unknown key or an unsuitable value raises ``UsageError``.
+        """Invert ``to_dict``; an unknown key or an unsuitable value raises ``UsageError``.
 
         A field that is missing has its ``absent`` value, which means what was done before there was the field, or
         else its default; so have fields of bundles within this one.
@@ -178,7 +178,7 @@ TYPE_NAMES: Mapping[type, str] = {
 
 
 def check(item: "Field[Any]", value: Any) -> None:
-    """Raises ``UsageError`` if ``value`` is there but not finite, or outside the field's choices or interval.
+    """Raise ``UsageError`` if ``value`` is there but not finite, or outside the field's choices or interval.
 
     Of a tuple every element is checked.
     """
@@ -237,7 +237,7 @@ def canonical(value: Any) -> Any:
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """The docstring below each field of a dataclass, by field name; those of its bases included.
+    """Return the docstring below each field of a dataclass, by field name; those of its bases included.
 
     A field that is in no source text carries it in its metadata, under ``doc``.
     """

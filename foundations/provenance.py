@@ -93,7 +93,7 @@ def short(path: Path) -> str:
 
 @functools.cache
 def fingerprint(module: ModuleType) -> str:
-    """The sha256 of a module's source and of the modules of the plug-in's own that it imports, directly or not.
+    """Return the sha256 of a module's source and of the modules of the plug-in's own that it imports, directly or not.
 
     Comments, docstrings and formatting do not count. The plug-in's own are all modules that are neither ours nor
     Python's nor, if they are not of the module's own package, installed ones. They are found by the import statements
@@ -129,7 +129,7 @@ def fingerprint_of_definition(thing: object) -> str | None:
 
 
 def definition_in_cell(thing: object) -> str | None:
-    """The source, in its normal form, of a class or function typed into a notebook, whose cells ``linecache`` holds.
+    """Return the source, in its normal form, of what is typed into a notebook, whose cells ``linecache`` holds.
 
     ``inspect.getsource`` finds that of functions, but not of classes: it looks for the file of their module.
     """
@@ -211,7 +211,7 @@ def is_own(name: str, path: Path, top: str) -> bool:
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of this checkout; None outside a checkout.
+    """Return the commit of this checkout; None outside a checkout.
 
     If what is ours has changes, ``+`` follows and 8 hex digits of a sha256 of these.
     """

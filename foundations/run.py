@@ -31,7 +31,7 @@ def read_desc(store: Store, kind: type[D]) -> D:
 def begin(
     store: Store, desc: Desc, context: Context, data_fingerprint: str, network: Mapping[str, Any]
 ) -> None:
-    """Writes ``desc.json`` and ``environment.json`` into a new run, or goes on with those of one begun earlier.
+    """Write ``desc.json`` and ``environment.json`` into a new run, or goes on with those of one begun earlier.
 
     ``network.json`` with the entries of ``network`` comes with them; an older run that has none gets it, too.
 
@@ -52,7 +52,7 @@ def entries(desc: Desc) -> dict[str, Any]:
 
 
 def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> None:
-    """Writes ``desc.json`` anew, and says so, if it is damaged, or lost from a run that was begun.
+    """Write ``desc.json`` anew, and says so, if it is damaged, or lost from a run that was begun.
 
     The environment is restored before, where one of its copies is left. A descriptor that can be read stays: an older
     program may have written it with fewer fields.
@@ -73,7 +73,7 @@ def restore_desc(store: Store, entries: Mapping[str, Any], context: Context) -> 
 
 
 def restore_network(store: Store, network: Mapping[str, Any]) -> None:
-    """Writes ``network.json`` with the entries of ``network`` into a run that was begun, unless it has just these.
+    """Write ``network.json`` with the entries of ``network`` into a run that was begun, unless it has just these.
 
     A root that is read-only stays without: its results can be shown all the same.
     """

@@ -18,7 +18,7 @@ class Seeds:
     replicate: int
 
     def number(self, purpose: str, *index: int) -> int:
-        """A 63-bit seed for ``purpose`` at ``index``.
+        """Return a 63-bit seed for ``purpose`` at ``index``.
 
         PyTorch's CPU generator (a Mersenne Twister) is seeded by the low 32 bits alone, so that of n streams drawn on
         a CPU two are the same with a probability of about n^2 / 2^33: 5% for 20,000. CUDA's takes all bits.
@@ -32,7 +32,7 @@ class Seeds:
 
 
 def seed_global(seed: int, device: torch.device) -> None:
-    """Seeds the generators from which models draw on the CPU and on ``device`` (dropout): ``torch.manual_seed``,
+    """Seed the generators from which models draw on the CPU and on ``device`` (dropout): ``torch.manual_seed``,
     without what that costs for all the other devices, some hundred microseconds.
     """
     for generator in global_generators(device):

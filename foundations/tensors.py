@@ -42,7 +42,7 @@ def encode_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str
 
 
 def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and what their writer added.
+    """Return the tensors, on the CPU, and what their writer added.
 
     Raises:
         UsageError: a newer program wrote the file.

@@ -31,7 +31,7 @@ def import_torchvision() -> ModuleType:
 
 @functools.cache
 def declare_operators() -> torch.library.Library:
-    """Declares the missing operators. The cache keeps the library, and with it the declarations, alive."""
+    """Declare the missing operators. The cache keeps the library, and with it the declarations, alive."""
     library = torch.library.Library("torchvision", "DEF")
     for schema in SCHEMAS:
         library.define(schema)

@@ -113,7 +113,7 @@ def agreement(subnetwork: Subnetwork, run: Callable[[Tensor], Tensor], what: str
 
 
 def agreement_of_state(subnetwork: Subnetwork, state: Mapping[str, Tensor], what: str) -> str:
-    """The same for a state dict, put into another network of the same architecture.
+    """Say the same of a state dict, put into another network of the same architecture.
 
     A network with numbers of its own that are not in its state dict is refused: nobody else could use the file.
     """

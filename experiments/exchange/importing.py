@@ -34,7 +34,7 @@ REPLICATE = 1
 
 
 def import_network(workspace: Workspace, place: Path, options: ImportOptions) -> Imported:
-    """Writes the network in ``place`` as the run ``import_<hash>``, or finds that it was imported before.
+    """Write the network in ``place`` as the run ``import_<hash>``, or finds that it was imported before.
 
     Raises:
         UsageError: its files cannot be read, or do not fit the model and the data; nothing is written then.

@@ -53,7 +53,7 @@ class Network:
 
 
 def read_network(place: Path, mask: str = "") -> Network:
-    """The network in a file or directory.
+    """Read the network in a file or directory.
 
     Args:
         place: a file of weights, maybe with masks in it, or a directory with one such file.
