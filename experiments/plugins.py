@@ -23,7 +23,7 @@ GROUP = "adsynflow.plugins"
 
 
 def load_plugins(asked_for: Iterable[str], reporter: Reporter, reserved: Iterable[str] = ()) -> None:
-    """Imports the plug-ins asked for, and the installed ones that announce themselves by an entry point.
+    """Import the plug-ins asked for, and the installed ones that announce themselves by an entry point.
 
     One that was asked for and fails raises ``UsageError`` with its name and error; an installed one that fails is
     only warned of, since the command may not need it.

@@ -1,4 +1,4 @@
-"""Experiments: each is defined by values, and known by what it computes (tasks) and what comes of it (rows)."""
+"""Experiments: each is defined by values, and has tasks that compute it and rows of results."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
@@ -146,10 +146,9 @@ class Experiment(ABC):
         return (train_of(self.desc),)
 
     def restore(self) -> None:
-        """Writes anew what is lost of its run and those it stands on and lies elsewhere as well, and says so.
+        """Rewrite lost files of its run, and of those it stands on, that lie elsewhere as well; say so.
 
-        Descriptors follow from the values; the metrics of what is done are in its checkpoint, too. What its networks
-        are follows from the values and the data, and is added to older runs without a word.
+        Descriptors and ``network.json`` follow from the values and the data; metrics are in the checkpoint, too.
         """
         context, train = self.session.context, train_of(self.desc)
         network = describe_network(train.model, self.session.data(train.data))

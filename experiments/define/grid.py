@@ -186,7 +186,6 @@ class Grid(Sequence[Experiment]):
         """Return the results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
         return [plain(row, one.varied) for one in self.experiments for row in one.rows()]
 
-
     # Criteria for k ------------------------------------------------------------------------------------------
 
     @property
@@ -204,8 +203,7 @@ class Grid(Sequence[Experiment]):
 
 
 def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:
-    """Renames the directories that the results of experiments lie in, and those of trunks that cannot be used; if
-    ``dry``, only says so."""
+    """Rename the directories of experiments, and of trunks that cannot be used; if ``dry``, only say so."""
     stores = {store.path: (store, one) for one in experiments for store in one.to_put_aside()}
     for store, one in stores.values():
         if store.path.exists():

@@ -1,7 +1,5 @@
 """What an engine is, the one rule for failure that all engines keep, and the order of tasks done at once.
 
-What an engine is, and the one rule for failure that all engines keep.
-
 A task that fails is tried once more, from its checkpoint; one that was refused (bad input, no permission) is not, since
 it would be refused again. What depends on a failed task is skipped and listed; everything else goes on.
 """
@@ -68,7 +66,7 @@ engines: Registry[Engine] = Registry("engine", "engine")
 
 
 def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
-    """Has the session's engine do the tasks of a plan; those that failed.
+    """Have the session's engine do the tasks of a plan; return those that failed.
 
     Meanwhile ``plan.json`` below the root says how far it has come.
     """
@@ -93,9 +91,9 @@ def command_text(command: Sequence[str]) -> str:
 
 
 def attempt(task: Task, session: Workspace) -> Failure | None:
-    """Does a task in this process; how it failed, if it did. An interruption ends it at once.
+    """Do a task in this process, with status and log in its directory; return how it failed, if it did.
 
-    How it goes stands in its directory: see ``experiments.run.recording``.
+    An interruption ends it at once.
     """
     reporters = session.reporters
     with reporters.also(StepsOf(task, reporters)), recorded(task.label, task.where(session), reporters) as record:

@@ -1,9 +1,7 @@
 """In this process: one task after the other, or several side by side in threads that take turns.
 
-Several threads of which one runs at a time, so that each finds PyTorch's settings as it left them.
-
-On a CPU that gains nothing. On a GPU a thread only hands its work to the device: while another has its turn, the
-device still computes.
+Of these one runs at a time, so that each finds PyTorch's settings as it left them. On a CPU that gains nothing. On a
+GPU a thread only hands its work to the device: while another has its turn, the device still computes.
 """
 
 import contextlib
@@ -48,7 +46,7 @@ class Turns:
             self._give()
 
     def pass_on(self) -> None:
-        """Lets all others that wait have a turn first.
+        """Let all others that wait have a turn first.
 
         Raises:
             Interrupted: the process was asked to stop and this thread does not defer that, or others have failed.
@@ -135,7 +133,7 @@ class InTurns(Several):
 
 
 def run_side_by_side(plan: Plan, session: Workspace) -> list[Failure]:
-    """``session.options.at_once`` tasks in turns, every few steps; on a GPU each has a stream of its own.
+    """Do ``session.options.at_once`` tasks in turns, every few steps; on a GPU each has a stream of its own.
 
     The results are those of one task after the other, since each finds the process as it has left it. One exception:
     all CUDA graphs of a process read the seed of their random numbers from the same memory, so that on a GPU networks

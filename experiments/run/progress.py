@@ -139,10 +139,10 @@ class MeteringReporter(Reporter):
         match event:
             case Began(Training() as training):
                 self.meters[training.path] = TrainingThroughput(training)
-            case Advanced(Training(path=path), n):
+            case Advanced(Training(path=path), n) if path in self.meters:
                 self.meters[path].advance(n)
             case Ended(Training(path=path)):
-                del self.meters[path]
+                self.meters.pop(path, None)
             case RowAdded(path, row) if path in self.meters:
                 meter = self.meters[path]
                 self.hear(EpochEnded(meter.epoch(row), last=row["iteration"] >= meter.total))

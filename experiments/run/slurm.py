@@ -39,6 +39,8 @@ LARGEST_ARRAY = 1000
 MOST_TIMES = 10_000
 """How often a job may come to its time limit. One that takes no step is given up long before."""
 DEFAULT_MINUTES = 60
+NOT_SUBMITTED = "[0-9a-f]" * 32 + ".pkl"
+"""What is to be done by a job that has no number yet."""
 OVER = frozenset({
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
     "TIMEOUT",
@@ -210,6 +212,8 @@ class SlurmQueue:
                     submitted = [executor.submit(job) for job in jobs[first : first + LARGEST_ARRAY]]
                 numbers += [job.job_id for job in submitted]
             except Exception as error:
+                for path in [*self.folder.glob(".submission_file_*"), *self.folder.glob(NOT_SUBMITTED)]:
+                    path.unlink(missing_ok=True)
                 lines = str(error).strip().splitlines() or [type(error).__name__]
                 said = next((line for line in lines if "sbatch: error" in line), lines[-1])
                 raise UsageError(f"--engine=slurm: the jobs could not be submitted: {said}") from error

@@ -1,7 +1,5 @@
 """What shows metrics elsewhere: TensorBoard, Weights & Biases, or what a plug-in brings.
 
-What shows metrics elsewhere: TensorBoard, Weights & Biases, or what a plug-in brings.
-
     @trackers.register("my_tracker")
     class MyTracker(Tracker):
         def row(self, row): ...
