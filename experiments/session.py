@@ -131,7 +131,7 @@ class Session(Workspace):
         return self._define("stability", flags)
 
     def import_network(self, place: str | Path, **options: Any) -> str:
-        """Takes in somebody else's network, as the command ``import`` does; its key, for the flag ``imported``.
+        """Take in somebody else's network, as the command ``import`` does; return its key, for the flag ``imported``.
 
         Example::
 

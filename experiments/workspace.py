@@ -195,7 +195,7 @@ def train_of(desc: Desc) -> TrainDesc:
 
 
 def find_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is CUDA where there is one, then Apple's, then the CPU.
+    """Return the device called ``name``; ``auto`` is CUDA where there is one, then Apple's, then the CPU.
 
     Of several processes that train together each has a GPU of its own.
     """

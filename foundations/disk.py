@@ -64,7 +64,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def append_lines(path: Path, content: bytes) -> None:
-    """Adds lines to a file. Stopped on the way, or on a full disk, it leaves a beginning of ``content`` there.
+    """Add lines to a file. Stopped on the way, or on a full disk, it leaves a beginning of ``content`` there.
 
     A torn last line, which another one was stopped in, is cut off first.
     """
@@ -125,7 +125,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def sweep(directory: Path) -> None:
-    """Deletes what killed writers have left in a directory that this process holds, so that no other writes there.
+    """Delete what killed writers have left in a directory that this process holds, so that no other writes there.
 
     Directories below it that have a lock of their own are left to those who hold them, reports to their writers.
     """
@@ -145,7 +145,7 @@ COMMAND_SHOWN = 300  # characters
 
 @contextlib.contextmanager
 def hold(directory: Path, reporter: Reporter, unless: Callable[[], bool]) -> Iterator[bool]:
-    """Holds a directory for this process; see ``Store.lock``.
+    """Hold a directory for this process; see ``Store.lock``.
 
     Whoever gets it deletes what killed writers have left there.
 
@@ -172,7 +172,7 @@ def hold(directory: Path, reporter: Reporter, unless: Callable[[], bool]) -> Ite
 
 
 def tidy(directory: Path) -> None:
-    """Deletes what killed processes have left below a directory, wherever none works now."""
+    """Delete what killed processes have left below a directory, wherever none works now."""
     for path, folders in left_over(directory):
         with contextlib.suppress(OSError), hold_all(folders) as free:  # where nothing can be written nothing is deleted
             if free:
@@ -193,7 +193,7 @@ def left_over(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
 
 @contextlib.contextmanager
 def hold_all(directories: Iterable[Path]) -> Iterator[bool]:
-    """Holds those of some directories that have a lock; yields whether no other process holds one of them."""
+    """Hold those of some directories that have a lock; yield whether no other process holds one of them."""
     with contextlib.ExitStack() as stack:
         locked = [directory for directory in directories if (directory / files.LOCK).exists()]
         yield all(stack.enter_context(hold_if_free(directory)) for directory in locked)

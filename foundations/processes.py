@@ -54,7 +54,7 @@ def end_with_parent() -> bool:
 
 
 def watch(parent: int) -> None:
-    """Ends this process as soon as the process ``parent`` is its parent no more.
+    """End this process as soon as the process ``parent`` is no longer its parent.
 
     A parent that is killed cannot end its children itself. They are asked to stop, as by a scheduler, and write a
     checkpoint; one that does not come to it is ended, since its files are whole at any time.
@@ -70,7 +70,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def keep_freed_memory(limit: int = 2**30) -> bool:
-    """Lets glibc keep freed blocks of up to ``limit`` bytes for later use; whether it will.
+    """Let glibc keep freed blocks of up to ``limit`` bytes for later use; return whether it will.
 
     A network's activations are megabytes large. By default each is mapped anew in every step and given back, and
     the system clears its pages at the first touch: a tenth of a training step of a small network on a CPU. The

@@ -86,7 +86,7 @@ class Selection:
 
 
 def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None) -> Selection:
-    """What the deciding values choose: model, data set, strategy and recipe.
+    """Return what the deciding values choose: model, data set, strategy and recipe.
 
     Args:
         given: one experiment's values by name.
@@ -167,7 +167,7 @@ class Values:
         )  # fmt: skip
 
     def pruning(self, root: Path, density: float | None, levels: int = 1) -> PruningHparams:
-        """The pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``.
+        """Return the pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``.
 
         An imported mask, which lies below ``root``, says itself what it keeps.
         """
@@ -199,7 +199,7 @@ def flags_of(sections: Iterable[Section]) -> list[str]:
 
 
 def refuse_unknown(name: str, known: Iterable[str], elsewhere: Mapping[str, str]) -> NoReturn:
-    """Raises ``UsageError`` for a flag that does not exist, or that does not apply here.
+    """Raise ``UsageError`` for a flag that does not exist, or that does not apply here.
 
     Args:
         name: the flag, without dashes; as a keyword it has the same name.
@@ -214,7 +214,7 @@ def refuse_unknown(name: str, known: Iterable[str], elsewhere: Mapping[str, str]
 
 
 def inapplicable(selections: Iterable[Selection], framework: Iterable[type[Hparams]]) -> dict[str, str]:
-    """Flags of other commands and of methods that are not selected, each with why it does not apply.
+    """Return the flags of other commands and of methods not selected, each with why it does not apply.
 
     Args:
         selections: what is selected.

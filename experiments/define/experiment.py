@@ -53,12 +53,12 @@ class Experiment(ABC):
     @classmethod
     @abstractmethod
     def sections(cls, selection: Selection, given: Mapping[str, Any]) -> list[Section]:
-        """The flags that apply to what is selected."""
+        """Return the flags that apply to what is selected."""
 
     @classmethod
     @abstractmethod
     def define(cls, session: Workspace, values: Values) -> "Experiment":
-        """The experiment that values describe; ``UsageError`` if they do not fit each other."""
+        """Return the experiment that values describe; ``UsageError`` if they do not fit each other."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.label}, {self.desc.key}{', done' if self.known_done else ''}>"
@@ -115,7 +115,7 @@ class Experiment(ABC):
 
     @abstractmethod
     def tasks(self) -> Sequence[Task]:
-        """The tasks that are the experiment; what they need comes with them."""
+        """Return the tasks that are the experiment; those that they wait for come with them."""
 
     @property
     def done(self) -> bool:
@@ -127,7 +127,7 @@ class Experiment(ABC):
 
     @abstractmethod
     def done_before(self) -> str:
-        """What is said when nothing is left to do."""
+        """Return what is said when nothing is left to do."""
 
     def opening(self) -> str:
         """Return what is said before it is run, if anything."""
@@ -135,7 +135,7 @@ class Experiment(ABC):
 
     @abstractmethod
     def rows(self) -> list[Row]:
-        """The results so far, as plain values."""
+        """Return the results so far, as plain values."""
 
     def check(self) -> None:
         """Raise ``UsageError`` if it cannot be computed. Its data are read here, and nothing is computed."""
@@ -222,7 +222,7 @@ class Training(Experiment):
         return f"Done before: {self.store.path}. Nothing was trained."
 
     def rows(self) -> list[Row]:
-        """One row with the losses and accuracies at the end; before it, the last epoch's."""
+        """Return one row with the losses and accuracies at the end; before it, the last epoch's."""
         about = {"replicate": self.replicate, "key": self.desc.key, "path": self.store.path, "varied": self.shown}
         if self.store.done:
             return [{**self.store.result(), **about}]

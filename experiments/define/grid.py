@@ -52,7 +52,7 @@ class Grid(Sequence[Experiment]):
 
     @classmethod
     def of(cls, session: Workspace, command: str, flags: Mapping[str, Any], branch: str | None = None) -> "Grid":
-        """The experiments that flags describe; a list of values stands for one experiment each.
+        """Return the experiments that flags describe; a list of values stands for one experiment each.
 
         A value that does not apply to one of them (SynFlow's input, to the full network) counts for the others.
 
@@ -117,7 +117,7 @@ class Grid(Sequence[Experiment]):
     # Computing -----------------------------------------------------------------------------------------------
 
     def run(self) -> "Grid":
-        """Computes what is left of all of them, and nothing twice; itself, for what comes next.
+        """Compute what is left of all of them, and nothing twice; return the grid.
 
         Raises:
             UsageError: one of them cannot be computed; found before anything is.
@@ -147,7 +147,7 @@ class Grid(Sequence[Experiment]):
         return self
 
     def prepare(self, *, dry: bool = False) -> None:
-        """Reads the data and refuses what cannot be computed; with ``recompute``, puts aside what is there.
+        """Read the data and refuse what cannot be computed; with ``recompute``, put aside what is there.
 
         Args:
             dry: only say what would be put aside.
@@ -194,7 +194,7 @@ class Grid(Sequence[Experiment]):
         return searches(known_runs(stores), {search.criterion.key for search in self.searches})
 
     def criteria(self) -> list[Row]:
-        """Where each criterion puts k, and each k that was given; its multiply-adds, and the accuracy that came of it.
+        """Return where each criterion puts k, and each k that was given; its multiply-adds and its accuracy.
 
         A row for each network, criterion and replicate; see ``experiments.report.criteria``.
         """
@@ -271,7 +271,7 @@ def combinations(flags: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
-    """The values that a flag was given, each once: one, or those of a list.
+    """Return the values that a flag was given, each once: one, or those of a list.
 
     Of a flag that is a list itself, a list of lists gives the alternatives, and a single value is a list of one.
     """

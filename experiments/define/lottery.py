@@ -30,7 +30,7 @@ from training.segments import load_network
 def level_tasks(
     desc: LotteryDesc, replicate: int, levels: Iterable[int], allow_collapse: bool = False
 ) -> list[LevelTask]:
-    """The graph of a lottery run: for each level its mask, then its training, on the trunk at k.
+    """Return the graph of a lottery run: for each level its mask, then its training, on the trunk at k.
 
     A strategy that scores at the end prunes what the levels before have become, so that these come first.
     """

@@ -34,7 +34,7 @@ PASSES = 3
 
 
 def search_cost(runner: AnalysisAtK, answer: Answer) -> dict[str, int]:
-    """Multiply-adds of what a criterion needed: dense training, children, scores; and of one whole dense training.
+    """Return the multiply-adds of what a criterion needed, and of one whole dense training.
 
     As in ``sparsity_report.json``, a step of training costs three forward passes an example, and a pruned weight
     nothing. Analyses need the whole dense training, which their children are compared with.
@@ -57,14 +57,14 @@ def search_cost(runner: AnalysisAtK, answer: Answer) -> dict[str, int]:
 
 
 def dense_multiply_adds(trunk: Trunk) -> int:
-    """Of one image's forward pass through the full network."""
+    """Return those of one image's forward pass through the full network."""
     model = trunk.fresh().model
     positions = output_positions(model, trunk.data.shape)
     return sum(weight.numel() * positions[name] for name, weight in prunable(model).items())
 
 
 def of_children(analysis: AnalysisAtK, dense: int) -> int:
-    """The trainings of an analysis from k on.
+    """Return those of an analysis's trainings from k on.
 
     Args:
         analysis: completed.
@@ -79,7 +79,7 @@ def of_children(analysis: AnalysisAtK, dense: int) -> int:
 
 
 def of_scores(trunk: Trunk, desc: StabilityDesc) -> int:
-    """One mask: counted by PyTorch, forward and backward, in the strategy's equal iterations.
+    """Return those of one mask, counted by PyTorch, forward and backward, in the strategy's equal iterations.
 
     One iteration is what two cost more than one, so that what is looked at once does not count.
     """
@@ -207,7 +207,7 @@ class Search:
 
 
 def make_search(kind: type[Experiment], session: Workspace, values: Values) -> Search:
-    """The search for the step that ``values`` leave to a criterion, for an experiment of a kind.
+    """Return the search for the step that ``values`` leave to a criterion, for an experiment of a kind.
 
     A lottery run wants the smallest k at which the subnetworks of its last level are what the criterion looks for.
     """

@@ -27,7 +27,7 @@ from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
 def analysis_tasks(
     desc: StabilityDesc, replicate: int, k: Step, settings: AnalysisHparams, checkpoint: str | None
 ) -> tuple[ComparisonTask, list[ChildTask]]:
-    """The graph of an analysis at k: the start, the mask, the children, and the comparison, which waits for them all.
+    """Return the graph of an analysis at k: start, mask, children, and the comparison, which waits for them all.
 
     Children start from the trunk at k, or from a checkpoint, which nothing has to be computed for; they are compared
     with the full network, trained to the end from there.

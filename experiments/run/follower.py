@@ -19,7 +19,7 @@ SessionOf = Callable[[Mapping[str, Any], Reporter], Workspace]
 
 
 def follow(ours: Together, session_of: SessionOf) -> int:
-    """Trains along until the first process dismisses this one.
+    """Train along until the first process dismisses this one.
 
     Signals are left to the first process, which stops all of them after a step.
 

@@ -64,7 +64,7 @@ class Plan:
 
 
 def make_plan(wanted: Iterable[Task], session: Workspace) -> Plan:
-    """What is left to do for ``wanted``.
+    """Return the tasks that are left to do for ``wanted``.
 
     A task that is done needs nothing more, so what it needed is left out unless another still needs it. The tasks of
     one trunk (to k, to its end) wait for each other, whichever experiments they belong to: no lock has to order them.

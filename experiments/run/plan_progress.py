@@ -151,7 +151,7 @@ class PlanProgress(Reporter):
 def makespan(
     tasks: Iterable[Any], before: Mapping[Any, Sequence[Any]], seconds: Callable[[Any], float], jobs: int
 ) -> float:
-    """The time that tasks take when so many are done at once, each as soon as those it waits for have ended.
+    """Return the time that tasks take when so many are done at once, each once those it waits for have ended.
 
     Args:
         tasks: in the order in which they are begun.
@@ -221,7 +221,7 @@ def store_of_plan(root: Path) -> Store:
 
 
 def remove_ended_plans(root: Path) -> None:
-    """Removes what commands have left that were killed while they worked at a plan."""
+    """Remove what commands have left that were killed while they worked at a plan."""
     for path in sorted((root / files.PLANS).glob("*_*")):
         if path.is_dir() and not path.is_symlink():
             with contextlib.suppress(OSError), hold_all([path]) as free:
@@ -230,7 +230,7 @@ def remove_ended_plans(root: Path) -> None:
 
 
 def running_plans(root: Path | str) -> Iterator[PlanFile]:
-    """The plans of processes that are at work, and of jobs of Slurm that no process watches.
+    """Yield the plans of processes that are at work, and of jobs of Slurm that no process watches.
 
     One that cannot be read, since it is just ending, is left out.
     """

@@ -261,7 +261,7 @@ SET_HERE = frozenset({
 
 
 def parameters(options: SessionOptions) -> dict[str, Any]:
-    """What ``submitit`` is asked for; ``UsageError`` for options that do not suit.
+    """Return what ``submitit`` is asked for; ``UsageError`` for options that do not suit.
 
     A step that srun starts has one core, whatever the job has (from Slurm 22.05 on), so it is given the number, too.
     """

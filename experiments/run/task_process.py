@@ -43,7 +43,7 @@ class TaskProcess:
         self.lock = threading.Lock()
 
     def do(self, task: Mapping[str, Any], hear: Callable[[Answer], None]) -> Answer:
-        """Has a task done, once: whoever started the process decides whether it is tried again.
+        """Have a task done, once: whoever started the process decides whether it is tried again.
 
         Args:
             task: ``Task.entries``.
