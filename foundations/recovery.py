@@ -65,7 +65,7 @@ def what_comes_back(store: "Store", name: str) -> str | None:
         return f"it is restored from {other}" if is_readable(store, other) else None
     if name == files.METRICS and store.has(files.DONE):
         return "it is restored from the checkpoint" if final_rows_are_kept(store) else None
-    return "what it held is recomputed"
+    return "what it held is recomputed when it is needed"
 
 
 def is_readable(store: "Store", name: str) -> bool:

@@ -223,7 +223,8 @@ class LotteryBranch(Lottery):
             restore_desc(branch.here, branch.entries, self.session.context)
 
     def tasks(self) -> Sequence[Task]:
-        return branch_tasks(self.desc, self.replicate, self.levels, self.allow_collapse, self.branch)
+        levels = [task for task in super().tasks() if isinstance(task, LevelTask) and task.level in self.levels]
+        return [*levels, *branch_tasks(self.desc, self.replicate, self.levels, self.allow_collapse, self.branch)]
 
     def done_before(self) -> str:
         return f"All done before: {self.branch.key} in {self.store.path}. Nothing was trained."
