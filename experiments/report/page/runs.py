@@ -10,6 +10,7 @@ from experiments.report.lines import Line
 from experiments.report.page.material import Material, TableRow
 from experiments.report.page.parts import PageTable, Section
 from experiments.report.tables import Table, percent
+from experiments.runs.directory import RunDirectory
 from experiments.runs.rows import DONE
 from experiments.runs.status import Status, read_status
 from foundations import files
@@ -129,26 +130,36 @@ def reproduce(found: Material) -> Section:
 
 def compute(found: Material) -> Section:
     """What the runs have cost, by the processor that they were computed on, failed and repeated attempts included."""
-    groups: dict[tuple[str, str], list[Status]] = {}
-    for run in found.runs:
-        environment = environment_of(run.store) or {}
-        place = str(environment.get("cpu", "unknown")), str(environment.get("threads", ""))
-        with contextlib.suppress(*MISREAD):  # a run whose parts are not known is named among the runs
-            statuses = [read_status(part.store) for part in run.parts]
-            groups.setdefault(place, []).extend(status for status in statuses if status is not None)
+    groups = computed_on(found.runs)
     everything = [status for group in groups.values() for status in group]
     cells = [[*place, *cost_of(group)] for place, group in [*groups.items(), (("all", ""), everything)] if group]
     headers = ["processor", "threads", "parts", "attempts", "hours", "processor-hours", "largest memory (MB)"]
-    caption = "All attempts that ended by themselves; one that was killed is counted without its hours."
+    caption = (
+        "All attempts that ended by themselves. One that was killed is counted without its hours, and so is what was "
+        "computed before hours were recorded."
+    )
     return Section(
         "compute", "Compute", tables=[PageTable("compute", caption, Table(headers, cells))] if everything else ()
     )
 
 
+def computed_on(runs: Sequence[RunDirectory]) -> dict[tuple[str, str], list[Status]]:
+    """The status of every part, by the processor and the number of threads that its run records."""
+    groups: dict[tuple[str, str], list[Status]] = {}
+    for run in runs:
+        environment = environment_of(run.store) or {}
+        place = str(environment.get("cpu", "unknown")), str(environment.get("threads", "unknown"))
+        with contextlib.suppress(*MISREAD):  # a run whose parts are not known is named among the runs
+            statuses = [read_status(part.store) for part in run.parts]
+            groups.setdefault(place, []).extend(status for status in statuses if status is not None)
+    return groups
+
+
 def cost_of(group: Sequence[Status]) -> list[str]:
     """The cells of some parts."""
     hours = [sum(getattr(status, name) for status in group) / 3600 for name in ("seconds", "processor_seconds")]
-    return [str(len(group)), str(sum(status.attempts for status in group)), *(f"{value:.2f}" for value in hours),
+    attempts = sum(status.attempts for status in group)
+    return [str(len(group)), str(attempts), *(f"{value:.3g}" if value else "-" for value in hours),
             f"{max(status.peak_memory for status in group):.0f}"]  # fmt: skip
 
 
