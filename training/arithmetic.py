@@ -67,14 +67,14 @@ PROGRAMS = 10_000
 
 
 def check_compiler(hparams: TrainingHparams) -> None:
-    """Raises ``UsageError`` if the network is to be compiled on a machine without a compiler."""
+    """Raise ``UsageError`` if the network is to be compiled on a machine without a compiler."""
     names = (os.environ.get("CXX", "g++"), "g++", "clang++", "cl")
     if hparams.compile and not any(map(shutil.which, names)):
         raise UsageError(f"--compile: needs a C++ compiler (one of {', '.join(dict.fromkeys(names))}); none was found")
 
 
 def compiled(model: nn.Module, hparams: TrainingHparams) -> Callable[[Tensor], Tensor]:
-    """The network's forward pass, compiled at its first call if ``hparams`` say so; parameters stay shared.
+    """Return the network's forward pass, compiled at its first call if ``hparams`` say so; parameters stay shared.
 
     There is a program for each size of a batch, of which training has two: with sizes left open it would be slower.
     """
@@ -132,7 +132,6 @@ def is_kept_contiguous(model: nn.Module) -> bool:
 
 
 def contiguous_inputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The hook."""
     return tuple(convert(images, torch.contiguous_format) for images in inputs)
 
 

@@ -33,13 +33,13 @@ class Graphs(Protocol):
     """The kinds of work that were found to be impossible to capture."""
 
     def warm_up(self, work: Callable[[], None]) -> None:
-        """Does ``work``, and whatever has to be done once before it can be captured."""
+        """Do ``work``, and whatever has to be done once before it can be captured."""
 
     def waits(self, work: Callable[[], None]) -> bool:
-        """Does ``work`` like :meth:`warm_up`; whether something in it waits for a value of the device."""
+        """Do ``work`` like :meth:`warm_up`; whether something in it waits for a value of the device."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Does nothing yet; what is returned does ``work`` each time it is called, on the same memory.
+        """Do nothing yet; what is returned does ``work`` each time it is called, on the same memory.
 
         Raises:
             RuntimeError: it cannot be captured. What was computed before can go on.
@@ -132,7 +132,7 @@ class CapturedStep:
         return self.possible and self.warmed_up == WARM_UP_STEPS and not self.draws
 
     def run(self, work: Work, batches: Sequence[Batch], rates: Sequence[Rates], optimizer: optim.Optimizer) -> None:
-        """Does ``work``, of which a step of ``optimizer`` is part, on each of ``batches``, all of one size."""
+        """Do ``work``, of which a step of ``optimizer`` is part, on each of ``batches``, all of one size."""
         if self.possible and self.warmed_up == WARM_UP_STEPS and len(batches) not in self.replays:
             self._capture(work, batches, optimizer)
         if replay := self.replays.get(len(batches)):

@@ -39,17 +39,17 @@ class Alone:
     share = Share()
 
     def agreed(self, asked: Callable[[], bool]) -> Callable[[], bool]:
-        """A question that every process answers as the first one does."""
+        """Return a question that every process answers as the first one does."""
         return asked
 
     def average_gradients(self, model: nn.Module, size: int) -> None:
         """Each gradient becomes the mean over the whole batch; ``size`` images of it are this process's."""
 
     def sum(self, tensor: Tensor) -> None:
-        """Adds up a tensor over all processes, in place."""
+        """Add up a tensor over all processes, in place."""
 
     def announce(self, message: Any) -> None:
-        """Tells the others something, if this is the first process."""
+        """Tell the others something, if this is the first process."""
 
 
 class Together(Alone):
@@ -87,7 +87,7 @@ class Together(Alone):
             self.exchange(message)
 
     def exchange(self, message: Any = None) -> Any:
-        """The message of the first process; the others give none."""
+        """Return the message of the first process; the others give none."""
         box = [message]
         with self.connection():
             dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
@@ -132,19 +132,19 @@ LOST = "Another process of this training has ended. The same command goes on fro
 
 
 def scatter(flat: Tensor, tensors: Sequence[Tensor]) -> None:
-    """Copies the stretches of a vector to tensors, whatever their memory format."""
+    """Copy the stretches of a vector to tensors, whatever their memory format."""
     parts = flat.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))
 
 
 def processes() -> Alone:
-    """Those that train together with this one."""
+    """Return those that train together with this one."""
     return connections()[0] if connections() else Alone()
 
 
 def check_shares(hparams: TrainingHparams, data: TrainingData) -> None:
-    """Raises ``UsageError`` if several processes cannot train together on these batches, or with this BatchNorm.
+    """Raise ``UsageError`` if several processes cannot train together on these batches, or with this BatchNorm.
 
     An epoch's last batch must have two images for each process, since BatchNorm may find no variance in one.
     """
@@ -165,7 +165,7 @@ def check_shares(hparams: TrainingHparams, data: TrainingData) -> None:
 
 
 def synchronized(model: nn.Module) -> nn.Module:
-    """A network on the same parameters and buffers whose BatchNorm takes its statistics from the whole batch."""
+    """Return a network on the same parameters and buffers whose BatchNorm takes its statistics from the whole batch."""
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     made: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model, shared))
     return made.train()  # the network itself is what is evaluated

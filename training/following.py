@@ -70,7 +70,7 @@ def handed_over(state: TrainState, data: TrainingData, hparams: TrainingHparams,
 
 
 def hand_over(ours: Together, state: TrainState, data: TrainingData, hparams: TrainingHparams, until: int) -> None:
-    """Sends the training state to the other processes: all of it, or only its numbers where they have the rest."""
+    """Send the training state to the other processes: all of it, or only its numbers where they have the rest."""
     before, now = ours.handed_over, identity(state)
     known = len(before) == len(now) and all(map(operator.is_, before, now))
     content = None if known else encoded(state)
@@ -87,7 +87,7 @@ def identity(state: TrainState) -> list[object]:
 
 
 def numbers(state: TrainState) -> list[Tensor]:
-    """The tensors that a step changes: network and optimizer."""
+    """Return the tensors that a step changes: network and optimizer."""
     entries = [state.optimizer.state.get(parameter, {}) for parameter in state.model.parameters()]
     of_optimizer = [entry[key] for entry in entries for key in sorted(entry) if isinstance(entry[key], Tensor)]
     return [*state.model.parameters(), *state.model.buffers(), *of_optimizer]
@@ -119,7 +119,7 @@ class Follower:
         self.state: TrainState | None = None
 
     def train(self, segment: Segment, data: TrainingData, train: Callable[..., None]) -> None:
-        """Trains a segment.
+        """Train a segment.
 
         Args:
             segment: what the first process has sent.
@@ -143,7 +143,7 @@ class Follower:
 
 
 def decoded(segment: Segment, content: bytes, device: torch.device) -> TrainState:
-    """The training state that :func:`encoded` has made bytes of."""
+    """Return the training state that :func:`encoded` has made bytes of."""
     made: tuple[nn.Module, optim.Optimizer, dict[str, Tensor] | None]
     made = torch.load(io.BytesIO(content), map_location=device, weights_only=False)  # of this program's own making
     model, optimizer, mask = made

@@ -34,7 +34,7 @@ def train(
     advance: Callable[[int], None] = lambda steps: None,
     asked: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Trains ``state`` from its iteration to iteration ``until``, or to the step after which ``asked`` to stop.
+    """Train ``state`` from its iteration to iteration ``until``, or to the step after which ``asked`` to stop.
 
     Where a replay holds several steps, that is the last of them.
 

@@ -60,16 +60,16 @@ class MaskUpdates:
         return self.strategy.updates(self.start, self.end, self.data.iterations_per_epoch)
 
     def rows(self, store: Store) -> list[Row]:
-        """What is written down in a directory."""
+        """Return what is written down in a directory."""
         return store.read_rows(files.MASK_UPDATES)
 
     def summary(self, store: Store) -> Row:
-        """What ``done.json`` says: the share of the weights that were ever kept, and the number of updates."""
+        """Return what ``done.json`` says: the share of the weights that were ever kept, and the number of updates."""
         rows = self.rows(store)
         return {"ever_active": rows[-1]["ever_active"], "mask_updates": len(rows) - 1}
 
     def begin(self, store: Store, state: TrainState) -> None:
-        """Prepares the rows of a training that begins or goes on; ``UsageError`` if one that goes on lacks some."""
+        """Prepare the rows of a training that begins or goes on; ``UsageError`` if one that goes on lacks some."""
         before = [row for row in self.rows(store) if row["iteration"] <= state.iteration]
         if state.iteration == self.start:
             before = [self._row(state, dropped=0, grown=0)]
@@ -82,7 +82,7 @@ class MaskUpdates:
         store.write_rows(files.MASK_UPDATES, before)
 
     def update(self, store: Store, hparams: TrainingHparams, state: TrainState) -> None:
-        """Gives the state, at one of the iterations, its next mask."""
+        """Give the state, at one of the iterations, its next mask."""
         assert state.mask is not None, "the first mask is there"
         per_epoch = self.data.iterations_per_epoch
         first, last = self.strategy.first_iteration(self.start, per_epoch), self.iterations[-1]

@@ -25,7 +25,7 @@ VALIDATION = "validation"
 
 
 def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> Row:
-    """A row of metrics at the state's step."""
+    """Return a row of metrics at the state's step."""
     row: Row = {"step": Step.at(state.iteration, data.iterations_per_epoch), "iteration": state.iteration}
     loss_sum, correct, size = state.running_metrics.tolist()
     if size:
@@ -46,7 +46,7 @@ def evaluations(
 
 
 def early_stopping(rows: Iterable[Row]) -> Row:
-    """What a training would have come to, had it been stopped where its validation loss was smallest.
+    """Return what a training would have come to, had it been stopped where its validation loss was smallest.
 
     Returns:
         ``early_stopping_iteration`` and ``early_stopping_test_accuracy``, of the first such row; nothing without
@@ -66,7 +66,7 @@ def is_finite(row: Row) -> bool:
 
 
 def keep(rows: list[Row]) -> dict[str, str]:
-    """The rows as an entry of a checkpoint, which says whose they are."""
+    """Return the rows as an entry of a checkpoint."""
     return {METRICS_ENTRY: formats.encode_rows(Path(files.METRICS), rows).decode()}
 
 
@@ -85,13 +85,13 @@ class Evaluations:
     every: int
 
     def up_to(self, reached: int) -> set[int]:
-        """Those of no later step than ``reached``."""
+        """Return those of no later step than ``reached``."""
         first = self.start - self.start % self.every + self.every
         return {self.start, *range(first, reached + 1, self.every), *({reached} & {self.end})}
 
 
 def history(store: Store, evaluations: Evaluations, reached: int, reporter: Reporter) -> list[Row]:
-    """The rows of a training that goes on at iteration ``reached``; none of one that has not begun.
+    """Return the rows of a training that goes on at iteration ``reached``; none of one that has not begun.
 
     Rows that the file lacks are restored from the checkpoint; rows of later steps, which will be taken again, are cut
     off.
@@ -114,7 +114,7 @@ def history(store: Store, evaluations: Evaluations, reached: int, reporter: Repo
 
 
 def known(store: Store, evaluations: Evaluations, reached: int) -> list[Row] | None:
-    """The rows of a training up to iteration ``reached``, from the file or else the checkpoint; None if some are lost.
+    """Return the rows up to iteration ``reached``, from the file or else the checkpoint; None if some are lost.
 
     Those in the checkpoint are all that there were up to its step, however often the test set was evaluated.
     """
@@ -130,7 +130,7 @@ def known(store: Store, evaluations: Evaluations, reached: int) -> list[Row] | N
 
 
 def restore(store: Store, reporter: Reporter) -> None:
-    """Writes the metrics of a finished training anew if the file lacks the last of them, and says so.
+    """Write the metrics of a finished training anew if the file lacks the last of them, and says so.
 
     They are taken from the checkpoint in the directory where the network lies: level 0 of a lottery run is the trunk.
     """
@@ -149,16 +149,13 @@ def restore(store: Store, reporter: Reporter) -> None:
 
 
 def write_back(store: Store, rows: list[Row], reporter: Reporter) -> None:
-    """Writes rows that the file lacks."""
     reporter.warn(f"{store / files.METRICS} lacked epochs that were trained; it is restored from the checkpoint")
     store.write_rows(files.METRICS, rows)
 
 
 def iterations(rows: list[Row]) -> set[int]:
-    """The iterations that have a row."""
     return {row["iteration"] for row in rows}
 
 
 def up_to(iteration: int, rows: list[Row]) -> list[Row]:
-    """The rows of no later step."""
     return [row for row in rows if row["iteration"] <= iteration]

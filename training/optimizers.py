@@ -73,7 +73,7 @@ def _sgd(hparams: "TrainingHparams", model: nn.Module, *, momentum: float, neste
 
 
 def start_momentum(optimizer: optim.Optimizer, *_: object) -> None:
-    """Gives zero momentum to parameters whose first gradient comes later than that of others.
+    """Give zero momentum to parameters whose first gradient comes later than that of others.
 
     So it is with layers that a network skips at random. PyTorch's fused SGD fails on them.
     """
@@ -86,7 +86,7 @@ def start_momentum(optimizer: optim.Optimizer, *_: object) -> None:
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters that are not frozen, in the model's order."""
+    """Return the parameters that are not frozen, in the model's order."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
@@ -96,14 +96,14 @@ def can_be_fused(model: nn.Module) -> bool:
 
 
 def make_optimizer(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
-    """The optimizer that ``hparams`` name, of all parameters that are not frozen; ``UsageError`` if all are."""
+    """Return the optimizer that ``hparams`` name, of all parameters that are not frozen; ``UsageError`` if all are."""
     if not trainable(model):
         raise UsageError("Nothing to train: every parameter is frozen; leave out one of the *_frozen flags")
     return optimizers.get(hparams.optimizer)(hparams, model)
 
 
 def with_hparams(optimizer: optim.Optimizer, hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
-    """The optimizer that ``hparams`` name, with the state of ``optimizer``, which is one of the same name."""
+    """Return the optimizer that ``hparams`` name, with the state of ``optimizer``, which is one of the same name."""
     other = make_optimizer(hparams, model)
     load_state(other, {**optimizer.state_dict(), "param_groups": other.state_dict()["param_groups"]})
     return other
@@ -129,12 +129,12 @@ def load_state(optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
-    """Gives each parameter group ``rate`` times its own factor."""
+    """Give each parameter group ``rate`` times its own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get(LR_FACTOR, 1)
 
 
 def parameter_names(optimizer: optim.Optimizer, model: nn.Module) -> list[str]:
-    """The model's names of the optimizer's parameters, in the order in which its state numbers them."""
+    """Return the model's names of the optimizer's parameters, in the order in which its state numbers them."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]

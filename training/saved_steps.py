@@ -1,7 +1,6 @@
 """Which whole states of a trunk lie on disk, and how they are written and read."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from foundations import files
 from foundations.steps import Step
@@ -27,18 +26,18 @@ class SavedSteps:
         return self.store.has(model) and self.store.has(optimizer)
 
     def iterations(self) -> list[int]:
-        """All iterations whose whole state lies on disk, in order."""
+        """Return all iterations whose whole state lies on disk, in order."""
         found = filter(None, (files.step_of_model(path.name) for path in self.store.path.glob("*")))
         steps = sorted(step.iteration(self.per_epoch) for step in found)
         return [step for step in steps if self.has(step)]
 
     def files(self, iteration: int) -> list[str]:
-        """The names of the files that the saved state at ``iteration`` lies in."""
+        """Return the names of the files that the saved state at ``iteration`` lies in."""
         model, optimizer = self._files(iteration)
         return [model, optimizer]
 
     def save(self, state: TrainState) -> None:
-        """Writes the state at its iteration."""
+        """Write the state at its iteration."""
         model, optimizer = self._files(state.iteration)
         self.store.write_tensors(model, state.model.state_dict())
         self.store.write_state(optimizer, state.training_state())
@@ -59,17 +58,13 @@ class SavedSteps:
                 raise ValueError(f"it is the state after {into.iteration} iterations")
         return into
 
-    def model_path(self, iteration: int) -> Path:
-        """Where the network lies."""
-        return self.store / self._files(iteration)[0]
-
     def _files(self, iteration: int) -> tuple[str, str]:
         step = Step.at(iteration, self.per_epoch)
         return files.model(step), files.optimizer(step)
 
 
 def grid(end: int, per_epoch: int) -> list[int]:
-    """The iterations saved unasked: each of the first five epochs, then ever sparser, about 25 in 160 epochs."""
+    """Return the iterations saved unasked: each of the first five epochs, then ever sparser, about 25 in 160 epochs."""
     epochs, epoch = [], 0
     while epoch * per_epoch < end:
         epochs.append(epoch)

@@ -22,7 +22,7 @@ schedules: Registry[Schedule] = Registry("learning-rate schedule", "lr_schedule"
 
 
 def learning_rate(hparams: "TrainingHparams", iteration: int, iterations_per_epoch: int) -> float:
-    """The learning rate of the step that follows ``iteration`` steps.
+    """Return the learning rate of the step that follows ``iteration`` steps.
 
     ``lr * min(1, iteration / warmup) * schedule(iteration)``
     """
@@ -82,7 +82,7 @@ def between(start: float, end: float, share: float) -> float:
 
 
 def progress(hparams: "TrainingHparams", iteration: int, iterations_per_epoch: int) -> float:
-    """The share of the way from the end of the warm-up to the end of training that is done, 0 to 1."""
+    """Return the share of the way from the end of the warm-up to the end of training that is done, 0 to 1."""
     start = hparams.warmup_steps.iteration(iterations_per_epoch)
     length = hparams.training_steps.iteration(iterations_per_epoch) - start
     return min(1.0, max(0, iteration - start) / length) if length > 0 else 0.0

@@ -71,7 +71,7 @@ def advance_to(
     change_at: Collection[int] = (),
     change: Callable[[TrainState], None] = lambda state: None,
 ) -> None:
-    """Trains ``state`` to iteration ``until``, calling ``save`` at each step of ``save_at`` on the way.
+    """Train ``state`` to iteration ``until``, calling ``save`` at each step of ``save_at`` on the way.
 
     These lie between the state's iteration and ``until``; ``start`` is the iteration at which the training began.
     At the steps of ``change_at``, unless the state is there already, ``change`` alters the state, before it is measured
@@ -141,12 +141,13 @@ def advance_to(
                 if there and stop in save_at:  # after the metrics, so that what is saved has them
                     save(state)
                 if stopping:
-                    reporter.say(f"{name_of(store)}: stopped at {Step.at(state.iteration, per_epoch).short}")
+                    step, run = Step.at(state.iteration, per_epoch).short, store.path
+                    reporter.say(f"{run.parent.name}/{run.name}: stopped at {step}")
                     break
 
 
 def next_stop(iteration: int, per_epoch: int, every: int, others: Iterable[int]) -> int:
-    """The next iteration that ends an epoch, has an evaluation, or is one of ``others``."""
+    """Return the next iteration that ends an epoch, has an evaluation, or is one of ``others``."""
     regular = ((iteration // steps + 1) * steps for steps in (per_epoch, every))
     return min(*regular, *(other for other in others if other > iteration))
 
@@ -158,7 +159,7 @@ class Diverged(UsageError):
 
 
 def give_up(store: Store, row: Row, good: int, hparams: TrainingHparams, data: TrainingData) -> NoReturn:
-    """Writes down that the training has diverged and raises :class:`Diverged`; the checkpoint stays as it is."""
+    """Write down that the training has diverged and raises :class:`Diverged`; the checkpoint stays as it is."""
     per_epoch = data.iterations_per_epoch
     store.append_rows(files.METRICS, [{**row, DIVERGED: True}])
     rate = learning_rate(hparams, row["iteration"] - 1, per_epoch)
@@ -201,7 +202,7 @@ def train_branch(
     change_at: Collection[int] = (),
     change: Callable[[TrainState], None] = lambda state: None,
 ) -> dict[str, Any]:
-    """Trains a branch of the trunk from ``state``, or from where it was interrupted, to the end, and finishes it.
+    """Train a branch of the trunk from ``state``, or from where it was interrupted, to the end, and finishes it.
 
     Returns what it writes to ``done.json``: what ``conclude`` says of the state at the end, the final losses and
     accuracies, and the name of the final network's file, ``model_<end>.safetensors``. ``updates`` change the mask on
@@ -242,16 +243,11 @@ def resume(store: Store, state: TrainState, first: int, last: int) -> None:
 
 
 def load_network(store: Store, name: str, model: nn.Module) -> None:
-    """Puts a stored network into ``model``; ``UsageError`` if its file is damaged or another network's."""
+    """Put a stored network into ``model``; ``UsageError`` if its file is damaged or another network's."""
     with store.intact(name):
         model.load_state_dict(store.read_tensors(name))
 
 
 def model_file(state: TrainState, data: TrainingData) -> str:
-    """The name of the file of the network at the state's step."""
+    """Return the name of the file of the network at the state's step."""
     return files.model(Step.at(state.iteration, data.iterations_per_epoch))
-
-
-def name_of(store: Store) -> str:
-    """What a training is called in the log."""
-    return f"{store.path.parent.name}/{store.path.name}"

@@ -21,8 +21,8 @@ from training.hparams import TrainingHparams
 from training.optimizers import load_state, make_optimizer
 from training.trial import try_training
 
-EVER_ACTIVE = "ever_active"
-"""The entry of a captured state that holds the weights of all its masks so far."""
+TALLY, EVER_ACTIVE = "tally", "ever_active"
+"""The entries of a captured state that hold the running metrics, and the weights of all its masks so far."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Noise:
     child: tuple[int, ...] = ()
 
     def epoch(self, epoch: int) -> EpochNoise:
-        """The generators of the order and of the augmentation of an epoch."""
+        """Return the generators of the order and of the augmentation of an epoch."""
         return EpochNoise(
             self.seeds.generator("data order", *self.child, epoch),
             self.seeds.generator("augmentation", *self.child, epoch),
         )
 
     def step(self, iteration: int, process: int = 0) -> int:
-        """The seed of PyTorch's global generator at a step, for models that draw from it (dropout).
+        """Return the seed of PyTorch's global generator at a step, for models that draw from it (dropout).
 
         Of several processes that train together each has another one, since each has other images.
         """
@@ -84,7 +84,7 @@ class TrainState:
     def fresh(
         cls, model: nn.Module, hparams: TrainingHparams, noise: Noise, device: torch.device, *, capture: bool = True
     ) -> "TrainState":
-        """The state before the first step, in the memory format that suits network and device.
+        """Return the state before the first step, in the memory format that suits network and device.
 
         On CUDA ``capture`` says whether steps are replayed as CUDA graphs once they have been captured.
 
@@ -95,9 +95,10 @@ class TrainState:
         refuse_lazy(model, "TrainState")
         make_dense(model)
         model, memory_format = _in_its_format(model.to(device))
+        dtype = torch.float32 if device.type == "mps" else torch.float64
         state = cls(
             model, forward_of(model, hparams), make_optimizer(hparams, model), noise, memory_format=memory_format,
-            running_metrics=torch.zeros(3, dtype=_metrics_dtype(device), device=device),
+            running_metrics=torch.zeros(3, dtype=dtype, device=device),
         )  # fmt: skip
         if device.type == "cuda":
             kind = type(model), type(state.optimizer)
@@ -105,7 +106,7 @@ class TrainState:
         return state
 
     def try_out(self, data: TrainingData) -> None:
-        """Takes a step with a copy of the network, and finds the memory format in which it trains.
+        """Take a step with a copy of the network, and find the memory format in which it trains.
 
         Raises:
             UsageError: it cannot be trained on these data, or cannot be copied.
@@ -119,14 +120,14 @@ class TrainState:
         self.tried_out = True
 
     def prune(self, mask: Mask) -> None:
-        """From here on the network is masked."""
+        """Mask the network from here on."""
         self.mask = self.first_mask = self.ever_active = mask
         self.applier = mask.applier(self.model)
         self.apply_mask()
-        self._changed()
+        self._forget_captured_steps()
 
     def set_mask(self, mask: Mask) -> None:
-        """Another mask for a network that is masked already, in place: a captured step goes on with it.
+        """Replace the mask of a network that is masked already, in place: a captured step goes on with it.
 
         Weights that it takes away are zero at once; those that it gives back start from zero, and so does their
         optimizer's state. A compact network has no weights to give back: its mask stays.
@@ -141,9 +142,9 @@ class TrainState:
                 if isinstance(entry, Tensor) and entry.shape == weight.shape:
                     entry.masked_fill_(mask[name] & ~before[name], 0)
         self.ever_active = Mask({name: mask[name] | entry for name, entry in active.items()})
-        self._take_mask(mask)
+        self._replace_mask(mask)
 
-    def _take_mask(self, mask: Mask) -> None:
+    def _replace_mask(self, mask: Mask) -> None:
         assert self.applier is not None, "the first mask is that of prune()"
         assert self.compaction is None, "a compact network's mask stays"
         self.applier.set(mask)
@@ -151,12 +152,12 @@ class TrainState:
         self.apply_mask()
 
     def apply_mask(self) -> None:
-        """Sets pruned weights to zero; there is no host synchronization in it."""
+        """Set pruned weights to zero; there is no host synchronization in it."""
         if self.applier is not None:
             self.applier()
 
     def compact(self, hparams: TrainingHparams, example: Tensor | None = None) -> None:
-        """From here on ``model`` is the masked network without the channels that cannot matter.
+        """Make ``model`` the masked network without the channels that cannot matter.
 
         On ``example``, inputs, the two are compared: ``UsageError`` if they are not the same function. Whatever is
         captured has the shapes of the full network; what becomes of that which was taken out says :class:`Compaction`.
@@ -171,99 +172,84 @@ class TrainState:
         self.prune(made.places.mask)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The parameters and buffers of the full network."""
+        """Return the parameters and buffers of the full network."""
         tensors = self.model.state_dict()
         return tensors if self.compaction is None else self.compaction.expand(tensors)
 
     def training_state(self) -> dict[str, Any]:
-        """All but the model's tensors: what the next step needs beside them."""
+        """Return what the next step needs beside the model's tensors."""
         made = self.compaction
         optimizer = self.optimizer.state_dict() if made is None else made.expand_optimizer(self.optimizer)
-        # Files that older versions of the program wrote and read call the running metrics "tally".
-        return {"iteration": self.iteration, "optimizer": optimizer, "tally": self.running_metrics}
+        return {"iteration": self.iteration, "optimizer": optimizer, TALLY: self.running_metrics}
 
     def capture(self) -> dict[str, Any]:
-        """The whole state, as tensors and numbers; ``mask`` is among them if there is one."""
+        """Return the whole state as tensors and numbers, its masks among them if there are any."""
         captured = {**self.training_state(), "model": self.tensors()}
         mask = self.mask if self.compaction is None else self.compaction.mask
-        return captured if mask is None else {**captured, "mask": dict(mask), **self._history()}
-
-    def _history(self) -> dict[str, Any]:
-        """What :meth:`capture` says of the masks before this one; nothing if there was none."""
-        if self.ever_active is None or self.ever_active is self.first_mask:
-            return {}
-        return {EVER_ACTIVE: dict(self.ever_active)}
+        if mask is not None:
+            captured["mask"] = dict(mask)
+        if self.ever_active is not None and self.ever_active is not self.first_mask:
+            captured[EVER_ACTIVE] = dict(self.ever_active)
+        return captured
 
     def checkpoint(self) -> dict[str, Any]:
-        """What of :meth:`capture` goes to a file: without a mask that is still that of :meth:`prune`.
+        """Return what of :meth:`capture` goes to a file: all but a mask that is still that of :meth:`prune`.
 
         That one lies in the run's mask file, and the run prunes with it before it restores a checkpoint.
         """
         captured = self.capture()
-        if self.mask is self.first_mask and not self._history():
+        if self.mask is self.first_mask and EVER_ACTIVE not in captured:
             captured.pop("mask", None)
         return captured
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
-        """Raises ``ValueError`` unless the tensors are like those of :meth:`tensors`."""
+        """Raise ``ValueError`` unless the tensors are like those of :meth:`tensors`."""
         own = self.tensors()
         if unlike := sorted({*own} ^ {*tensors}):
             raise ValueError(f"it or the network has no {', '.join(unlike)}")
         for name, tensor in tensors.items():
-            if tensor.shape != own[name].shape or tensor.dtype != own[name].dtype:
-                raise ValueError(f"{name} is {described(tensor)} instead of {described(own[name])}")
+            found, expected = (f"{str(t.dtype).removeprefix('torch.')}{tuple(t.shape)}" for t in (tensor, own[name]))
+            if found != expected:
+                raise ValueError(f"{name} is {found} instead of {expected}")
 
     def restore(self, captured: dict[str, Any]) -> None:
-        """The inverse of :meth:`capture` and :meth:`checkpoint`, on this state's device.
+        """Invert :meth:`capture` and :meth:`checkpoint`, on this state's device.
 
         Raises:
             UsageError or one of ``foundations.store.UNREADABLE``: it is not what these return for such a network.
         """
         tensors, optimizer = captured["model"], captured["optimizer"]
         self.check(tensors)
-        if not is_count(captured["iteration"]) or captured["tally"].shape != self.running_metrics.shape:
+        if not is_count(captured["iteration"]) or captured[TALLY].shape != self.running_metrics.shape:
             raise ValueError("the checkpoint lacks its iteration or its running metrics")
         if (made := self.compaction) is not None:
             tensors, optimizer = made.shrink(tensors), made.shrink_optimizer(optimizer)
         self.model.load_state_dict(tensors)
         load_state(self.optimizer, optimizer)
-        self.running_metrics.copy_(captured["tally"])
+        self.running_metrics.copy_(captured[TALLY])
         self.iteration = captured["iteration"]
         if "mask" in captured:
-            self._restore_mask(Mask(captured["mask"]))
+            mask = Mask(captured["mask"])
+            if self.mask is None:
+                self.prune(mask)
+            elif mask != (self.mask if made is None else made.mask):
+                self._replace_mask(mask)
         if EVER_ACTIVE in captured:
             self.ever_active = Mask(captured[EVER_ACTIVE])
-        self._changed()
+        self._forget_captured_steps()
 
-    def _restore_mask(self, mask: Mask) -> None:
-        if self.mask is None:
-            self.prune(mask)
-        elif mask != (self.mask if self.compaction is None else self.compaction.mask):
-            self._take_mask(mask)
-
-    def _changed(self) -> None:
-        """Tensors that a step uses have been replaced."""
+    def _forget_captured_steps(self) -> None:
         if self.captured_step is not None:
             self.captured_step.forget()
 
 
 def forward_of(model: nn.Module, hparams: TrainingHparams) -> Callable[[Tensor], Tensor]:
-    """How ``model`` is called in training; parameters and buffers are its own."""
+    """Return how ``model`` is called in training; parameters and buffers are its own."""
     if hparams.batchnorm_statistics == "synchronized" and processes().share.of > 1:
         model = synchronized(model)
     return compiled(model, hparams)
 
 
-def described(tensor: Tensor) -> str:
-    """Type and shape."""
-    return f"{str(tensor.dtype).removeprefix('torch.')}{tuple(tensor.shape)}"
-
-
 def _in_its_format(model: nn.Module) -> tuple[nn.Module, torch.memory_format]:
-    """The network in the memory format that suits it and its device."""
     memory_format = find_memory_format(model, next(model.parameters()).device)
     return model.to(memory_format=memory_format), memory_format  # type: ignore[call-overload]  # not in the stubs
-
-
-def _metrics_dtype(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64

@@ -13,7 +13,7 @@ from training.data import TrainingData
 
 
 def try_training(model: nn.Module, data: TrainingData, named: str = "The network") -> Tensor:
-    """Takes a training step with a copy of ``model``, and finds whether it takes images that are channels-last.
+    """Take a training step with a copy of ``model``, and finds whether it takes images that are channels-last.
 
     One that does not, but takes them in plain memory order, is kept in that (see ``memory_format.keep_contiguous``).
 
@@ -46,7 +46,7 @@ def try_training(model: nn.Module, data: TrainingData, named: str = "The network
 
 
 def odd_type(model: nn.Module) -> str:
-    """What to say of a network whose parameters are of another type than images; nothing of others."""
+    """Return what to say of a network whose parameters are of another type than images; nothing of others."""
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and parameter.dtype != torch.float32:
             return f" ({name} is {parameter.dtype}, and images are torch.float32)"
@@ -54,7 +54,7 @@ def odd_type(model: nn.Module) -> str:
 
 
 def check_copies(model: nn.Module, named: str) -> None:
-    """Raises ``UsageError`` if a network cannot be deep-copied."""
+    """Raise ``UsageError`` if a network cannot be deep-copied."""
     try:
         copy.deepcopy(model)
     except Exception as error:
@@ -86,7 +86,7 @@ def take_step(
 
 
 def check_scores(outputs: object, size: int, classes: int | None = None) -> None:
-    """Raises ``UsageError`` unless ``outputs`` are scores, (size, classes), of however many classes if None."""
+    """Raise ``UsageError`` unless ``outputs`` are scores, (size, classes), of however many classes if None."""
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else ()
     if len(shape) == 2 and shape[0] == size and classes in (None, shape[1]):
         return

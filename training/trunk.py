@@ -75,7 +75,7 @@ class Trunk:
             self._try_single_image()
 
     def fresh(self) -> TrainState:
-        """The state at the start: at initialization, or that of an imported network with a fresh optimizer."""
+        """Return the state at the start: at initialization, or that of an imported network with a fresh optimizer."""
         model = self.network(self.seeds.generator("initialization"))
         if self.imported is not None:
             self.imported.load_into(model)
@@ -86,20 +86,20 @@ class Trunk:
         return state
 
     def network(self, generator: torch.Generator) -> nn.Module:
-        """The network that is trained, initialized from ``generator``."""
+        """Return the network that is trained, initialized from ``generator``."""
         model = build(self.desc.model, self.data.shape, generator)
         if self._contiguous:
             keep_contiguous(model)
         return model
 
     def refuse_after_end(self, flag: str, step: Step) -> None:
-        """Raises ``UsageError`` if ``--flag=step`` comes after the end of this training."""
+        """Raise ``UsageError`` if ``--flag=step`` comes after the end of this training."""
         if self.iteration(step) > self.end:
             end = self.desc.training.training_steps.short
             raise UsageError(f"--{flag}={step.short}: beyond --training_steps={end}")
 
     def check_step(self, flag: str, step: Step) -> None:
-        """Raises ``UsageError`` if this training does not come by ``--flag=step``: not after its end, nor, of an
+        """Raise ``UsageError`` if this training does not come by ``--flag=step``: not after its end, nor, of an
         imported network, before its start."""
         self.refuse_after_end(flag, step)
         if self.iteration(step) < self.start:
@@ -115,7 +115,7 @@ class Trunk:
         return self.saved.has(self.iteration(step))
 
     def reach(self, step: Step) -> None:
-        """Trains to ``step`` and saves the state there, if it is not saved yet.
+        """Train to ``step`` and saves the state there, if it is not saved yet.
 
         While another process trains the trunk, it is waited for until that state is saved, however far it goes on.
 
@@ -135,12 +135,12 @@ class Trunk:
         self._read.add(iteration)
 
     def state_at(self, step: Step) -> TrainState:
-        """The state at ``step``, from disk or trained to; raises as :meth:`reach` does."""
+        """Return the state at ``step``, from disk or trained to; raises as :meth:`reach` does."""
         self.reach(step)
         return self.saved.load(self.iteration(step), into=self.fresh())
 
     def finish(self) -> dict[str, Any]:
-        """Trains to the end if need be; the final losses and accuracies."""
+        """Train to the end if need be; the final losses and accuracies."""
         verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         if not self.store.done:
             state = self.state_at(self.desc.training.training_steps)
@@ -152,38 +152,38 @@ class Trunk:
         return self.store.result()
 
     def metrics(self) -> list[Row]:
-        """The rows of its metrics, once it is finished; restored if the file lacks some."""
+        """Return the rows of its metrics, once it is finished; restored if the file lacks some."""
         return history(self.store, self._evaluations, self.end, self.context.reporter)
 
     def iteration(self, step: Step) -> int:
-        """The number of iterations up to ``step``."""
+        """Return the number of iterations up to ``step``."""
         return step.iteration(self.per_epoch)
 
     def examples_seen(self, iteration: int) -> int:
-        """The number of training examples, repeats counted, in the first ``iteration`` batches."""
+        """Return the number of training examples, repeats counted, in the first ``iteration`` batches."""
         epochs, batches = divmod(iteration, self.per_epoch)
         size = self.data.sizes["train"]
         return epochs * size + min(batches * self.data.batch_size, size)
 
     def model_path(self, step: Step) -> Path:
         """Where the network at a saved step lies."""
-        return self.saved.model_path(self.iteration(step))
+        return self.store / files.model(Step.at(self.iteration(step), self.per_epoch))
 
     def grid(self) -> list[int]:
-        """The iterations saved unasked."""
+        """Return the iterations saved unasked."""
         return [self.start, *(step for step in grid(self.end, self.per_epoch) if step > self.start)]
 
     def begin(self, store: Store, desc: Desc) -> None:
-        """Begins a run that stands on this training (or is it), or goes on with it; raises like ``runner.begin``."""
+        """Begin a run that stands on this training (or is it), or goes on with it; raises like ``runner.begin``."""
         network = describe_network(self.desc.model, self.data)
         begin(store, desc, self.context, self.data.fingerprint, network)
 
     def saved_steps(self) -> list[int]:
-        """The iterations whose whole state lies on disk."""
+        """Return the iterations whose whole state lies on disk."""
         return self.saved.iterations()
 
     def _try_out(self) -> None:
-        """Raises ``UsageError`` unless the network can be copied, trained and evaluated on these images."""
+        """Raise ``UsageError`` unless the network can be copied, trained and evaluated on these images."""
         named = f"--model={self.desc.model.model}"
         model = self.network(self.seeds.generator("initialization")).to(self.data.device)
         try_out(self.desc.model.model, model, try_training(model, self.data, named), self.data.shape)
@@ -198,27 +198,23 @@ class Trunk:
             )
 
     def _try_single_image(self) -> None:
-        """Raises ``UsageError`` if the network cannot be trained on the one image that ends each epoch.
+        """Raise ``UsageError`` if the network cannot be trained on the one image that ends each epoch.
 
         BatchNorm has no variance to divide by where its feature maps are single pixels.
         """
         try:
+            images, _ = next(self.data.evaluation_batches("train", batch_size=1, limit=1))
             with torch.random.fork_rng([]):
-                self.fresh().model.train()(self._images(1))
+                self.fresh().model.train()(images)
         except ValueError as error:
             raise UsageError(
                 f"--batch_size={self.data.batch_size}: the last batch of an epoch is a single image, and BatchNorm "
                 f"cannot be trained on one in {self.desc.model.model}; choose another --batch_size"
             ) from error
 
-    def _images(self, number: int) -> torch.Tensor:
-        """A few training images, on the device."""
-        images, _ = next(self.data.evaluation_batches("train", batch_size=number, limit=number))
-        return images
-
     @contextlib.contextmanager
     def _at_work(self, unless: Callable[[], bool]) -> Iterator[bool]:
-        """Holds the trunk for this process, with the number of threads that it began with; yields whether it does.
+        """Hold the trunk for this process, with the number of threads that it began with; yields whether it does.
 
         It does not where another process held it until ``unless`` came true. The caller's number of threads is put
         back afterwards: the branch that asked may have begun with another.
@@ -233,7 +229,7 @@ class Trunk:
                 torch.set_num_threads(threads)
 
     def _train_to(self, iteration: int) -> None:
-        """Trains from the furthest state, or from the last save before ``iteration``."""
+        """Train from the furthest state, or from the last save before ``iteration``."""
         if self.desc.training.precision == "bf16" and emulates_bf16(self.data.device):
             name = device_name(self.data.device)
             self.context.reporter.warn(f"--precision=bf16: this machine's {name} only emulates it; fp32 is faster")
@@ -260,7 +256,7 @@ class Trunk:
         self.saved.save(state)
 
     def _furthest(self) -> TrainState:
-        """The furthest state, checkpoint or save, whose metrics are known; a fresh one where there is none.
+        """Return the furthest state, checkpoint or save, whose metrics are known; a fresh one where there is none.
 
         A save may be further than the checkpoint, which is written only every few seconds.
         """

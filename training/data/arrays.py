@@ -57,7 +57,7 @@ def largest() -> int:
 
 
 def find_members(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, zipfile.ZipInfo]:
-    """The entries of the archive for ``names``."""
+    """Return the entries of the archive for ``names``."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")

@@ -78,7 +78,7 @@ class TrainingData(ABC):
 
     @abstractmethod
     def fetch(self, batch: Batch) -> Pair:
-        """The augmented images of a training batch, and their labels.
+        """Return the augmented images of a training batch, and their labels.
 
         This is part of a training step, and captured with it: the same operations for all batches of one size.
         """
@@ -93,7 +93,7 @@ class TrainingData(ABC):
         """The average training image, (C, H, W) in [0, 1]."""
 
     def evaluation_batches(self, split: str, batch_size: int = 1000, limit: int | None = None) -> Iterator[Pair]:
-        """The images of a split as they are, in the data set's order.
+        """Return the images of a split as they are, in the data set's order.
 
         ``limit`` takes so many of them only: always the same ones, of each class in proportion.
         """

@@ -35,7 +35,7 @@ class Split:
         return len(self.labels)
 
     def select(self, indices: Tensor) -> "Split":
-        """The images with these indices, in their order."""
+        """Return the images with these indices, in their order."""
         return Split(self.images[indices], self.labels[indices])
 
 
@@ -132,7 +132,7 @@ class Dataset(Splits):
         crop_padding: int = 4,
         flip: bool = True,
     ) -> "Dataset":
-        """A data set of NumPy arrays or tensors.
+        """Return a data set of NumPy arrays or tensors.
 
         Args:
             train_images: (N, H, W) or (N, H, W, C), uint8; test images likewise, of the same size.
@@ -161,7 +161,7 @@ class Dataset(Splits):
         test_labels: Any,
         class_names: Sequence[str] | None = None,
     ) -> "Dataset":
-        """A data set of numbers that are no bytes. They are used as they are, neither normalized nor augmented.
+        """Return a data set of numbers that are no bytes. They are used as they are, neither normalized nor augmented.
 
         Args:
             train_features: (N, features), (N, channels, length), (N, channels, height, width) or, with all further
@@ -255,7 +255,7 @@ datasets: Registry[Loader] = Registry("data set", "dataset")
 
 
 def make_split(name: str, images: Any, labels: Any) -> Split:
-    """A split of arrays; raises ``UsageError`` if they are not images and labels."""
+    """Return a split of arrays; raises ``UsageError`` if they are not images and labels."""
     images, labels = torch.as_tensor(images), torch.as_tensor(labels)
     if images.ndim == 3:
         images = images.unsqueeze(3)
@@ -289,7 +289,7 @@ def in_channels(features: Any) -> Tensor:
 
 
 def fitting_names(train: Split, test: Split, class_names: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the classes; ``UsageError`` if the splits differ in size or have labels without a name."""
+    """Return the names of the classes; ``UsageError`` if the splits differ in size or have labels without a name."""
     if train.images.shape[1:] != test.images.shape[1:]:
         sizes = " and ".join(str(tuple(split.images.shape[1:])) for split in (train, test))
         raise UsageError(f"the training and test images of a data set differ in size: {sizes}")
@@ -323,7 +323,7 @@ def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def fingerprint(train: Split, test: Split) -> str:
-    """The sha256 of shapes, images and labels of both splits, in hex."""
+    """Return the sha256 of shapes, images and labels of both splits, in hex."""
     parts: list[bytes | memoryview] = []
     for split in (train, test):
         parts.append(repr(tuple(split.images.shape)).encode())

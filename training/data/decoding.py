@@ -37,7 +37,7 @@ def augmentation(files: ImageFiles) -> Transform:
 
 
 def middle(files: ImageFiles) -> Transform:
-    """The middle of the image, once its shorter side has been resized."""
+    """Return the middle of the image, once its shorter side has been resized."""
     import_torchvision()
     from torchvision.transforms import v2
 
@@ -74,7 +74,7 @@ class Decoder:
 
 
 def decoded(decoder: Decoder, batches: Sequence[Sequence[int]], workers: int, *, pinned: bool) -> Iterator[Tensor]:
-    """The images of ``batches`` of places, each (B, H, W, 3), uint8, on the CPU.
+    """Return the images of ``batches`` of places, each (B, H, W, 3), uint8, on the CPU.
 
     Workers decode ahead, a batch each; however many there are, the bits are the same.
 
@@ -97,7 +97,7 @@ def decoded(decoder: Decoder, batches: Sequence[Sequence[int]], workers: int, *,
 
 
 def stacked(images: Sequence[np.ndarray | str]) -> Tensor | str:
-    """A batch, or why there is none."""
+    """Return a batch, or why there is none."""
     for image in images:
         if isinstance(image, str):
             return image

@@ -37,7 +37,7 @@ class DeviceData(TrainingData):
         return ((batch[share.part(len(batch))],) for batch in every[first:last])
 
     def epoch(self, order_generator: torch.Generator, augment_generator: torch.Generator) -> Tensor:
-        """Draws an epoch's order, crops and flips on the CPU, and brings them to the device at once.
+        """Draw an epoch's order, crops and flips on the CPU, and brings them to the device at once.
 
         Returns:
             (N, 4) int64, at each place of the epoch's order an image, the first row and the first column of its crop in

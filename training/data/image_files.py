@@ -49,7 +49,7 @@ class Listing:
     remarks: tuple[str, ...] = ()
 
     def as_files(self) -> ImageFiles:
-        """The data set whose images stay in these files."""
+        """Return the data set whose images stay in these files."""
         labels, end, size = torch.tensor(self.labels), self.train_size, len(self.paths)
         return ImageFiles(
             np.array([os.fsencode(path) for path in self.paths]),
@@ -119,7 +119,7 @@ def is_visible_file(path: Path) -> bool:
 
 
 def counted(passed_over: "Counter[str]") -> list[str]:
-    """What was passed over, as a remark; none if nothing was."""
+    """Return what was passed over, as a remark; none if nothing was."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(passed_over.items()) if number)
     return [f"{passed_over.total()} files were passed over ({kinds}); read are {' '.join(SUFFIXES)}"] if kinds else []
 

@@ -53,7 +53,7 @@ class StreamedData(TrainingData):
         return (ahead.batch(number) for number in range(first, last))
 
     def _epoch(self, epoch: EpochNoise, first: int, share: Share) -> Iterator[Batch]:
-        """A process's share of the batches of an epoch from ``first`` on."""
+        """Return a process's share of the batches of an epoch from ``first`` on."""
         train = self.files.train
         order = torch.randperm(len(train), generator=epoch.order)
         seeds = torch.randint(2**62, (len(train),), generator=epoch.augmentation)  # by image, not by place

@@ -63,7 +63,7 @@ class Source:
         )  # fmt: skip
 
     def download(self, directory: Path, reporter: Reporter) -> None:
-        """Fetches the files; they appear in ``directory`` when they are complete, or nothing does."""
+        """Fetch the files; they appear in ``directory`` when they are complete, or nothing does."""
         reporter.say(f"Downloading {self.name} to {directory}")
         existing = next(path for path in (directory, *directory.parents) if path.is_dir())
         try:

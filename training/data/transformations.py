@@ -37,7 +37,7 @@ def draw_stratified(labels: Tensor, count: int, generator: torch.Generator) -> T
 
 
 def ranks(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """A random order of the images; at each place, the image's number in its class, and its class's size."""
+    """Return a random order of the images; at each place, the image's number in its class, and its class's size."""
     order = torch.randperm(len(labels), generator=generator)
     shuffled = labels[order]
     by_class = torch.argsort(shuffled, stable=True)
