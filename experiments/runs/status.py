@@ -29,7 +29,7 @@ class Status:
         reason: why it failed.
         process: the number of its process.
         host: the machine.
-        attempts: how often a task has worked here, this time included.
+        attempts: 1, and one more for each task here that failed, was interrupted or killed.
         seconds: of all attempts that have ended by themselves, on the clock.
         processor_seconds: the same, of this process on all its processors.
         peak_memory: the largest memory of a process that worked here, in MB.
@@ -63,8 +63,8 @@ def begun(task: str, before: Status | None = None) -> Status:
     if before is None:
         return first
     return replace(
-        first, attempts=before.attempts + 1, seconds=before.seconds, processor_seconds=before.processor_seconds,
-        peak_memory=before.peak_memory,
+        first, attempts=before.attempts + (before.state != DONE), seconds=before.seconds,
+        processor_seconds=before.processor_seconds, peak_memory=before.peak_memory,
     )  # fmt: skip
 
 
