@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from experiments.define.defaults import Section, Selection, Values
 from experiments.options import TrainOptions
-from experiments.run.engines import Failure, run_plan
+from experiments.run.engine import Failure, run_plan
 from experiments.run.plan import make_plan
 from experiments.run.tasks import Task, TrunkTask
 from experiments.workspace import Workspace, train_of

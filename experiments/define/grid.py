@@ -27,7 +27,7 @@ from experiments.define.lottery import Lottery
 from experiments.define.search import Search, make_search
 from experiments.options import SessionOptions
 from experiments.report.criteria import Found, rows_of, searches
-from experiments.run.engines import Failed, run_plan
+from experiments.run.engine import Failed, run_plan
 from experiments.run.plan import Plan, make_plan
 from experiments.run.tasks import Task
 from experiments.runs.stored import known_runs

@@ -13,7 +13,7 @@ from experiments.define.experiment import Experiment
 from experiments.define.lottery import Lottery
 from experiments.define.stability import Stability, pruning_of, stability_desc
 from experiments.options import LotteryOptions, StabilityOptions
-from experiments.run.engines import Failed, Failure, run_plan
+from experiments.run.engine import Failed, Failure, run_plan
 from experiments.run.plan import make_plan
 from experiments.run.tasks import CurveTask
 from experiments.workspace import Workspace
