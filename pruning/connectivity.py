@@ -38,6 +38,12 @@ ADAPTIVE_POOLINGS = {
     F.adaptive_max_pool1d: F.adaptive_avg_pool1d, F.adaptive_max_pool2d: F.adaptive_avg_pool2d,
     F.adaptive_max_pool3d: F.adaptive_avg_pool3d,
 }  # fmt: skip
+SIZELESS = functions(
+    "add", "__add__", "__iadd__", "__radd__", "cat", "mean", "sum", "flatten", "view", "reshape", "permute",
+    "transpose", "squeeze", "unsqueeze", "contiguous", "size", "dim", "is_floating_point", "__getitem__", "chunk",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
+) | {Tensor.shape.__get__}  # type: ignore[attr-defined]  # a descriptor, for the stubs a value  # fmt: skip
+"""Operations to which marks of any size are the same."""
 LEAST = functions("amin", "min", "minimum")
 EXTREMES = functions("amax", "max", "maximum") | LEAST
 
@@ -48,10 +54,12 @@ class Reach(NamedTuple):
     Args:
         effective: the kept weights that lie on a path from the input to an output.
         output: whether any path leads to an output.
+        sizeless: whether marks of another size would find the same.
     """
 
     effective: Mask
     output: bool
+    sizeless: bool = False
 
 
 def reach(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> Reach | None:
@@ -82,12 +90,12 @@ def reach(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> Reach | None:
 def reach_of_marks(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> Reach:
     found = Reach(Mask({name: torch.zeros_like(kept) for name, kept in mask.items()}), output=False)
     for scale in SCALES:
-        if found.output and found.effective == mask:
+        if found.sizeless or (found.output and found.effective == mask):
             break
         with torch.random.fork_rng([]), torch.enable_grad():
             more = reach_of_size(model, mask, shape, scale)
         joined = Mask({name: kept | more.effective[name] for name, kept in found.effective.items()})
-        found = Reach(joined, found.output or more.output)
+        found = Reach(joined, found.output or more.output, more.sizeless)
     return found
 
 
@@ -117,7 +125,7 @@ def reach_of_size(model: nn.Module, mask: Mask, shape: tuple[int, ...], scale: f
     gradients = torch.autograd.grad(total, list(weights.values()), materialize_grads=True, allow_unused=True)
     pairs = zip(mask.items(), gradients, strict=True)
     effective = {name: kept & present(gradient).to(kept.device) for (name, kept), gradient in pairs}
-    return Reach(Mask(effective), reached)
+    return Reach(Mask(effective), reached, marking.sizeless)
 
 
 def fill(network: nn.Module, marking: "Marking") -> None:
@@ -160,6 +168,7 @@ class Marking(WeightUse):
         self.random = torch.Generator().manual_seed(0)
         self.seen: list[tuple[Tensor, Tensor]] = []
         self.black: Any = None
+        self.sizeless = True
 
     def generic(self, like: Tensor) -> Tensor:
         """Random numbers from half the scale to one and a half times."""
@@ -183,6 +192,7 @@ class Marking(WeightUse):
             opened = torch.where(first.isneginf(), 0.0, self.scale + self.marked(first))  # masks of attention stay
             return first.copy_(opened) if in_place else opened
         result = super().other(function, args, kwargs)
+        self.sizeless &= function in SIZELESS or function in POOLINGS or function in ADAPTIVE_POOLINGS
         if function in POOLINGS and isinstance(result, Tensor):
             return pooled(POOLINGS[function], result, *args, **kwargs)
         if function in ADAPTIVE_POOLINGS and isinstance(result, Tensor):
