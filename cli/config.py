@@ -12,7 +12,7 @@ from experiments.runs.stored import DESCS
 from experiments.workspace import train_of
 from foundations.desc import Desc
 from foundations.errors import UsageError, near_misses
-from foundations.formats import decode_json
+from foundations.formats import decode_json, parse
 from foundations.given import read_given, read_given_text
 from foundations.hparams import as_text
 from foundations.methods import Method
@@ -78,7 +78,12 @@ def read_desc(file: str, command: str) -> Texts:
         UsageError: the file cannot be read, or is no descriptor of a run.
     """
     try:
-        entries = decode_json(Path(file), read_given(Path(file), f"--config={file}"))
+        content = read_given(Path(file), f"--config={file}")
+        entries = parse(content)
+        if not isinstance(entries, dict):
+            raise ValueError(f"a list of {len(entries)}" if isinstance(entries, list) else repr(entries))
+        if "format" in entries:  # written by a run; one that somebody has written lacks it
+            entries = decode_json(Path(file), content)
     except ValueError as error:
         raise UsageError(f"--config={file}: no JSON object ({error})") from error
     except RecursionError as error:

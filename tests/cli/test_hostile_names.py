@@ -2,12 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from foundations.store import Store
 
 ESCAPE = "\x1b]0;owned\x07"
 
@@ -15,13 +16,11 @@ ESCAPE = "\x1b]0;owned\x07"
 @pytest.fixture
 def hostile_root(finished: Any) -> Path:
     """A run whose descriptor, log and status say what a terminal would do."""
-    run = finished.one("lottery_*/replicate_1")
-    desc = json.loads((run / "desc.json").read_text())
+    run = Store(finished.one("lottery_*/replicate_1"))
+    desc = run.read_json("desc.json")
     desc["train"]["model"]["model"] = f"net{ESCAPE}"
     desc["train"]["training"]["optimizer"] = "=HYPERLINK(1)"
-    for name in ("sha256", "of"):
-        desc.pop(name, None)
-    (run / "desc.json").write_text(json.dumps(desc | {"format": 1}))
+    run.write_json("desc.json", desc)
     return Path(finished.root)
 
 

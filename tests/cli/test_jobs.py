@@ -171,7 +171,7 @@ def test_warnings_of_workers_are_passed_on(
     assert outcome.code == 0
     assert len(workers.tasks) == 4
     [warning] = outcome.err.splitlines()
-    assert warning.startswith("random, k=1ep, replicate 1: ")
+    assert warning.startswith("random, k=1ep, replicate 1, ")
     assert "leaves no weight in fc.weight" in warning
 
 
