@@ -38,7 +38,7 @@ def judge(
     full_network_accuracy: float,
     chance: float,
 ) -> Verdict:
-    """Barriers and their means over the pairs, and whether that is stable."""
+    """Return the barriers, their means over the pairs, and whether that is stable."""
     rows = measured.rows
     pairs = [with_barriers(pair, rows) for pair in measured.distances]
     error_barrier = over_pairs([pair.error_barrier for pair in pairs], average)
@@ -156,7 +156,7 @@ def over_replicates(values: Sequence[float | None]) -> Interval | None:
 
 
 def t_interval(mean: float, error: float, freedom: int) -> Interval:
-    """``mean +- t error`` of what cannot be below 0, t being Student's with ``freedom`` degrees of freedom."""
+    """Return ``mean +- t error`` of what cannot be below 0, t being Student's with ``freedom`` degrees of freedom."""
     from scipy.special import stdtrit
 
     reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error

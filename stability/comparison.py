@@ -159,7 +159,6 @@ class Comparison:
 
     @cached_property
     def _before(self) -> Verdict | None:
-        """An earlier verdict on these children."""
         here = self.children.here
         return read_verdict(here) if here.has(files.INSTABILITY) else None
 

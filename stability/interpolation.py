@@ -159,7 +159,7 @@ class Prepared:
 
 
 class Meter:
-    """Measures networks on the test set, on training images and on the validation set, where there is one."""
+    """Measure networks on the test set, on training images and on the validation set, where there is one."""
 
     def __init__(self, data: TrainingData, hparams: TrainingHparams, examples: Examples) -> None:
         self.hparams, self.device = hparams, data.device

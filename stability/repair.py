@@ -44,7 +44,7 @@ class Repair:
     """
 
     def __init__(self, line: Line, graph: ChannelGraph, recalculate: Callable[[nn.Module], None]) -> None:
-        """Measures the ends."""
+        """Measure the ends."""
         names = [layer.name for layer in graph.layers if layer.writes not in graph.output]
         self.line, self.recalculate = line, recalculate
         self.model, self.layers = with_rescaled(line.model, names)

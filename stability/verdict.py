@@ -117,7 +117,6 @@ class Pair(Distances):
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Pair":
-        """From an entry of ``pairs``."""
         barriers = {name: Barriers.from_dict(entries[name]) for name in ("error_barrier", "loss_barrier")}
         return build(cls, {**entries, "children": tuple(entries["children"]), **barriers})
 
