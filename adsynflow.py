@@ -28,7 +28,18 @@ from foundations.steps import Step
 from lottery.branch import Branch, Ticket, branches
 from models import ImageShape, ModelHparams, build
 from models.registry import models
-from pruning import Batches, ChangingMask, Mask, PruningHparams, Strategy, check_strategy, prunable, prune, strategies
+from pruning import (
+    Batches,
+    ChangingMask,
+    Mask,
+    PruningHparams,
+    Strategy,
+    check_strategy,
+    make_dense,
+    prunable,
+    prune,
+    strategies,
+)
 from pruning.compaction import compact
 from pruning.graph import channel_graph
 from stability.barrier import barrier
@@ -51,6 +62,6 @@ __all__ = [
     "StoredRun", "Strategy", "Subnetwork", "Task", "Ticket", "Tracker", "TrainState", "TrainingData",
     "TrainingHparams", "UsageError", "Verdict", "barrier", "branch_reports", "branches", "build", "channel_graph",
     "check_strategy", "checks", "compact", "criteria", "datasets", "engines", "evaluate", "even_alphas",
-    "export_formats", "hp", "in_process", "load", "make_plan", "models", "open_run", "optimizers", "prunable",
-    "prune", "read_image_files", "register_recipe", "schedules", "strategies", "trackers", "train", "walk",
+    "export_formats", "hp", "in_process", "load", "make_dense", "make_plan", "models", "open_run", "optimizers",
+    "prunable", "prune", "read_image_files", "register_recipe", "schedules", "strategies", "trackers", "train", "walk",
 ]  # fmt: skip
