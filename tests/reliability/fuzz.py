@@ -136,7 +136,7 @@ def try_keywords(place: Place, case: Any) -> str:
 def readers(place: Place) -> dict[str, tuple[Callable[[Any], object], Any]]:
     """Readers of JSON values, each with a value that it accepts."""
     descs = {
-        name: read_desc(next(place.path.glob(f"runs/{name}_*/replicate_1/desc.json")))
+        name: descriptor(next(place.path.glob(f"runs/{name}_*/replicate_1/desc.json")))
         for name in ("train", "lottery", "stability")
     }
     for desc in descs.values():
@@ -150,7 +150,7 @@ def readers(place: Place) -> dict[str, tuple[Callable[[Any], object], Any]]:
     }
 
 
-def read_desc(path: Path) -> dict[str, Any]:
+def descriptor(path: Path) -> dict[str, Any]:
     """Return a run's descriptor as somebody would write it, without its format and checksum."""
     return decode_json(path, path.read_bytes())
 
@@ -173,7 +173,7 @@ def file_cases(place: Place) -> "st.SearchStrategy[Any]":
     """What kind of file, and its bytes."""
     metrics = next(place.path.glob("runs/train_*/replicate_1/metrics.jsonl")).read_bytes()
     table = next(place.path.glob("runs/stability_*/replicate_1/k_*/interpolation.csv")).read_bytes()
-    desc = read_desc(next(place.path.glob("runs/lottery_*/replicate_1/desc.json")))
+    desc = descriptor(next(place.path.glob("runs/lottery_*/replicate_1/desc.json")))
     return st.one_of(
         st.tuples(st.just("checkpoint"), inputs.checkpoints(NETWORK)),
         st.tuples(st.just("image"), inputs.damaged(b"P5\n2 2\n255\n" + bytes(4))),
