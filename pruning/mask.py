@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import safetensors.torch
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from foundations.store import Store
+from foundations.tensors import check_header, decode_tensors, metadata_of
 from pruning.prunable import make_dense, prunable
 
 
@@ -112,9 +113,13 @@ class Mask(Mapping[str, Tensor]):
         if not store.has(path.name):
             raise UsageError(f"{path}: there is no such mask file")
         with store.intact(path.name):
-            with safe_open(path, "pt") as file:
-                plain = {} if file.metadata() else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            tensors, about = (plain, {"order": list(plain)}) if plain else store.read_tensors_about(path.name)
+            content = store.read_bytes(path.name)
+            check_header(content)
+            if metadata_of(content):
+                tensors, about = decode_tensors(path, content)
+            else:  # another program's
+                tensors = safetensors.torch.load(content)
+                about = {"order": list(tensors)}
             if sorted(about["order"]) != sorted(tensors):
                 raise ValueError("its order names other tensors than it has")
             mask = Mask({name: tensors[name] for name in about["order"]})
