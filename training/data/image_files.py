@@ -77,8 +77,7 @@ def list_images(folder: Path, splits: Sequence[str] = ("train", "test")) -> List
     links = [path for path in directories if not path.resolve().is_relative_to(folder.resolve())]
     remarks = counted(passed_over)
     if links:
-        what = f"{len(links)} class directories are links to elsewhere"
-        remarks.append(f"{what} (the first: {links[0]} is {links[0].resolve()})")
+        remarks.append(f"classes that are links to elsewhere: {len(links)} (first {links[0]}, to {links[0].resolve()})")
     return listing_of(folder, found[0], found[1], remarks=remarks)
 
 
@@ -121,7 +120,7 @@ def is_visible_file(path: Path) -> bool:
 def counted(passed_over: "Counter[str]") -> list[str]:
     """Return what was passed over, as a remark; none if nothing was."""
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(passed_over.items()) if number)
-    return [f"{passed_over.total()} files were passed over ({kinds}); read are {' '.join(SUFFIXES)}"] if kinds else []
+    return [f"files passed over: {passed_over.total()} ({kinds}); read are {' '.join(SUFFIXES)}"] if kinds else []
 
 
 def listing_of(

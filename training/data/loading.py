@@ -91,7 +91,7 @@ def describe(data: Dataset | ImageFiles, name: str, reporter: Reporter) -> None:
         )
     empty = [data.class_names[label] for label in (sizes == 0).nonzero().flatten().tolist()]
     if empty:
-        reporter.warn(f"--dataset={name}: no training image of {len(empty)} classes, the first {empty[0]!r}")
+        reporter.warn(f"--dataset={name}: classes without a training image: {len(empty)} (the first: {empty[0]!r})")
     for remark in data.remarks:
         reporter.warn(f"--dataset={name}: {remark}")
 

@@ -216,7 +216,7 @@ def test_files_that_are_passed_over_are_counted(pets):
     (cats / "photo.jfif").write_bytes(b"")
     assert open_pets(pets, reporter).sizes == {"train": 4, "test": 2}
     [warning] = reporter.warnings
-    assert "6 files were passed over (2 .gif, 1 .jfif, 1 beside the classes, 2 in subdirectories)" in warning
+    assert "files passed over: 6 (2 .gif, 1 .jfif, 1 beside the classes, 2 in subdirectories)" in warning
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -290,5 +290,5 @@ def test_a_class_that_links_to_elsewhere_is_said(pets):
     dogs.symlink_to(elsewhere)
     assert open_pets(pets, reporter).sizes["train"] == 4
     assert reporter.warnings == [
-        f"--dataset=image_folder:pets: 1 class directories are links to elsewhere (the first: {dogs} is {elsewhere})"
+        f"--dataset=image_folder:pets: classes that are links to elsewhere: 1 (first {dogs}, to {elsewhere})"
     ]

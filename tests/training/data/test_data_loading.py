@@ -57,4 +57,4 @@ def test_a_class_without_training_images_is_said(monkeypatch, listener):
     images = np.zeros((2, 6, 6), dtype=np.uint8)
     own.register("gap")(lambda directory, reporter: Dataset.from_arrays(images, [0, 2], images, [0, 2]))
     open_data(DataHparams(dataset="gap"), Path("nowhere"), listener, torch.device("cpu"))
-    assert "--dataset=gap: no training image of 1 classes, the first '1'" in listener.warned
+    assert "--dataset=gap: classes without a training image: 1 (the first: '1')" in listener.warned
