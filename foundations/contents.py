@@ -19,39 +19,36 @@ HUGE = 2**63
 
 
 def is_number(value: Any) -> bool:
-    """A finite number; whole ones of a possible size."""
+    """Return a finite number; whole ones of a possible size."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool) and -HUGE < value < HUGE
 
 
 def is_loss(value: Any) -> bool:
-    """A loss; null stands for one that is not finite."""
+    """Return a loss; null stands for one that is not finite."""
     return value is None or is_number(value)
 
 
 def is_share(value: Any) -> bool:
-    """A fraction of 1."""
     return is_number(value) and 0 <= value <= 1
 
 
 def is_count(value: Any) -> bool:
-    """A whole number from 0 on."""
+    """Return a whole number from 0 on."""
     return is_number(value) and isinstance(value, int) and value >= 0
 
 
 def is_flag(value: Any) -> bool:
-    """True or false."""
     return isinstance(value, bool)
 
 
 def is_text(value: Any) -> bool:
-    """A text."""
     return isinstance(value, str)
 
 
 def is_step(value: Any) -> bool:
-    """A step in its normal form."""
+    """Return a step in its normal form."""
     try:
         return isinstance(value, str) and Step(value) == value
     except UsageError:
@@ -59,7 +56,7 @@ def is_step(value: Any) -> bool:
 
 
 def is_network(value: Any) -> bool:
-    """The file of a network: in the same directory or, for level 0, in the trunk's."""
+    """Return the file of a network: in the same directory or, for level 0, in the trunk's."""
     return isinstance(value, str) and bool(files.NAMED_MODEL.fullmatch(value))
 
 
@@ -144,12 +141,11 @@ OF_TRAININGS: Mapping[str, Test] = {
 
 
 def is_optional_text(value: Any) -> bool:
-    """A text or null."""
     return value is None or isinstance(value, str)
 
 
 def check(name: str, directory: str, entries: Mapping[str, Any]) -> None:
-    """Raises ``ValueError`` if the entries of a JSON file, or of a line of one, are not what they must be.
+    """Raise ``ValueError`` if the entries of a JSON file, or of a line of one, are not what they must be.
 
     Args:
         name: of the file.
@@ -168,5 +164,5 @@ def check(name: str, directory: str, entries: Mapping[str, Any]) -> None:
 
 
 def wrong_entry(entries: Mapping[str, Any], tests: Mapping[str, Test]) -> str | None:
-    """The first entry that is missing or does not pass its test."""
+    """Return the first entry that is missing or does not pass its test."""
     return next((name for name, test in tests.items() if name not in entries or not test(entries[name])), None)

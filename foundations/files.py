@@ -103,7 +103,7 @@ NAMED_MODEL = re.compile(rf"(\.\./\.\./\.\./[^/]+/{REPLICATE}\d+/)?model_{STEP}\
 
 
 def is_of_training(directory: str) -> bool:
-    """Whether the directory of this name is that of a trunk, level or child, in which a network is trained."""
+    """Return whether the directory of this name is that of a trunk, level or child, in which a network is trained."""
     return bool(re.fullmatch(rf"({REPLICATE}|{LEVEL}|{CHILD})\d+|{FULL_NETWORK}", directory))
 
 
@@ -113,18 +113,18 @@ def model(step: Step) -> str:
 
 
 def step_of_model(name: str) -> Step | None:
-    """The step at which the file of this name has a network; None if it is none."""
+    """Return the step at which the file of this name has a network; None if it is none."""
     match = re.fullmatch(rf"model_({STEP})\.safetensors", name)
     return Step(match[1]) if match else None
 
 
 def optimizer(step: Step) -> str:
-    """The optimizer's state at ``step``, and what else a training needs to go on from there."""
+    """Return the optimizer's state at ``step``, and what else a training needs to go on from there."""
     return f"optimizer_{step}.safetensors"
 
 
 def is_state(name: str) -> bool:
-    """Whether a file of this name is a checkpoint or an optimizer's state."""
+    """Return whether a file of this name is a checkpoint or an optimizer's state."""
     return name == CHECKPOINT or name.startswith("optimizer_")
 
 
@@ -142,65 +142,63 @@ def identity(path: Path) -> str | None:
 
 
 def step_of_optimizer(name: str) -> Step | None:
-    """The inverse of :func:`optimizer`; None for another file."""
+    """Return the inverse of :func:`optimizer`; None for another file."""
     match = re.fullmatch(rf"optimizer_({STEP})\.safetensors", name)
     return Step(match[1]) if match else None
 
 
 def replicate(number: int) -> str:
-    """The directory of a replicate, within that of its experiment."""
     return f"{REPLICATE}{number}"
 
 
 def level(number: int) -> str:
-    """The directory of a level of a lottery run."""
     return f"{LEVEL}{number}"
 
 
 def analysis(k: Step) -> str:
-    """The directory of an instability analysis from ``k`` on."""
+    """Return the directory of an instability analysis from ``k`` on."""
     return f"{ANALYSIS}{k}"
 
 
 def mask_at(step: Step) -> str:
-    """What a strategy would keep at ``step``, in the directory of such masks."""
+    """Return what a strategy would keep at ``step``, in the directory of such masks."""
     return f"mask_{step}.safetensors"
 
 
 def child(number: int) -> str:
-    """The directory of one of its children."""
+    """Return the directory of one of its children."""
     return f"{CHILD}{number}"
 
 
 def aside(name: str, number: int) -> str:
-    """What a directory is renamed to when it is put aside."""
+    """Return what a directory is renamed to when it is put aside."""
     return f"{name}{ASIDE}{number}"
 
 
 def free_aside(path: Path) -> Path:
-    """Where a path is renamed to when it is put aside: with the smallest number that is free."""
+    """Return where a path is renamed to when it is put aside: with the smallest number that is free."""
     taken = (path.with_name(aside(path.name, number)) for number in itertools.count(1))
     return next(place for place in taken if not place.exists())
 
 
 def is_aside(name: str) -> bool:
-    """Whether a file or directory of this name has been put aside."""
+    """Return whether a file or directory of this name has been put aside."""
     return bool(PUT_ASIDE.fullmatch(name))
 
 
 def temporary_target(name: str) -> str | None:
-    """What a temporary file of this name was to become; None if it is none."""
+    """Return what a temporary file of this name was to become; None if it is none."""
     match = TEMPORARY.fullmatch(name)
     return match[1] if match else None
 
 
 def is_left_over(path: Path) -> bool:
-    """Whether only a process that was killed, or one that is at work, has such a file."""
+    """Return whether only a process that was killed, or one that is at work, has such a file."""
     target = temporary_target(path.name)
     return path.name == LOCK_HOLDER or (target is not None and is_own(path.with_name(target)))
 
 
 def is_own(path: Path) -> bool:
-    """Whether this program gives files of a run (or of its report, plan or job) this name."""
+    """Return whether this program gives files of a run (or of its report, plan or job) this name."""
     name = (temporary_target(path.name) or path.name).partition(ASIDE)[0]
     return name in NAMES or bool(AT_A_STEP.fullmatch(name)) or (REPORT in path.parts and bool(SHOWN.fullmatch(name)))

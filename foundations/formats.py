@@ -49,12 +49,12 @@ class NewerFormat(UsageError):
 
 
 def newest(name: str) -> int:
-    """The format in which a file of this name is written."""
+    """Return the format in which a file of this name is written."""
     return 1 if name.endswith(".csv") and name not in files.GROWING else 2
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """Our metadata in the header of a safetensors file; its checksum, which covers the tensors, is not verified.
+    """Return our metadata in the header of a safetensors file; its checksum, which covers the tensors, is not verified.
 
     Raises:
         ValueError, LookupError: there is none.
@@ -71,13 +71,13 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def encode_json(path: Path, value: Mapping[str, Any], parts: Mapping[str, str | None] | None = None) -> bytes:
-    """A readable JSON object, the format's number first; ``parts`` are the ``files`` of a marker."""
+    """Return a readable JSON object, the format's number first; ``parts`` are the ``files`` of a marker."""
     sealed = seal(path, finite(value), {} if parts is None else {FILES: dict(parts)})
     return (json.dumps(sealed, indent=2, allow_nan=False) + "\n").encode()
 
 
 def decode_json(path: Path, content: bytes) -> dict[str, Any]:
-    """The inverse of :func:`encode_json`, without ``files``.
+    """Return the inverse of :func:`encode_json`, without ``files``.
 
     Raises:
         UsageError: a newer program wrote the file.
@@ -90,7 +90,7 @@ def decode_json(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def decode_parts(path: Path, content: bytes) -> dict[str, str | None]:
-    """The ``files`` of a marker; raises like :func:`decode_json`."""
+    """Return the ``files`` of a marker; raises like :func:`decode_json`."""
     return listed(unseal(path, parse(content)).get(FILES, {}))
 
 
@@ -107,12 +107,11 @@ def encode_row(path: Path, row: Mapping[str, Any]) -> bytes:
 
 
 def encode_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """JSON lines, the format's number first in each."""
     return b"".join(encode_row(path, row) for row in rows)
 
 
 def decode_rows(path: Path, content: bytes) -> list[dict[str, Any]]:
-    """The inverse of :func:`encode_rows`; raises like :func:`decode_json`.
+    """Return the inverse of :func:`encode_rows`; raises like :func:`decode_json`.
 
     A last line without its end is dropped: whoever appended it was stopped on the way.
     """
@@ -126,12 +125,12 @@ def parse(content: bytes | str) -> Any:
 
 
 def refuse_constant(text: str) -> NoReturn:
-    """Raises ``ValueError``: Python reads NaN and Infinity, which JSON does not have."""
+    """Raise ``ValueError``: Python reads NaN and Infinity, which JSON does not have."""
     raise ValueError(f"{text} is no number")
 
 
 def finite_number(text: str) -> float:
-    """The number that ``text`` is; ``ValueError`` if it is too large for one."""
+    """Return the number that ``text`` is; ``ValueError`` if it is too large for one."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text[:20]} is too large")
     return number
@@ -170,7 +169,7 @@ def encode_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any
 
 
 def decode_table(path: Path, content: bytes) -> list[dict[str, str]]:
-    """The rows of a table by column name, as text.
+    """Return the rows of a table by column name, as text.
 
     Raises:
         UsageError: a newer program wrote the file.
@@ -186,7 +185,7 @@ def decode_table(path: Path, content: bytes) -> list[dict[str, str]]:
 
 
 def _checked_row(row: Mapping[str, str], of: str | None) -> dict[str, Any]:
-    """A row of a table with a number as its format, its checksum verified and left out."""
+    """Return a row of a table with a number as its format, its checksum verified and left out."""
     entries: dict[str, Any] = {name: value for name, value in row.items() if name != SHA256}
     if SHA256 in row and row[SHA256] != checksum({OF: of, **entries})[:SHORT]:
         raise ValueError("checksum mismatch in a row: it is damaged, or another run's")
@@ -200,7 +199,7 @@ def _checked_row(row: Mapping[str, str], of: str | None) -> dict[str, Any]:
 
 
 def digest(*parts: bytes | memoryview) -> str:
-    """The sha256 of some bytes, in hex."""
+    """Return the sha256 of some bytes, in hex."""
     summed = hashlib.sha256()
     for part in parts:
         summed.update(part)
@@ -208,7 +207,7 @@ def digest(*parts: bytes | memoryview) -> str:
 
 
 def checksum(entries: Mapping[str, Any], *data: bytes | memoryview) -> str:
-    """The sha256 of entries, in their canonical text, and of further bytes."""
+    """Return the sha256 of entries, in their canonical text, and of further bytes."""
     return digest(json.dumps(entries, sort_keys=True, separators=(",", ":")).encode(), *data)
 
 
@@ -234,7 +233,7 @@ def seal(
 
 
 def unseal(path: Path, entries: Any, data: Sequence[bytes | memoryview] = ()) -> dict[str, Any]:
-    """The inverse of :func:`seal`; ``files`` stays among the entries.
+    """Return the inverse of :func:`seal`; ``files`` stays among the entries.
 
     Raises:
         UsageError: a newer program wrote the file.
@@ -255,7 +254,7 @@ def unseal(path: Path, entries: Any, data: Sequence[bytes | memoryview] = ()) ->
 
 
 def _without_number(path: Path, entries: dict[str, Any]) -> dict[str, Any]:
-    """The entries without the number of their format, which must be one that this program knows."""
+    """Return the entries without the number of their format, which must be one that this program knows."""
     number = entries.pop(FORMAT, None)
     if not isinstance(number, int) or number < newest(path.name):
         raise ValueError(f"its format is {number!r}; this program reads format {newest(path.name)}")

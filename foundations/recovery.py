@@ -36,7 +36,7 @@ class Advice:
 
 
 def advise(store: "Store", name: str, command: str = "the same command") -> Advice:
-    """What to do about a file that is missing, damaged, or a directory, and with it whoever needs it.
+    """Return what to do about a file that is missing, damaged, or a directory, and with it whoever needs it.
 
     Args:
         store: the directory that it belongs in.
@@ -57,7 +57,7 @@ def advise(store: "Store", name: str, command: str = "the same command") -> Advi
 
 
 def what_comes_back(store: "Store", name: str) -> str | None:
-    """What becomes of a file that is away, when the command that wrote it runs again; None if nothing does."""
+    """Return what becomes of a file that is away, when the command that wrote it runs again; None if nothing does."""
     if name in REWRITTEN:
         return "it is written anew"
     if name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
@@ -69,7 +69,7 @@ def what_comes_back(store: "Store", name: str) -> str | None:
 
 
 def is_readable(store: "Store", name: str) -> bool:
-    """Whether a JSON file is there as it was written."""
+    """Return whether a JSON file is there as it was written."""
     try:
         return bool(formats.decode_json(store / name, store.read_bytes(name)))
     except MISREAD:
@@ -77,7 +77,7 @@ def is_readable(store: "Store", name: str) -> bool:
 
 
 def final_rows_are_kept(store: "Store") -> bool:
-    """Whether a checkpoint holds the metrics of a finished training: its own, or for level 0 the trunk's."""
+    """Return whether a checkpoint holds the metrics of a finished training: its own, or for level 0 the trunk's."""
     try:
         result = store.result()
         rows = rows_in_checkpoint(checkpoint_of(store, result))
@@ -87,12 +87,12 @@ def final_rows_are_kept(store: "Store") -> bool:
 
 
 def checkpoint_of(store: "Store", result: Mapping[str, Any]) -> "Store":
-    """The directory whose checkpoint belongs to a finished training: the one in which its network lies."""
+    """Return the directory whose checkpoint belongs to a finished training: the one in which its network lies."""
     return type(store)((store / result.get("model", files.CHECKPOINT)).parent)
 
 
 def rows_in_checkpoint(store: "Store") -> list[dict[str, Any]]:
-    """The rows of metrics in a directory's checkpoint, as far as there is one.
+    """Return the rows of metrics in a directory's checkpoint, as far as there is one.
 
     Raises:
         UsageError: the checkpoint is damaged.

@@ -42,21 +42,20 @@ class Store:
         return self.path / name
 
     def sub(self, name: str) -> "Store":
-        """The store of a part of this run (a level, a child)."""
+        """Return the store of a part of this run (a level, a child)."""
         return Store(self.path / name)
 
     def has(self, name: str) -> bool:
-        """Whether a file called ``name`` is there."""
+        """Return whether a file called ``name`` is there."""
         return (self / name).exists()
 
     # Bytes ---------------------------------------------------------------------------------------------------
 
     def holds(self, name: str, content: bytes) -> bool:
-        """Whether a file is there with just this content."""
         return self.has(name) and self.read_bytes(name) == content
 
     def write_bytes(self, name: str, content: bytes) -> bool:
-        """Writes a file unless it has this content already; whether it was written."""
+        """Write a file unless it has this content already; whether it was written."""
         with self._no_directory(name):
             if self.holds(name, content):
                 return False
@@ -64,12 +63,12 @@ class Store:
         return True
 
     def read_bytes(self, name: str) -> bytes:
-        """The content of a file as it is; ``OSError`` with its name if it cannot be read."""
+        """Return the content of a file as it is; ``OSError`` with its name if it cannot be read."""
         with named(self / name):
             return (self / name).read_bytes()
 
     def append_line(self, name: str, line: str) -> None:
-        """Adds a line to a log. A process that is killed may leave half of it, which no result depends on."""
+        """Add a line to a log. A process that is killed may leave half of it, which no result depends on."""
         self.path.mkdir(parents=True, exist_ok=True)
         with named(self / name), (self / name).open("a", encoding="utf-8") as log:
             log.write(line + "\n")
@@ -77,30 +76,30 @@ class Store:
     # JSON and CSV --------------------------------------------------------------------------------------------
 
     def write_json(self, name: str, value: Mapping[str, Any], parts: Mapping[str, str | None] | None = None) -> None:
-        """Writes a readable JSON object; NaN and infinity become null, since JSON has neither.
+        """Write a readable JSON object; NaN and infinity become null, since JSON has neither.
 
         ``parts`` are the files that it is the marker of: see :meth:`sums`.
         """
         self._write(name, formats.encode_json(self / name, value, parts))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """What ``write_json`` wrote."""
+        """Return what ``write_json`` wrote."""
         with self.intact(name):
             entries = formats.decode_json(self / name, self.read_bytes(name))
             contents.check(name, self.path.name, entries)
             return entries
 
     def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Writes ``rows`` as JSON lines."""
+        """Write ``rows`` as JSON lines."""
         self._write(name, formats.encode_rows(self / name, rows))
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Adds ``rows`` to JSON lines. Stopped on the way, it may leave a torn last line, which readers drop."""
+        """Add ``rows`` to JSON lines. Stopped on the way, it may leave a torn last line, which readers drop."""
         with self._no_directory(name):
             append_lines(self / name, formats.encode_rows(self / name, rows))
 
     def read_rows(self, name: str) -> list[dict[str, Any]]:
-        """The JSON lines of a file; an absent file has none, and a last line that is torn is none."""
+        """Return the JSON lines of a file; an absent file has none, and a last line that is torn is none."""
         if not self.has(name):
             return []
         with self.intact(name):
@@ -110,14 +109,14 @@ class Store:
             return rows
 
     def write_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Writes ``rows`` as CSV below a line of column names; None becomes an empty field.
+        """Write ``rows`` as CSV below a line of column names; None becomes an empty field.
 
         A file that has this content already is not touched.
         """
         self.write_bytes(name, formats.encode_table(self / name, columns, rows))
 
     def read_table(self, name: str) -> list[dict[str, str]]:
-        """The rows of a CSV file by column name, as text; an absent file has none."""
+        """Return the rows of a CSV file by column name, as text; an absent file has none."""
         if not self.has(name):
             return []
         with self.intact(name):
@@ -128,30 +127,29 @@ class Store:
     def write_tensors(
         self, name: str, tensors: "Mapping[str, Tensor]", about: Mapping[str, Any] | None = None
     ) -> None:
-        """Writes tensors by name, on any device, as safetensors, with plain values beside them."""
+        """Write tensors by name, on any device, as safetensors, with plain values beside them."""
         from foundations.tensors import encode_tensors
 
         self._write(name, encode_tensors(self / name, tensors, about))
 
     def read_tensors(self, name: str) -> "dict[str, Tensor]":
-        """What ``write_tensors`` wrote, on the CPU."""
+        """Return what ``write_tensors`` wrote, on the CPU."""
         return self.read_tensors_about(name)[0]
 
     def read_tensors_about(self, name: str) -> "tuple[dict[str, Tensor], dict[str, Any]]":
-        """The same, and the values beside them."""
+        """Return the same, and the values beside them."""
         from foundations.tensors import decode_tensors
 
         with self.intact(name):
             return decode_tensors(self / name, self.read_bytes(name))
 
     def write_state(self, name: str, value: Any) -> None:
-        """Writes nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
+        """Write nested dictionaries, lists, numbers and tensors (an optimizer's state, a checkpoint)."""
         from foundations.tensors import encode_state
 
         self._write(name, encode_state(self / name, value))
 
     def read_state(self, name: str) -> Any:
-        """What ``write_state`` wrote, on the CPU."""
         from foundations.tensors import decode_state
 
         with self.intact(name):
@@ -173,7 +171,7 @@ class Store:
         return self.has(marker) and all(self.has(name) for name in self.parts(marker))
 
     def parts(self, marker: str) -> dict[str, str | None]:
-        """The files that a marker lists, by their paths from here on, with the sha256 of their bytes.
+        """Return the files that a marker lists, by their paths from here on, with the sha256 of their bytes.
 
         None stands for a file that may be added to later.
         """
@@ -181,20 +179,19 @@ class Store:
             return formats.decode_parts(self / marker, self.read_bytes(marker))
 
     def sums(self, *names: str, growing: Sequence[str] = ()) -> dict[str, str | None]:
-        """What a marker lists: files as they are now, and those that may be added to later."""
+        """Return what a marker lists: files as they are now, and those that may be added to later."""
         return {**{name: formats.digest(self.read_bytes(name)) for name in names}, **dict.fromkeys(growing)}
 
     def finish(self, result: Mapping[str, Any], *parts: str, growing: Sequence[str] = ()) -> None:
-        """Marks the run as done, with its result and the names of the files that it consists of; see :meth:`sums`."""
+        """Mark the run as done, with its result and the names of the files that it consists of; see :meth:`sums`."""
         self.write_json(files.DONE, result, self.sums(*parts, growing=growing))
 
     def result(self) -> dict[str, Any]:
-        """The result of a run that is done."""
         return self.read_json(files.DONE)
 
     @contextlib.contextmanager
     def lock(self, reporter: Reporter, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-        """Holds the directory for this process; waits, and says so, while another process holds it.
+        """Hold the directory for this process; waits, and says so, while another process holds it.
 
         Yields whether it is held: not where ``unless``, asked every half second while waiting, came true. Temporary
         files that killed writers have left in the directory are deleted.
@@ -216,11 +213,10 @@ class Store:
             raise
 
     def remove(self) -> None:
-        """Removes the directory with all that it holds."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def put_aside(self) -> Path:
-        """Renames the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.
+        """Rename the directory to ``<name>.aside_<n>``, with the smallest n that is free, and returns its new path.
 
         Raises:
             UsageError: another process works in it.
@@ -253,7 +249,7 @@ class Store:
             raise self.damaged(name, error) from error
 
     def damaged(self, name: str, error: Exception) -> UsageError:
-        """What is said of a file whose content led to an error."""
+        """Return what is said of a file whose content led to an error."""
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = f"no {reason}" if isinstance(error, KeyError) else reason
         return UsageError(f"{self / name} is damaged ({reason[:200]}).\n{advise(self, name).text}")

@@ -11,7 +11,7 @@ from experiments.report.figures.drawing import band
 from experiments.report.figures.lottery import accuracy
 from experiments.report.figures.palette import COLOURS, cycle, images, new_figure
 from experiments.report.figures.stability import barrier_against_gap, barrier_by_index
-from experiments.report.lines import FULL, Line
+from experiments.report.lines import FULL, Replicates
 from foundations.steps import Step
 from foundations.store import Store
 
@@ -53,7 +53,7 @@ def figures(study: Study) -> "dict[str, Callable[[], Figure]]":
     return makers
 
 
-def lines_of(study: Study, rows: Sequence[Row]) -> list[Line]:
+def lines_of(study: Study, rows: Sequence[Row]) -> list[Replicates]:
     """The replicates of each of the methods that the figure shows, at each density, as a line each."""
     full = study.parts[0].title
     groups: dict[tuple[str, str, str], list[Row]] = {}
@@ -61,7 +61,7 @@ def lines_of(study: Study, rows: Sequence[Row]) -> list[Line]:
         if row["title"] in (study.drawn or [part.title for part in study.parts]):
             groups.setdefault((row["title"], row["k"], f"{float(row['density']):.4f}"), []).append(row)
     return [
-        Line(
+        Replicates(
             strategy=FULL if title == full else title, k=k, level=int(title != full), density=float(density),
             values=tuple(float(row["test_accuracy"]) for row in group if row["test_accuracy"]), paths=(),
             states=tuple(row["state"] for row in group),

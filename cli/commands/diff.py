@@ -9,7 +9,7 @@ from typing import Any
 from cli import FAILED
 from cli.flags import Parser
 from cli.terminal import print_table
-from experiments.runs.diff import ELSEWHERE, SECTIONS, Comparison, compare
+from experiments.runs.diff import ELSEWHERE, SECTIONS, RunDifference, compare
 from experiments.runs.stored import StoredRun
 from experiments.runs.stored import open as open_run
 from foundations import files
@@ -51,7 +51,7 @@ def find(text: str) -> StoredRun:
     return open_run(runs[0] if len(runs) == 1 else path)
 
 
-def show(comparison: Comparison) -> None:
+def show(comparison: RunDifference) -> None:
     by_section = sorted(comparison.differences, key=lambda difference: SECTIONS.index(difference.section))
     for section, group in groupby(by_section, key=lambda difference: difference.section):
         note = " (runs may be equal all the same; their bits can depend on it)" if section in ELSEWHERE else ""
@@ -75,7 +75,7 @@ def show(comparison: Comparison) -> None:
     print("The runs are equal." if comparison.equal else "The runs differ.")
 
 
-def distances(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+def distances(comparison: RunDifference) -> list[tuple[str, str, str, str]]:
     """Return a line for each file, by its tensor furthest apart; of the last file in a directory one a tensor."""
     lines = []
     by_file = {name: list(group) for name, group in groupby(comparison.distances, key=lambda one: one.file)}

@@ -70,7 +70,7 @@ class Rows:
 
 
 def collect(stores: Iterable[Store]) -> Rows:
-    """The rows of all analyses that are finished of stability runs; those that are damaged are ``missing``."""
+    """Return the rows of all analyses that are finished of stability runs; those that are damaged are ``missing``."""
     return gather(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_stability, BY_K)
 
 
@@ -82,7 +82,7 @@ def collect_levels(stores: Iterable[Store], branch: str) -> Rows:
 def gather(
     stores: Iterable[Store], pattern: str, kind: type[Desc], name_of: Callable[[Any], str], index: Index
 ) -> Rows:
-    """The rows of all analyses in the directories of each store that fit a pattern."""
+    """Return the rows of all analyses in the directories of each store that fit a pattern."""
     rows = Rows(index)
     found = [(store, paths) for store in stores if (paths := analysed(store, pattern))]
     described: list[tuple[Store, list[Path], Any]] = [
@@ -113,20 +113,20 @@ def gather(
 
 
 def analysed(store: Store, pattern: str) -> list[Path]:
-    """The verdicts in a run, those of directories that were put aside left out."""
+    """Return the verdicts in a run, those of directories that were put aside left out."""
     paths = sorted(store.path.glob(f"{pattern}/{files.INSTABILITY}"))
     return [path for path in paths if not files.is_aside(path.parent.name)]
 
 
 def begun(store: Store, pattern: str) -> list[Store]:
-    """The directories of analyses, those that were put aside left out."""
+    """Return the directories of analyses, those that were put aside left out."""
     return [
         Store(path) for path in sorted(store.path.glob(pattern)) if path.is_dir() and not files.is_aside(path.name)
     ]
 
 
 def at_of(here: Store, desc: Any, per_epoch: int) -> TableRow:
-    """What the names of directories say of an analysis without a verdict: its k, or its level and density."""
+    """Return what the names of directories say of an analysis without a verdict: its k, or its level and density."""
     if isinstance(desc, LotteryDesc):
         level = int(here.path.parent.name.removeprefix(files.LEVEL))
         return {"level": level, "density": desc.density(level)}
@@ -158,7 +158,7 @@ def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> Non
 
 
 def asked_for(verdict: Verdict) -> Callable[[LinePoint], bool]:
-    """Whether a row of interpolation.csv is one that the verdict rests on; others are of earlier settings."""
+    """Return whether a row of interpolation.csv is one that the verdict rests on; others are of earlier settings."""
     alphas = set(even_alphas(verdict.analysis.alphas))
     pairs = {pair.children for pair in verdict.pairs}
 

@@ -29,12 +29,10 @@ class Comparison:
 
     @property
     def told_apart(self) -> bool:
-        """Whether the two differ at 5%."""
         return self.p is not None and self.p < 1 - CONFIDENCE
 
     @property
     def cells(self) -> list[object]:
-        """Under ``COLUMNS``."""
         found = self.found
         return [self.level, self.density, self.method, self.reference, found.mean, found.low, found.high, found.n,
                 found.p, self.p]  # fmt: skip
@@ -69,7 +67,7 @@ def comparisons(rows: Iterable[Row]) -> list[Comparison]:
 
 
 def name_of(row: Row) -> str:
-    """A method as a line of the table names it: ``adsynflow, k = 4ep, lr = 0.1``."""
+    """Return a method as a line of the table names it: ``adsynflow, k = 4ep, lr = 0.1``."""
     varied = {"k": row["k"], **row.get("varied", {})}
     return ", ".join([row["strategy"], *(f"{name} = {value}" for name, value in varied.items() if value)])
 

@@ -48,12 +48,10 @@ class Found:
 
     @property
     def k(self) -> Step | None:
-        """The step; None if none was found."""
         return None if self.found["k"] is None else Step(self.found["k"])
 
     @property
     def desc(self) -> StabilityDesc:
-        """The network."""
         desc = self.run.desc
         assert isinstance(desc, StabilityDesc), "sorted out before"
         return desc
@@ -74,17 +72,17 @@ def searches(runs: "Iterable[StoredRun]", wanted: Collection[str] | None = None)
 
 
 def found_parts(run: "StoredRun") -> Iterator[Part]:
-    """The directories in which criteria have written down what they found."""
+    """Yield the directories in which criteria have written down what they found."""
     yield from (part for part in run.parts if part.marker == files.SEARCH and part.done)
 
 
 def curve_of(here: Store) -> Mapping[str, Any]:
-    """What was seen along the dense training."""
+    """Return what was seen along the dense training."""
     return here.read_json(files.CURVE) if here.has(files.CURVE) else {}
 
 
 def labels(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """A name for each criterion; one of several settings of the same says in which it differs."""
+    """Return a name for each criterion; one of several settings of the same says in which it differs."""
     called: dict[str, str] = {}
     for key, record in records.items():
         same = [other["settings"] for other in records.values() if other["criterion"] == record["criterion"]]
@@ -98,7 +96,7 @@ def labels(records: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def rows_of(
     found: Sequence[Found], runs: "Iterable[StoredRun]", given: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
-    """A row for each search, and one for each k that was given, under ``COLUMNS``.
+    """Return a row for each search, and one for each k that was given, under ``COLUMNS``.
 
     Args:
         found: the searches.
@@ -123,7 +121,7 @@ def rows_of(
 
 
 def row_of(search: Found, level: "Level | None") -> dict[str, Any]:
-    """What a criterion has found, and what came of it."""
+    """Return what a criterion has found, and what came of it."""
     return {
         "network": search.network, "criterion": search.criterion, "replicate": search.run.replicate,
         "k": search.k and search.k.short, **search.found["multiply_adds"], **outcome(level),
@@ -131,7 +129,7 @@ def row_of(search: Found, level: "Level | None") -> dict[str, Any]:
 
 
 def row_of_given(search: Found, level: "Level") -> dict[str, Any]:
-    """The same of a k that was given for the network of a search: it costs the dense training up to there."""
+    """Return the same of a k that was given for the network of a search: it costs the dense training up to there."""
     k, here = level
     cost = here.read_json(files.SPARSITY_REPORT)["training_multiply_adds"]
     return {
@@ -142,7 +140,6 @@ def row_of_given(search: Found, level: "Level") -> dict[str, Any]:
 
 
 def by_network(found: Sequence[Found]) -> list[list[Found]]:
-    """Searches for the same network in the same replicate."""
     groups: dict[str, list[Found]] = {}
     for one in found:
         groups.setdefault(str(one.run.path), []).append(one)
@@ -167,7 +164,7 @@ def levels_of(search: Found, runs: "Iterable[StoredRun]", per_epoch: int) -> Ite
 
 
 def prunes_alike(lottery: LotteryDesc, analysed: StabilityDesc) -> bool:
-    """Whether the subnetworks of two experiments are the same but for their density and k."""
+    """Return whether the subnetworks of two experiments are the same but for their density and k."""
     if analysed.pruning is None or analysed.strategy is None:
         return False
     pruning = replace(lottery.pruning, pruning_fraction=analysed.pruning.pruning_fraction)
@@ -178,7 +175,7 @@ def prunes_alike(lottery: LotteryDesc, analysed: StabilityDesc) -> bool:
 
 
 def outcome(level: Level | None) -> Row:
-    """The accuracy of a level, if it is trained, and its directory."""
+    """Return the accuracy of a level, if it is trained, and its directory."""
     if level is None:
         return {"test_accuracy": None, "path": None}
     here = level[1]
@@ -189,12 +186,11 @@ def outcome(level: Level | None) -> Row:
 
 
 def as_csv(rows: Sequence[Row]) -> CSV:
-    """A line for each network, criterion and replicate."""
     return COLUMNS, [[row[name] for name in COLUMNS] for row in rows]
 
 
 def criteria_table(rows: Sequence[Row]) -> Table:
-    """A line for each network and criterion, with means over the replicates; costs in dense trainings."""
+    """Return a line for each network and criterion, with means over the replicates; costs in dense trainings."""
     several = len({row["network"] for row in rows}) > 1
     headers = [*(["network"] if several else []), "criterion", "k", *COSTS, "in all", "test accuracy"]
     cells = []

@@ -24,7 +24,7 @@ HAVE_A_COLUMN = {"pruning_strategy", "k", "levels", "density", "pruning_fraction
 
 
 @dataclass(frozen=True)
-class Line:
+class Replicates:
     """The replicates of one subnetwork."""
 
     strategy: str
@@ -49,7 +49,6 @@ class Line:
 
     @property
     def mean(self) -> float | None:
-        """Over the replicates that have a result; None if none has."""
         return average(self.values)
 
     @property
@@ -64,7 +63,6 @@ class Line:
 
     @property
     def whole(self) -> bool:
-        """Whether every replicate ended as it should."""
         return set(self.states) <= {DONE}
 
     @property
@@ -92,11 +90,10 @@ class Line:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is the full network."""
         return self.strategy == FULL
 
 
-def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[Row] = ()) -> list[Line]:
+def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[Row] = ()) -> list[Replicates]:
     """One line for each experiment, level and density, in the order of their first rows.
 
     Args:
@@ -114,11 +111,11 @@ def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[
     ]
 
 
-def line_of(group: Sequence[Row], value: str, lost: Sequence[str] = ()) -> Line:
-    """The replicates of one subnetwork as a line."""
+def line_of(group: Sequence[Row], value: str, lost: Sequence[str] = ()) -> Replicates:
+    """Return the replicates of one subnetwork as a line."""
     first = min(group, key=lambda row: row.get(value) is None)  # what has no result may have no mask either
     stopped = [row for row in group if EARLY_STOPPED in row]
-    return Line(
+    return Replicates(
         strategy=first["strategy"],
         k=first["k"],
         level=first["level"],
@@ -153,18 +150,18 @@ def full_network_once(rows: Iterable[Row]) -> list[Row]:
 
 
 def trunk_of(row: Row) -> str:
-    """The key of the trunk that a level 0 is; from its ``model``, a file in the trunk's directory."""
+    """Return the key of the trunk that a level 0 is; from its ``model``, a file in the trunk's directory."""
     return Path(row.get("model", "")).parent.parent.name
 
 
 def place_of_full(row: Row) -> Path:
-    """The directory of the trunk that a level 0 is, which is the same whatever run the level lies in."""
+    """Return the directory of the trunk that a level 0 is, which is the same whatever run the level lies in."""
     here = Path(row["path"])
     return Path(os.path.normpath(here / row["model"])).parent if "model" in row else here
 
 
 def agreed(rows: Sequence[Row]) -> dict[str, str]:
-    """The entries of ``varied`` that are the same in all rows."""
+    """Return the entries of ``varied`` that are the same in all rows."""
     all_varied = [row.get("varied", {}) for row in rows]
     return {
         name: value for name, value in all_varied[0].items() if all(other.get(name) == value for other in all_varied)
@@ -172,7 +169,7 @@ def agreed(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def varied_names(rows: Iterable[Row]) -> list[str]:
-    """The hyperparameters that need a column of their own: those that are not the same in all rows."""
+    """Return the hyperparameters that need a column of their own: those that are not the same in all rows."""
     all_varied = [row.get("varied", {}) for row in rows]
     names = dict.fromkeys(name for varied in all_varied for name in varied if name not in HAVE_A_COLUMN)
     return [name for name in names if len({varied.get(name, "") for varied in all_varied}) > 1]

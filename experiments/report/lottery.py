@@ -7,7 +7,7 @@ from typing import Any
 from experiments.report.comparisons import COLUMNS as COMPARED
 from experiments.report.comparisons import comparisons
 from experiments.report.figures.lottery import accuracy, early_stopping
-from experiments.report.lines import EARLY_STOPPED, Line, full_network_once, summarize, varied_names
+from experiments.report.lines import EARLY_STOPPED, Replicates, full_network_once, summarize, varied_names
 from experiments.report.tables import Row, Table, percent, write_files
 from experiments.runs.rows import COUNTED, DONE
 from foundations.averages import average, standard_deviation
@@ -21,7 +21,7 @@ EARLY_STOPPING = "early stopping"
 
 
 def reached(row: Row) -> str:
-    """How far a training has come, and that it was given up there, if it was."""
+    """Return how far a training has come, and that it was given up there, if it was."""
     step = Step(row["step"]).short
     return f"{step} (diverged)" if row.get(DIVERGED) else step
 
@@ -34,7 +34,7 @@ def early_stopped(row: Row) -> str:
 
 
 def training_table(rows: Sequence[Row]) -> Table:
-    """A line for each training; one that was not trained to its end has the step that it has come to."""
+    """Return a line for each training; one that was not trained to its end has the step that it has come to."""
     varied, ended = varied_names(rows), all("train_accuracy" in row for row in rows)
     stopping = [EARLY_STOPPING] if any(EARLY_STOPPED in row for row in rows) else []
     headers = ["replicate", *varied, "test accuracy", "train accuracy" if ended else "trained to", *stopping, "where"]
@@ -86,18 +86,18 @@ def lottery_table(rows: Sequence[Row]) -> Table:
     return Table(headers, cells)
 
 
-def lies_idle(line: Line) -> bool:
-    """Whether a line keeps weights that lie on no path, as far as a table would show it."""
+def lies_idle(line: Replicates) -> bool:
+    """Return whether a line keeps weights that lie on no path, as far as a table would show it."""
     return line.effective_density is not None and effective(line) != f"{line.density:.2%}"
 
 
-def effective(line: Line) -> str:
-    """The effective density in percent; ``-`` where it is not known."""
+def effective(line: Replicates) -> str:
+    """Return the effective density in percent; ``-`` where it is not known."""
     return "-" if line.effective_density is None else f"{line.effective_density:.2%}"
 
 
 def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
-    """The same, with the outcome of a branch beside its level's accuracy (``level_accuracy``)."""
+    """Return the same, with the outcome of a branch beside its level's accuracy (``level_accuracy``)."""
     names = varied_names(rows)
     levels, branched = summarize(rows, "level_accuracy"), summarize(rows, outcome)
     what = f"{branch}: {outcome.replace('_', ' ')}"
@@ -110,8 +110,8 @@ def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
     )
 
 
-def named(line: Line, names: Sequence[str]) -> list[str]:
-    """The cells that say what a line is about."""
+def named(line: Replicates, names: Sequence[str]) -> list[str]:
+    """Return the cells that say what a line is about."""
     varied = [line.varied.get(name, "") for name in names]
     return [line.strategy, line.k, *varied, str(line.level), f"{line.density:.2%}"]
 
@@ -120,7 +120,7 @@ def named(line: Line, names: Sequence[str]) -> list[str]:
 
 
 def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> None:
-    """Writes ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
+    """Write ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
     With two replicates and more there is ``comparisons.csv``, see :func:`comparisons`; where weights lie on no path
     ``accuracy_effective``; with a validation set ``early_stopping``.
@@ -147,8 +147,8 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
     write_files(Store(directory), tables, figures, reporter)
 
 
-def line_cells(line: Line, names: Sequence[str]) -> list[Any]:
-    """The row of a line under ``strategy``, ``k``, the names of hyperparameters and ``LINE_COLUMNS``."""
+def line_cells(line: Replicates, names: Sequence[str]) -> list[Any]:
+    """Return the row of a line under ``strategy``, ``k``, the names of hyperparameters and ``LINE_COLUMNS``."""
     return [
         line.strategy, line.k, *(line.varied.get(name, "") for name in names), line.level, line.density, line.mean,
         line.standard_deviation, len(line.values), *map(line.states.count, COUNTED),

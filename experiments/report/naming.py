@@ -14,7 +14,7 @@ SPEAKING = ("model", "dataset", "optimizer")
 
 
 def distinct(described: Mapping[str, tuple[str, Desc]]) -> dict[str, str]:
-    """A name for each key.
+    """Return a name for each key.
 
     Those that would have the same name say in which hyperparameters they differ: ``adsynflow, 10%, sgd``,
     ``snip, 10%, lr = 0.01``. One that tells apart none that are still alike is left out.
@@ -46,12 +46,11 @@ def differences(descs: Sequence[Desc]) -> list[list[str]]:
 
 
 def number_of(marks: Sequence[Sequence[str]]) -> int:
-    """How many of them differ."""
     return len(set(map(tuple, marks)))
 
 
 def leaves(hparams: Hparams) -> dict[str, Any]:
-    """All hyperparameters by name, those of nested bundles too; of a strategy also its own name."""
+    """Return all hyperparameters by name, those of nested bundles too; of a strategy also its own name."""
     found: dict[str, Any] = {}
     for item in fields(hparams):
         value = getattr(hparams, item.name)
@@ -70,7 +69,7 @@ def said(name: str, value: str) -> str:
 
 
 def text(value: Any) -> str:
-    """A hyperparameter's value, for people."""
+    """Return a hyperparameter's value, for people."""
     match value:
         case None:
             return "none"

@@ -36,14 +36,14 @@ FAR_BELOW = 0.05
 
 
 def report_stability(runs: Iterable[Store], context: Context) -> None:
-    """Writes tables and figures of ``stability_<hash>/replicate_<n>`` directories in one place and says where."""
+    """Write tables and figures of ``stability_<hash>/replicate_<n>`` directories in one place and says where."""
     stores = {store.path: store for store in runs}
     directory = directory_for("stability", stores, context.root, alone=files.REPORT)
     write_report(collect(stores.values()), directory, context.reporter)
 
 
 def write_report(rows: Rows, directory: Path, reporter: Reporter) -> None:
-    """Writes tables and figures and says where they are."""
+    """Write tables and figures and says where they are."""
     tables = {
         f"barrier_by_{rows.index.name}": [*rows.analyses, *rows.missing], "pairs": rows.pairs, "lines": rows.lines,
         "training": rows.training,
@@ -73,7 +73,7 @@ class Analysed:
 
 
 def stability_table(analyses: Iterable[Analysed]) -> tuple[Table, list[str]]:
-    """A line for each network and k, replicates together, and for each network what can be said of its k's."""
+    """Return a line for each network and k, replicates together, and for each network what can be said of its k's."""
     once = list({one.place: one for one in analyses}.values())  # --k=auto,3 may come to 3 by itself
     names = distinct({one.desc.key: (one.desc.strategy_name, one.desc) for one in once})
     cells, sentences = [], []
@@ -89,7 +89,7 @@ def stability_table(analyses: Iterable[Analysed]) -> tuple[Table, list[str]]:
 
 
 def without_empty(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """A table without those of the columns ``ONLY_IF_MEASURED`` of which no line has anything."""
+    """Return a table without those of the columns ``ONLY_IF_MEASURED`` of which no line has anything."""
     shown = [
         place for place, name in enumerate(headers)
         if name not in ONLY_IF_MEASURED or any(line[place] != "-" for line in cells)
@@ -114,7 +114,7 @@ def what_is_stable(by_k: Sequence[Sequence[Analysed]]) -> list[str]:
 
 
 def where_stable(by_k: Sequence[Sequence[Analysed]], first: Sequence[Analysed] | None) -> str:
-    """The smallest stable k, or that the curve is not monotone and so has none that would be worth the name."""
+    """Return the smallest stable k, or that the curve is not monotone and so has none that would be worth the name."""
     replicates = max(map(len, by_k))
     everywhere = " in all replicates" if replicates > 1 else ""
     if first is None:
@@ -128,7 +128,7 @@ def where_stable(by_k: Sequence[Sequence[Analysed]], first: Sequence[Analysed] |
 
 
 def smallest_stable(by_k: Sequence[Sequence[Analysed]]) -> Sequence[Analysed] | None:
-    """The first group that is stable in all replicates.
+    """Return the first group that is stable in all replicates.
 
     A k that --k=auto has looked at in some replicates only says nothing of the others.
     """
@@ -149,7 +149,7 @@ def is_stable(group: Sequence[Analysed]) -> bool:
 
 
 def interval_text(found: Sequence[Verdict]) -> str:
-    """The interval of the mean barrier that is judged by, over replicates or else over children.
+    """Return the interval of the mean barrier that is judged by, over replicates or else over children.
 
     ``-`` if one pair is all there is; the split is named where it is not the test set.
     """
@@ -163,12 +163,12 @@ def interval_text(found: Sequence[Verdict]) -> str:
 
 
 def average_gap(group: Sequence[Analysed]) -> float:
-    """What the ends lack to the full network, as a fraction of 1."""
+    """Return what the ends lack to the full network, as a fraction of 1."""
     return average([one.verdict.accuracy_gap for one in group if one.verdict]) or 0.0
 
 
 def line(name: str, group: Sequence[Analysed]) -> list[str]:
-    """The cells of one network at one k."""
+    """Return the cells of one network at one k."""
     found = [one.verdict for one in group if one.verdict]
     return [
         name,
@@ -212,6 +212,5 @@ def stability(runs: Sequence[Store], branch: Any, context: Context) -> None:
 
 
 def report_branch(runs: Sequence[Store], branch: Any, context: Context) -> None:
-    """Writes the report of a branch that has one."""
     if branch.name in branch_reports:
         branch_reports.get(branch.name)(runs, branch, context)

@@ -29,7 +29,7 @@ class Table:
 
 
 def grouped(rows: Iterable[Row], *names: str) -> list[list[Row]]:
-    """Rows that agree in some entries, together, in order of appearance."""
+    """Return rows that agree in some entries, together, in order of appearance."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in names), []).append(row)
@@ -66,7 +66,7 @@ Figures = Mapping[str, Callable[[], "Figure"]]
 
 
 def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures, reporter: Reporter) -> None:
-    """Writes tables (CSV) and figures (SVG, PNG), by name, and says where.
+    """Write tables (CSV) and figures (SVG, PNG), by name, and says where.
 
     Files that would stay the same are not touched. Figures are not even drawn if they are there and so are just
     these tables; delete the directory to draw them all the same. That there is no matplotlib, or that the directory is
@@ -87,7 +87,7 @@ def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures, report
 
 
 def draw(here: Store, figures: Figures) -> bool:
-    """Writes figures; False without any if matplotlib is not installed."""
+    """Write figures; False without any if matplotlib is not installed."""
     try:
         for name, make in figures.items():
             for form, content in images(make).items():
@@ -100,6 +100,6 @@ def draw(here: Store, figures: Figures) -> bool:
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> CSV:
-    """Rows under the names of all their entries."""
+    """Return rows under the names of all their entries."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return names, [[row.get(name) for name in names] for row in rows]

@@ -46,13 +46,12 @@ class Superfluous:
 
     @cached_property
     def size(self) -> int:
-        """In bytes."""
         inner = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
         return sum(file.stat().st_size for file in inner)
 
 
 def superfluous(root: Path, reporter: Reporter) -> list[Superfluous]:
-    """All that can go, by reason and path. What cannot go although no run needs it is said.
+    """Return all that can go, by reason and path. What cannot go although no run needs it is said.
 
     A finished training keeps its network, its metrics and, as a trunk, the whole states that it saved: another k, or
     another strategy, starts from them.
@@ -94,11 +93,11 @@ class Known:
         self._whole: dict[Path, bool] = {}
 
     def on(self, trunk: StoredRun) -> list[StoredRun]:
-        """The runs that stand on a trunk, as its directory is called."""
+        """Return the runs that stand on a trunk, as its directory is called."""
         return self.standing.get((trunk.path.parent.name, trunk.replicate), [])
 
     def reason_to_keep(self, run: StoredRun) -> str:
-        """Why nothing of a run may go; empty if something may."""
+        """Return why nothing of a run may go; empty if something may."""
         if run.kind == "train" and self.unreadable:
             return f"{self.unreadable[0].path}, which cannot be read, may stand on it"
         for one in (run, *(self.on(run) if run.kind == "train" else ())):
@@ -110,7 +109,7 @@ class Known:
 
 
 def checkpoints(run: RunDirectory) -> Iterator[Superfluous]:
-    """Checkpoints of trainings whose result, network and metrics are there without them."""
+    """Yield checkpoints of trainings whose result, network and metrics are there without them."""
     try:
         parts = run.parts
     except MISREAD:
@@ -122,7 +121,7 @@ def checkpoints(run: RunDirectory) -> Iterator[Superfluous]:
 
 
 def finished(store: Store) -> bool:
-    """Whether a training is done, and its metrics and network are there to the end."""
+    """Return whether a training is done, and its metrics and network are there to the end."""
     try:
         if not store.done:
             return False
@@ -134,12 +133,11 @@ def finished(store: Store) -> bool:
 
 
 def locks_of(run: RunDirectory, part: Part, store: Store) -> tuple[Path, ...]:
-    """The directories that a process holds which works in ``store``."""
     return tuple(dict.fromkeys([store.path, part.store.path, *(held.path for held in part.held), run.path]))
 
 
 def trunk(run: StoredRun, known: Known) -> Iterator[Superfluous]:
-    """A dense training that no other run starts from, and that was not asked for by itself."""
+    """Yield a dense training that no other run starts from, and that was not asked for by itself."""
     if run.kind == "train" and not known.on(run) and not asked_for(run.store):
         yield Superfluous(run.path, TRUNKS, (run.path,))
 
@@ -154,7 +152,7 @@ def asked_for(store: Store) -> bool:
 
 
 def put_aside(run: RunDirectory) -> Iterator[Superfluous]:
-    """Directories of a run, and of its parts, that were renamed and replaced; not those within another."""
+    """Yield directories of a run, and of its parts, that were renamed and replaced; not those within another."""
     beside = run.path.parent.glob(f"{run.path.name}{files.ASIDE}*")
     inside = (Path(folder, name) for folder, inner, _ in os.walk(run.path) for name in inner)
     for path in sorted([*beside, *inside]):
@@ -165,14 +163,14 @@ def put_aside(run: RunDirectory) -> Iterator[Superfluous]:
 
 
 def temporary_files(root: Path) -> Iterator[Superfluous]:
-    """Files that a process was writing when it was killed."""
+    """Yield files that a process was writing when it was killed."""
     ours = [path for path in root.iterdir() if kind_of(path.name) or path.name in (files.REPORT, files.SLURM)]
     for directory in sorted(path for path in ours if path.is_dir() and not path.is_symlink()):
         yield from (Superfluous(path, TEMPORARY, tuple(above)) for path, above in left_over(directory))
 
 
 def ended_plans(root: Path) -> Iterator[Superfluous]:
-    """What processes have left that were killed while they worked at a plan."""
+    """Yield what processes have left that were killed while they worked at a plan."""
     for path in sorted((root / files.PLANS).glob("*_*")):
         if path.is_dir() and not (path.is_symlink() or path.parent.is_symlink()) and not not_ours(path):
             yield Superfluous(path, PLANS, (path,))
@@ -190,12 +188,10 @@ def not_ours(path: Path) -> Path | None:
 
 
 def free(found: Superfluous) -> bool:
-    """Whether no process works where it lies."""
     return not any(Store(path).locked for path in found.locks)
 
 
 def remove(found: Superfluous) -> bool:
-    """Removes it unless a process works there, or something has come to lie there; whether it did."""
     with hold_all(found.locks) as alone:
         if not alone or (found.path.is_dir() and not_ours(found.path)):
             return False

@@ -83,7 +83,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunDifference:
     """What :func:`compare` has found.
 
     Args:
@@ -105,17 +105,16 @@ class Comparison:
         return not (found or self.distances or self.overlaps)
 
     def entries(self) -> dict[str, Any]:
-        """As plain values for JSON."""
         overlaps = [{**asdict(overlap), "jaccard": overlap.jaccard} for overlap in self.overlaps]
         return {"equal": self.equal, **asdict(self), "overlaps": overlaps}
 
 
-def compare(left: StoredRun, right: StoredRun) -> Comparison:
-    """Compares two runs of one kind; raises ``UsageError`` if they are of two kinds, or a file is damaged."""
+def compare(left: StoredRun, right: StoredRun) -> RunDifference:
+    """Compare two runs of one kind; raises ``UsageError`` if they are of two kinds, or a file is damaged."""
     if left.kind != right.kind:
         raise UsageError(f"{left.path} is a {left.kind} run, {right.path} a {right.kind} run; give two of one kind")
     found = [*entries_that_differ(left, right), *rows_that_differ(left, right)]
-    comparison = Comparison(found, [], [], [])
+    comparison = RunDifference(found, [], [], [])
     ours, theirs = tensor_files(left), tensor_files(right)
     for name in sorted(ours | theirs):
         if name in ours and name in theirs:
@@ -130,7 +129,6 @@ def compare(left: StoredRun, right: StoredRun) -> Comparison:
 
 
 def entries_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:
-    """Of descriptors, environments and results."""
     ours, theirs = described(left), described(right)
     for section, name in dict.fromkeys([*ours, *theirs]):
         values = ours.get((section, name)), theirs.get((section, name))
@@ -139,7 +137,6 @@ def entries_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Differenc
 
 
 def described(run: StoredRun) -> dict[tuple[str, str], Any]:
-    """Every entry of a run by section and name."""
     found = {(HYPERPARAMETERS, "replicate"): run.replicate, (RESULTS, "state"): run.state}
     found |= {(HYPERPARAMETERS, name): value for name, value in flat(run.hyperparameters)}
     found |= {(RESULTS, name): value for name, value in flat(run.result) if name.split(".")[-1] not in NO_RESULT}
@@ -154,7 +151,7 @@ def described(run: StoredRun) -> dict[tuple[str, str], Any]:
 
 
 def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The entries of nested dictionaries, names joined by dots; a list is one entry."""
+    """Yield the entries of nested dictionaries, names joined by dots; a list is one entry."""
     if isinstance(value, Mapping):
         for key, entry in value.items():
             yield from flat(entry, f"{name}.{key}" if name else str(key))
@@ -178,7 +175,7 @@ def rows_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:
 
 
 def below(run: StoredRun, pattern: str) -> Iterator[str]:
-    """The files below a run's directory by a pattern, nothing that was put aside."""
+    """Yield the files below a run's directory by a pattern, nothing that was put aside."""
     for path in run.path.rglob(pattern):
         if not any(map(files.is_aside, path.relative_to(run.path).parts)):
             yield path.relative_to(run.path).as_posix()
@@ -188,17 +185,15 @@ def below(run: StoredRun, pattern: str) -> Iterator[str]:
 
 
 def tensor_files(run: StoredRun) -> set[str]:
-    """The files of weights and masks."""
     return {name for name in below(run, "*.safetensors") if is_mask(name) or Path(name).name.startswith("model_")}
 
 
 def is_mask(name: str) -> bool:
-    """Whether a file is a mask."""
     return Path(name).name in (files.MASK, files.FIRST_MASK)
 
 
-def compare_file(name: str, left: StoredRun, right: StoredRun, into: Comparison) -> None:
-    """Adds what differs in a file that both runs have."""
+def compare_file(name: str, left: StoredRun, right: StoredRun, into: RunDifference) -> None:
+    """Add what differs in a file that both runs have."""
     ours, theirs = (Store((run.path / name).parent).read_tensors(Path(name).name) for run in (left, right))
     before = len(into.differences) + len(into.distances) + len(into.overlaps)
     for tensor in dict.fromkeys([*ours, *theirs]):
@@ -220,12 +215,12 @@ def compare_file(name: str, left: StoredRun, right: StoredRun, into: Comparison)
 
 
 def same(left: Tensor, right: Tensor) -> bool:
-    """Whether two tensors have the same entries; NaN is NaN."""
+    """Return whether two tensors have the same entries; NaN is NaN."""
     return left.dtype == right.dtype and left.allclose(right, rtol=0, atol=0, equal_nan=True)
 
 
 def apart(left: Tensor, right: Tensor) -> tuple[float, float]:
-    """The largest absolute difference, and ||right - left|| / ||left||, in double precision."""
+    """Return the largest absolute difference, and ||right - left|| / ||left||, in double precision."""
     difference, length = right.double() - left.double(), float(left.double().norm())
     distance = float(difference.norm())
     return float(difference.abs().max()), distance / length if length else math.inf

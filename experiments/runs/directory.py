@@ -24,7 +24,7 @@ ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFL
 
 
 def directories_from_environment() -> dict[str, str]:
-    """The directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
+    """Return the directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
     return {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
 
 
@@ -83,7 +83,6 @@ class Part:
         return self.store.complete(self.marker)
 
     def result(self) -> Row:
-        """What the marker says."""
         result: Row = self.store.read_json(self.marker)
         return result
 
@@ -95,7 +94,6 @@ class Part:
 
     @property
     def running(self) -> bool:
-        """Whether a process works in it at this moment, and not on a branch of it."""
         if self.done:
             return False
         if any(store.locked for store in (self.store, *self.children)):
@@ -216,7 +214,7 @@ def lacking_metrics(store: Store) -> str:
 
 
 def epoch_length(rows: Iterable[Row]) -> int | None:
-    """The iterations of an epoch, read off rows of metrics; None if none is of an epoch's end or later."""
+    """Return the iterations of an epoch, read off rows of metrics; None if none is of an epoch's end or later."""
     for row in rows:
         epochs, iterations = Step(row["step"]).order
         if epochs:
@@ -242,7 +240,7 @@ def iterations_per_epoch(*trainings: Store) -> int:
 
 
 def lacking_rows(store: Store) -> str:
-    """Whether interpolation.csv has every point that the verdict beside it rests on; what is wrong if not."""
+    """Return whether interpolation.csv has every point that the verdict beside it rests on; what is wrong if not."""
     verdict, rows = store.read_json(files.INSTABILITY), store.read_table(files.INTERPOLATION)
     try:
         treatments = verdict["pairs"][0]["error_barrier"]["test"] if verdict["pairs"] else ()
@@ -264,12 +262,11 @@ def lacking_rows(store: Store) -> str:
 
 
 def furthest(steps: Iterable[Step]) -> Step | None:
-    """The latest of some steps of a training; None if there are none."""
     return max(steps, key=lambda step: step.order, default=None)
 
 
 def numbered(run: Store, prefix: str) -> list[Store]:
-    """The directories ``<prefix><n>`` by their numbers."""
+    """Return the directories ``<prefix><n>`` by their numbers."""
     found = {path.name.removeprefix(prefix): path for path in run.path.glob(f"{prefix}*") if path.is_dir()}
     return [Store(found[number]) for number in sorted((name for name in found if name.isdecimal()), key=int)]
 
@@ -280,13 +277,11 @@ kinds: Registry[Callable[[Store], Iterator[Part]]] = Registry("kind of run")
 
 @kinds.register("train")
 def parts_of_train(run: Store) -> Iterator[Part]:
-    """The training itself."""
     yield Part("", run)
 
 
 @kinds.register("import")
 def parts_of_import(run: Store) -> Iterator[Part]:
-    """The network itself."""
     yield Part("", run)
 
 
@@ -302,7 +297,7 @@ def parts_of_lottery(run: Store) -> Iterator[Part]:
 
 @kinds.register("stability")
 def parts_of_stability(run: Store) -> Iterator[Part]:
-    """The analyses by their k, and what criteria have found."""
+    """Yield the analyses by their k, and what criteria have found."""
     paths = [path for path in sorted(run.path.iterdir()) if path.is_dir()]
     analyses = [path for path in paths if re.fullmatch(f"{files.ANALYSIS}{files.STEP}", path.name)]
     for path in sorted(analyses, key=lambda path: Step(path.name.removeprefix(files.ANALYSIS)).order):
@@ -328,12 +323,10 @@ class RunDirectory:
 
     @property
     def store(self) -> Store:
-        """The directory as the rest of the program knows it."""
         return Store(self.path)
 
     @property
     def name(self) -> str:
-        """Its path below the root."""
         return f"{self.path.parent.name}/{self.path.name}"
 
     @cached_property
@@ -349,7 +342,6 @@ class RunDirectory:
 
     @property
     def running(self) -> bool:
-        """Whether a process works in it at this moment."""
         return any(Store(path.parent).locked for path in self.path.rglob(files.LOCK))
 
     @property
@@ -383,6 +375,6 @@ def directories(root: Path | str) -> list[RunDirectory]:
 
 
 def kind_of(name: str) -> str | None:
-    """The kind of run whose experiments have directories of this name; None if it is none of ours."""
+    """Return the kind of run whose experiments have directories of this name; None if it is none of ours."""
     kind = name.rpartition("_")[0]
     return kind if kind in kinds and files.RUN_NAME.fullmatch(name) else None

@@ -23,7 +23,7 @@ COLUMNS = (
 """Of every row, before its hyperparameters. Accuracy and barrier are fractions of 1, a size is in bytes."""
 
 def list_runs(root: Path | str) -> list[Row]:
-    """A row for each training, level, branch and analysis below a root; one for a run that has none yet.
+    """Return a row for each training, level, branch and analysis below a root; one for a run that has none yet.
 
     A file that cannot be read makes the row's state ``damaged``; its ``reason`` names the file.
     """
@@ -31,7 +31,7 @@ def list_runs(root: Path | str) -> list[Row]:
 
 
 def rows_of(run: RunDirectory) -> Iterator[Row]:
-    """The rows of a run."""
+    """Yield the rows of a run."""
     try:
         hyperparameters = flat(run.hyperparameters)
         parts = run.parts
@@ -47,13 +47,13 @@ def rows_of(run: RunDirectory) -> Iterator[Row]:
 
 
 def blank(run: RunDirectory, path: Path) -> Row:
-    """What a directory's name says of it."""
+    """Return what a directory's name says of it."""
     known = {"kind": run.kind, "run": run.name, "part": "", "replicate": run.replicate, "path": str(path)}
     return {**dict.fromkeys(COLUMNS), **known, "size": size_of(path)}
 
 
 def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> Row:
-    """What a part is, how far it has come, and what came of it."""
+    """Return what a part is, how far it has come, and what came of it."""
     state, result = part.state, part.result() if part.done else {}
     verdict = part.store.read_json(files.INSTABILITY) if part.store.has(files.INSTABILITY) else {}
     row: Row = {
@@ -98,7 +98,7 @@ def accuracy(part: Part, verdict: Mapping[str, Any], result: Mapping[str, Any]) 
 
 
 def size_of(path: Path) -> int:
-    """The bytes of all files below a directory, those of parts with a row of their own left out."""
+    """Return the bytes of all files below a directory, those of parts with a row of their own left out."""
     total = 0
     for folder, inner, names in os.walk(path):
         if Path(folder) != path and own_row(Path(folder), path):
@@ -113,7 +113,7 @@ def size_of(path: Path) -> int:
 
 
 def own_row(folder: Path, within: Path) -> bool:
-    """Whether a directory directly below that of a part or run is a part itself; one put aside is none."""
+    """Return whether a directory directly below that of a part or run is a part itself; one put aside is none."""
     return (
         folder.parent == within and not files.is_aside(folder.name)
         and (within.name.startswith(files.LEVEL) and (folder / files.DESC).is_file())
@@ -121,7 +121,6 @@ def own_row(folder: Path, within: Path) -> bool:
 
 
 def known_columns(rows: Iterable[Row]) -> list[str]:
-    """All columns and hyperparameters of some rows."""
     return list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
 
 
@@ -145,7 +144,6 @@ class Condition:
     value: str
 
     def holds(self, row: Row) -> bool:
-        """Whether it is true of a row; ``UsageError`` where text is asked for its order."""
         found = row.get(self.name)
         if found is None:
             return self.sign == "!="
@@ -159,7 +157,7 @@ class Condition:
 
 
 def comparable(found: Any, given: str) -> tuple[Any, Any]:
-    """A row's value and the one it is compared with: both numbers, or both steps, or else both text."""
+    """Return a row's value and the one it is compared with: both numbers, or both steps, or else both text."""
     if isinstance(found, bool):
         return str(found).lower(), given.lower()
     if isinstance(found, (int, float)) and (number := as_number(given)) is not None:
@@ -181,7 +179,7 @@ def as_number(text: str) -> float | None:
 
 
 def read_condition(text: str) -> Condition:
-    """The condition that a text says; ``UsageError`` if it says none."""
+    """Return the condition that a text says; ``UsageError`` if it says none."""
     match = FORM.fullmatch(text)
     if match is None:
         raise UsageError(f"--where={text}: expected NAME=VALUE, or !=, <, <=, > or >= in the place of =")
@@ -189,7 +187,7 @@ def read_condition(text: str) -> Condition:
 
 
 def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str]) -> list[Row]:
-    """The rows that fulfil all conditions.
+    """Return the rows that fulfil all conditions.
 
     Raises:
         UsageError: a condition has no such form, or its name is no column and no hyperparameter among ``known``.
@@ -201,7 +199,7 @@ def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str])
 
 
 def in_order(rows: Sequence[Row], sort: str, known: Sequence[str]) -> list[Row]:
-    """The rows by a column, the largest first with ``-`` before its name; those that have no value come last."""
+    """Return the rows by a column, the largest first with ``-`` before its name; those that have no value come last."""
     name = ALIASES.get(sort.removeprefix("-"), sort.removeprefix("-"))
     if rows:
         refuse_unknown_column("sort", name, known)
@@ -211,7 +209,7 @@ def in_order(rows: Sequence[Row], sort: str, known: Sequence[str]) -> list[Row]:
 
 
 def rank(value: Any) -> tuple[int, Any]:
-    """What values are sorted by: numbers before steps before text."""
+    """Return what values are sorted by: numbers before steps before text."""
     if isinstance(value, (int, float)):
         return 0, float(value)
     step = as_step(value)
@@ -219,7 +217,7 @@ def rank(value: Any) -> tuple[int, Any]:
 
 
 def refuse_unknown_column(flag: str, name: str, known: Sequence[str]) -> None:
-    """Raises ``UsageError`` with near misses for what is no column."""
+    """Raise ``UsageError`` with near misses for what is no column."""
     if name not in known:
         names = ", ".join(known)
         raise UsageError(f"--{flag}={name}: no such column or hyperparameter{near_misses(name, known)}; valid: {names}")

@@ -25,7 +25,7 @@ COUNTED = ENDINGS[:-1]
 def result_rows(
     run: RunDirectory, parts: Collection[str] | None = None, asked: Mapping[str, Any] | None = None
 ) -> list[Row]:
-    """A row for each level or branch of a lottery run, whether it is done or not.
+    """Return a row for each level or branch of a lottery run, whether it is done or not.
 
     Each has what its result says (before it is done ``level`` and ``density``) and then ``strategy``, ``k``,
     ``replicate``, ``key``, ``path``, ``state`` (one of :data:`ENDINGS`), ``effective_density`` and what all attempts on
@@ -48,7 +48,7 @@ def result_rows(
 
 
 def result_row(run: RunDirectory, part: Part, asked: Mapping[str, Any]) -> Row:
-    """The row of a level or branch; see :func:`result_rows`."""
+    """Return the row of a level or branch; see :func:`result_rows`."""
     about = {
         "strategy": strategy_of(asked), "k": Step(asked["k"]).short, "replicate": run.replicate,
         "key": run.path.parent.name, "path": part.store.path,
@@ -65,17 +65,16 @@ def result_row(run: RunDirectory, part: Part, asked: Mapping[str, Any]) -> Row:
 
 
 def damage(error: Exception) -> Row:
-    """What a row says in the place of what cannot be read, or is not what was written."""
+    """Return what a row says in the place of what cannot be read, or is not what was written."""
     return {"state": DAMAGED, "reason": str(error).splitlines()[0] if str(error) else type(error).__name__}
 
 
 def level_of(part: Part) -> int:
-    """The number of the level that a part is, or is a branch of."""
     return int(part.name.removeprefix(files.LEVEL).partition("/")[0])
 
 
 def ending(part: Part) -> str:
-    """How a part ended."""
+    """Return how a part ended."""
     if fault_of(part):
         return DAMAGED
     if not part.has_path:
@@ -94,7 +93,7 @@ def fault_of(part: Part) -> str:
 
 
 def faults(run: RunDirectory) -> dict[Path, str]:
-    """Why parts of a run, or the whole of it, cannot be shown, by their directories."""
+    """Return why parts of a run, or the whole of it, cannot be shown, by their directories."""
     try:
         _ = run.hyperparameters
         return {part.store.path: fault for part in run.parts if (fault := fault_of(part))}
@@ -103,17 +102,16 @@ def faults(run: RunDirectory) -> dict[Path, str]:
 
 
 def sparsity_report(part: Part) -> Mapping[str, Any]:
-    """What a part's mask keeps; empty before there is one."""
     return part.store.read_json(files.SPARSITY_REPORT) if part.store.has(files.SPARSITY_REPORT) else {}
 
 
 def has_result(row: Row) -> bool:
-    """Whether a row of :func:`result_rows` has what has come of its part."""
+    """Return whether a row of :func:`result_rows` has what has come of its part."""
     return row["state"] != DAMAGED and Store(row["path"]).done
 
 
 def planned_density(kind: str, part: Part, asked: Mapping[str, Any]) -> float:
-    """What a part keeps of the prunable weights by its hyperparameters, before its mask is found."""
+    """Return what a part keeps of the prunable weights by its hyperparameters, before its mask is found."""
     fraction = flat(asked).get("pruning_fraction")
     if kind == "train" or fraction is None:
         return 1.0
@@ -124,7 +122,7 @@ def planned_density(kind: str, part: Part, asked: Mapping[str, Any]) -> float:
 
 
 def flat(entries: Mapping[str, Any]) -> Row:
-    """Hyperparameters by the names of their flags, those of nested bundles too.
+    """Return hyperparameters by the names of their flags, those of nested bundles too.
 
     A strategy is ``pruning_strategy``, with its own fields beside it; none is that of the full network.
     """
@@ -141,18 +139,17 @@ def flat(entries: Mapping[str, Any]) -> Row:
 
 
 def strategy_of(entries: Mapping[str, Any]) -> str:
-    """The name of the strategy in a descriptor."""
     strategy = entries.get("strategy")
     return "none" if strategy is None else str(strategy["kind"])
 
 
 def named(hyperparameters: Mapping[str, Any]) -> Row:
-    """Hyperparameters as people write them: steps in short, a list as text."""
+    """Return hyperparameters as people write them: steps in short, a list as text."""
     return {name: plain(value) for name, value in hyperparameters.items()}
 
 
 def plain(value: Any) -> Any:
-    """A value as a flag takes it."""
+    """Return a value as a flag takes it."""
     if isinstance(value, list):
         return ",".join(str(plain(element)) for element in value)
     step = as_step(value)
@@ -160,7 +157,7 @@ def plain(value: Any) -> Any:
 
 
 def as_step(value: Any) -> Step | None:
-    """The step that a text such as ``3ep`` or ``3ep0it`` says; None if it says none. A bare number is none."""
+    """Return the step that a text such as ``3ep`` or ``3ep0it`` says; None if it says none. A bare number is none."""
     if not isinstance(value, str) or not value.endswith(("ep", "it")):
         return None
     try:

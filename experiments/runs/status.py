@@ -49,7 +49,6 @@ class Status:
 
     @property
     def cost(self) -> dict[str, float]:
-        """What a row says of it."""
         return {name: getattr(self, name) for name in COST}
 
     def write(self, store: Store) -> None:
@@ -58,7 +57,7 @@ class Status:
 
 
 def begun(task: str, before: Status | None = None) -> Status:
-    """The status of a task that this process begins now, where another may have worked ``before``."""
+    """Return the status of a task that this process begins now, where another may have worked ``before``."""
     first = Status(state=RUNNING, task=task, since=now(), process=os.getpid(), host=platform.node())
     if before is None:
         return first
@@ -69,7 +68,7 @@ def begun(task: str, before: Status | None = None) -> Status:
 
 
 def peak_memory() -> float:
-    """The largest memory that this process has had, in MB; 0 where the system does not say."""
+    """Return the largest memory that this process has had, in MB; 0 where the system does not say."""
     try:
         from resource import RUSAGE_SELF, getrusage
     except ImportError:
@@ -78,12 +77,12 @@ def peak_memory() -> float:
 
 
 def now() -> str:
-    """The local time, to the second: ``2026-03-01T14:05:09+01:00``."""
+    """Return the local time, to the second: ``2026-03-01T14:05:09+01:00``."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def read_status(store: Store) -> Status | None:
-    """The status of the last task in a directory; None where none was written, or it cannot be read.
+    """Return the status of the last task in a directory; None where none was written, or it cannot be read.
 
     No result depends on it, so that whatever is wrong with it, the rest is shown without.
     """

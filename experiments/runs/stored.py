@@ -62,7 +62,7 @@ class StoredRun(RunDirectory):
         return results.get("", {}) if self.kind in ("train", "import") else results
 
     def rows(self) -> list[Row]:
-        """The results, a plain dictionary for each part that is done, with what the run is."""
+        """Return the results, a plain dictionary for each part that is done, with what the run is."""
         about = {"kind": self.kind, "run": self.name, "replicate": self.replicate}
         return [{**about, "part": part.name, **part.result()} for part in self.parts if part.done]
 
@@ -72,7 +72,7 @@ class StoredRun(RunDirectory):
         return self.desc if isinstance(self.desc, TrainDesc) else getattr(self.desc, "train", None)
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
-        """A level's trained subnetwork, in evaluation mode, and its mask.
+        """Return a level's trained subnetwork, in evaluation mode, and its mask.
 
         Args:
             level: of a lottery run.
@@ -96,14 +96,14 @@ INITIALIZATION = "initialization"
 
 
 def fresh_network(network: Mapping[str, Any], generator: torch.Generator) -> nn.Module:
-    """The architecture that ``network.json`` describes, before any training."""
+    """Return the architecture that ``network.json`` describes, before any training."""
     channels, height, width = network["input_shape"]
     shape = ImageShape(channels, height, width, len(network["class_names"]))
     return build(ModelHparams.from_dict(network["model"]), shape, generator)
 
 
 def open(path: Path | str) -> StoredRun:
-    """The run in a directory ``<root>/<kind>_<hash>/replicate_<n>``, whatever is left of it.
+    """Return the run in a directory ``<root>/<kind>_<hash>/replicate_<n>``, whatever is left of it.
 
     Raises:
         UsageError: it is none.
@@ -117,7 +117,7 @@ def open(path: Path | str) -> StoredRun:
 
 
 def runs_at(places: Sequence[str], root: str) -> list[StoredRun]:
-    """The runs that a command is given: directories of runs or of experiments; all below ``root`` without any.
+    """Return the runs that a command is given: directories of runs or of experiments; all below ``root`` without any.
 
     Raises:
         UsageError: a directory is neither, or there is no run.
@@ -140,6 +140,6 @@ def runs(root: Path | str) -> list[StoredRun]:
 
 
 def known_runs(stores: Iterable[Store]) -> list[StoredRun]:
-    """The runs in some directories, each once, as far as they were begun."""
+    """Return the runs in some directories, each once, as far as they were begun."""
     paths = {store.path: store for store in stores}
     return [open(path) for path, store in paths.items() if store.has(files.DESC)]

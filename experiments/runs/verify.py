@@ -48,7 +48,7 @@ class Finding:
 
 
 def check(run: StoredRun) -> list[Finding]:
-    """What is wrong with a run, and what else is to be known; nothing of one in which a process works.
+    """Return what is wrong with a run, and what else is to be known; nothing of one in which a process works.
 
     What is found wrong is looked at again: a command may have begun and written its first files meanwhile, which it
     does while it holds the lock.
@@ -66,7 +66,7 @@ def check(run: StoredRun) -> list[Finding]:
 
 
 def look(run: StoredRun) -> list[Finding]:
-    """The findings of one look, one for each file: the first says most."""
+    """Return the findings of one look, one for each file: the first says most."""
     found = {finding.path: finding for finding in unexpected(run)}
     for finding in [*missing_of_run(run), *unlike_markers(run), *cut_short(run), *unfinished(run)]:
         found.setdefault(finding.path, finding)
@@ -74,18 +74,18 @@ def look(run: StoredRun) -> list[Finding]:
 
 
 def is_whole(run: StoredRun) -> bool:
-    """Whether nothing is wrong with a run, and no process works in it."""
+    """Return whether nothing is wrong with a run, and no process works in it."""
     return not run.running and not any(finding.wrong for finding in check(run))
 
 
 def repair(run: StoredRun, findings: list[Finding], reporter: Reporter) -> list[Path]:
-    """Puts aside what the same command recomputes; the new places. Nothing is deleted."""
+    """Put aside what the same command recomputes; the new places. Nothing is deleted."""
     with run.store.lock(reporter):
         return [put_aside(finding.path) for finding in findings if finding.replaceable]
 
 
 def put_aside(path: Path) -> Path:
-    """Renames a file, or the directory in its place, to ``<name>.aside_<n>``."""
+    """Rename a file, or the directory in its place, to ``<name>.aside_<n>``."""
     place = files.free_aside(path)
     path.rename(place)
     return place
@@ -95,7 +95,7 @@ def put_aside(path: Path) -> Path:
 
 
 def checked_files(run: StoredRun) -> list[Path]:
-    """What lies in a run under the name of a file that has a format.
+    """Return what lies in a run under the name of a file that has a format.
 
     Reports and what was put aside are left out: no result depends on them.
     """
@@ -103,14 +103,14 @@ def checked_files(run: StoredRun) -> list[Path]:
 
 
 def counts(path: Path, run: StoredRun) -> bool:
-    """Whether a path is part of what a run consists of."""
+    """Return whether a path is part of what a run consists of."""
     inside = path.relative_to(run.path)
     hidden = any(files.is_aside(part) or part.startswith(".") for part in inside.parts)
     return not hidden and files.REPORT not in inside.parts
 
 
 def unexpected(run: StoredRun) -> Iterator[Finding]:
-    """Files that cannot be read, are damaged, or are another's."""
+    """Yield files that cannot be read, are damaged, or are another's."""
     for path in checked_files(run):
         try:
             read(Store(path.parent), path.name)
@@ -125,12 +125,11 @@ def unexpected(run: StoredRun) -> Iterator[Finding]:
 
 
 def without(path: Path, text: str) -> str:
-    """What is said of a path, without the path."""
     return text.removeprefix(str(path)).strip()
 
 
 def read(store: Store, name: str) -> None:
-    """Reads a file as the program does; raises like its reader."""
+    """Read a file as the program does; raises like its reader."""
     if name == files.INSTABILITY:
         read_verdict(store)
     elif name == files.INTERPOLATION:
@@ -154,7 +153,7 @@ def read(store: Store, name: str) -> None:
 
 
 def with_advice(run: StoredRun, path: Path, what: str) -> Finding:
-    """A file that is not as it was written, or not there, and what to do about it."""
+    """Return a file that is not as it was written, or not there, and what to do about it."""
     # A trunk is what other commands read, who do not look for its rest.
     command = "the command train, with the flags of the model and its training," if run.kind == "train" else ""
     found = advise(Store(path.parent), path.name, *filter(None, [command]))
@@ -162,7 +161,6 @@ def with_advice(run: StoredRun, path: Path, what: str) -> Finding:
 
 
 def is_intact(store: Store, name: str) -> bool:
-    """Whether a file is there and can be read."""
     try:
         read(store, name)
     except (UsageError, OSError):
@@ -189,7 +187,7 @@ def missing_of_run(run: StoredRun) -> Iterator[Finding]:
 
 
 def unlike_markers(run: StoredRun) -> Iterator[Finding]:
-    """Files that a marker lists, and that are not there or are others."""
+    """Yield files that a marker lists, and that are not there or are others."""
     for marker in (path for path in checked_files(run) if path.name in MARKERS):
         store = Store(marker.parent)
         if not is_intact(store, marker.name):
@@ -242,5 +240,5 @@ def unsaved(trunk: Store) -> Iterator[Finding]:
 
 
 def trained_here(store: Store) -> bool:
-    """Whether a finished training took place in a directory."""
+    """Return whether a finished training took place in a directory."""
     return is_intact(store, files.DONE) and any(name.startswith("model_") for name in store.parts(files.DONE))

@@ -37,7 +37,7 @@ def criteria_figures(found: Sequence[Found]) -> "dict[str, tuple[list[Found], Ca
 
 
 def write_criteria(found: Sequence[Found], rows: Sequence[Row], directory: Path, reporter: Reporter) -> None:
-    """Writes ``criteria.csv``, the figure of each curve and its numbers, and says where they are."""
+    """Write ``criteria.csv``, the figure of each curve and its numbers, and says where they are."""
     drawn = criteria_figures(found)
     tables = {"criteria": as_csv(rows), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
     write_files(Store(directory), tables, {name: make for name, (_, make) in drawn.items()}, reporter)
@@ -55,12 +55,12 @@ def curve_csv(found: Sequence[Found]) -> CSV:
 
 
 def plain(name: str) -> str:
-    """A name as part of a file's name."""
+    """Return a name as part of a file's name."""
     return "_".join("".join(c if c.isalnum() or c in "._" else " " for c in name).split())
 
 
 def curve(found: Sequence[Found]) -> "Figure":
-    """The value at each step with its threshold; of masks that were compared also how far each two are apart."""
+    """Return the value at each step with its threshold; of masks that were compared also how far each two are apart."""
     distances = [point["masks"] for point in found[0].curve["points"] if "masks" in point]
     figure = new_figure(7.2 if distances else 4.4, 3.2)
     panels = figure.subplots(1, 2 if distances else 1, squeeze=False)[0]
@@ -73,7 +73,7 @@ def curve(found: Sequence[Found]) -> "Figure":
 
 
 def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
-    """A curve for each replicate; a ring where k is. A threshold that all have in common is drawn once."""
+    """Draw a curve for each replicate; a ring where k is. A threshold that all have in common is drawn once."""
     shared = len({one.curve["points"][-1]["threshold"] for one in found}) == 1
     for one, colour, marker in zip(found, cycle(COLOURS), cycle(MARKERS), strict=False):
         points = [point for point in one.curve["points"] if point["value"] is not None]
@@ -102,7 +102,7 @@ def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
 
 
 def draw_neighbours(axis: "Axes", points: Sequence[Row]) -> None:
-    """How far masks are from the ones just before, which is known earlier than the largest distance."""
+    """Draw how far masks are from the ones just before, which is known earlier than the largest distance."""
     compared = [point for point in points if point.get("masks")]
     if compared:
         axis.plot(
@@ -112,7 +112,7 @@ def draw_neighbours(axis: "Axes", points: Sequence[Row]) -> None:
 
 
 def draw_threshold(axis: "Axes", points: Sequence[Row], colour: str) -> None:
-    """The threshold, from the step on at which it is known."""
+    """Draw the threshold, from the step on at which it is known."""
     known = [point for point in points if point["threshold"] is not None]
     if known:
         axis.plot(
@@ -122,7 +122,7 @@ def draw_threshold(axis: "Axes", points: Sequence[Row], colour: str) -> None:
 
 
 def draw_distances(axis: "Axes", one: Found) -> None:
-    """How far the masks of each two steps are apart, as shades."""
+    """Draw how far the masks of each two steps are apart, as shades."""
     points = one.curve["points"]
     size = len(points)
     square = [[0.0] * size for _ in points]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.report.collect import BY_LEVEL, Index, Rows
 from experiments.report.figures.palette import DASHES, GREY
-from experiments.report.lines import Line
+from experiments.report.lines import Replicates
 from experiments.report.tables import Row, grouped
 from foundations.averages import average, standard_deviation
 
@@ -20,7 +20,7 @@ LEGEND_CHARACTERS = 16  # in an inch of a legend
 
 
 def annotate(axis: "Axes", points: Sequence[tuple[float, float, str, str]]) -> None:
-    """Marks points (x, y, mark, colour). Those of a colour that lie together share one text, and no two texts overlap.
+    """Mark points (x, y, mark, colour). Those of a colour that lie together share one text, and no two texts overlap.
 
     A text that finds no room is left out.
     """
@@ -53,12 +53,12 @@ def annotate(axis: "Axes", points: Sequence[tuple[float, float, str, str]]) -> N
 
 
 def close(one: tuple[float, float, str, str], other: tuple[float, float, str, str]) -> bool:
-    """Whether two points are so near that one text serves both."""
+    """Return whether two points are so near that one text serves both."""
     return abs(one[0] - other[0]) < 24 and abs(one[1] - other[1]) < 10
 
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two boxes (left, bottom, right, top) have something in common."""
+    """Return whether two boxes (left, bottom, right, top) have something in common."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
@@ -78,7 +78,7 @@ def band(
     axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: float, value: str = "test_accuracy",
     *, dashes: str = "-", stays: bool = False,
 ) -> None:  # fmt: skip
-    """The mean of a value over trainings, and between the lowest and the highest a lighter band.
+    """Draw the mean of a value over trainings, and between the lowest and the highest a lighter band.
 
     A value that ``stays`` from one epoch to the next one of the rows is drawn in steps.
     """
@@ -97,7 +97,7 @@ def band(
 def values_band(
     axis: "Axes", values: Sequence[tuple[float, float, float]], colour: str, label: str, marker: str
 ) -> None:
-    """A curve of means with a lighter band of a standard deviation to both sides, from (x, mean, deviation)."""
+    """Draw a curve of means with a lighter band of a standard deviation to both sides, from (x, mean, deviation)."""
     at, means = [x for x, _, _ in values], [mean for _, mean, _ in values]
     axis.plot(at, means, color=colour, marker=marker, markersize=5, label=label, zorder=3)
     low, high = ([mean + sign * deviation for _, mean, deviation in values] for sign in (-1, 1))
@@ -105,13 +105,13 @@ def values_band(
 
 
 def room_above(axis: "Axes") -> None:
-    """Ends an axis of percentages at 100 and a little, since bands reach beyond what there can be."""
+    """End an axis of percentages at 100 and a little, since bands reach beyond what there can be."""
     low, high = axis.get_ylim()
     axis.set_ylim(max(low, -1), min(high, 100 + 0.02 * (100 - low)))
 
 
 def threshold_line(axis: "Axes", rows: Rows) -> None:
-    """The threshold of stability, or several if analyses differ in it.
+    """Draw the threshold of stability, or several if analyses differ in it.
 
     One far above everything drawn is named in the legend only: it would take most of the axis.
     """
@@ -140,7 +140,7 @@ def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
 
 
 def round_ticks(axis: "Axes") -> None:
-    """A logarithmic x axis with ticks at 1, 3, 10 and so on."""
+    """Draw a logarithmic x axis with ticks at 1, 3, 10 and so on."""
     axis.set_xscale("log")
     low, high = sorted(axis.get_xlim())
     ticks = [tick for power in range(-6, 6) for tick in (10.0**power, 3 * 10.0**power) if low <= tick <= high]
@@ -149,7 +149,7 @@ def round_ticks(axis: "Axes") -> None:
 
 
 def legend_columns(figure: "Figure", labels: Iterable[str]) -> int:
-    """How many columns of a legend below a figure have room there."""
+    """Return how many columns of a legend below a figure have room there."""
     return max(1, int(LEGEND_CHARACTERS * figure.get_figwidth()) // (5 + max(map(len, labels))))
 
 
@@ -170,7 +170,6 @@ def treatments(lines: Sequence[Row]) -> list[str]:
 
 
 def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
-    """The name of a curve in the legend."""
     if len(shown) == 1:
         return name
     words = {"aligned": "aligned", "aligned_recalculated": "aligned, recalculated"}
@@ -190,7 +189,7 @@ def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float,
 
 
 def how_many(rows: Rows) -> str:
-    """What a point of the curve stands for."""
+    """Return what a point of the curve stands for."""
     points = Counter((row["network"], row[rows.index.column]) for row in rows.analyses)
     replicates, pairs = sorted(set(points.values())), sorted({row["pairs"] for row in rows.analyses})
     what = f"{span(pairs)} pair{'s' * (pairs[-1] > 1)} of children in "
@@ -200,18 +199,18 @@ def how_many(rows: Rows) -> str:
     return "; ".join([text, *(f"without {number} {state}" for state, number in sorted(lost.items()))])
 
 
-def how_many_replicates(lines: Sequence[Line], spread: str) -> str:
-    """What a point stands for, and of which points not all replicates ended as they should."""
+def how_many_replicates(lines: Sequence[Replicates], spread: str) -> str:
+    """Return what a point stands for, and of which points not all replicates ended as they should."""
     numbers = sorted({len(line.states or line.values) for line in lines})
     text = f"means, n = {span(numbers)}; {spread}: standard deviation" if numbers[-1] > 1 else "n = 1"
     return text if all(line.whole for line in lines) else f"{text}\nhollow, cross: not all, none of them; see the table"
 
 
 def span(numbers: Sequence[int]) -> str:
-    """Numbers in ascending order as ``3`` or ``1 to 3``."""
+    """Return numbers in ascending order as ``3`` or ``1 to 3``."""
     return f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Each name once; the full network first."""
+    """Return each name once; the full network first."""
     return sorted(dict.fromkeys(names), key=lambda name: (not name.startswith("full network"), name))

@@ -13,7 +13,7 @@ from experiments.report.figures.drawing import (
     values_band,
 )
 from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
-from experiments.report.lines import Line
+from experiments.report.lines import Replicates
 from experiments.report.naming import said
 from foundations.averages import average, standard_deviation
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Series = Mapping[str, Sequence[Line]]
+Series = Mapping[str, Sequence[Replicates]]
 FULL_DASHES = ("--", ":", "-.")
 LABEL_CHARACTERS = 16  # of a line below a tick
 
 
-def accuracy(lines: Sequence[Line], varied: Sequence[str], *, effective: bool = False) -> "Figure":
+def accuracy(lines: Sequence[Replicates], varied: Sequence[str], *, effective: bool = False) -> "Figure":
     """Accuracy against density where a strategy has several densities, else strategy by strategy.
 
     Args:
@@ -54,23 +54,22 @@ def accuracy(lines: Sequence[Line], varied: Sequence[str], *, effective: bool = 
     return figure
 
 
-def in_series(lines: Sequence[Line], varied: Sequence[str]) -> dict[str, list[Line]]:
+def in_series(lines: Sequence[Replicates], varied: Sequence[str]) -> dict[str, list[Replicates]]:
     """The lines of each curve by its name, which says k and other hyperparameters only where strategies need it."""
     several_k = len({(line.strategy, line.k) for line in lines}) > len({line.strategy for line in lines})
-    series: dict[str, list[Line]] = {}
+    series: dict[str, list[Replicates]] = {}
     for line in lines:
         k = [f"k = {line.k}"] if several_k else []
         series.setdefault(", ".join([line.strategy, *k, *varied_of(line, varied)]), []).append(line)
     return series
 
 
-def varied_of(line: Line, varied: Sequence[str]) -> list[str]:
-    """What a name says of the hyperparameters that differ."""
+def varied_of(line: Replicates, varied: Sequence[str]) -> list[str]:
+    """Return what a name says of the hyperparameters that differ."""
     return [said(name, line.varied[name]) for name in varied if name in line.varied]
 
 
-def full_network(axes: "Axes", line: Line, label: str, dashes: str) -> None:
-    """A level line with a band of its standard deviation."""
+def full_network(axes: "Axes", line: Replicates, label: str, dashes: str) -> None:
     if line.mean is None:
         return
     axes.axhline(100 * line.mean, color="black", linestyle=dashes, linewidth=1.2, label=label)
@@ -103,13 +102,12 @@ def against_density(axes: "Axes", series: Series, *, effective: bool = False) ->
         density_axis(axes, {line.density for group in series.values() for line in group})
 
 
-def density_of(line: Line, effective: bool) -> float:
-    """Where a line stands on the axis."""
+def density_of(line: Replicates, effective: bool) -> float:
     return line.effective_density or 0.0 if effective else line.density
 
 
 def by_strategy(axes: "Axes", series: Series) -> None:
-    """Each replicate as a dot, mean and standard deviation beside them."""
+    """Draw each replicate as a dot, mean and standard deviation beside them."""
     for place, ((line,), colour, marker) in enumerate(
         zip(series.values(), cycle(COLOURS), cycle(MARKERS), strict=False)
     ):
@@ -128,8 +126,8 @@ def by_strategy(axes: "Axes", series: Series) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def tick_label(name: str, line: Line) -> str:
-    """What a strategy is, what it keeps and, if not all replicates ended as they should, how they did."""
+def tick_label(name: str, line: Replicates) -> str:
+    """Return what a strategy is, what it keeps and, if not all replicates ended as they should, how they did."""
     words = [wrapped for part in name.split(", ") for wrapped in textwrap.wrap(part, LABEL_CHARACTERS)]
     parts = [*words, f"{100 * line.density:.3g}% kept"]
     return "\n".join(parts if line.whole else [*parts, line.counted.replace("; ", ",\n")])
@@ -139,7 +137,7 @@ Point = tuple[float, float]
 """A mean and a standard deviation."""
 
 
-def early_stopping(lines: Sequence[Line], varied: Sequence[str]) -> "Figure":
+def early_stopping(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figure":
     """Iteration and test accuracy of early stopping against density, as Frankle & Carbin 2019 (arXiv 1803.03635) draw
     them.
 
@@ -161,18 +159,18 @@ def early_stopping(lines: Sequence[Line], varied: Sequence[str]) -> "Figure":
 LABELS = ("early-stopping iteration", "test early_stopped_accuracy there (%)")
 
 
-def iteration(line: Line) -> Point:
-    """The mean iteration."""
+def iteration(line: Replicates) -> Point:
     return line.early_stopping_iteration or 0.0, 0.0
 
 
-def early_stopped_accuracy(line: Line) -> Point:
-    """The test accuracy there, in percent."""
+def early_stopped_accuracy(line: Replicates) -> Point:
     return 100 * (average(line.early_stopped) or 0.0), 100 * (standard_deviation(line.early_stopped) or 0.0)
 
 
-def draw(axes: "Axes", lines: Sequence[Line], varied: Sequence[str], point: Callable[[Line], Point]) -> None:
-    """A curve for each strategy, and a level line for the full network."""
+def draw(
+    axes: "Axes", lines: Sequence[Replicates], varied: Sequence[str], point: Callable[[Replicates], Point]
+) -> None:
+    """Draw a curve for each strategy, and a level line for the full network."""
     for line in lines:
         if line.is_full:
             axes.axhline(point(line)[0], color="black", linestyle="--", linewidth=1.2, label="full network")
@@ -184,7 +182,7 @@ def draw(axes: "Axes", lines: Sequence[Line], varied: Sequence[str], point: Call
     density_axis(axes, {line.density for line in pruned})
 
 
-def accuracy_against_cost(lines: Sequence[Line], varied: Sequence[str]) -> "Figure":
+def accuracy_against_cost(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figure":
     """Accuracy against the multiply-adds of the whole training, finding the mask included, relative to the dense one.
 
     Args:

@@ -36,13 +36,12 @@ ALL_FORMS = (*FORMS, "pdf")
 
 
 def cycle(values: Sequence[str]) -> Iterator[str]:
-    """The values over and over."""
     while True:
         yield from values
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure; inches. It belongs to no window and to no global state."""
+    """Return an empty figure; inches. It belongs to no window and to no global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
@@ -80,7 +79,7 @@ def images(make: Callable[[], "Figure"], style: str = "screen", forms: Sequence[
 
 
 def fit_paper(figure: "Figure") -> None:
-    """Gives a figure the width of a column or of the text, and takes its heading away: a caption stands there."""
+    """Give a figure the width of a column or of the text, and takes its heading away: a caption stands there."""
     before = figure.get_figwidth()
     width = COLUMN_WIDTH if before <= 6.4 else TEXT_WIDTH
     height = figure.get_figheight() * (width / before) ** 0.6  # text does not shrink as the figure does

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.report.figures.drawing import band, legend_columns, room_above
 from experiments.report.figures.lottery import Series, in_series
 from experiments.report.figures.palette import COLOURS, MARKERS, new_figure
-from experiments.report.lines import Line
+from experiments.report.lines import Replicates
 from experiments.report.tables import Row, grouped
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ PANELS, COLUMNS = 6, 3
 NAMED_LAYERS = 8  # more names would lie over each other
 
 
-def accuracy_over_training(lines: Sequence[Line], varied: Sequence[str], curves: Sequence[Row]) -> "Figure":
+def accuracy_over_training(lines: Sequence[Replicates], varied: Sequence[str], curves: Sequence[Row]) -> "Figure":
     """Test accuracy over the training of the subnetworks, and of the full network."""
     full = [row for row in curves if not row["level"]]
 
-    def draw(axes: "Axes", line: Line, name: str, colour: str, marker: str) -> None:
+    def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
         band(axes, of_line(curves, line), colour, name, 1.3)
 
     def begin(axes: "Axes") -> None:
@@ -36,11 +36,11 @@ def accuracy_over_training(lines: Sequence[Line], varied: Sequence[str], curves:
     return figure
 
 
-def kept_by_layer(lines: Sequence[Line], varied: Sequence[str], layers: Sequence[Row]) -> "Figure":
+def kept_by_layer(lines: Sequence[Replicates], varied: Sequence[str], layers: Sequence[Row]) -> "Figure":
     """The density of each layer, on a logarithmic axis; means over replicates. A layer that is empty leaves a gap."""
     names = list(dict.fromkeys(row["layer"] for row in layers))
 
-    def draw(axes: "Axes", line: Line, name: str, colour: str, marker: str) -> None:
+    def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
         rows = of_line(layers, line)
         means = [100 * fmean([row["kept"] / row["total"] for row in rows if row["layer"] == layer] or [0])
                  for layer in names]  # fmt: skip
@@ -62,10 +62,10 @@ def kept_by_layer(lines: Sequence[Line], varied: Sequence[str], layers: Sequence
     return in_panels(pruned, "weights kept (%)", begin, draw)[0]
 
 
-def masks_over_training(lines: Sequence[Line], varied: Sequence[str], updates: Sequence[Row]) -> "Figure":
-    """What masks keep over training, and, dashed, the weights that were ever kept until then."""
+def masks_over_training(lines: Sequence[Replicates], varied: Sequence[str], updates: Sequence[Row]) -> "Figure":
+    """Return what masks keep over training, and, dashed, the weights that were ever kept until then."""
 
-    def draw(axes: "Axes", line: Line, name: str, colour: str, marker: str) -> None:
+    def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
         rows = of_line(updates, line)
         band(axes, rows, colour, name, 1.3, "density", stays=True)
         band(axes, rows, colour, f"{name}: ever", 1.3, "ever_active", dashes="--", stays=True)
@@ -79,14 +79,13 @@ def masks_over_training(lines: Sequence[Line], varied: Sequence[str], updates: S
     return figure
 
 
-def of_line(rows: Sequence[Row], line: Line) -> list[Row]:
-    """The rows that belong to a line's replicates."""
+def of_line(rows: Sequence[Row], line: Replicates) -> list[Row]:
     paths = set(line.paths)
     return [row for row in rows if row["path"] in paths]
 
 
 def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figure, list[Axes]]":
-    """A panel for each density, in which each strategy has its own colour.
+    """Return a panel for each density, in which each strategy has its own colour.
 
     Args:
         series: the lines of each curve, by its name.
@@ -117,9 +116,9 @@ def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figu
     return figure, list(grid.flat[: len(by_density)])
 
 
-def densities(series: Series) -> dict[str, Mapping[str, Line]]:
+def densities(series: Series) -> dict[str, Mapping[str, Replicates]]:
     """The lines of each density, in percent, by the name of their curve; the densities that most curves share."""
-    found: dict[str, dict[str, Line]] = {}
+    found: dict[str, dict[str, Replicates]] = {}
     for name, group in series.items():
         for line in group:
             found.setdefault(f"{100 * line.density:.3g}", {})[name] = line

@@ -58,7 +58,7 @@ def plane(points: Sequence[Row], places: Sequence[Row], network: str, index: Ind
 
 
 def extent(rows: Sequence[Row], name: str) -> float:
-    """How long the grid is along one of its axes."""
+    """Return how long the grid is along one of its axes."""
     values = [float(row[name]) for row in rows]
     return max(values) - min(values)
 
@@ -90,7 +90,7 @@ def draw_map(axis: "Axes", rows: Sequence[Row], shown: Map) -> None:
 
 
 def draw_places(axis: "Axes", places: Sequence[Row]) -> None:
-    """The three networks that span the plane, and the trunk's path, projected."""
+    """Draw the three networks that span the plane, and the trunk's path, projected."""
     trunk = [row for row in places if row["place"] == "trunk"]
     if trunk:
         axis.plot(

@@ -69,7 +69,7 @@ def interpolation(lines: Sequence[Row], network: str, index: Index) -> "Figure":
 
 
 def draw_lines(axes: "Axes", rows: Sequence[Row], quantity: Quantity) -> None:
-    """A curve for each pair, split and BatchNorm treatment; a value that is not finite leaves a gap."""
+    """Draw a curve for each pair, split and BatchNorm treatment; a value that is not finite leaves a gap."""
     for series in grouped(rows, "replicate", "first_child", "second_child", "split", "batchnorm"):
         values = [row[quantity.column] for row in series]
         axes.plot(
@@ -81,7 +81,7 @@ def draw_lines(axes: "Axes", rows: Sequence[Row], quantity: Quantity) -> None:
 
 
 def name_axes(axes: "Axes", quantity: Quantity, *, left: bool, lowest: bool) -> None:
-    """Names and numbers at the outer panels only."""
+    """Draw names and numbers at the outer panels only."""
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.tick_params(labelleft=left, labelbottom=quantity is LOSS)
@@ -92,7 +92,7 @@ def name_axes(axes: "Axes", quantity: Quantity, *, left: bool, lowest: bool) -> 
 
 
 def legend(splits: Container[str], shown: Sequence[str]) -> list[Any]:
-    """A line for each split and treatment."""
+    """Return a line for each split and treatment."""
     from matplotlib.lines import Line2D
 
     return [
@@ -107,7 +107,7 @@ SPLIT_TITLES = {"test": "test set", "train": "training set", "validation": "vali
 
 
 def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
-    """What draws each figure, by its file's name. Only drawing imports matplotlib."""
+    """Return what draws each figure, by its file's name. Only drawing imports matplotlib."""
     networks = in_order(row["network"] for row in rows.analyses)
     makers: dict[str, Callable[[], Figure]] = {}
     for network in networks:
@@ -144,7 +144,7 @@ def barrier_by_index(rows: Rows) -> "Figure":
 
 
 def draw_barriers(axis: "Axes", rows: Rows, split: str) -> None:
-    """A curve for each network and treatment of BatchNorm."""
+    """Draw a curve for each network and treatment of BatchNorm."""
     shown = treatments(rows.lines)
     networks = in_order(row["network"] for row in rows.analyses)
     for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
@@ -180,7 +180,7 @@ def barrier_against_gap(rows: Rows) -> "Figure":
 
 
 def draw_points(axis: "Axes", rows: Rows) -> list[tuple[str, list[tuple[float, float, str]]]]:
-    """The points of each network; its colour with (gap, barrier, mark) of each."""
+    """Return the points of each network; its colour with (gap, barrier, mark) of each."""
     marked: list[tuple[str, list[tuple[float, float, str]]]] = []
     networks = in_order(row["network"] for row in rows.analyses)
     for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
@@ -214,7 +214,7 @@ def accuracy(rows: Rows) -> "Figure":
 
 
 def draw_trainings(axis: "Axes", rows: Rows, network: str) -> None:
-    """A band for the full network, and one for the children of each k or level."""
+    """Draw a band for the full network, and one for the children of each k or level."""
     import matplotlib
 
     trunks = {row["trunk"] for row in rows.analyses if row["network"] == network}

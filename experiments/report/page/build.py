@@ -11,7 +11,7 @@ from experiments.report.figures.palette import ALL_FORMS, images
 from experiments.report.page import parts as theme
 from experiments.report.page.lottery import lottery_sections, mask_section
 from experiments.report.page.material import Material, gather
-from experiments.report.page.parts import PageFigure, PageTable, Section
+from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.page.runs import compute, hyperparameters, reproduce, runs_section, summary
 from experiments.report.page.stability import criteria_sections, stability_sections
 from experiments.report.tables import Table
@@ -31,7 +31,7 @@ ESCAPED = {
 
 
 def tabular(table: Table) -> str:
-    """A ``tabular`` with the rules of the package booktabs; columns of numbers are flush right."""
+    """Return a ``tabular`` with the rules of the package booktabs; columns of numbers are flush right."""
     columns = list(zip(*table.cells, strict=True)) or [()] * len(table.headers)
     alignment = "".join("r" if column and all(cell[:1].isdigit() for cell in column) else "l" for column in columns)
     body = [" & ".join(map(escaped, row)) + r" \\" for row in table.cells]
@@ -42,14 +42,13 @@ def tabular(table: Table) -> str:
 
 
 def escaped(cell: str) -> str:
-    """A cell's text as LaTeX sets it."""
     return "".join(ESCAPED.get(character, character) for character in cell).replace("+-", r"$\pm$")
 
 
 def write_page(
     runs: "Sequence[StoredRun]", output: Path, style: str = "screen", reporter: Reporter = Reporter()  # noqa: B008
 ) -> Path:
-    """Writes ``output`` and, into ``<its stem>_files`` beside it, each figure (SVG, PNG, PDF) and table (CSV, LaTeX).
+    """Write ``output`` and, into ``<its stem>_files`` beside it, each figure (SVG, PNG, PDF) and table (CSV, LaTeX).
 
     The page needs none of these files, only the links to download them do. The same runs give the same bytes.
 
@@ -77,8 +76,8 @@ def write_page(
     return beside.path
 
 
-def sections(found: Material) -> list[Section]:
-    """All that have something to show, the summary first."""
+def sections(found: Material) -> list[PageSection]:
+    """Return all that have something to show, the summary first."""
     stability = stability_sections(found)
     verdicts = list(stability[0].sentences) if stability else []
     every = [
@@ -97,8 +96,8 @@ class Page:
         self.files: dict[str, bytes] = {}
         self.inliner = theme.Inliner()
 
-    def render(self, content: Sequence[Section]) -> str:
-        """The HTML."""
+    def render(self, content: Sequence[PageSection]) -> str:
+        """Return the HTML."""
         try:
             from jinja2 import Environment, StrictUndefined
         except ModuleNotFoundError as error:
@@ -113,8 +112,8 @@ class Page:
             light=theme.variables(colours, dark=False), dark=theme.variables(colours, dark=True),
         )  # fmt: skip
 
-    def section(self, one: Section) -> Mapping[str, Any]:
-        """What the template needs of a section."""
+    def section(self, one: PageSection) -> Mapping[str, Any]:
+        """Return what the template needs of a section."""
         return {
             "name": one.name, "title": one.title, "sentences": one.sentences, "commands": one.commands,
             "figures": [self.figure(figure) for figure in one.figures],
@@ -123,7 +122,7 @@ class Page:
         }  # fmt: skip
 
     def figure(self, one: PageFigure) -> Mapping[str, Any]:
-        """Draws a figure; its files, and itself as an element."""
+        """Draw a figure; its files, and itself as an element."""
         from markupsafe import Markup
 
         try:
@@ -137,7 +136,7 @@ class Page:
         return {"name": one.name, "caption": one.caption, "svg": Markup(svg), "files": forms}
 
     def table(self, one: PageTable) -> Mapping[str, Any]:
-        """The files of a table, and its cells."""
+        """Return the files of a table, and its cells."""
         name = f"table_{one.name}"
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(
@@ -150,10 +149,9 @@ class Page:
 
 
 def shown_text(value: Any) -> Any:
-    """A value of the template, its control characters escaped unless it is markup of ours."""
+    """Return a value of the template, its control characters escaped unless it is markup of ours."""
     return printable_text(value) if type(value) is str else value
 
 
 def part(name: str) -> str:
-    """A file that lies beside this module."""
     return resources.files("experiments.report.page").joinpath(name).read_text(encoding="utf-8")

@@ -9,10 +9,10 @@ from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import how_many_replicates
 from experiments.report.figures.lottery import accuracy, accuracy_against_cost, early_stopping
 from experiments.report.figures.panels import accuracy_over_training, kept_by_layer, masks_over_training, of_line
-from experiments.report.lines import Line, varied_names
+from experiments.report.lines import Replicates, varied_names
 from experiments.report.lottery import EARLY_STOPPING, LINE_COLUMNS, effective, lies_idle, line_cells, named
 from experiments.report.page.material import Material, TableRow
-from experiments.report.page.parts import PageFigure, PageTable, Section
+from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.tables import CSV, Row, Table, as_table, grouped, percent
 
 COMPARED = (
@@ -22,7 +22,7 @@ COMPARED = (
 NO_RESULT = "A hollow mark: not every replicate ended as it should; a cross: none has a result."
 
 
-def lottery_sections(found: Material) -> list[Section]:
+def lottery_sections(found: Material) -> list[PageSection]:
     """Accuracy, training, layers and cost; nothing without levels."""
     names, lines = varied_names(found.levels), found.lines
     if not lines:
@@ -31,7 +31,7 @@ def lottery_sections(found: Material) -> list[Section]:
     compared = comparisons(found.levels)
     comparison = PageTable("comparisons", COMPARED, comparison_table(compared))
     return [
-        Section("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names) if pruned else (),
+        PageSection("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names) if pruned else (),
                 tables=[PageTable("subnetworks", "Mean and standard deviation of the test accuracy over replicates.",
                                   lottery_table(lines, names)), *([comparison] if compared else [])]),
         training_section(found, lines, names),
@@ -39,8 +39,8 @@ def lottery_sections(found: Material) -> list[Section]:
     ]  # fmt: skip
 
 
-def lottery_table(lines: Sequence[Line], names: Sequence[str]) -> Table:
-    """A line for each subnetwork."""
+def lottery_table(lines: Sequence[Replicates], names: Sequence[str]) -> Table:
+    """Return a line for each subnetwork."""
     stopping = [EARLY_STOPPING] if any(line.early_stopped for line in lines) else []
     headers = ["strategy", "k", *names, "level", "density", "effective density", "test accuracy", "replicates"]
     headers += stopping
@@ -51,13 +51,12 @@ def lottery_table(lines: Sequence[Line], names: Sequence[str]) -> Table:
     return Table(headers, cells)
 
 
-def lines_csv(lines: Sequence[Line], names: Sequence[str]) -> CSV:
-    """The numbers of the figures over densities and costs."""
+def lines_csv(lines: Sequence[Replicates], names: Sequence[str]) -> CSV:
     cells = [[*line_cells(line, names), line.training_cost] for line in lines]
     return ["strategy", "k", *names, *LINE_COLUMNS, "training_cost"], cells
 
 
-def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFigure]:
+def accuracy_figures(lines: Sequence[Replicates], names: Sequence[str]) -> list[PageFigure]:
     """By the density, and by the effective one where that is known."""
     what = how_many_replicates(lines, "bands").partition("\n")[0]
     data = lines_csv(lines, names)
@@ -80,19 +79,19 @@ def accuracy_figures(lines: Sequence[Line], names: Sequence[str]) -> list[PageFi
     return figures
 
 
-def training_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -> Section:
+def training_section(found: Material, lines: Sequence[Replicates], names: Sequence[str]) -> PageSection:
     """Accuracy over training."""
     caption = "Test accuracy over training, a panel for each density; lines: means, bands: lowest to highest replicate."
     caption += exceptions(lines)
     make = partial(accuracy_over_training, lines, names, found.training)
     figure = PageFigure("training", caption, make, as_table([flat(row) for row in found.training]))
-    return Section(
+    return PageSection(
         "training", "Accuracy over training", figures=[figure] if pruned_lines(lines) and found.training else ()
     )
 
 
-def layers_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -> Section:
-    """What layers keep."""
+def layers_section(found: Material, lines: Sequence[Replicates], names: Sequence[str]) -> PageSection:
+    """Return what layers keep."""
     rows = [
         {**row, "layer": layer["name"], "total": layer["total"], "kept": layer["kept"]}
         for row in found.levels
@@ -101,15 +100,15 @@ def layers_section(found: Material, lines: Sequence[Line], names: Sequence[str])
     columns = ("strategy", "k", "level", "density", "replicate", "layer", "total", "kept")
     data = as_table([{name: row[name] for name in columns} for row in rows])
     caption = "Weights kept of each layer (log axis), means over replicates, collapsed ones included; a gap: none."
-    return Section(
+    return PageSection(
         "layers",
         "Kept weights by layer",
         figures=[PageFigure("layers", caption, partial(kept_by_layer, lines, names, rows), data)],
     )
 
 
-def cost_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -> Section:
-    """What subnetworks cost to train and to use."""
+def cost_section(found: Material, lines: Sequence[Replicates], names: Sequence[str]) -> PageSection:
+    """Return what subnetworks cost to train and to use."""
     caption = (
         "Test accuracy against the multiply-adds of the whole training: before k, finding the mask by trainings, and "
         "the subnetwork's own, relative to one dense training. Bars: standard deviation over replicates."
@@ -128,7 +127,7 @@ def cost_section(found: Material, lines: Sequence[Line], names: Sequence[str]) -
     table = PageTable(
         "cost", "Multiply-adds of one image's forward pass (first replicate), and of training.", Table(headers, cells)
     )
-    return Section("cost", "Cost", figures=[figure], tables=[table])
+    return PageSection("cost", "Cost", figures=[figure], tables=[table])
 
 
 def cost_cells(report: dict[str, Any]) -> list[str]:
@@ -138,28 +137,27 @@ def cost_cells(report: dict[str, Any]) -> list[str]:
     return [f"{cost['kept']}", share, f"{compact['multiply_adds']}" if compact else "-"]
 
 
-def exceptions(lines: Sequence[Line]) -> str:
-    """A sentence on what did not end as it should, for captions of figures that cannot show it."""
+def exceptions(lines: Sequence[Replicates]) -> str:
+    """Return a sentence on what did not end as it should, for captions of figures that cannot show it."""
     lost = [f"{line.strategy} at {100 * line.density:.3g}% ({line.counted})" for line in lines if not line.whole]
     return f" Not all replicates ended as they should: {', '.join(lost)}." if lost else ""
 
 
-def pruned_lines(lines: Sequence[Line]) -> list[Line]:
-    """All but the full networks."""
+def pruned_lines(lines: Sequence[Replicates]) -> list[Replicates]:
     return [line for line in lines if not line.is_full]
 
 
 def flat(row: TableRow) -> TableRow:
-    """A row with its varied hyperparameters beside the others, without its path."""
+    """Return a row with its varied hyperparameters beside the others, without its path."""
     return {name: value for name, value in {**row, **row["varied"]}.items() if name not in ("varied", "path")}
 
 
-def mask_section(found: Material) -> Section:
-    """What masks keep over training, and how many weights were ever kept; empty where all masks stay."""
+def mask_section(found: Material) -> PageSection:
+    """Return what masks keep over training, and how many weights were ever kept; empty where all masks stay."""
     changing = {update["path"] for update in found.updates}
     lines = [line for line in found.lines if changing.intersection(line.paths)]
     if not lines:
-        return Section("masks", "Masks that change in training")
+        return PageSection("masks", "Masks that change in training")
     names = varied_names(found.levels)
     caption = (
         "Weights that are kept over training and, dashed, those that were ever kept until then: the in-time "
@@ -171,7 +169,7 @@ def mask_section(found: Material) -> Section:
     cells = [[*named(line, names), *changes(of_line(found.updates, line))] for line in lines]
     table = PageTable("masks", "Shares of the prunable weights, and numbers of weights; means over replicates.",
                       Table(headers, cells))  # fmt: skip
-    return Section("masks", "Masks that change in training", figures=[figure], tables=[table])
+    return PageSection("masks", "Masks that change in training", figures=[figure], tables=[table])
 
 
 def changes(updates: Sequence[Row]) -> list[str]:

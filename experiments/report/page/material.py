@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from experiments.report.collect import Rows, collect, curves
-from experiments.report.lines import HAVE_A_COLUMN, Line, full_network_once, summarize
+from experiments.report.lines import HAVE_A_COLUMN, Replicates, full_network_once, summarize
 from experiments.report.naming import distinct, leaves, text
 from experiments.report.stability import Analysed
 from experiments.runs.directory import Part, iterations_per_epoch
@@ -49,7 +49,7 @@ class Material:
     """Why runs, or parts of them, are missing from figures."""
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[Replicates]:
         """The replicates of each subnetwork, and those of the full network."""
         return summarize(full_network_once(self.levels), lost=self.lost)
 
@@ -80,7 +80,7 @@ def gather(runs: "Sequence[StoredRun]") -> Material:
 
 
 def endings(run: "StoredRun") -> list[TableRow]:
-    """How each part of a run ended. A part that was never begun is not on disk."""
+    """Return how each part of a run ended. A part that was never begun is not on disk."""
     about = {"kind": run.kind, "replicate": run.replicate}
     broken = faults(run)
     parts = [Part("", run.store)] if run.path in broken else run.parts
@@ -129,7 +129,7 @@ def varied_among(descs: Mapping[str, LotteryDesc]) -> dict[str, dict[str, str]]:
 
 
 def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) -> None:
-    """The levels of a lottery run and their curves."""
+    """Add the levels of a lottery run and their curves."""
     desc, parts = run.desc, run.parts
     assert isinstance(desc, LotteryDesc), "sorted out before"
     per_epoch = iterations_per_epoch(trunk_of(run, desc.train), *(part.store for part in parts))
@@ -156,12 +156,12 @@ def add_lottery(found: Material, run: "StoredRun", varied: Mapping[str, str]) ->
 
 
 def trunk_of(run: "StoredRun", train: TrainDesc) -> Store:
-    """The directory of the dense training that a run depends on."""
+    """Return the directory of the dense training that a run depends on."""
     return Store(run.path.parent.parent / train.key / run.path.name)
 
 
 def add_trunks(found: Material, runs: "Iterable[StoredRun]") -> None:
-    """The curves of dense trainings."""
+    """Add the curves of dense trainings."""
     described = [(run, run.desc) for run in runs]
     names = distinct({desc.key: ("full network", desc) for _, desc in described})
     for run, desc in described:
@@ -176,7 +176,7 @@ def add_trunks(found: Material, runs: "Iterable[StoredRun]") -> None:
 
 
 def analysed(run: "StoredRun") -> list[Analysed]:
-    """The analyses of a run, as the table has them."""
+    """Return the analyses of a run, as the table has them."""
     desc = run.desc
     assert isinstance(desc, StabilityDesc), "sorted out before"
     per_epoch = iterations_per_epoch(trunk_of(run, desc.train))

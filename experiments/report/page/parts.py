@@ -32,7 +32,7 @@ class Inliner:
     """Ids of the outlines of letters that are on the page already: all figures share them."""
 
     def element(self, svg: str, name: str) -> str:
-        """An SVG file as an element.
+        """Return an SVG file as an element.
 
         Its other ids get the figure's name, since those of several figures meet on one page.
         """
@@ -50,7 +50,7 @@ class Inliner:
         return opening + re.sub(r'^<svg width="[^"]*" height="[^"]*"', "", svg)
 
     def once(self, found: "re.Match[str]") -> str:
-        """A letter's outline, or nothing if it is there already."""
+        """Return a letter's outline, or nothing if it is there already."""
         if found[1] in self.glyphs:
             return ""
         self.glyphs.add(found[1])
@@ -97,7 +97,7 @@ class PageTable:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A heading with what stands below it."""
 
     name: str
@@ -112,5 +112,4 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing stands below it."""
         return not (self.sentences or self.figures or self.tables or self.commands or self.details)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.report.lines import Line
+from experiments.report.lines import Replicates
 from experiments.report.page.material import Material, TableRow
-from experiments.report.page.parts import PageTable, Section
+from experiments.report.page.parts import PageSection, PageTable
 from experiments.report.tables import Table, percent
 from experiments.runs.directory import RunDirectory
 from experiments.runs.rows import DONE
@@ -19,8 +19,8 @@ from foundations.recovery import MISREAD
 from foundations.store import Store
 
 
-def summary(found: Material, verdicts: list[str]) -> Section:
-    """The most important numbers, and what did not end as it should."""
+def summary(found: Material, verdicts: list[str]) -> PageSection:
+    """Return the most important numbers, and what did not end as it should."""
     kinds = Counter(run.kind for run in found.runs)
     runs = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     sentences = [f"{len(found.runs)} runs ({runs})."]
@@ -29,11 +29,11 @@ def summary(found: Material, verdicts: list[str]) -> Section:
     if sum(line.is_full for line in lines) <= 1:  # else they are not to be compared
         sentences += at_densities([line for line in lines if not line.is_full])
     sentences += [f"{verdict}." for verdict in verdicts]
-    return Section("summary", "Summary", sentences=[*sentences, *ended_otherwise(found), *found.unread])
+    return PageSection("summary", "Summary", sentences=[*sentences, *ended_otherwise(found), *found.unread])
 
 
-def at_densities(lines: Sequence[Line]) -> list[str]:
-    """The best strategy at each density that several have; of a strategy without such a density its sparsest."""
+def at_densities(lines: Sequence[Replicates]) -> list[str]:
+    """Return the best strategy at each density that several have; of a strategy without such a density its sparsest."""
     groups = grouped_by_density(lines)
     shared = {density: group for density, group in groups.items() if len({line.strategy for line in group}) > 1}
     sentences = [f"{density} kept: {best_of(group)}." for density, group in shared.items()]
@@ -44,41 +44,39 @@ def at_densities(lines: Sequence[Line]) -> list[str]:
     return [*sentences, *own]
 
 
-def best_of(group: Sequence[Line]) -> str:
-    """The line with the highest mean, of how many, and which of the others did not end as they should."""
+def best_of(group: Sequence[Replicates]) -> str:
+    """Return the line with the highest mean, of how many, and which of the others did not end as they should."""
     best = max(group, key=lambda line: line.mean or 0)
     lost = [f"; {line.strategy}: {line.counted}" for line in group if not line.whole and line is not best]
     return f"{best.strategy}, the best of {len(group)}: {best.text}{''.join(lost)}"
 
 
-def grouped_by_density(lines: Sequence[Line]) -> dict[str, list[Line]]:
-    """The lines by what they keep, in percent, the densest first."""
-    groups: dict[str, list[Line]] = {}
+def grouped_by_density(lines: Sequence[Replicates]) -> dict[str, list[Replicates]]:
+    groups: dict[str, list[Replicates]] = {}
     for line in sorted(lines, key=lambda line: -line.density):
         groups.setdefault(f"{100 * line.density:.3g}%", []).append(line)
     return groups
 
 
 def ended_otherwise(found: Material) -> list[str]:
-    """How many trainings did not end as they should."""
     numbers = Counter(row["state"] for row in found.endings if row["state"] != DONE)
     return [f"{number} of {len(found.endings)} parts of runs: {state}." for state, number in sorted(numbers.items())]
 
 
-def runs_section(found: Material) -> Section:
-    """How every part of every run ended."""
+def runs_section(found: Material) -> PageSection:
+    """Return how every part of every run ended."""
     headers = ["kind", "part", "replicate", "state", "test accuracy", "why", "directory"]
     cells = [
         [row["kind"], row["part"], str(row["replicate"]), row["state"], percent([row["accuracy"]]), row["why"],
          row["directory"]]
         for row in found.endings
     ]  # fmt: skip
-    return Section(
+    return PageSection(
         "runs", "Runs", tables=[PageTable("runs", "Every training, level, branch or analysis.", Table(headers, cells))]
     )
 
 
-def hyperparameters(found: Material) -> Section:
+def hyperparameters(found: Material) -> PageSection:
     """In what experiments differ and, folded up, what they have in common."""
     experiments: dict[str, Mapping[str, str]] = {}
     for run in found.runs:
@@ -92,7 +90,7 @@ def hyperparameters(found: Material) -> Section:
         [[key, *(one.get(name, "") for name in differing)] for key, one in experiments.items()],
     )
     common = Table(["hyperparameter", "value"], [[name, *values[name]] for name in names if name not in differing])
-    return Section(
+    return PageSection(
         "hyperparameters", "Hyperparameters",
         tables=[PageTable("differing", "Those that differ.", table)] if differing else (),
         details=[PageTable("common", "Those that all have in common", common)],
@@ -100,7 +98,7 @@ def hyperparameters(found: Material) -> Section:
 
 
 def leaves(entries: Mapping[str, Any]) -> dict[str, str]:
-    """The values of a descriptor by name, as text; a bundle with a ``kind`` of its own counts by that."""
+    """Return the values of a descriptor by name, as text; a bundle with a ``kind`` of its own counts by that."""
     found: dict[str, str] = {}
     for name, value in entries.items():
         if isinstance(value, Mapping):
@@ -113,8 +111,8 @@ def leaves(entries: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def reproduce(found: Material) -> Section:
-    """The commands that computed the runs, and with what."""
+def reproduce(found: Material) -> PageSection:
+    """Return the commands that computed the runs, and with what."""
     environments = [environment for run in found.runs if (environment := environment_of(run.store)) is not None]
     commands = dict.fromkeys(
         shlex.join(["python", "main.py", *one["command"]]) for one in environments if one.get("command")
@@ -125,10 +123,10 @@ def reproduce(found: Material) -> Section:
             rows.setdefault(name, {})[value] = None
     cells = [[name, "; ".join(values)] for name, values in rows.items()]
     table = PageTable("environment", "What they were computed with.", Table(["what", "value"], cells))
-    return Section("reproduce", "To compute it again", commands=list(commands), tables=[table] if cells else ())
+    return PageSection("reproduce", "To compute it again", commands=list(commands), tables=[table] if cells else ())
 
 
-def compute(found: Material) -> Section:
+def compute(found: Material) -> PageSection:
     """What the runs have cost, by the processor that they were computed on, failed and repeated attempts included."""
     groups = computed_on(found.runs)
     everything = [status for group in groups.values() for status in group]
@@ -138,7 +136,7 @@ def compute(found: Material) -> Section:
         "All attempts that ended by themselves. One that was killed is counted without its hours, and so is what was "
         "computed before hours were recorded."
     )
-    return Section(
+    return PageSection(
         "compute", "Compute", tables=[PageTable("compute", caption, Table(headers, cells))] if everything else ()
     )
 
@@ -156,7 +154,6 @@ def computed_on(runs: Sequence[RunDirectory]) -> dict[tuple[str, str], list[Stat
 
 
 def cost_of(group: Sequence[Status]) -> list[str]:
-    """The cells of some parts."""
     hours = [sum(getattr(status, name) for status in group) / 3600 for name in ("seconds", "processor_seconds")]
     attempts = sum(status.attempts for status in group)
     return [str(len(group)), str(attempts), *(f"{value:.3g}" if value else "-" for value in hours),
@@ -164,7 +161,7 @@ def cost_of(group: Sequence[Status]) -> list[str]:
 
 
 def environment_of(store: Store) -> TableRow | None:
-    """What a run was computed with, from either of the two copies; None without one that can be read."""
+    """Return what a run was computed with, from either of the two copies; None without one that can be read."""
     for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
         with contextlib.suppress(*MISREAD):
             return store.read_json(name)
@@ -172,7 +169,6 @@ def environment_of(store: Store) -> TableRow | None:
 
 
 def described(environment: TableRow) -> dict[str, str]:
-    """An environment as text by name."""
     entries = {**environment.get("packages", {}), **environment}
     entries["plugins"] = ", ".join(environment.get("plugins") or {})
     left_out = {"format", "packages", "command"}

@@ -5,13 +5,13 @@ from experiments.report.figures.criteria import criteria_figures, curve_csv
 from experiments.report.figures.drawing import how_many
 from experiments.report.figures.stability import figures
 from experiments.report.page.material import Material
-from experiments.report.page.parts import PageFigure, PageTable, Section
+from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.stability import stability_table
 from experiments.report.tables import as_table
 
 
-def stability_sections(found: Material) -> list[Section]:
-    """Barriers, and the lines between children; nothing without a finished analysis."""
+def stability_sections(found: Material) -> list[PageSection]:
+    """Return barriers, and the lines between children; nothing without a finished analysis."""
     rows = found.stability
     if rows is None:
         return []
@@ -34,11 +34,11 @@ def stability_sections(found: Material) -> list[Section]:
         place = drawn["barrier" if kind.startswith("barrier") else kind]
         place.append(PageFigure(f"stability_{name}", captions[kind], make, data[kind]))
     return [
-        Section("stability", "Stability to SGD noise", sentences=verdicts, figures=drawn["barrier"],
+        PageSection("stability", "Stability to SGD noise", sentences=verdicts, figures=drawn["barrier"],
                 tables=[PageTable("stability", "Means and standard deviations over replicates.", table)]),
-        Section("interpolation", "Error along the interpolation", figures=drawn["interpolation"]),
-        Section("plane", "On the plane through the start and two children", figures=drawn["plane"]),
-        Section("children", "Training of the children", figures=drawn["accuracy"]),
+        PageSection("interpolation", "Error along the interpolation", figures=drawn["interpolation"]),
+        PageSection("plane", "On the plane through the start and two children", figures=drawn["plane"]),
+        PageSection("children", "Training of the children", figures=drawn["accuracy"]),
     ]  # fmt: skip
 
 
@@ -46,8 +46,8 @@ CURVE = "What the criterion saw along the dense training, the threshold, and a r
 DISTANCES = " Shades: in what share of the weights the masks of two steps differ (first replicate)."
 
 
-def criteria_sections(found: Material) -> list[Section]:
-    """Where each criterion puts k, at what cost, and what accuracy came of it; nothing without criteria."""
+def criteria_sections(found: Material) -> list[PageSection]:
+    """Return where each criterion puts k, at what cost, and what accuracy came of it; nothing without criteria."""
     runs = [run for run in found.runs if run.readable]
     known = searches(runs)
     if not known:
@@ -57,9 +57,8 @@ def criteria_sections(found: Material) -> list[Section]:
         for name, (group, make) in criteria_figures(known).items()
     ]
     table = PageTable("criteria", f"{CAPTION} Means over replicates.", criteria_table(rows_of(known, runs)))
-    return [Section("criteria", "Criteria for k", figures=drawn, tables=[table])]
+    return [PageSection("criteria", "Criteria for k", figures=drawn, tables=[table])]
 
 
 def caption(points: list[dict[str, object]]) -> str:
-    """What a figure shows."""
     return CURVE + (DISTANCES if any("masks" in point for point in points) else "")

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.lottery import accuracy
-from experiments.report.lines import FULL, Line, full_network_once, summarize
+from experiments.report.lines import FULL, Replicates, full_network_once, summarize
 from experiments.report.lottery import branch_table, lottery_table, write_report
 from foundations.reporting import Reporter
 
@@ -30,7 +30,7 @@ ROWS = [
 
 
 def test_a_line_has_mean_and_standard_deviation_of_its_replicates() -> None:
-    line = Line(
+    line = Replicates(
         "snip", "4ep", 1, 0.1, (0.6, 0.8), (Path("runs/a/replicate_1/level_1"), Path("runs/a/replicate_2/level_1"))
     )
     assert line.mean == pytest.approx(0.7)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from experiments.report.lines import Line
+from experiments.report.lines import Replicates
 from experiments.report.page.build import sections, tabular, write_page
 from experiments.report.page.material import endings, gather
 from experiments.report.page.parts import Inliner, darkened
@@ -108,8 +108,8 @@ def test_runs_without_their_plug_in_are_listed_all_the_same(root: Path) -> None:
 
 
 def test_the_best_is_named_beside_those_that_did_not_end(tmp_path: Path) -> None:
-    def line(strategy: str, values: tuple[float, ...], states: tuple[str, ...]) -> Line:
-        return Line(strategy, "0ep", 1, 0.1, values, (tmp_path,), states=states)
+    def line(strategy: str, values: tuple[float, ...], states: tuple[str, ...]) -> Replicates:
+        return Replicates(strategy, "0ep", 1, 0.1, values, (tmp_path,), states=states)
 
     lines = [line("snip", (0.9,), ("done",)), line("random", (), ("collapsed",)), line("grasp", (0.5,), ("done",))]
     assert at_densities(lines) == ["10% kept: snip, the best of 3: 90.00%; random: 0 of 1; 1 collapsed."]
