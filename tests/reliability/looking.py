@@ -256,7 +256,7 @@ def repaired(whole: Undisturbed, name: str, root: Path) -> bool:
 
 def train_of(argv: Sequence[str]) -> Sequence[str]:
     """The command that trains the trunk of another one."""
-    return ("train", *TINY) if argv[0] != "train" else ()
+    return () if argv[0] == "train" else ("train", *TINY, *(["--to=7it"] if "--k=7it" in argv else []))
 
 
 def follow(advice: str, path: Path) -> None:

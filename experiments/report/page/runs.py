@@ -171,5 +171,5 @@ def environment_of(store: Store) -> TableRow | None:
 def described(environment: TableRow) -> dict[str, str]:
     entries = {**environment.get("packages", {}), **environment}
     entries["plugins"] = ", ".join(environment.get("plugins") or {})
-    left_out = {"format", "packages", "command"}
+    left_out = {"format", "packages", "command", "asked_for"}
     return {name: str(value) for name, value in entries.items() if name not in left_out and value not in (None, "")}
