@@ -10,6 +10,7 @@ from experiments.runs.directory import Part, iterations_per_epoch
 from experiments.runs.rows import DAMAGED, DONE, ending, fault_of
 from foundations import files
 from foundations.desc import Desc
+from foundations.errors import UsageError
 from foundations.run import read_desc
 from foundations.steps import Step
 from foundations.store import Store
@@ -72,6 +73,16 @@ class Rows:
 def collect(stores: Iterable[Store]) -> Rows:
     """Return the rows of all analyses that are finished of stability runs; those that are damaged are ``missing``."""
     return gather(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_stability, BY_K)
+
+
+def refuse_damaged(stores: Iterable[Store]) -> None:
+    """Raise ``UsageError`` with advice for the first damaged file of the analyses that a command has asked for."""
+    for store in stores:
+        for path in analysed(store, f"{files.ANALYSIS}*"):
+            part = Part("", Store(path.parent), files.INSTABILITY)
+            _ = part.has_path, part.state  # raises it
+            if part.fault:
+                raise UsageError(f"{part.fault}.\nDelete this file and run the same command again.")
 
 
 def collect_levels(stores: Iterable[Store], branch: str) -> Rows:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.report.collect import Rows, collect, collect_levels
+from experiments.report.collect import Rows, collect, collect_levels, refuse_damaged
 from experiments.report.figures.stability import figures
 from experiments.report.naming import count, distinct
 from experiments.report.tables import Table, as_table, directory_for, percent, write_files
@@ -38,6 +38,7 @@ FAR_BELOW = 0.05
 def report_stability(runs: Iterable[Store], context: Context) -> None:
     """Write tables and figures of ``stability_<hash>/replicate_<n>`` directories in one place and says where."""
     stores = {store.path: store for store in runs}
+    refuse_damaged(stores.values())
     directory = directory_for("stability", stores, context.root, alone=files.REPORT)
     write_report(collect(stores.values()), directory, context.reporter)
 

@@ -130,14 +130,18 @@ class Part:
         Networks and masks are not looked at, which ``verify`` does.
 
         Raises:
-            UsageError: its marker is damaged.
+            UsageError: its marker is damaged, or a directory stands in a file's place.
         """
         if "/" in self.name and not self.store.has(files.DESC):
             return f"{self.store / files.DESC} is missing"
         if not self.done:
             return ""
         for name, sha256 in self.store.parts(self.marker).items():
-            if name.endswith(SHOWN) and sha256 not in (None, digest(self.store.read_bytes(name))):
+            if not name.endswith(SHOWN) or sha256 is None:
+                continue
+            with self.store.intact(name):
+                content = self.store.read_bytes(name)
+            if digest(content) != sha256:
                 return f"{self.store / name} is not the one that {self.marker} was written with"
         if self.marker == files.INSTABILITY and (lacking := lacking_rows(self.store)):
             return f"{self.store / files.INTERPOLATION} {lacking}"
