@@ -125,7 +125,7 @@ def unexpected(run: StoredRun) -> Iterator[Finding]:
 
 
 def without(path: Path, text: str) -> str:
-    return text.removeprefix(str(path)).strip()
+    return text.removeprefix(str(path)).strip(" .")
 
 
 def read(store: Store, name: str) -> None:
