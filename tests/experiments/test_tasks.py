@@ -64,7 +64,7 @@ def trunk_to(task: OfLevel, step: Step) -> TrunkTask:
 
 def branch_task(session: Session, name: str, **flags: Any) -> Task:
     [experiment] = session.lottery_branch(name, **TINY, k=1, **flags)
-    [task] = experiment.tasks()
+    *_, task = experiment.tasks()  # after its level
     return task
 
 

@@ -50,7 +50,7 @@ def test_a_step_that_is_saved_meanwhile_is_not_waited_for_any_longer(
     """Another process holds the trunk, saves the step that is needed, and trains on and on."""
     saved, needed, over = trunk(), Step("1ep"), threading.Event()
     saved.reach(needed)
-    path, aside = saved.store / saved.files(needed)[0], saved.store / "aside"
+    path, aside = saved.store / saved.saved.files(saved.iteration(needed))[0], saved.store / "aside"
     path.rename(aside)
     steps_taken.clear()
     held = threading.Event()
