@@ -23,10 +23,8 @@ from training.imported import read_checkpoint
 Tensors = dict[str, Tensor]
 
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""What torch.compile and others put anywhere into a name."""
-PARALLEL = "module."
-"""What DataParallel puts before all names. Other beginnings, such as Lightning's ``model.``, are found when they are
-matched with those of the model."""
+"""What torch.compile and others put anywhere into a name. Beginnings of all names, such as DataParallel's ``module.``
+and Lightning's ``model.``, are found when they are matched with the names of the model."""
 MASKS, NETWORKS = ("mask.safetensors", "mask.pth", "mask.pt"), ("model*.safetensors", "model*.pt*", "ticket.pt")
 """What is looked for in a directory: open_lth's, those of ``export``, those of a run."""
 ZEROS = "zeros"
@@ -116,8 +114,6 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> Tensors:
         for wrapper in WRAPPERS:
             name = name.replace(wrapper, "")
         found[name] = value
-    if all(name.startswith(PARALLEL) for name in found):
-        return {name.removeprefix(PARALLEL): value for name, value in found.items()}
     return found
 
 

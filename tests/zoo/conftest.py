@@ -18,8 +18,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def in_registry(own_registrations: None) -> None:
-    """``--model=zoo_<number>`` is the network at that place of ``ZOO``."""
-    models.register("zoo_<number>")(lambda shape, number: list(ZOO.values())[number]())
+    """``--model=zoo_<number>`` is the network at that place of ``ZOO``, from 1 on."""
+    models.register("zoo_<number>")(lambda shape, number: list(ZOO.values())[number - 1]())
 
 
 @pytest.fixture(scope="session")
