@@ -25,8 +25,7 @@ ROOMS = [
     {"workspace"},
     {"run"},
     {"define"},
-    {"plugins", "exchange"},
-    {"checks"},
+    {"plugins", "exchange", "checks"},
     {"session"},
     {"engines", "export", "stable_k", "trackers"},  # names that plug-ins of earlier versions import
 ]
