@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from experiments.exchange.export import Subnetwork, export_formats, refuse_difference
-from foundations.errors import UsageError
+from foundations.errors import UsageError, first_line
 from foundations.store import Store
 
 TOLERANCE = 1e-5
@@ -51,7 +51,7 @@ def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
             prune.custom_from_mask(model.get_submodule(layer), parameter, tensors[name])
         model.load_state_dict(tensors)                       # any module with these names and shapes
 
-    `network.pt2` has the architecture, too; it needs nothing but PyTorch:
+    `network.pt2` has the architecture, too, where PyTorch can trace it; it needs nothing but PyTorch:
 
         network = torch.export.load("network.pt2").module()  # images -> logits
     """
@@ -68,7 +68,10 @@ def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
     masked |= {name: value * again[f"{name}_mask"] for name, value in masked.items() if f"{name}_mask" in again}
     found = agreement_of_state(subnetwork, masked, "ticket.pt")
     batch = torch.export.Dim("batch")
-    program = torch.export.export(subnetwork.model, (subnetwork.noise(8),), dynamic_shapes=({0: batch},))
+    try:
+        program = torch.export.export(subnetwork.model, (subnetwork.noise(8),), dynamic_shapes=({0: batch},))
+    except Exception as error:  # whatever the tracing of somebody else's network raises
+        return [found, f"network.pt2 is left out: {cannot_be_traced(subnetwork.model, error)}"]
     torch.export.save(program, folder / "network.pt2")
     loaded = torch.export.load(folder / "network.pt2").module()
     return [found, agreement(subnetwork, lambda images: loaded(images), "network.pt2")]
@@ -94,6 +97,10 @@ def write_onnx(subnetwork: Subnetwork, folder: Path) -> list[str]:
     return [*found, speed(dense, own)]
 
 
+def cannot_be_traced(model: nn.Module, error: Exception) -> str:
+    return f"torch.export cannot trace {type(model).__name__} for batches of any size ({first_line(error)})"
+
+
 def plain(tensors: Any) -> dict[str, Tensor]:
     """Return the tensors on the CPU, in plain memory order, each with memory of its own."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -108,7 +115,11 @@ def describe(subnetwork: Subnetwork) -> dict[str, str]:
 def agreement(subnetwork: Subnetwork, run: Callable[[Tensor], Tensor], what: str) -> str:
     """Say how far the outputs of what was written are from the network's; raises like ``refuse_difference``."""
     images = subnetwork.noise(16)
-    apart = refuse_difference(what, subnetwork.model(images), run(images), TOLERANCE)
+    try:
+        outputs = run(images)
+    except Exception as error:  # a runtime's, of a network that was traced with another number of images
+        raise UsageError(f"{what}: it takes no batch of 16 ({first_line(error)}); valid: --format=safetensors") from error
+    apart = refuse_difference(what, subnetwork.model(images), outputs, TOLERANCE)
     return f"{what}: outputs within {apart:.1e} of the network's on noise, relative to the largest"
 
 
@@ -148,10 +159,13 @@ def to_onnx(model: nn.Module, subnetwork: Subnetwork, file: Path) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model, (subnetwork.noise(8),), dynamo=True, input_names=["images"], output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},), verbose=False,
-        )  # fmt: skip
+        try:
+            program = torch.onnx.export(
+                model, (subnetwork.noise(8),), dynamo=True, input_names=["images"], output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},), verbose=False,
+            )  # fmt: skip
+        except Exception as error:  # as above
+            raise UsageError(f"--format=onnx: {cannot_be_traced(model, error)}; valid: safetensors, torch") from error
     assert program is not None
     proto: Any = program.model_proto
     onnx.helper.set_model_props(proto, describe(subnetwork))

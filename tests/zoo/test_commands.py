@@ -108,6 +108,20 @@ def test_onnx_gives_the_scores_of_pytorch(command: Command, tmp_path: Path) -> N
     torch.testing.assert_close(torch.from_numpy(scores), plain(images()), rtol=1e-4, atol=1e-5)
 
 
+def test_what_pytorch_cannot_trace_is_written_without_its_architecture(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    assert command("train", *small("transformer", root), "--training_steps=1it").code == 0
+    [run] = root.glob("train_*/replicate_1")
+    outcome = command("export", str(run), "--format=torch", f"--output={tmp_path / 'torch'}")
+    assert outcome.code == 0, outcome.err
+    assert "network.pt2 is left out: torch.export cannot trace" in outcome.err
+    assert {path.name for path in (tmp_path / "torch").iterdir()} == {"README.md", "network.json", "ticket.pt"}
+    refused = command("export", str(run), "--format=onnx", f"--output={tmp_path / 'onnx'}")
+    assert refused.code == 2, refused.err
+    assert "network.onnx: it takes no batch of 16" in refused.err
+    assert not (tmp_path / "onnx").exists()
+
+
 @pytest.mark.parametrize("animal", SOME)
 def test_an_instability_analysis(animal: str, command: Command, tmp_path: Path) -> None:
     flags = ("--training_steps=2it", "--k=1it", *SUBNETWORK, "--alphas=3", "--report=false")
