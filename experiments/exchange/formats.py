@@ -118,7 +118,8 @@ def agreement(subnetwork: Subnetwork, run: Callable[[Tensor], Tensor], what: str
     try:
         outputs = run(images)
     except Exception as error:  # a runtime's, of a network that was traced with another number of images
-        raise UsageError(f"{what}: it takes no batch of 16 ({first_line(error)}); valid: --format=safetensors") from error
+        complaint = f"{what}: it takes no batch of 16 ({first_line(error)}); valid: --format=safetensors"
+        raise UsageError(complaint) from error
     apart = refuse_difference(what, subnetwork.model(images), outputs, TOLERANCE)
     return f"{what}: outputs within {apart:.1e} of the network's on noise, relative to the largest"
 
