@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from experiments.exchange.export import Subnetwork, export_formats, refuse_difference
 from foundations.errors import UsageError, first_line
@@ -46,10 +47,11 @@ def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
         import torch
         from torch.nn.utils import prune
         tensors = torch.load("ticket.pt", weights_only=True)
-        for name in [name for name in tensors if name.endswith("_mask")]:
-            layer, _, parameter = name.removesuffix("_mask").rpartition(".")
-            prune.custom_from_mask(model.get_submodule(layer), parameter, tensors[name])
-        model.load_state_dict(tensors)                       # any module with these names and shapes
+        masks = {name.removesuffix("_mask"): tensors.pop(name) for name in list(tensors) if name.endswith("_mask")}
+        model.load_state_dict({name.removesuffix("_orig"): value for name, value in tensors.items()})
+        for name, mask in masks.items():                     # any module with these names and shapes
+            layer, _, parameter = name.rpartition(".")
+            prune.custom_from_mask(model.get_submodule(layer), parameter, mask)
 
     `network.pt2` has the architecture, too, where PyTorch can trace it; it needs nothing but PyTorch:
 
@@ -64,9 +66,9 @@ def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
             tensors[name] = value
     torch.save(plain(tensors), folder / "ticket.pt")
     again = torch.load(folder / "ticket.pt", weights_only=True)
-    masked = {name: again.get(name, again.get(f"{name}_orig")) for name in subnetwork.model.state_dict()}
-    masked |= {name: value * again[f"{name}_mask"] for name, value in masked.items() if f"{name}_mask" in again}
-    found = agreement_of_state(subnetwork, masked, "ticket.pt")
+    masks = {name: again.pop(f"{name}_mask") for name in subnetwork.mask}
+    weights = {name.removesuffix("_orig"): value for name, value in again.items()}
+    found = agreement_of_state(subnetwork, weights, "ticket.pt", masks)
     batch = torch.export.Dim("batch")
     try:
         program = torch.export.export(subnetwork.model, (subnetwork.noise(8),), dynamic_shapes=({0: batch},))
@@ -124,13 +126,19 @@ def agreement(subnetwork: Subnetwork, run: Callable[[Tensor], Tensor], what: str
     return f"{what}: outputs within {apart:.1e} of the network's on noise, relative to the largest"
 
 
-def agreement_of_state(subnetwork: Subnetwork, state: Mapping[str, Tensor], what: str) -> str:
-    """Say the same of a state dict, put into another network of the same architecture.
+def agreement_of_state(
+    subnetwork: Subnetwork, state: Mapping[str, Tensor], what: str, masks: Mapping[str, Tensor] | None = None
+) -> str:
+    """Say the same of a state dict, put into another network of the same architecture, as the model card says.
 
     A network with numbers of its own that are not in its state dict is refused: nobody else could use the file.
+    ``masks`` are put on afterwards, since a weight that is used without its layer's call is masked just then.
     """
     other = copy.deepcopy(subnetwork.model) if subnetwork.is_compact else subnetwork.fresh("another one")
     other.load_state_dict(dict(state))
+    for name, mask in (masks or {}).items():
+        layer, _, parameter = name.rpartition(".")
+        prune.custom_from_mask(other.get_submodule(layer), parameter, mask)
     return agreement(subnetwork, other, what)
 
 

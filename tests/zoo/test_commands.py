@@ -26,7 +26,7 @@ NAMED = (
     "standardized", "plain_view", "kinds", "resnet", "mobile", "densenet", "convnext", "layers_3d", "lstm", "attention",
     "MaxPool2d", "data_parallel",
 )  # fmt: skip
-WITH_ARCHITECTURE = ("mobile", "low_rank")
+IN_TWO_FORMATS = ("mobile", "low_rank", "functional_use", "attention", "lstm", "densenet")
 REFUSED = {
     "double": "1.weight is torch.float64", "lazy": "LazyLinear", "dict_output": "a dict", "functional": "no weights to",
     "torch_pruned": "torch.nn.utils.prune", "weight_norm_old": "parametrizations.weight_norm",
@@ -48,7 +48,7 @@ def test_a_ticket_is_trained_taken_away_used_and_brought_back(animal: str, comma
     assert outcome.code == 0, outcome.err
     [level] = root.glob("lottery_*/replicate_1/level_1")
     trained = json.loads((level / "done.json").read_text())
-    for form in ("safetensors", "torch") if animal in WITH_ARCHITECTURE else ("safetensors",):
+    for form in ("safetensors", "torch") if animal in IN_TWO_FORMATS else ("safetensors",):
         outcome = command("export", str(level), f"--format={form}", f"--output={tmp_path / form}")
         assert outcome.code == 0, outcome.err
         plain = made(animal).eval()
@@ -68,10 +68,11 @@ def load_weights(model: nn.Module, folder: Path) -> None:
 def load_pruned(model: nn.Module, folder: Path) -> None:
     """As the documentation of ``torch.nn.utils.prune`` has it."""
     tensors = torch.load(folder / "ticket.pt", weights_only=True)
-    for name in [name for name in tensors if name.endswith("_mask")]:
-        layer, _, parameter = name.removesuffix("_mask").rpartition(".")
-        torch_prune.custom_from_mask(model.get_submodule(layer), parameter, tensors[name])
-    model.load_state_dict(tensors)
+    masks = {name.removesuffix("_mask"): tensors.pop(name) for name in list(tensors) if name.endswith("_mask")}
+    model.load_state_dict({name.removesuffix("_orig"): value for name, value in tensors.items()})
+    for name, mask in masks.items():
+        layer, _, parameter = name.rpartition(".")
+        torch_prune.custom_from_mask(model.get_submodule(layer), parameter, mask)
 
 
 @torch.no_grad()
