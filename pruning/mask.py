@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -97,6 +98,20 @@ class Mask(Mapping[str, Tensor]):
         with torch.no_grad():
             self.applier(model)()
 
+    def hold(self, network: nn.Module, optimizer: Any) -> "Hold":
+        """Mask ``network`` now and at the end of every ``optimizer.step()``, until :meth:`Hold.release`.
+
+        Args:
+            network: the module that the mask fits, or the part of a larger one; it may be moved and converted later.
+            optimizer: a ``torch.optim.Optimizer`` of its weights, or a wrapper that has one as ``.optimizer``
+                (accelerate, Lightning). Hooks are not part of its ``state_dict()``, nor of a copy: a new optimizer has
+                to be held again.
+
+        Raises:
+            UsageError: the mask does not fit, no masked weight is the optimizer's, or its step runs no hooks.
+        """
+        return Hold(self, network, optimizer)
+
     def save(self, path: Path) -> None:
         """Write the mask as safetensors: plain bool tensors under the parameters' names."""
         # A safetensors file sorts its tensors; the model's order is kept beside them.
@@ -153,6 +168,12 @@ class Applier:
         if self.weights:
             torch._foreach_mul_(self.weights, self.factors)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the parameters still are where they were: not moved, converted or laid out anew since."""
+        pairs = zip(self.parameters, self.weights, strict=True)
+        return all(now.data_ptr() == then.data_ptr() and now.dtype == then.dtype for now, then in pairs)
+
     def mask_gradients(self) -> None:
         there = [
             (parameter.grad, factor)
@@ -170,3 +191,65 @@ class Applier:
         mask.check(self.model)
         for name, factor in zip(prunable(self.model), self.factors, strict=True):
             factor.copy_(mask[name])
+
+
+class Hold:
+    """Keeps a network masked while somebody else's loop trains it; made by :meth:`Mask.hold`.
+
+    It uses PyTorch's hook at the end of an optimizer's step, so that it does not matter who calls ``step()``. As a
+    context manager it releases the network at the end.
+    """
+
+    def __init__(self, mask: Mask, network: nn.Module, optimizer: Any) -> None:
+        self._mask, self._network = mask, network
+        inner = hooked_optimizer(optimizer)
+        self._applier = mask.applier(network)
+        trained = {id(parameter) for group in inner.param_groups for parameter in group["params"]}
+        if not any(id(parameter) in trained for parameter in self._applier.parameters):
+            raise UsageError(
+                "mask.hold: the optimizer has none of the network's masked weights; make it of network.parameters()"
+            )
+        self._hook = inner.register_step_post_hook(lambda *_: self.apply())
+        self.apply()
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Set the pruned weights to zero, as every step does at its end; for weights that were loaded just now."""
+        self._moved()()
+
+    @torch.no_grad()
+    def mask_gradients(self) -> None:
+        """Set the pruned weights' gradients to zero; call it before ``clip_grad_norm_``, whose norm they enter."""
+        self._moved().mask_gradients()
+
+    def release(self) -> None:
+        """Let pruned weights train again, from zero."""
+        self._hook.remove()
+
+    def _moved(self) -> Applier:
+        if not self._applier.is_current:
+            self._applier = self._mask.applier(self._network)
+        return self._applier
+
+    def __enter__(self) -> "Hold":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def hooked_optimizer(optimizer: Any) -> torch.optim.Optimizer:
+    """Return the optimizer, or the one within, whose ``step()`` runs PyTorch's hooks."""
+    inner = optimizer
+    while not runs_hooks(inner) and hasattr(inner, "optimizer"):
+        inner = inner.optimizer
+    if not (isinstance(inner, torch.optim.Optimizer) and runs_hooks(inner)):
+        raise UsageError(
+            f"mask.hold: {type(optimizer).__name__}.step() runs no hooks of torch.optim.Optimizer; "
+            "call mask.apply_(network) after each step instead"
+        )
+    return inner
+
+
+def runs_hooks(optimizer: Any) -> bool:
+    return bool(getattr(getattr(type(optimizer), "step", None), "hooked", False))  # PyTorch marks the steps it wraps

@@ -134,3 +134,91 @@ def test_a_mask_that_does_not_fit_the_model_is_refused(mask, change, message):
 def test_only_bool_tensors_are_masks():
     with pytest.raises(UsageError, match=r"'a'.*float32.*expected torch.bool"):
         Mask({"a": torch.ones(2)})
+
+
+@pytest.fixture
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))  # no unit that is dead by chance
+
+
+def train(network: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 3) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        weight = network[0].weight
+        network(torch.ones(1, 3, dtype=weight.dtype)).sum().backward()
+        optimizer.step()
+
+
+def test_a_held_network_is_masked_after_every_step_until_it_is_released(mask, network):
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    train(network, optimizer)  # momentum moves every weight from here on
+    held = mask.hold(network, optimizer)
+    assert torch.equal(network[0].weight != 0, mask["0.weight"])
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
+    train(network, optimizer)
+    scheduler.step()
+    train(network, optimizer)
+    assert torch.equal(network[0].weight != 0, mask["0.weight"])
+    held.release()
+    train(network, optimizer)
+    assert network[0].weight.all()
+
+
+def test_a_held_network_may_be_moved_and_converted(mask, network):
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    train(network, optimizer)
+    with mask.hold(network, optimizer):
+        network.double()  # new memory for the same parameters, as network.to(device) gives them
+        optimizer.state.clear()
+        train(network, optimizer)
+        assert torch.equal(network[0].weight != 0, mask["0.weight"])
+    train(network, optimizer)
+    assert network[0].weight.all()
+
+
+@pytest.mark.parametrize("overflow", [False, True])
+def test_a_held_network_under_a_gradient_scaler(mask, network, overflow):
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.1)
+    train(network, optimizer)
+    mask.hold(network, optimizer)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    scaler.scale(network(torch.ones(1, 3)).sum() * (torch.inf if overflow else 1)).backward()
+    before = network[0].weight.clone()
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(network[0].weight, before) == overflow
+    assert torch.equal(network[0].weight != 0, mask["0.weight"])
+
+
+def test_gradients_of_pruned_weights_leave_the_norm_that_is_clipped(mask, network):
+    held = mask.hold(network, torch.optim.SGD(network.parameters(), lr=0.1))
+    network(torch.ones(1, 3)).sum().backward()
+    held.mask_gradients()
+    assert torch.equal(network[0].weight.grad != 0, mask["0.weight"])
+
+
+def test_an_optimizer_that_cannot_hold_a_network_is_refused(mask, network):
+    class Stepper:
+        """Somebody's own, without hooks."""
+
+        def step(self) -> None: ...
+
+    with pytest.raises(UsageError, match=r"Stepper.step\(\) runs no hooks.*mask.apply_"):
+        mask.hold(network, Stepper())
+    with pytest.raises(UsageError, match="none of the network's masked weights"):
+        mask.hold(network, torch.optim.SGD(two_layers().parameters(), lr=0.1))
+
+
+def test_the_optimizer_within_a_wrapper_is_held(mask, network):
+    class Wrapper:
+        def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+            self.optimizer = optimizer
+
+        def step(self) -> None:
+            self.optimizer.step()
+
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    mask.hold(network, Wrapper(optimizer))
+    train(network, optimizer)
+    assert torch.equal(network[0].weight != 0, mask["0.weight"])
