@@ -48,7 +48,7 @@ class Progress:
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class StatusLine:
     """As long as it goes on, ``text(width)`` is a line that says how far something is."""
 
     text: Callable[[int], str]

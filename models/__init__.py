@@ -5,7 +5,7 @@ Importing the package registers the networks that come with it. A plug-in adds o
 """
 
 from models import lenet, libraries, resnet, vgg
-from models.factory import ModelHparams, build, refuse_lazy, trained_weights, try_out
+from models.factory import ModelHparams, build, refuse_lazy, trained_weights
 from models.registry import ImageShape, family, models, of_library, parse
 
 __all__ = [
@@ -21,6 +21,5 @@ __all__ = [
     "refuse_lazy",
     "resnet",
     "trained_weights",
-    "try_out",
     "vgg",
 ]

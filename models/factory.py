@@ -190,19 +190,6 @@ def refuse_lazy(model: nn.Module, named: str) -> None:
             )
 
 
-def try_out(name: str, model: nn.Module, images: torch.Tensor, shape: ImageShape) -> None:
-    """Raise ``UsageError`` if a network cannot be applied to a batch of images, or gives other than class scores."""
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            scores = model.eval()(images)
-    except Exception as error:
-        raise UsageError(f"--model={name}: it failed on images of {shape}: {summary_of(error)}") from error
-    expected, found = (len(images), shape.classes), tuple(getattr(scores, "shape", ()))
-    if found != expected:
-        what = f"shape {found}" if isinstance(scores, torch.Tensor) else repr(type(scores))
-        raise UsageError(f"--model={name}: of a batch of {len(images)} it made {what}, not scores of shape {expected}")
-
-
 def trained_weights(hparams: ModelHparams, shape: ImageShape) -> str:
     """Say what becomes of the trained weights that a plug-in's network comes with; empty if it has none.
 

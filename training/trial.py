@@ -1,6 +1,8 @@
-"""One training step of somebody else's network on two images, before anything is computed with it."""
+"""One training step and one evaluation of somebody else's network, before anything is computed with it."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +15,9 @@ from training.data import TrainingData
 
 
 def try_training(model: nn.Module, data: TrainingData, named: str = "The network") -> Tensor:
-    """Take a training step with a copy of ``model``, and finds whether it takes images that are channels-last.
+    """Take a training step with a copy of ``model``, and find whether it takes images that are channels-last.
 
-    One that does not, but takes them in plain memory order, is kept in that (see ``memory_format.keep_contiguous``).
+    One that does not, but takes them in plain memory order, is kept in that (see ``arithmetic.keep_contiguous``).
 
     Args:
         model: the network, on the device of ``data``.
@@ -32,21 +34,39 @@ def try_training(model: nn.Module, data: TrainingData, named: str = "The network
     check_copies(model, named)
     images, labels = next(data.evaluation_batches("train", batch_size=2, limit=2))
     classes = data.shape.classes
-    try:
-        take_step(model, images, labels, classes, find_memory_format(model, images.device))
-    except UsageError as error:
-        raise UsageError(f"{named}: {error}") from error
-    except Exception as error:
+    with blamed(named, f"a training step failed{odd_type(model)}"):
         try:
-            take_step(model, images, labels, classes, torch.contiguous_format)
-        except Exception:
-            raise UsageError(f"{named}: a training step failed{odd_type(model)}: {summary_of(error)}") from error
-        keep_contiguous(model)
+            take_step(model, images, labels, classes, find_memory_format(model, images.device))
+        except UsageError:
+            raise
+        except Exception as error:
+            try:
+                take_step(model, images, labels, classes, torch.contiguous_format)
+            except Exception:
+                raise error from None
+            keep_contiguous(model)
     return images
 
 
+def try_evaluation(model: nn.Module, images: Tensor, classes: int, named: str) -> None:
+    """Raise ``UsageError`` if a network fails on images in evaluation mode, or gives other than class scores."""
+    with blamed(named, "evaluation failed"), torch.random.fork_rng([]), torch.no_grad():
+        check_scores(model.eval()(images), len(images), classes)
+
+
+@contextmanager
+def blamed(named: str, what: str) -> Iterator[None]:
+    """Turn any exception inside into a ``UsageError`` about the network that the user calls ``named``."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{named}: {error}") from error
+    except Exception as error:
+        raise UsageError(f"{named}: {what}: {summary_of(error)}") from error
+
+
 def odd_type(model: nn.Module) -> str:
-    """Return what to say of a network whose parameters are of another type than images; nothing of others."""
+    """Return a remark on parameters of another type than the images; an empty one if there are none."""
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and parameter.dtype != torch.float32:
             return f" ({name} is {parameter.dtype}, and images are torch.float32)"

@@ -18,7 +18,7 @@ from foundations.run import begin, store_of
 from foundations.seeds import Seeds
 from foundations.steps import Step
 from foundations.store import Store
-from models import ModelHparams, build, of_library, parse, trained_weights, try_out
+from models import ModelHparams, build, of_library, parse, trained_weights
 from training.arithmetic import check_compiler, emulates_bf16, is_kept_contiguous, keep_contiguous
 from training.data import TrainingData
 from training.distributed import check_shares
@@ -29,7 +29,7 @@ from training.metrics import Evaluations, Row, history, known
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState
-from training.trial import try_training
+from training.trial import try_evaluation, try_training
 
 
 def describe_network(model: ModelHparams, data: TrainingData) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class Trunk:
         """Raise ``UsageError`` unless the network can be copied, trained and evaluated on these images."""
         named = f"--model={self.desc.model.model}"
         model = self.network(self.seeds.generator("initialization")).to(self.data.device)
-        try_out(self.desc.model.model, model, try_training(model, self.data, named), self.data.shape)
+        try_evaluation(model, try_training(model, self.data, named), self.data.shape.classes, named)
         if (trained := trained_weights(self.desc.model, self.data.shape)) and trained not in self.context.reported:
             self.context.reported.add(trained)
             self.context.reporter.say(trained)

@@ -10,7 +10,7 @@ from experiments.run.progress import fitted
 from experiments.run.task_process import Answer, TaskProcess
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
-from foundations.reporting import Line
+from foundations.reporting import StatusLine
 
 
 @engines.register("local")
@@ -57,7 +57,7 @@ class Worker(TaskProcess):
 
     def do_task(self, task: Task) -> Failure | None:
         """Have a task done; return how it failed, if it did."""
-        with self.reporter.during(Line(self.line(task))):
+        with self.reporter.during(StatusLine(self.line(task))):
             return failure_of(task, self.do(task.entries(), lambda answer: self.pass_on(task, answer)))
 
     def line(self, task: Task) -> Callable[[int], str]:

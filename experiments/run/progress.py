@@ -15,10 +15,10 @@ from foundations.reporting import (
     Ended,
     EpochEnded,
     Event,
-    Line,
     Progress,
     Reporter,
     RowAdded,
+    StatusLine,
     Training,
     Whole,
 )
@@ -236,7 +236,7 @@ class RichReporter(MeteringReporter):
     def line_of(self, what: Hashable) -> Text | None:
         """Return the text that shows an activity; None for one that is not shown."""
         match what:
-            case Line(text):
+            case StatusLine(text):
                 return text
             case Whole(text_of_all):
                 return lambda width: text_of_all()

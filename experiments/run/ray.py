@@ -22,7 +22,7 @@ from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError, first_line
 from foundations.interruption import STOPPING
-from foundations.reporting import Began, Line
+from foundations.reporting import Began, StatusLine
 
 ADDRESS, MODE, TOKEN, USAGE = "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"
 
@@ -66,7 +66,7 @@ class RayTasks:
             self.running[task] = said = self.remote.remote(self.entries, task.entries())
         at = ""
         try:
-            with self.reporter.during(Line(lambda width: fitted([task.label, task.part], at, width))):
+            with self.reporter.during(StatusLine(lambda width: fitted([task.label, task.part], at, width))):
                 for reference in said:
                     answer: Answer = self.ray.get(reference)
                     at = answer.get("line", at)

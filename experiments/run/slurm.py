@@ -27,7 +27,7 @@ from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations import files
 from foundations.errors import UsageError
-from foundations.reporting import Advanced, Began, Line
+from foundations.reporting import Advanced, Began, StatusLine
 from foundations.store import Store
 
 PAUSE = 2.0  # seconds between two looks at what a job says
@@ -117,7 +117,7 @@ class Jobs:
                 if not self.queued(task):  # by another command, meanwhile
                     self.submit([task])
         said, missing, looks = JobAnswer(), 0, -1
-        with self.reporter.during(Line(lambda width: fitted([task.label, task.part], said.line, width))):
+        with self.reporter.during(StatusLine(lambda width: fitted([task.label, task.part], said.line, width))):
             while not self.stopped.is_set():
                 before, said = said, self.records[task].answer
                 self.pass_on(task, before, said)
