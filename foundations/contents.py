@@ -71,7 +71,7 @@ def fits(value: Any, shape: Any) -> bool:
         return any(fits(value, one) for one in get_args(shape))
     if isinstance(shape, type) and shape not in TYPES:
         return isinstance(value, shape)
-    return TYPES.get(shape, shape)(value)
+    return bool(TYPES.get(shape, shape)(value))
 
 
 def wrong_entry(entries: Mapping[str, Any], shapes: Mapping[str, Any]) -> str | None:
