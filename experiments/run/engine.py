@@ -143,12 +143,12 @@ def needed(package: str, engine: str) -> Any:
 # Tasks that another process does --------------------------------------------------------------------------------------
 
 
-def failure_of(task: Task, answer: Mapping[str, Any]) -> Failure | None:
+def failure_of(task: Task, answer: Mapping[str, Any], tried_again: bool = False) -> Failure | None:
     """Return how a task failed by the last line of the process that did it (see ``serve``), if it did."""
     if answer["ended"] == "done":
         return None
-    exit_code = answer.get("exit_code", UsageError.exit_code)
-    return Failure(task, answer["reason"], answer["refused"], answer.get("details", ""), exit_code=exit_code)
+    known = {name: answer[name] for name in ("details", "exit_code") if name in answer}
+    return Failure(task, answer["reason"], answer["refused"], tried_again=tried_again, **known)
 
 
 def pass_on(task: Task, answer: Mapping[str, Any], reporter: Reporter) -> None:

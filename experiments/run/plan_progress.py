@@ -10,14 +10,12 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.run.progress import Clock, Throughput, duration, left
-from experiments.run.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, WAITING, records
 from foundations import files
 from foundations.disk import hold_all
 from foundations.errors import UsageError
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from experiments.run.plan import Plan
     from experiments.run.tasks import Task
 
+WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 BETWEEN_WRITES = 2.0  # seconds
 
 
@@ -144,7 +143,7 @@ class PlanProgress(Reporter):
         """Write ``plan.json``, at most every two seconds unless a task has begun or ended."""
         if self.store is not None and (now or self.clock() - self.written >= BETWEEN_WRITES):
             self.written = self.clock()
-            with suppress(OSError):  # a full disk is what the task itself will say, with the file that matters
+            with contextlib.suppress(OSError):  # a full disk is what the task itself will say, with the file that matters
                 self.file().write(self.store)
 
 
@@ -230,33 +229,9 @@ def remove_ended_plans(root: Path) -> None:
 
 
 def running_plans(root: Path | str) -> Iterator[PlanFile]:
-    """Yield the plans of processes that are at work, and of jobs of Slurm that no process watches.
-
-    One that cannot be read, since it is just ending, is left out.
-    """
-    watched = False
+    """Yield the plans of processes that are at work. One that cannot be read, since it is just ending, is left out."""
     for path in sorted((Path(root) / files.PLANS).glob(f"*/{files.PLAN}")):
         store = Store(path.parent)
-        try:
+        with contextlib.suppress(UsageError, TypeError, OSError):
             if store.locked:
-                watched = True
                 yield PlanFile(**store.read_json(files.PLAN))
-        except (UsageError, TypeError, OSError):
-            continue
-    if not watched and (jobs := plan_of_jobs(Path(root))) is not None:
-        yield jobs
-
-
-def plan_of_jobs(root: Path) -> PlanFile | None:
-    """Return the jobs of Slurm below a root as a plan, by what they say themselves; None once all have ended."""
-    found = [(record.job, record.answer) for record in records(root)]
-    states = [answer.state for _, answer in found]
-    if all(state in ENDED for state in states):
-        return None
-    speed = sum(answer.speed for _, answer in found if answer.state == RUNNING)
-    steps, taken = sum(job.get("steps", 0) for job, _ in found), sum(answer.steps for _, answer in found)
-    return PlanFile(
-        command="slurm", tasks=len(found), done=states.count(DONE), running=states.count(RUNNING),
-        failed=states.count(FAILED) + states.count(SKIPPED), waiting=states.count(WAITING), steps=steps,
-        steps_done=taken, steps_a_second=speed, seconds_left=max(steps - taken, 0) / speed if speed else None,
-    )  # fmt: skip

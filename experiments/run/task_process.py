@@ -28,6 +28,10 @@ Answer = Mapping[str, Any]
 """A line that comes out; see ``experiments.run.worker``."""
 
 
+def failed(reason: str, refused: bool = False) -> Answer:
+    return {"ended": "failed", "reason": reason, "refused": refused}
+
+
 class TaskProcess:
     """A child process that does one task at a time; one that has died is replaced at the next task.
 
@@ -57,7 +61,7 @@ class TaskProcess:
         try:
             with self.lock:
                 if self.stopped:
-                    return {"ended": "failed", "reason": "stopped", "refused": True}
+                    return failed("stopped", refused=True)
                 if self.process is None or self.process.poll() is not None:
                     self.process = self.start()
                     message["session"] = self.session
@@ -99,8 +103,7 @@ class TaskProcess:
         self.errors.seek(0)
         lines = [line for line in self.errors.read().splitlines() if line.strip()]
         why = f": {' '.join(lines[-LINES_SHOWN:])}" if lines else ""
-        reason = f"its process ended with exit code {code}{why}"
-        return {"ended": "failed", "reason": reason, "refused": False, "details": "\n".join(lines), "died": code}
+        return {**failed(f"its process ended with exit code {code}{why}"), "details": "\n".join(lines), "died": code}
 
     def stop(self) -> None:
         """End the process and start no other; in the middle of a training it writes a checkpoint first."""

@@ -67,15 +67,10 @@ class Queue:
 
     def __init__(self, cluster: Slurm, folder: Path, options: SessionOptions) -> None:
         self.cluster = cluster
-        self.submit, self.states = cluster.submit, cluster.states
-        self.looks = 0
+        self.submit = cluster.submit
 
     def state(self, number: str) -> str:
-        return self.states.get(number, "")
-
-    def alive(self, number: str) -> bool:
-        self.looks += 1
-        return self.state(number) in ("PENDING", "RUNNING")
+        return self.cluster.states.get(number, "")
 
     def forget(self, number: str) -> None:
         pass
@@ -87,5 +82,6 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     cluster = Slurm()
     monkeypatch.setattr(engine, "SlurmQueue", lambda folder, options: Queue(cluster, folder, options))
     monkeypatch.setattr(engine, "PAUSE", 0.02)
+    monkeypatch.setattr(engine, "LATE", 0.02)
     yield cluster
     cluster.threads.shutdown(wait=True)

@@ -15,9 +15,8 @@ from experiments.run import slurm as engine
 from experiments.run import slurm_jobs, task_process
 from experiments.run.engines import run_plan
 from experiments.run.plan import make_plan
-from experiments.run.plan_progress import running_plans
 from experiments.run.slurm import given, layers
-from experiments.run.slurm_jobs import JobAnswer, JobRecord, SlurmJob, records
+from experiments.run.slurm_jobs import JobAnswer, JobRecord, SlurmJob, record_of
 from experiments.run.tasks import Task
 from experiments.session import Session
 from foundations.errors import UsageError
@@ -66,26 +65,26 @@ def test_a_layer_is_an_array_that_waits_for_what_it_needs_of_the_ones_before(
 
 def test_layers_are_as_deep_as_what_stands_below(stubs: Stubs) -> None:
     a, b, c, d = stubs(a="", b="a", c="a b", d="")
-    assert layers([a, b, c, d], {a: [], b: [a], c: [a, b], d: []}) == [[a, d], [b], [c]]
-    assert layers([c, d], {c: [a, b], d: []}) == [[c, d]]
+    assert list(layers([a, b, c, d], {a: [], b: [a], c: [a, b], d: []})) == [[a, d], [b], [c]]
+    assert list(layers([c, d], {c: [a, b], d: []})) == [[c, d]]
 
 
 def test_nothing_is_left_on_the_disk_of_what_is_done(run: Callable[..., Any], stubs: Stubs, tmp_path: Path) -> None:
-    run(stubs(a="", bad=": raise"))
-    assert [record.job["label"] for record in records(tmp_path / "runs")] == ["stubs, bad"]
+    tasks = stubs(a="", bad=": raise")
+    run(tasks)
+    records = [record_of(task.entries(), tmp_path / "runs") for task in tasks]
+    assert [(bool(record.number), record.path.exists()) for record in records] == [(False, False), (True, True)]
 
 
 # Another command -----------------------------------------------------------------------------------------------------
 
 
 def test_what_is_queued_is_not_submitted_again(
-    run: Callable[..., Any], stubs: Stubs, slurm: Slurm, listener: Listener, tmp_path: Path  # noqa: F811
+    run: Callable[..., Any], stubs: Stubs, slurm: Slurm, listener: Listener  # noqa: F811
 ) -> None:
     tasks = stubs(a="", b="a", c="")
     slurm.holds = lambda job: True
     assert run(tasks[:2], detach=True) == []
-    [plan] = running_plans(tmp_path / "runs")
-    assert plan.text == "slurm: 0 of 2 tasks done, 0 running, 0 failed, 2 waiting, 0 steps/s"
     assert run(tasks, detach=True) == []
     assert [numbers for numbers, _ in slurm.arrays] == [["1_0"], ["2_0"], ["3_0"]]
     assert "3 tasks: 1 submitted to Slurm, 2 queued or running already" in listener.said
@@ -161,7 +160,7 @@ def job(stubs: Stubs, make_session: Callable[..., Session], tmp_path: Path) -> C
     def job(does: str) -> SlurmJob:
         [task] = stubs(a=f": {does}")
         session = make_session().entries_elsewhere()
-        return SlurmJob(tmp_path / "job", task.label, task.entries(), session)
+        return SlurmJob(tmp_path / "job", task.entries(), session)
 
     return job
 
@@ -169,7 +168,7 @@ def job(stubs: Stubs, make_session: Callable[..., Session], tmp_path: Path) -> C
 def test_a_process_that_is_killed_is_replaced_within_the_job(job: Callable[[str], SlurmJob], tmp_path: Path) -> None:
     assert job("be killed once")() == "done"
     [warning] = JobRecord(tmp_path / "job").answer.warnings
-    assert warning == "stubs, a: its process ended with exit code -9; trying once more"
+    assert warning == "its process ended with exit code -9; trying once more"
 
 
 @pytest.mark.parametrize(("does", "tries"), [("raise", 2), ("refuse", 1), ("exit", 2)])
@@ -178,10 +177,10 @@ def test_how_it_failed_stays_on_the_disk(
 ) -> None:
     assert job(does)() == "failed"
     answer = JobRecord(tmp_path / "job").answer
-    assert (answer.state, answer.refused) == ("failed", does == "refuse")
+    assert (answer.state, answer.answer["refused"]) == ("failed", does == "refuse")
     assert len(attempts(tmp_path)) == tries
     if does == "exit":
-        assert answer.details == "last words\nand why"
+        assert answer.answer["details"] == "last words\nand why"
 
 
 def test_submitit_does_it(job: Callable[[str], SlurmJob], tmp_path: Path) -> None:
@@ -193,10 +192,10 @@ def test_a_job_whose_need_is_not_done_does_nothing(job: Callable[[str], SlurmJob
     need = JobRecord(tmp_path / "need")
     waits = replace(job(""), after=[need.path])
     for state in ("waiting", "failed", "skipped"):
-        need.write(JobAnswer(state=state))
+        need.write_json("answer.json", {"state": state})
         assert waits() == "skipped"
     assert attempts(tmp_path) == []
-    need.write(JobAnswer(state="done"))
+    need.write_json("answer.json", {"state": "done"})
     assert waits() == "done"
 
 
@@ -243,7 +242,7 @@ def test_allocations_that_are_too_short_for_a_step_come_to_an_end(
         one()
         assert (one.checkpoint() is None) == (time_ == slurm_jobs.MOST_IDLE - 1)
     answer = JobRecord(tmp_path / "job").answer
-    assert (answer.state, answer.reason) == ("failed", slurm_jobs.TOO_SHORT)
+    assert (answer.state, answer.answer["reason"]) == ("failed", slurm_jobs.TOO_SHORT)
 
 
 # Flags ---------------------------------------------------------------------------------------------------------------
@@ -301,7 +300,7 @@ def test_where_there_is_no_slurm_that_is_said(make_session: Callable[..., Sessio
 
 def test_a_record_of_another_version_is_read(tmp_path: Path) -> None:
     record = JobRecord(tmp_path / "a")
-    assert (record.job, record.answer) == ({"job": ""}, JobAnswer())
-    record.submitted("1", "a", 2)
-    record.store.write_json("answer.json", {"state": "done", "later": 1})
-    assert (record.job["job"], record.answer.state) == ("1", "done")
+    assert (record.number, record.answer) == ("", JobAnswer())
+    record.write_json("job.json", {"job": "1", "later": 1})
+    record.write_json("answer.json", {"state": "done", "later": 1})
+    assert (record.number, record.answer.state) == ("1", "done")
