@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 
 .DEFAULT_GOAL := help
 STUDIES := thesis thesis-medium thesis-small thesis-small-bf16 thesis-mnist thesis-imagenet
-.PHONY: help setup demo test torture lint bench test-engines test-real $(STUDIES)
+.PHONY: help setup demo test torture lint bench test-engines test-integrations test-real $(STUDIES)
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -58,6 +58,15 @@ test-engines: setup  ## Slurm, Ray and worker processes for real, on this machin
 	$(PIP) --quiet --editable '.[plot,dev,ray,slurm]'
 	$(BIN)/python -m pytest -s tests/engines/prove_local.py tests/engines/prove_slurm.py tests/engines/prove_ray.py
 	$(BIN)/python -m tests.engines.many_runs
+
+# An environment of its own, which sees the packages of $(VENV), so that PyTorch is there once.
+LOOPS := .venv-integrations/bin/python
+SITE := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+test-integrations: setup  ## the examples in the loops of Lightning, Transformers, timm and accelerate (0.1 GB to download)
+	test -x $(LOOPS) || $(BIN)/python -m venv .venv-integrations
+	$(BIN)/python $(SITE) > $$($(LOOPS) $(SITE))/packages_of_the_project.pth
+	$(LOOPS) -m pip install --quiet --constraint constraints.txt pytorch-lightning transformers timm accelerate
+	$(LOOPS) -m pytest -n 0 tests/integrations/prove_loops.py
 
 thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -small-bf16, -mnist, -imagenet at other sizes; ARGS=--dry_run
 thesis-small: PARTS = --first=14

@@ -1,4 +1,4 @@
-"""Every example of docs/python.md, run; each in a directory of its own."""
+"""Every example of docs/python.md that needs no other package, run; each in a directory of its own."""
 
 import json
 import re
@@ -19,7 +19,8 @@ from experiments.define.lottery import Lottery
 
 HOME = Path(__file__).parent.parent.parent
 TEXT = (HOME / "docs" / "python.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+OTHERS = TEXT.partition("## In the loops of others")[2].partition("\n## ")[0]  # tests/integrations runs these
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT.replace(OTHERS, ""), flags=re.DOTALL)
 
 Run = Callable[[str], dict[str, Any]]
 
@@ -173,13 +174,27 @@ def test_no_example_is_left_out() -> None:
     assert {example(text) for text in words} == set(EXAMPLES)
 
 
-def test_the_example_of_the_readme_says_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_example_of_the_readme_ends_masked() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2))
+    loader = list(zip(torch.rand(64, 1, 8, 8).split(16), torch.randint(2, (64,)).split(16), strict=True))
+    found = run_readme("from adsynflow import prune", network=network, loader=loader, epochs=5, k=3)
+    assert found["mask"].kept == round(0.1 * found["mask"].total)
+    assert not any(network.get_parameter(name)[~entry].any() for name, entry in found["mask"].items())
+
+
+def test_the_session_of_the_readme_says_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes minutes, so here it is defined and not run."""
-    readme = (HOME / "README.md").read_text()
-    [code] = re.findall(r"\n(    from adsynflow import Session\n.*?)\n\n\S", readme, flags=re.DOTALL)
     grids: list[Grid] = []
     monkeypatch.setattr(Grid, "run", lambda grid: grids.append(grid))
     monkeypatch.setattr(Lottery, "ticket", lambda self, level: (None, None))
     monkeypatch.chdir(tmp_path)
-    exec(textwrap.dedent(code), {})
+    run_readme("from adsynflow import Session")
     assert [len(grid) for grid in grids] == [6, 6]
+
+
+def run_readme(beginning: str, **variables: Any) -> dict[str, Any]:
+    """Run the one example of the README that begins so."""
+    [code] = re.findall(rf"\n(    {beginning}\n.*?)\n\n\S", (HOME / "README.md").read_text(), flags=re.DOTALL)
+    exec(textwrap.dedent(code), variables)
+    return variables
