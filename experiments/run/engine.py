@@ -96,7 +96,7 @@ def attempt(task: Task, session: Workspace) -> Failure | None:
     An interruption ends it at once.
     """
     reporters = session.reporters
-    with reporters.also(StepsOf(task, reporters)), recorded(task.label, task.where(session), reporters) as record:
+    with reporters.also(StepsOf(task, reporters)), recorded(task.label, task.work(session).where, reporters) as record:
         failure = tried(task, session)
         record.ended(None if failure is None else failure.reason)
     return failure
@@ -117,7 +117,7 @@ class StepsOf(Reporter):
 def tried(task: Task, session: Workspace) -> Failure | None:
     try:
         with session.computing():
-            task.run(session)
+            task.work(session).run()
     except UsageError as error:
         return Failure(task, str(error), refused=True, exit_code=error.exit_code)
     except BrokenPipeError:  # whoever reads our output has gone

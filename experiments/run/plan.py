@@ -37,7 +37,7 @@ class Plan:
         """Return the optimizer steps of each task; a trunk goes on from where the task before it has ended."""
         def steps(task: Task) -> int:
             if not isinstance(task, TrunkTask):
-                return task.steps(session)
+                return task.work(session).steps
             trunk = session.trunk(task.desc, task.replicate)
             before = (other for other in self.before[task] if isinstance(other, TrunkTask))
             return task.steps_after(session, max((trunk.iteration(other.to) for other in before), default=0))

@@ -143,7 +143,7 @@ class PlanProgress(Reporter):
         """Write ``plan.json``, at most every two seconds unless a task has begun or ended."""
         if self.store is not None and (now or self.clock() - self.written >= BETWEEN_WRITES):
             self.written = self.clock()
-            with contextlib.suppress(OSError):  # a full disk is what the task itself will say, with the file that matters
+            with contextlib.suppress(OSError):  # a full disk is what the task itself will name
                 self.file().write(self.store)
 
 

@@ -37,7 +37,10 @@ LARGEST_ARRAY = 1000  # Slurm's own default of MaxArraySize is 1001
 MOST_TIMES = 10_000  # that a job may come to its time limit; one that takes no step is given up long before
 DEFAULT_MINUTES = 60
 NOT_SUBMITTED = (".submission_file_*", "[0-9a-f]" * 32 + ".pkl")  # what lies in the folder of jobs without a number
-OVER = ["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"]
+OVER = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
+)  # fmt: skip
 """States of jobs that come to nothing more; Slurm forgets them after some minutes."""
 
 
@@ -212,7 +215,10 @@ def remove(folder: Path, *patterns: str) -> None:
 
 CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")  # 4:00:00, 1-12:00:00
 WHOLE = ("time", "signal_delay_s", "array_parallelism", "gpus_per_node")  # numbers, for `submitit` too
-SET_HERE = ["array", "cpus_per_task", "dependency", "error", "help", "no_requeue", "nodes", "ntasks", "ntasks_per_node", "open_mode", "output", "parsable", "requeue", "signal", "test_only", "wait", "wrap"]
+SET_HERE = (
+    "array", "cpus_per_task", "dependency", "error", "help", "no_requeue", "nodes", "ntasks", "ntasks_per_node",
+    "open_mode", "output", "parsable", "requeue", "signal", "test_only", "wait", "wrap",
+)  # fmt: skip
 
 
 def parameters(options: SessionOptions) -> dict[str, Any]:

@@ -1,15 +1,15 @@
-"""Tasks: the parts of experiments, each of which is computed as a whole.
+"""Tasks: the parts of experiments.
 
-A task is a value: what is computed, for which run, after which other tasks. Two experiments that share a trunk have
-the same task for it, which a plan therefore holds once. As JSON it can be sent to another process or machine and done
-there by ``python main.py task``. What waits for what stands in ``experiments.define``, one function an experiment.
+A task is a value: what is computed, for which run, after which other tasks. Experiments that share a trunk have the
+same task for it, which a plan holds once. As JSON a task can be sent to another process or machine and done there by
+``python main.py task``. The graph of an experiment's tasks is one function of its file in ``experiments.define``.
 """
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from dataclasses_json import config
 
@@ -35,8 +35,8 @@ class Work:
     """What a task is to do.
 
     Args:
-        where: the directory that it works in, if it has one.
-        done: whether its result lies there.
+        where: the directory that it works in, which takes its status and its log, if it has one.
+        done: whether its result lies on disk.
         run: computes what is not there yet.
         steps: the optimizer steps from its start to its end.
     """
@@ -44,7 +44,7 @@ class Work:
     where: Store | None
     done: Callable[[], bool]
     run: Callable[[], object]
-    steps: Callable[[], int] = lambda: 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,8 @@ class Task(Method, ABC):
         after: the tasks that must be done before. It is in no JSON, and equal tasks may differ in it.
     """
 
+    what: ClassVar[str]
+    """What people call this part of an experiment, such as ``mask of level {task.level}``."""
     after: "tuple[Task, ...]" = field(default=(), compare=False, repr=False, metadata=NOT_IN_JSON)
 
     @property
@@ -63,9 +65,8 @@ class Task(Method, ABC):
         """What people call the experiment that it belongs to."""
 
     @property
-    @abstractmethod
     def part(self) -> str:
-        """What people call this part of it."""
+        return self.what.format(task=self)
 
     @property
     def label(self) -> str:
@@ -75,28 +76,14 @@ class Task(Method, ABC):
     def work(self, session: Workspace) -> Work:
         """Return what it is to do in the directories of a session."""
 
-    def where(self, session: Workspace) -> Store | None:
-        """The directory that it works in, which takes its status and its log."""
-        return self.work(session).where
-
     def done(self, session: Workspace) -> bool:
-        """Whether its result lies on disk."""
         return self.work(session).done()
-
-    def run(self, session: Workspace) -> None:
-        """Compute what is not there yet."""
-        self.work(session).run()
-
-    def steps(self, session: Workspace) -> int:
-        """Return the optimizer steps that it takes from its start to its end."""
-        return self.work(session).steps()
 
     def to_json(self, **options: Any) -> str:
         """Return the task as a line of JSON; the inverse of :func:`from_json`."""
         return json.dumps(self.entries(), **options)
 
     def entries(self) -> dict[str, Any]:
-        """Return what :meth:`to_json` says, as plain values."""
         return {"task": self.name, **self.to_dict()}
 
 
@@ -115,9 +102,6 @@ def from_json(text: str | Mapping[str, Any]) -> Task:
     return task_kinds.get(entries["task"]).from_dict(rest)
 
 
-# The trunk -----------------------------------------------------------------------------------------------------------
-
-
 @task_kinds.register("trunk")
 @dataclass(frozen=True, kw_only=True)
 class TrunkTask(Task):
@@ -126,14 +110,11 @@ class TrunkTask(Task):
     desc: TrainDesc
     replicate: int
     to: Step
+    what = "to {task.to.short}"
 
     @property
     def experiment(self) -> str:
         return f"trunk {self.desc.key}, replicate {self.replicate}"
-
-    @property
-    def part(self) -> str:
-        return f"to {self.to.short}"
 
     def work(self, session: Workspace) -> Work:
         trunk = session.trunk(self.desc, self.replicate)
@@ -142,7 +123,7 @@ class TrunkTask(Task):
             trunk.store,
             done=lambda: trunk.has(self.to) and (trunk.store.done or not to_end),
             run=lambda: trunk.finish() if to_end else trunk.reach(self.to),
-            steps=lambda: self.steps_after(session),
+            steps=self.steps_after(session),
         )
 
     def steps_after(self, session: Workspace, reached: int = 0) -> int:
@@ -154,9 +135,6 @@ class TrunkTask(Task):
 
 def trunk_end(desc: TrainDesc, replicate: int) -> TrunkTask:
     return TrunkTask(desc=desc, replicate=replicate, to=desc.training.training_steps)
-
-
-# A lottery run -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,9 +159,7 @@ class OfLevel(Task):
 class LevelMaskTask(OfLevel):
     """A level's mask."""
 
-    @property
-    def part(self) -> str:
-        return f"mask of level {self.level}"
+    what = "mask of level {task.level}"
 
     def work(self, session: Workspace) -> Work:
         level = self.at(session)
@@ -195,14 +171,12 @@ class LevelMaskTask(OfLevel):
 class LevelTask(OfLevel):
     """A level's subnetwork, trained; level 0 is the trunk."""
 
-    @property
-    def part(self) -> str:
-        return f"level {self.level}"
+    what = "level {task.level}"
 
     def work(self, session: Workspace) -> Work:
         level = self.at(session)
         steps = steps_to_end(level.trunk, self.desc.k) if level.number else 0
-        return Work(level.here, lambda: level.done, level.train, lambda: steps)
+        return Work(level.here, lambda: level.done, level.train, steps)
 
 
 @task_kinds.register("branch")
@@ -211,18 +185,11 @@ class BranchTask(OfLevel):
     """A branch of a level. As its steps count those of the level; it may train longer, or several networks."""
 
     branch: Branch = tagged(branches)
-
-    @property
-    def part(self) -> str:
-        return f"{self.branch.name} of level {self.level}"
+    what = "{task.branch.name} of level {task.level}"
 
     def work(self, session: Workspace) -> Work:
         branch = LevelBranch(self.at(session), self.branch)
-        steps = steps_to_end(branch.level.trunk, self.desc.k)
-        return Work(branch.here, lambda: branch.done, branch.train, lambda: steps)
-
-
-# An instability analysis ---------------------------------------------------------------------------------------------
+        return Work(branch.here, lambda: branch.done, branch.train, steps_to_end(branch.level.trunk, self.desc.k))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,14 +221,12 @@ class OfAnalysis(Task):
 class FullNetworkTask(OfAnalysis):
     """The full network trained on from a checkpoint."""
 
-    @property
-    def part(self) -> str:
-        return "full network"
+    what = "full network"
 
     def work(self, session: Workspace) -> Work:
         run = self.analysis(session)
-        steps = steps_to_end(run.trunk, self.k)
-        return Work(run.full_network_store, lambda: run.full_network_store.done, run.full_network, lambda: steps)
+        here, steps = run.full_network_store, steps_to_end(run.trunk, self.k)
+        return Work(here, lambda: here.done, run.full_network, steps)
 
 
 @task_kinds.register("analysis_mask")
@@ -269,9 +234,7 @@ class FullNetworkTask(OfAnalysis):
 class AnalysisMaskTask(OfAnalysis):
     """The mask of the children."""
 
-    @property
-    def part(self) -> str:
-        return "mask"
+    what = "mask"
 
     def work(self, session: Workspace) -> Work:
         run = self.analysis(session)
@@ -284,16 +247,12 @@ class ChildTask(OfAnalysis):
     """A child, trained to the end."""
 
     number: int = hp(1, within="[1, inf)")
-
-    @property
-    def part(self) -> str:
-        return f"child {self.number}"
+    what = "child {task.number}"
 
     def work(self, session: Workspace) -> Work:
         run, number = self.analysis(session), self.number
-        steps = steps_to_end(run.trunk, self.k)
-        here = run.children.store(number)
-        return Work(here, lambda: run.children.done(number), lambda: run.train_child(number), lambda: steps)
+        here, steps = run.children.store(number), steps_to_end(run.trunk, self.k)
+        return Work(here, lambda: run.children.done(number), lambda: run.train_child(number), steps)
 
 
 @task_kinds.register("comparison")
@@ -301,9 +260,7 @@ class ChildTask(OfAnalysis):
 class ComparisonTask(OfAnalysis):
     """The lines between the children, and the verdict."""
 
-    @property
-    def part(self) -> str:
-        return "comparison"
+    what = "comparison"
 
     def work(self, session: Workspace) -> Work:
         run = self.analysis(session)
@@ -323,14 +280,11 @@ class CurveTask(Task):
     replicate: int
     criterion: Criterion = tagged(criteria)
     limit: int = hp(0, within="[0, inf)")
+    what = "k={task.criterion.name}"
 
     @property
     def experiment(self) -> str:
         return f"{self.desc.strategy_name}, replicate {self.replicate}"
-
-    @property
-    def part(self) -> str:
-        return f"k={self.criterion.name}"
 
     def work(self, session: Workspace) -> Work:
         criterion = self.criterion
@@ -347,7 +301,7 @@ class CurveTask(Task):
                 if not done():  # by another process, meanwhile
                     here.write_json(files.CURVE, criterion.walk(Walk(network), self.limit))
 
-        return Work(here, done, run, lambda: max(0, self.limit - max(trunk.saved_steps(), default=0)))
+        return Work(here, done, run, max(0, self.limit - max(trunk.saved_steps(), default=0)))
 
 
 def steps_to_end(trunk: Trunk, k: Step) -> int:
