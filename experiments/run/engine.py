@@ -8,7 +8,6 @@ import contextlib
 import heapq
 import importlib
 import itertools
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -17,15 +16,11 @@ from typing import Any
 
 from experiments.run.plan import Plan
 from experiments.run.plan_progress import PlanProgress, remove_ended_plans, store_of_plan
-from experiments.run.recording import recorded
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
-from foundations.interruption import Interrupted
 from foundations.registry import Registry
-from foundations.reporting import Advanced, Began, Ended, EpochEnded, Event, Reporter, Several, Training, Whole
-
-AFTER_AN_OS_ERROR = "Once this is put right, the same command goes on from the last checkpoint."
+from foundations.reporting import Advanced, Began, Ended, EpochEnded, Reporter, Whole
 
 
 @dataclass(frozen=True)
@@ -88,47 +83,6 @@ def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
 def command_text(command: Sequence[str]) -> str:
     """Return the command and the branch, without flags."""
     return " ".join(itertools.takewhile(lambda token: not token.startswith("-"), command))
-
-
-def attempt(task: Task, session: Workspace) -> Failure | None:
-    """Do a task in this process, with status and log in its directory; return how it failed, if it did.
-
-    An interruption ends it at once.
-    """
-    reporters = session.reporters
-    with reporters.also(StepsOf(task, reporters)), recorded(task.label, task.work(session).where, reporters) as record:
-        failure = tried(task, session)
-        record.ended(None if failure is None else failure.reason)
-    return failure
-
-
-class StepsOf(Reporter):
-    """Credits the steps of the trainings that it hears of to a task."""
-
-    def __init__(self, task: Task, reporters: Several) -> None:
-        self.task, self.reporters = task, reporters
-
-    def hear(self, event: Event) -> None:
-        match event:
-            case Advanced(Training(), steps):
-                self.reporters.hear(Advanced(self.task, steps))
-
-
-def tried(task: Task, session: Workspace) -> Failure | None:
-    try:
-        with session.computing():
-            task.work(session).run()
-    except UsageError as error:
-        return Failure(task, str(error), refused=True, exit_code=error.exit_code)
-    except BrokenPipeError:  # whoever reads our output has gone
-        raise
-    except OSError as error:
-        return Failure(task, f"{error}\n{AFTER_AN_OS_ERROR}", refused=True)
-    except Exception as error:
-        if session.context.interruption.asked():  # which a library has made an error of its own of
-            raise Interrupted from error
-        return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
-    return None
 
 
 def needed(package: str, engine: str) -> Any:

@@ -1,183 +1,34 @@
-"""In this process: one task after the other, or several side by side in threads that take turns.
-
-Of these one runs at a time, so that each finds PyTorch's settings as it left them. On a CPU that gains nothing. On a
-GPU a thread only hands its work to the device: while another has its turn, the device still computes.
-"""
+"""Tasks in this process, one after the other; each leaves ``status.json`` and ``log.txt`` beside its results."""
 
 import contextlib
-import sys
-import threading
-from collections import deque
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import torch
-
-from experiments.run.engine import Dispatcher, Failure, attempt, engines
+from experiments.run.engine import Failure, engines
 from experiments.run.plan import Plan
+from experiments.run.progress import MeteringReporter
 from experiments.run.tasks import Task
+from experiments.runs.status import DONE, FAILED, INTERRUPTED, Status, begun, now, peak_memory, read_status
 from experiments.workspace import Workspace
-from foundations.interruption import Interrupted, Interruption
-from foundations.reporting import WAITING, Advanced, Began, Ended, Event, Progress, Reporter, Several, Training
+from foundations import files
+from foundations.errors import UsageError
+from foundations.interruption import Interrupted
+from foundations.reporting import Advanced, Began, Ended, EpochEnded, Event, Left, Reporter, Several, Training
+from foundations.store import Store
 
-DYNAMO = ("recompile_limit", "accumulated_recompile_limit")
-
-
-class Turns:
-    """Who runs, and in which order the others come."""
-
-    def __init__(self, interruption: Interruption) -> None:
-        self.interruption = interruption
-        self.stopped = False
-        self._queue: deque[object] = deque()  # the first of it runs
-        self._changed = threading.Condition()
-        self.at_first = settings()
-        """Puts PyTorch's settings back to what they were in the beginning."""
-
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Inside, this thread runs alone, except within :meth:`pass_on` and from :meth:`leave` to :meth:`come_back`."""
-        self._take()
-        try:
-            self.at_first()
-            self._check()
-            yield
-        finally:
-            self._give()
-
-    def pass_on(self) -> None:
-        """Let all others that wait have a turn first.
-
-        Raises:
-            Interrupted: the process was asked to stop and this thread does not defer that, or others have failed.
-        """
-        put_back = settings()
-        with self._changed:  # nobody comes in between
-            self._give()
-            self._take()
-        put_back()
-        self._check()
-
-    def leave(self) -> Callable[[], None]:
-        """Let the others go on without this thread; return what :meth:`come_back` needs."""
-        put_back = settings()
-        self._give()
-        return put_back
-
-    def come_back(self, put_back: Callable[[], None]) -> None:
-        """Wait for a turn; raises like :meth:`pass_on`."""
-        self._take()
-        put_back()
-        self._check()
-
-    def stop(self) -> None:
-        """End every thread at its next turn; if the process was asked to stop, trainings end by themselves."""
-        self.stopped = True
-
-    def _check(self) -> None:
-        with self.interruption.deferred():  # leaving it raises Interrupted, except inside another one
-            pass
-        if self.stopped and not self.interruption.asked():
-            raise Interrupted
-
-    def _take(self) -> None:
-        place = object()
-        with self._changed:
-            self._queue.append(place)
-            self._changed.wait_for(lambda: self._queue[0] is place)
-
-    def _give(self) -> None:
-        with self._changed:
-            self._queue.popleft()
-            self._changed.notify_all()
-
-
-def settings() -> Callable[[], None]:
-    """Return a function that puts back those of PyTorch's settings that hold for the whole process."""
-    threads, random = torch.get_num_threads(), torch.get_rng_state()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    tf32, benchmark = (cudnn.allow_tf32, matmul.allow_tf32), cudnn.benchmark
-    dynamo = sys.modules.get("torch._dynamo.config")  # slow to import: if nothing is compiled, it is not there
-    limits = {name: getattr(dynamo, name) for name in DYNAMO if dynamo is not None}
-
-    def put_back() -> None:
-        torch.set_num_threads(threads)
-        torch.set_rng_state(random)
-        torch.use_deterministic_algorithms(deterministic)
-        cudnn.allow_tf32, matmul.allow_tf32 = tf32
-        cudnn.benchmark = benchmark
-        for name, limit in limits.items():
-            setattr(dynamo, name, limit)
-
-    return put_back
-
-
-class InTurns(Several):
-    """Passes every event on, and the turn wherever a computation says that it has advanced, or waits."""
-
-    def __init__(self, turns: Turns, *reporters: Reporter) -> None:
-        super().__init__(*reporters)
-        self.turns = turns
-        self.put_back: Callable[[], None] = lambda: None
-
-    def hear(self, event: Event) -> None:
-        super().hear(event)
-        match event:
-            case Advanced(Training() | Progress()):
-                self.turns.pass_on()
-            case Began(what) if what == WAITING:
-                self.put_back = self.turns.leave()
-            case Ended(what) if what == WAITING:
-                self.turns.come_back(self.put_back)
-
-
-def run_side_by_side(plan: Plan, session: Workspace) -> list[Failure]:
-    """Do ``session.options.at_once`` tasks in turns, every few steps; on a GPU each has a stream of its own.
-
-    The results are those of one task after the other, since each finds the process as it has left it. One exception:
-    all CUDA graphs of a process read the seed of their random numbers from the same memory, so that on a GPU networks
-    that draw some in a step (dropout) need uncaptured steps here.
-    """
-    context, at_once = session.context, min(session.options.at_once, len(plan))
-    turns, stream = Turns(context.interruption), OwnStream(context.device)
-
-    def do(task: Task) -> Failure | None:
-        with turns.turn(), stream.current():  # each with reporters of its own, as it has a log of its own
-            return attempt(task, session.heard_by(InTurns(turns, context.reporter)))
-
-    context.reporter.say(f"{len(plan)} tasks, {at_once} of them at once in this process")
-    with torch.random.fork_rng([context.device] if context.device.type == "cuda" else []):
-        try:
-            return Dispatcher(plan, at_once, do, turns.stop, context.reporter).run()
-        finally:
-            turns.at_first()
-
-
-class OwnStream(threading.local):
-    """A CUDA stream for each thread that uses this; where there is no CUDA, nothing."""
-
-    def __init__(self, device: torch.device) -> None:  # called anew in every thread
-        self.device = device
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-
-    @contextlib.contextmanager
-    def current(self) -> Iterator[None]:
-        """Inside, the thread's work waits for no other's, but for what was there before."""
-        if self.stream is None:
-            yield
-            return
-        torch.cuda.synchronize(self.device)  # the data may have come on any stream
-        with torch.cuda.device(self.device), torch.cuda.stream(self.stream):
-            yield
-            self.stream.synchronize()
+AFTER_AN_OS_ERROR = "Once this is put right, the same command goes on from the last checkpoint."
 
 
 @engines.register("in_process")
 def run(plan: Plan, session: Workspace) -> list[Failure]:
     """Do the tasks in the order of the plan, or ``session.options.at_once`` of them at once."""
-    at_once = min(session.options.at_once, len(plan))
-    return run_side_by_side(plan, session) if at_once > 1 else one_by_one(plan, session)
+    if min(session.options.at_once, len(plan)) > 1:
+        from experiments.run.side_by_side import run_side_by_side
+
+        return run_side_by_side(plan, session)
+    return one_by_one(plan, session)
 
 
 def one_by_one(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
@@ -200,3 +51,119 @@ def one_by_one(plan: Plan, session: Workspace, tries: int = 2) -> list[Failure]:
             failures.append(replace(failure, skipped=standing))
         reporter.hear(Ended(task, failure is not None, standing))
     return failures
+
+
+def attempt(
+    task: Task, session: Workspace, processor_seconds: Callable[[], float] = time.process_time
+) -> Failure | None:
+    """Do a task in this process, with status and log in its directory; return how it failed, if it did.
+
+    An interruption ends it at once.
+    """
+    reporters, where = session.reporters, task.work(session).where
+    with reporters.also(StepsOf(task, reporters)), recorded(task.label, where, reporters, processor_seconds) as record:
+        failure = tried(task, session)
+        record.ended(None if failure is None else failure.reason)
+    return failure
+
+
+class StepsOf(Reporter):
+    """Credits the steps of the trainings that it hears of to a task."""
+
+    def __init__(self, task: Task, reporters: Several) -> None:
+        self.task, self.reporters = task, reporters
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case Advanced(Training(), steps):
+                self.reporters.hear(Advanced(self.task, steps))
+
+
+def tried(task: Task, session: Workspace) -> Failure | None:
+    try:
+        with session.computing():
+            task.work(session).run()
+    except UsageError as error:
+        return Failure(task, str(error), refused=True, exit_code=error.exit_code)
+    except BrokenPipeError:  # whoever reads our output has gone
+        raise
+    except OSError as error:
+        return Failure(task, f"{error}\n{AFTER_AN_OS_ERROR}", refused=True)
+    except Exception as error:
+        if session.context.interruption.asked():  # which a library has made an error of its own of
+            raise Interrupted from error
+        return Failure(task, f"{type(error).__name__}: {error}", refused=False, details=traceback.format_exc())
+    return None
+
+
+class LogReporter(MeteringReporter):
+    """Adds what is said to the log of a directory, a line each, with its time."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+
+    def say(self, text: str) -> None:
+        for line in text.splitlines():
+            with contextlib.suppress(OSError):  # as in write()
+                self.store.append_line(files.LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}")
+
+    warn = say
+
+    def hear(self, event: Event) -> None:
+        super().hear(event)
+        if isinstance(event, EpochEnded):
+            self.say(event.text)
+
+
+class Record:
+    """How a task ends; that it was interrupted, unless somebody says otherwise."""
+
+    def __init__(self) -> None:
+        self.state, self.reason = INTERRUPTED, ""
+
+    def ended(self, reason: str | None) -> None:
+        """Note that the task is done, or has failed for a reason."""
+        self.state, self.reason = (DONE, "") if reason is None else (FAILED, reason)
+
+
+@contextlib.contextmanager
+def recorded(
+    label: str, store: Store | None, reporters: Several, processor_seconds: Callable[[], float] = time.process_time
+) -> Iterator[Record]:
+    """Inside, a task works in a directory: it has a status, and what is said goes to its log.
+
+    Args:
+        label: what people call the task.
+        store: the directory; without one nothing is recorded.
+        reporters: hear what is said.
+        processor_seconds: a clock of what the task takes of the processors.
+    """
+    record = Record()
+    if store is None:
+        yield record
+        return
+    status = begun(label, read_status(store))
+    clock, processor = time.monotonic(), processor_seconds()
+    log = LogReporter(store)
+    write(status, store)
+    log.say(f"{label}: begun by process {status.process} on {status.host}")
+    try:
+        with reporters.also(log):
+            yield record
+    finally:
+        ended = replace(
+            status, state=record.state, ended=now(), reason=record.reason,
+            seconds=round(status.seconds + time.monotonic() - clock, 1),
+            processor_seconds=round(status.processor_seconds + processor_seconds() - processor, 1),
+            peak_memory=round(max(status.peak_memory, peak_memory()), 1),
+        )  # fmt: skip
+        write(ended, store)
+        log.say(f"{label}: {record.state}{f', {record.reason}' if record.reason else ''}")
+        reporters.hear(Left(store.path))
+
+
+def write(status: Status, store: Store) -> None:
+    """Write a status; where that is not possible, the task itself will name the file that matters."""
+    with contextlib.suppress(OSError):
+        status.write(store)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run.recording import recorded
+from experiments.run.in_process import recorded
 from experiments.runs.status import read_status
 from foundations.reporting import Reporter, Several
 from foundations.store import Store
@@ -47,9 +47,8 @@ def test_what_all_attempts_have_cost_adds_up(store: Store, monkeypatch: pytest.M
     """Two attempts of 5 and 5 seconds on the clock, of which 2 and 2 are the processor's."""
     clock, processor = itertools.count(0, 5), itertools.count(0, 2)
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("time.process_time", lambda: next(processor))
     for reason in ("No space left on device", None):
-        with recorded("level 1", store, Several()) as record:
+        with recorded("level 1", store, Several(), lambda: next(processor)) as record:
             record.ended(reason)
     status = read_status(store)
     assert status is not None

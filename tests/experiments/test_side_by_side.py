@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.run.in_process import InTurns, Turns
+from experiments.run.side_by_side import InTurns, Turns
 from experiments.session import Session
 from foundations import files
 from foundations.errors import UsageError
@@ -138,3 +138,27 @@ def test_turns_go_round() -> None:
         thread.join()
     assert sorted(order[:3]) == ["a", "b", "c"]
     assert order == 3 * order[:3]
+
+
+def test_each_is_credited_with_what_the_processors_have_done_in_its_own_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of one second each and two of ten: 2 and 20 seconds, though the process has taken 22."""
+    clock, taken = [0.0], {}
+    monkeypatch.setattr("time.process_time", lambda: clock[0])
+    turns = Turns(Interruption())
+
+    def work(name: str, seconds: float) -> None:
+        with turns.turn():
+            for _ in range(2):
+                clock[0] += seconds
+                turns.pass_on()
+            taken[name] = turns.processor_seconds()
+
+    threads = [threading.Thread(target=work, args=job) for job in (("a", 1.0), ("b", 10.0))]
+    with turns.turn():
+        for thread in threads:
+            thread.start()
+        while len(turns._queue) < 3:
+            time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+    assert (clock, taken) == ([22.0], {"a": 2.0, "b": 20.0})
