@@ -1,7 +1,7 @@
 """Groups of channels, and the layers and tensors that they run through."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -124,3 +124,105 @@ class ChannelGraph:
                 for group in groups:
                     orders[group] = orders[group][places_of(blocks, self.sizes[group] // len(blocks))]
         return orders
+
+
+class GraphBuilder:
+    """Collects groups of channels while a forward pass is followed; groups that turn out to be one are joined.
+
+    Attributes are as those of :class:`ChannelGraph`, ``pinned`` and ``whole`` with the reason.
+
+    Args:
+        unseen: the layers that may come, and the numbers of their output channels.
+    """
+
+    def __init__(self, unseen: dict[str, int]) -> None:
+        self.unseen = unseen
+        self.sizes: list[int] = []
+        self.leaders: list[int] = []
+        self.pinned: dict[int, str] = {}
+        self.whole: dict[int, str] = {}
+        self.output: set[int] = set()
+        self.blocks: list[tuple[int, int, str]] = []
+        self.ties: list[tuple[int | None, int]] = []
+        self.layers: list[Layer] = []
+        self.norms: dict[str, int] = {}
+        self.axes: list[Axis] = []
+        self.axes_of_norms: list[Axis] = []
+
+    def add_layer(self, name: str, size: int, reads: int | None, writes: int | None = None, blocks: int = 1) -> int:
+        """Add a layer with ``size`` output channels; return the group ``writes``, by default a new one."""
+        if writes is None:
+            writes = len(self.sizes)
+            self.sizes.append(size)
+            self.leaders.append(writes)
+        self.layers.append(Layer(name, reads, writes, blocks))
+        self.unseen.pop(name, None)
+        self.axes += [Axis(f"{name}.weight", 0, writes), Axis(f"{name}.bias", 0, writes)]
+        if reads is not None and reads != writes:
+            self.axes.append(Axis(f"{name}.weight", 1, reads, blocks))
+        return writes
+
+    def add_grouped(self, name: str, size: int, reads: int | None, blocks: int) -> int:
+        """Add a grouped convolution; return the group that it writes."""
+        written = self.add_layer(name, size, reads, blocks=blocks)
+        for group in (written,) if reads is None else (reads, written):
+            self.blocks.append((group, blocks, name))
+            self.whole.setdefault(group, name)
+        self.ties.append((reads, written))
+        return written
+
+    def add_axes(self, norm: str, group: int, *tensors: str) -> None:
+        self.axes_of_norms += [Axis(f"{norm}.{tensor}", 0, group) for tensor in tensors]
+
+    def join(self, one: int, other: int) -> None:
+        self.leaders[self.leader(other)] = self.leader(one)
+
+    def leader(self, group: int) -> int:
+        """Return the number of the group that a group has become part of."""
+        while self.leaders[group] != group:
+            group = self.leaders[group]
+        return group
+
+    def graph(self) -> ChannelGraph:
+        """Return what was found; of groups that have turned out to be one, only the leader remains."""
+        leader = self.leader
+        sizes = {group: size for group, size in enumerate(self.sizes) if leader(group) == group}
+        pinned = {leader(group): why for group, why in self.pinned.items()}
+        blocks: dict[int, int] = {}
+        for group, count, why in self.blocks:
+            if blocks.setdefault(leader(group), count) != count:
+                pinned.setdefault(leader(group), why)  # two divisions of the same channels
+        ties = self.merged_ties(set(pinned))
+        for held in (group for tie in ties if None in tie for group in tie if group is not None):
+            if blocks[held] == sizes[held]:
+                pinned.setdefault(held, "a grouped convolution")  # each channel is a block that does not move
+        whole = {**{leader(group): why for group, why in self.whole.items()}, **pinned}
+        return ChannelGraph(
+            sizes=sizes,
+            pinned=set(pinned),
+            layers=[
+                replace(one, reads=None if one.reads is None else leader(one.reads), writes=leader(one.writes))
+                for one in self.layers
+            ],
+            norms={name: leader(group) for name, group in self.norms.items()},
+            whole=set(whole),
+            axes=[axis._replace(group=leader(axis.group)) for axis in [*self.axes, *self.axes_of_norms]],
+            blocks={group: count for group, count in blocks.items() if count > 1},
+            ties=ties,
+            output={leader(group) for group in self.output},
+            reasons=whole,
+            unseen=self.unseen,
+        )
+
+    def merged_ties(self, pinned: set[int]) -> list[set[int | None]]:
+        """Return groups whose blocks move together; None stands for what does not move: pinned groups and the input."""
+        ties: list[set[int | None]] = []
+        for one, other in self.ties:
+            found = {None if group is None or self.leader(group) in pinned else self.leader(group)
+                     for group in (one, other)}  # fmt: skip
+            for tie in [tie for tie in ties if (tie & found) - {None}]:
+                ties.remove(tie)
+                found |= tie
+            if found != {None}:
+                ties.append(found)
+        return ties
