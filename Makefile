@@ -62,11 +62,11 @@ test-engines: setup  ## Slurm, Ray and worker processes for real, on this machin
 # An environment of its own, which sees the packages of $(VENV), so that PyTorch is there once.
 LOOPS := .venv-integrations/bin/python
 SITE := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
-test-integrations: setup  ## the examples in the loops of Lightning, Transformers, timm and accelerate (0.1 GB to download)
+test-integrations: setup  ## in the loops of Lightning, Transformers, timm, accelerate; the Hugging Face Hub (0.1 GB)
 	test -x $(LOOPS) || $(BIN)/python -m venv .venv-integrations
 	$(BIN)/python $(SITE) > $$($(LOOPS) $(SITE))/packages_of_the_project.pth
 	$(LOOPS) -m pip install --quiet --constraint constraints.txt pytorch-lightning transformers timm accelerate
-	$(LOOPS) -m pytest -n 0 tests/integrations/prove_loops.py
+	$(LOOPS) -m pytest -n 0 tests/integrations/prove_*.py
 
 thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -small-bf16, -mnist, -imagenet at other sizes; ARGS=--dry_run
 thesis-small: PARTS = --first=14

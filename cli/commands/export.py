@@ -20,8 +20,9 @@ class ExportOptions(PluginOptions):
     """What is written, and where to."""
 
     format: str = hp("safetensors")
-    """safetensors; torch: a state dict as torch.nn.utils.prune has it, and a program with the architecture; onnx; or a
-    plug-in's."""
+    """safetensors; torch: a state dict as torch.nn.utils.prune has it, and a program with the architecture;
+    parametrize: one as torch.nn.utils.parametrize has it; sparse: one of torch.sparse tensors; huggingface:
+    config.json and safetensors; onnx; or a plug-in's."""
     compact: bool = hp(False)
     """Take out the channels that cannot matter; the function stays the same."""
     output: str = hp("ticket")

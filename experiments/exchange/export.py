@@ -25,6 +25,7 @@ from foundations.steps import Step
 from foundations.store import Store
 from pruning import Mask
 from pruning.compaction import compact
+from training.imported import find_imported
 from training.segments import load_network
 
 
@@ -136,7 +137,8 @@ def model_card(subnetwork: Subnetwork, loading: str, found: Sequence[str]) -> st
     dataset = (run.hyperparameters.get("data") or run.hyperparameters["train"]["data"])["dataset"]
     sections = {
         "The network": "\n".join(f"- {name}: {value}" for name, value in about(subnetwork).items()),
-        "How it came about": f"    {made_by(environment)}\n\n{where}",
+        "How it came about": f"{made_by(environment)}\n\n{where}",
+        **({"Where its weights come from": theirs} if (theirs := provenance(subnetwork)) else {}),
         "Loading it": inspect.cleandoc(loading),
         "Input": normalization(subnetwork.network, dataset),
         "Data": f"{dataset}; licence: {LICENCES.get(dataset, 'see where it was published')}",
@@ -148,9 +150,25 @@ def model_card(subnetwork: Subnetwork, loading: str, found: Sequence[str]) -> st
 
 
 def made_by(environment: Mapping[str, Any]) -> str:
-    """Return the call that has begun the run: of the Python API as it was, else a command line."""
+    """Return the call that has begun the run, as a block of code: of the Python API as it was, else a command line."""
     command = environment.get("command") or ["an unknown command"]
-    return command[0] if len(command) == 1 else f"python main.py {shlex.join(command)}"
+    if len(command) == 1:
+        return f"```python\n{command[0]}\n```"
+    return f"```sh\npython main.py {shlex.join(command)}\n```"
+
+
+def provenance(subnetwork: Subnetwork) -> str:
+    """Return which files of others the training began with, and how they were imported; empty without any."""
+    run = subnetwork.run
+    key = run.hyperparameters.get("train", {}).get("imported") or (run.path.parent.name if run.kind == "import" else "")
+    if not key:
+        return ""
+    store = find_imported(run.path.parent.parent, key).store
+    result = store.result()
+    sums = result.get("imported_sha256", {})
+    read = [f"- `{name}`" + (f", sha256 {sums[name]}" if name in sums else "") for name in result["imported_from"]]
+    lines = "\n".join(read)
+    return f"Files of others, taken in as {key}:\n\n{lines}\n\n{made_by(store.read_json(files.ENVIRONMENT))}"
 
 
 def about(subnetwork: Subnetwork) -> dict[str, Any]:

@@ -30,9 +30,12 @@ BATCH, REPETITIONS = 64, 15
 def write_safetensors(subnetwork: Subnetwork, folder: Path) -> list[str]:
     """`model.safetensors` has weights and buffers by their names, pruned weights zero; `mask.safetensors` bool tensors.
 
+    ```python
     from safetensors.torch import load_file
+
     model.load_state_dict(load_file("model.safetensors"))  # any module with these names and shapes
-    mask = load_file("mask.safetensors")                   # {"conv.weight": tensor of bool, ...}
+    mask = load_file("mask.safetensors")  # {"conv.weight": tensor of bool, ...}
+    ```
     """
     files = Store(folder)
     files.write_bytes("model.safetensors", save(plain(subnetwork.model.state_dict()), describe(subnetwork)))
@@ -44,18 +47,23 @@ def write_safetensors(subnetwork: Subnetwork, folder: Path) -> list[str]:
 def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
     """`ticket.pt` is a state dict as `torch.nn.utils.prune` has it (`conv.weight_orig`, `conv.weight_mask`).
 
-        import torch
-        from torch.nn.utils import prune
-        tensors = torch.load("ticket.pt", weights_only=True)
-        masks = {name.removesuffix("_mask"): tensors.pop(name) for name in list(tensors) if name.endswith("_mask")}
-        model.load_state_dict({name.removesuffix("_orig"): value for name, value in tensors.items()})
-        for name, mask in masks.items():                     # any module with these names and shapes
-            layer, _, parameter = name.rpartition(".")
-            prune.custom_from_mask(model.get_submodule(layer), parameter, mask)
+    ```python
+    import torch
+    from torch.nn.utils import prune
+
+    tensors = torch.load("ticket.pt", weights_only=True)
+    masks = {name.removesuffix("_mask"): tensors.pop(name) for name in list(tensors) if name.endswith("_mask")}
+    model.load_state_dict({name.removesuffix("_orig"): value for name, value in tensors.items()})
+    for name, mask in masks.items():  # any module with these names and shapes
+        layer, _, parameter = name.rpartition(".")
+        prune.custom_from_mask(model.get_submodule(layer), parameter, mask)
+    ```
 
     `network.pt2` has the architecture, too, where PyTorch can trace it; it needs nothing but PyTorch:
 
-        network = torch.export.load("network.pt2").module()  # images -> logits
+    ```python
+    network = torch.export.load("network.pt2").module()  # images -> logits
+    ```
     """
     tensors = {}
     for name, value in subnetwork.model.state_dict().items():
@@ -83,9 +91,12 @@ def write_torch(subnetwork: Subnetwork, folder: Path) -> list[str]:
 def write_onnx(subnetwork: Subnetwork, folder: Path) -> list[str]:
     """`network.onnx` takes normalized images (batch, channels, height, width) and gives logits; for any runtime.
 
+    ```python
     import onnxruntime
+
     session = onnxruntime.InferenceSession("network.onnx")
-    logits, = session.run(None, {"images": images})
+    (logits,) = session.run(None, {"images": images})
+    ```
     """
     need("onnx onnxscript onnxruntime", "onnx")
     to_onnx(subnetwork.model, subnetwork, folder / "network.onnx")

@@ -12,7 +12,7 @@ from experiments.exchange.matching import put_into
 from experiments.exchange.reading import read_network
 from experiments.options import ImportOptions
 from experiments.workspace import Workspace
-from foundations import files
+from foundations import files, formats
 from foundations.run import begin, store_of
 from foundations.seeds import Seeds
 from foundations.store import Store
@@ -65,6 +65,7 @@ def import_network(workspace: Workspace, place: Path, options: ImportOptions) ->
             if not store.done:  # by another process, meanwhile
                 begin(store, desc, context, data.fingerprint, describe_network(hparams, data))
                 result["imported_from"] = [path.name for path in network.files]
+                result["imported_sha256"] = {path.name: formats.digest(path.read_bytes()) for path in network.files}
                 write(store, model, mask, data, desc, result)
     return Imported(store)
 

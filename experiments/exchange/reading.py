@@ -3,6 +3,7 @@
 Known are plain state dicts and safetensors files, and
 
 - ``torch.nn.utils.prune``: ``conv.weight_orig`` beside ``conv.weight_mask``;
+- a mask as a parametrization: ``conv.parametrizations.weight.original`` beside ``conv.parametrizations.weight.0.mask``;
 - Synaptic-Flow (github.com/ganguli-lab/Synaptic-Flow, ``Layers/layers.py``): ``conv.weight`` beside
   ``conv.weight_mask``, likewise for biases and BatchNorm, and for shortcuts that multiply by one;
 - open_lth (github.com/facebookresearch/open_lth, ``pruning/mask.py``, ``pruning/pruned_model.py``): ``mask.pth`` with
@@ -128,6 +129,7 @@ def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
         rest = {name: value for name, value in tensors.items() if name not in of_open_lth}
         return {name.removeprefix("model."): value for name, value in rest.items()}, masks
     masks, weights = {}, {}
+    tensors = as_pruned(tensors)
     for name, value in tensors.items():
         own = name.removesuffix("_mask")
         if own != name and (own in tensors or f"{own}_orig" in tensors):
@@ -137,6 +139,17 @@ def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
         else:
             weights[name] = value
     return {name: value for name, value in weights.items() if not is_identity(value, masks.get(name))}, masks
+
+
+def as_pruned(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Give masks that are parametrizations, and their weights, the names of ``torch.nn.utils.prune``."""
+    names = {}
+    for name in tensors:
+        stem = name.removesuffix(".0.mask")
+        if stem != name and f"{stem}.original" in tensors:
+            own = stem.replace("parametrizations.", "")
+            names |= {name: f"{own}_mask", f"{stem}.original": f"{own}_orig"}
+    return {names.get(name, name): value for name, value in tensors.items()}
 
 
 def is_identity(value: Tensor, mask: Tensor | None) -> bool:

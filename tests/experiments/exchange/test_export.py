@@ -76,6 +76,43 @@ def test_a_state_dict_in_the_form_of_torchs_own_pruning(ticket: Subnetwork, tmp_
     torch.testing.assert_close(program(IMAGES), ticket.model(IMAGES))
 
 
+@pytest.mark.parametrize("form", ["safetensors", "torch", "parametrize", "sparse"])
+def test_the_code_on_the_model_card_loads_it(
+    form: str, ticket: Subnetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(ticket, form, tmp_path / "out", Reporter())
+    monkeypatch.chdir(tmp_path / "out")
+    loading = Path("README.md").read_text().partition("## Loading it")[2]
+    code, *_ = re.findall(r"```python\n(.*?)```", loading, flags=re.DOTALL)
+    variables = {"model": fresh_model()}
+    exec(code, variables)
+    assert torch.equal(variables["model"](IMAGES), ticket.model(IMAGES))
+
+
+def test_a_mask_as_a_parametrization_stays_on_in_training(ticket: Subnetwork, tmp_path: Path) -> None:
+    export(ticket, "parametrize", tmp_path / "out", Reporter())
+    tensors = torch.load(tmp_path / "out/ticket.pt", weights_only=True)
+    assert tensors["fc.parametrizations.weight.0.mask"].dtype == torch.bool
+    assert torch.equal(tensors["fc.parametrizations.weight.0.mask"], ticket.mask["fc.weight"])
+
+
+def test_sparse_tensors_hold_the_kept_weights_alone(ticket: Subnetwork, tmp_path: Path) -> None:
+    export(ticket, "sparse", tmp_path / "out", Reporter())
+    tensors = torch.load(tmp_path / "out/sparse.pt", weights_only=True)
+    found = {name: tensors[name].values().numel() for name in ticket.mask}
+    assert found == {name: int(entry.sum()) for name, entry in ticket.mask.items()}
+    features = torch.rand(tensors["fc.weight"].shape[1], 3)
+    torch.testing.assert_close(tensors["fc.weight"] @ features, ticket.model.get_parameter("fc.weight") @ features)
+
+
+def test_the_hugging_face_layout(ticket: Subnetwork, tmp_path: Path) -> None:
+    export(ticket, "huggingface", tmp_path / "out", Reporter())
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["model"]["model"] == "mnist_lenet_4"
+    assert config["density"] == ticket.mask.density
+    assert load_file(tmp_path / "out/model.safetensors").keys() == ticket.model.state_dict().keys()
+
+
 def test_onnx_of_the_compact_network(ticket: Subnetwork, tmp_path: Path, listener: Listener) -> None:
     import onnx
     import onnxruntime

@@ -1,5 +1,6 @@
 """What is imported is a run, and others start from it: taken away and brought back, it is the same."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ def take_in(command: Command, root: Path) -> Callable[..., Path]:
     return take_in
 
 
-@pytest.mark.parametrize("form", ["safetensors", "torch"])
+@pytest.mark.parametrize("form", ["safetensors", "torch", "parametrize", "huggingface"])
 def test_a_ticket_taken_away_and_brought_back_is_the_same(
     form: str, command: Command, root: Path, take_in: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -263,3 +264,20 @@ def test_a_training_goes_on_from_its_step_and_can_be_interrupted(
     [new] = (path for path in root.glob("train_*/replicate_1") if path.parent.name != run)
     assert [row["iteration"] for row in Store(new).read_rows(files.METRICS)] == [epoch, 2 * epoch, 3 * epoch]
     assert command("verify", str(new)).code == 0
+
+
+def test_a_card_says_whose_weights_it_began_with(
+    command: Command, root: Path, take_in: Callable[..., Path], tmp_path: Path
+) -> None:
+    weights = only(root, "train_*/replicate_1/model_1ep0it.safetensors")
+    imported = take_in(weights, "--step=1ep")
+    flags = [f"--imported={imported.parent.name}", *SMALL, "--k=1", "--pruning_strategy=magnitude"]
+    assert command("lottery", *flags, f"--root={root}").code == 0
+    runs = root.glob("lottery_*/replicate_1")
+    [level] = [run / "level_1" for run in runs if imported.parent.name in (run / files.DESC).read_text()]
+    for number, place in enumerate((imported, level)):
+        assert command("export", str(place), f"--output={tmp_path / str(number)}").code == 0
+        card = (tmp_path / str(number) / "README.md").read_text()
+        whence = card.partition("## Where its weights come from")[2].partition("\n## ")[0]
+        assert f"`{weights.name}`, sha256 {hashlib.sha256(weights.read_bytes()).hexdigest()}" in whence
+        assert f"python main.py import {weights}" in whence
