@@ -78,16 +78,6 @@ def read_command(command: str, argv: Sequence[str], branch: str | None = None) -
     return CommandLine([command, *([branch] if branch else []), *argv], options, session, own)
 
 
-def read_session(argv: Sequence[str]) -> Session:
-    """Return the session that flags of ``SessionOptions`` alone describe."""
-    known = all_flags()
-    texts, unknown = split(argv, known)
-    for name in [*texts, *(token.removeprefix("--").partition("=")[0] for token in unknown)]:
-        if name not in OF_SESSION:
-            refuse_unknown(name, OF_SESSION, {})
-    return Session(**{name: typed(name, given, *known[name]) for name, given in texts.items()})
-
-
 def plugins_in(argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(peek(argv, "plugin", repeatable=True) or ())
 

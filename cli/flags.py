@@ -2,7 +2,7 @@
 
 import argparse
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
@@ -29,31 +29,17 @@ OFTEN_NEEDED = frozenset({
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises instead of exiting, and takes no abbreviations.
+    """argparse that raises instead of exiting, and takes no abbreviations."""
 
-    Args:
-        command: the command's name.
-        summary: what it does.
-        arguments: what stands behind its name, for the line of usage.
-        epilog: what stands at the end of the help; as it is, lines included.
-    """
-
-    def __init__(self, command: str, summary: str, arguments: str = "--flag=value ...", epilog: str = "") -> None:
+    def __init__(self, command: str, summary: str) -> None:
         prog = f"{program()} {command}".strip()
         super().__init__(
-            prog=prog, description=textwrap.fill(summary, WIDTH), usage=f"{prog} {arguments}", epilog=epilog,
+            prog=prog, description=textwrap.fill(summary, WIDTH), usage=f"{prog} --flag=value ...",
             allow_abbrev=False, add_help=False, formatter_class=Formatter,
         )  # fmt: skip
         self.add_argument(
             "-h", "--help", nargs="?", const=COMMON, default=argparse.SUPPRESS, help=argparse.SUPPRESS,
         )  # fmt: skip
-
-    def parse_or_help(self, argv: Sequence[str]) -> argparse.Namespace | None:
-        """Return the arguments; None if they ask for help, which is printed."""
-        if {"-h", "--help", f"--help={ALL}"} & set(argv):
-            print(self.format_help())
-            return None
-        return self.parse_args(list(argv))
 
     def format_help(self) -> str:
         return printable_text(super().format_help())

@@ -1,13 +1,17 @@
 """The flags that only a command line has; commands whose flags are one dataclass, read without PyTorch."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar, get_type_hints
+from functools import cached_property
+from typing import Generic, TypeVar, get_type_hints
 
 from cli.flags import make_parser, parse_value
+from experiments.run.progress import make_reporter
 from experiments.runs.directory import directories_from_environment
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams, Section, hp, repeatable
+from foundations.reporting import Reporter
 
 H = TypeVar("H", bound=Hparams)
 ANY = "any"
@@ -44,55 +48,80 @@ class PluginOptions(Hparams):
     """A file or module that registers what the runs are made of; may be repeated."""
 
 
-def read(
-    command: str, summary: str, cls: type[H], argv: Sequence[str], operands: str = "", number: int | str = 0
-) -> tuple[list[str], H] | None:
-    """Read the operands and flags of a command, and load the plug-ins that they name.
+@dataclass(frozen=True)
+class Given(Generic[H]):
+    """What a command is given.
 
     Args:
-        command: its name.
-        summary: what it does.
-        cls: its flags.
-        argv: what stands behind its name.
-        operands: what may stand there beside flags, for the line of usage: ``[RUN_DIR ...]``.
-        number: of operands, or ``ANY``.
+        argv: everything behind its name.
+        operands: what of that is no flag.
+        options: the flags.
+    """
 
-    Returns:
-        Operands and flags; None if help was asked for, which is printed.
+    argv: Sequence[str]
+    operands: list[str]
+    options: H
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        return make_reporter(quiet=False)
+
+
+def command(
+    cls: type[H], operands: str = "", number: int | str = 0
+) -> Callable[[Callable[[Given[H]], int]], Callable[[Sequence[str]], int]]:
+    """Make a function the command that its module is named by; its docstring is what the help says.
+
+    Args:
+        cls: the command's flags.
+        operands: what may stand beside flags, for the line of usage: ``[RUN_DIR ...]``.
+        number: of operands, or ``ANY``.
+    """
+
+    def decorate(work: Callable[[Given[H]], int]) -> Callable[[Sequence[str]], int]:
+        name, summary = work.__module__.rpartition(".")[2], inspect.cleandoc(work.__doc__ or "")
+
+        def run(argv: Sequence[str]) -> int:
+            given = read(name, summary, cls, argv, operands, number)
+            return 0 if given is None else work(given)
+
+        return run
+
+    return decorate
+
+
+def read(
+    name: str, summary: str, cls: type[H], argv: Sequence[str], operands: str, number: int | str
+) -> Given[H] | None:
+    """Read operands and flags, and load the plug-ins that they name; None if help was asked for, which is printed.
 
     Raises:
         UsageError: an unknown flag, a value that does not fit its type, or another number of operands.
     """
-    known = [item.name for item in fields(cls)]
-    defaults = {name: value for name, value in directories_from_environment().items() if name in known}
-    parser = make_parser(command, summary, [Section("flags", cls, defaults)])
+    known, hints = [item.name for item in fields(cls)], get_type_hints(cls)
+    defaults = {flag: value for flag, value in directories_from_environment().items() if flag in known}
+    parser = make_parser(name, summary, [Section("flags", cls, defaults)])
     parser.usage = f"{parser.prog} {operands} --flag=value ...".replace("  ", " ")
-    given, found = parser.parse_known_args(list(argv))
-    texts = dict(vars(given))
+    namespace, found = parser.parse_known_args(list(argv))
+    texts = dict(vars(namespace))
     if texts.pop("help", False):
         print(parser.format_help())
         return None
     for token in found:
-        if token.startswith("-"):
+        if token.startswith("-") and token != "-":
             hint = near_misses(token.removeprefix("--").partition("=")[0], known, "--")
-            raise UsageError(f"{token}: no flag of {command}{hint}; valid: --{', --'.join(known)}")
+            raise UsageError(f"{token}: no flag of {name}{hint}; valid: --{', --'.join(known)}")
     if number == 0 and found:
         raise UsageError(f"{found[0]}: not a flag; flags are written --flag=value")
     if number not in (ANY, len(found)):
-        raise UsageError(f"{command} takes {operands}, not {len(found)} of them")
-    hints = get_type_hints(cls)
+        raise UsageError(f"{name} takes {operands}, not {len(found)} of them")
     values = {
-        name: tuple(text) if isinstance(text, list) else parse_value(name, text, hints[name])
-        for name, text in texts.items()
+        flag: tuple(text) if isinstance(text, list) else parse_value(flag, text, hints[flag])
+        for flag, text in texts.items()
     }
-    options = cls(**{**defaults, **values})
+    given = Given(argv, found, cls(**{**defaults, **values}))
     if "plugin" in known:
-        load_plugins_of(options)
-    return found, options
+        from experiments.plugins import load_plugins  # which needs PyTorch
 
-
-def load_plugins_of(options: Hparams) -> None:
-    from experiments.plugins import load_plugins  # which needs PyTorch
-    from experiments.run.progress import make_reporter
-
-    load_plugins(getattr(options, "plugin", ()), make_reporter(quiet=False), OF_COMMAND)
+        load_plugins(getattr(given.options, "plugin", ()), given.reporter, OF_COMMAND)
+    return given

@@ -1,9 +1,9 @@
 """``available``: what there is a choice of, a line each, plug-ins included."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from cli.reading import ANY, PluginOptions, read
+from cli.reading import ANY, Given, PluginOptions, command
 from cli.terminal import listed
 from experiments.run.engines import engines
 from foundations.errors import UsageError, near_misses
@@ -18,7 +18,6 @@ from training.optimizers import optimizers
 from training.recipes import recipes
 from training.schedules import schedules
 
-SUMMARY = "Lists what can be chosen by name, a line each; with --plugin also what a plug-in adds."
 SHOWN: Mapping[str, tuple[str, Registry[Any]]] = {
     "strategies": ("--pruning_strategy", strategies),
     "models": ("--model", models),
@@ -32,15 +31,14 @@ SHOWN: Mapping[str, tuple[str, Registry[Any]]] = {
 }
 
 
-def run(argv: Sequence[str]) -> int:
-    line = read("available", SUMMARY, PluginOptions, argv, "[KIND ...]", ANY)
-    if line is None:
-        return 0
-    for kind in line[0]:
+@command(PluginOptions, "[KIND ...]", ANY)
+def run(given: Given[PluginOptions]) -> int:
+    """Lists what can be chosen by name, a line each; with --plugin also what a plug-in adds."""
+    for kind in given.operands:
         if kind not in SHOWN:
             raise UsageError(f"{kind}: nothing of that kind{near_misses(kind, SHOWN)}; valid: {', '.join(SHOWN)}")
     blocks = []
-    for title, registry in (SHOWN[kind] for kind in line[0] or SHOWN):
+    for title, registry in (SHOWN[kind] for kind in given.operands or SHOWN):
         entries = {name: registry.get(name) for name in registry}
         documented = {name: getattr(one, "values", one) for name, one in entries.items()}  # of a recipe its function
         lines = {name: summary_of_docstring(one.__doc__) for name, one in documented.items()}

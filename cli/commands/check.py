@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli import FAILED
-from cli.reading import ANY, read
+from cli.reading import ANY, Given, command
 from cli.running import print_plan, report_failures
 from cli.terminal import listed, print_table
 from experiments.checks import Outcome, Protocol, checks, outcomes, planned, with_dataset
@@ -19,9 +19,6 @@ from foundations.errors import UsageError
 from foundations.hparams import hp
 from foundations.steps import Step
 from foundations.text import summary_of_docstring
-
-SUMMARY = """Runs a check as ordinary experiments, which every other command finds again, and prints the published
-numbers beside ours; exit code 1 if one is further off than its tolerance. Without a name: lists the checks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +39,12 @@ class CheckOptions(SessionOptions):
     """Print the plan (what is done, what is shared, how many steps are left) and do nothing else."""
 
 
-def run(argv: Sequence[str]) -> int:
-    line = read("check", SUMMARY, CheckOptions, argv, "[NAME]", ANY)
-    if line is None:
-        return 0
-    names, options = line
+@command(CheckOptions, "[NAME]", ANY)
+def run(given: Given[CheckOptions]) -> int:
+    """Runs a check as ordinary experiments, which every other command finds again, and prints the published
+    numbers beside ours; exit code 1 if one is further off than its tolerance. Without a name: lists the checks.
+    """
+    names, options = given.operands, given.options
     if not names:
         print(listed({name: summary_of_docstring(checks.get(name).__doc__) for name in checks}, indent=""))
         return 0
@@ -58,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
     protocol = check.protocol(options.size, dataset)
     if options.replicates is not None:
         protocol = protocol.with_replicates(options.replicates)
-    session = make_session(options, protocol, ["check", *argv])
+    session = make_session(options, protocol, ["check", *given.argv])
     grid = planned(protocol, session)
     if options.dry_run:
         grid.prepare(dry=True)

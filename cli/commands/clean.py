@@ -1,16 +1,11 @@
 """``clean``: what no run needs any more."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import PluginOptions, RootOptions, read
+from cli.reading import Given, PluginOptions, RootOptions, command
 from cli.terminal import aligned, size_text
 from foundations.hparams import hp
-
-SUMMARY = """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run needs,
-temporary files of killed processes, and directories that were put aside. --yes removes it. Whatever a process works in
-is left alone. A command that was done stays done; other values of k, levels and strategies start from what is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,15 +16,16 @@ class CleanOptions(PluginOptions, RootOptions):
     """Remove it."""
 
 
-def run(argv: Sequence[str]) -> int:
-    line = read("clean", SUMMARY, CleanOptions, argv)
-    if line is None:
-        return 0
-    # These need PyTorch, which the help does not.
-    from experiments.run.progress import make_reporter
-    from experiments.runs.clean import free, remove, superfluous
+@command(CleanOptions)
+def run(given: Given[CleanOptions]) -> int:
+    """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run needs, temporary
+    files of killed processes, and directories that were put aside. --yes removes it. Whatever a process works in
+    is left alone. A command that was done stays done; other values of k, levels and strategies start from what is
+    kept.
+    """
+    from experiments.runs.clean import free, remove, superfluous  # which needs PyTorch; the help does not
 
-    options, reporter = line[1], make_reporter(quiet=False)
+    options, reporter = given.options, given.reporter
     found = [one for one in superfluous(Path(options.root), reporter) if free(one)]
     if not found:
         print(f"Nothing below {options.root} is superfluous.")

@@ -1,18 +1,17 @@
 """``completion``: a script by which a shell completes commands, flags and their values, without starting Python."""
 
 from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, get_type_hints
 
 from cli import COMMANDS, NAME
-from cli.flags import Parser
-from cli.reading import CommandOptions
+from cli.reading import ANY, CommandOptions, Given, command
 from experiments.define.defaults import Section, Selection
 from experiments.define.experiment import experiments
 from experiments.options import SessionOptions
 from experiments.run.engines import engines
 from foundations.errors import UsageError
-from foundations.hparams import field_docs
+from foundations.hparams import Hparams, field_docs
 from lottery.branch import branches
 from models.registry import models
 from pruning import strategies
@@ -21,27 +20,21 @@ from training.data import datasets
 from training.recipes import recipes
 
 SHELLS = ("bash", "zsh", "tcsh")
-SUMMARY = f"Prints a script that completes commands, flags and values of {NAME}, as it is called once installed."
-EXAMPLE = f"""\
-for bash:
-  {NAME} completion bash \\
-      > ~/.local/share/bash-completion/completions/{NAME}"""
 DIRECTORIES, FILES = {"root", "data_dir"}, {"plugin", "config", "checkpoint"}
 
 
-def run(argv: Sequence[str]) -> int:
-    parser = Parser("completion", SUMMARY, "SHELL", EXAMPLE)
-    parser.add_argument("shell", nargs="?", metavar="SHELL", help=", ".join(SHELLS))
-    options = parser.parse_or_help(argv)
-    if options is None:
-        return 0
-    if options.shell not in SHELLS:
+@command(Hparams, "SHELL", ANY)
+def run(given: Given[Hparams]) -> int:
+    """Prints a script by which a shell (bash, zsh or tcsh) completes commands, flags and values of adsynflow, as it is
+    called once installed. For bash: adsynflow completion bash > ~/.local/share/bash-completion/completions/adsynflow
+    """
+    if len(given.operands) != 1 or given.operands[0] not in SHELLS:
         raise UsageError(f"completion: expected a shell, one of {', '.join(SHELLS)}")
     try:
         import shtab
     except ImportError as error:
         raise UsageError("completion needs the package shtab: pip install shtab") from error
-    print(shtab.complete(whole_parser(shtab), options.shell))
+    print(shtab.complete(whole_parser(shtab), given.operands[0]))
     return 0
 
 
@@ -51,27 +44,27 @@ def whole_parser(shtab: Any) -> ArgumentParser:
     whole.add_argument("--version", action="store_true", help="print the version")
     commands = whole.add_subparsers(metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
+        one = commands.add_parser(name, help=summary, description=summary)
         if name == "completion":
-            command.add_argument("shell", choices=SHELLS)
+            one.add_argument("shell", choices=SHELLS)
         if name == "lottery_branch":
-            command.add_argument("branch", choices=branches.names())
+            one.add_argument("branch", choices=branches.names())
         if name in experiments:
-            add_flags(command, sections_of(name), shtab)
+            add_flags(one, sections_of(name), shtab)
     return whole
 
 
-def sections_of(command: str) -> Iterable[Section]:
+def sections_of(name: str) -> Iterable[Section]:
     """Yield the flags that a command has for any strategy, branch and criterion for k."""
-    kind = experiments.get(command)
+    kind = experiments.get(name)
     for strategy in map(strategies.get, strategies) if kind.prunes else [None]:
         yield from kind.sections(Selection(strategy, None, {}), {})
-    yield from (Section(name, branches.get(name)) for name in branches if command == "lottery_branch")
-    yield from (Section(name, criteria.get(name)) for name in criteria if command in ("lottery", "stability"))
+    yield from (Section("", branches.get(branch)) for branch in branches if name == "lottery_branch")
+    yield from (Section("", criteria.get(k)) for k in criteria if name in ("lottery", "stability"))
     yield from (Section("", SessionOptions), Section("", CommandOptions))
 
 
-def add_flags(command: ArgumentParser, sections: Iterable[Section], shtab: Any) -> None:
+def add_flags(parser: ArgumentParser, sections: Iterable[Section], shtab: Any) -> None:
     """Add each flag once, with what its value may be."""
     named = {
         "model": [name for name in models if "<" not in name], "dataset": datasets.names(),
@@ -87,7 +80,7 @@ def add_flags(command: ArgumentParser, sections: Iterable[Section], shtab: Any) 
             added.add(item.name)
             is_switch = hints[item.name] is bool
             choices = named.get(item.name) or item.metadata.get("choices") or (["true", "false"] if is_switch else None)
-            flag: Any = command.add_argument(
+            flag: Any = parser.add_argument(
                 f"--{item.name}", choices=choices, default=SUPPRESS, help=docs.get(item.name, "").replace("%", "%%"),
                 nargs="?" if is_switch else None,
             )  # fmt: skip

@@ -1,41 +1,41 @@
 """``diff``: two runs side by side."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from cli import FAILED
-from cli.flags import Parser
+from cli.reading import Given, command
 from cli.terminal import print_table
 from experiments.runs.diff import ELSEWHERE, SECTIONS, RunDifference, compare
 from experiments.runs.stored import StoredRun
 from experiments.runs.stored import open as open_run
 from foundations import files
-from foundations.errors import UsageError
 from foundations.formats import finite
+from foundations.hparams import Hparams, hp
 
-SUMMARY = "Compare two runs: hyperparameters, environments, results, weights and masks."
-EXIT_CODES = """\
-exit codes: 0 both have the same hyperparameters and data, and equal
-results and weights, on whatever machine; 1 they differ; 2 they cannot be
-compared"""
 LONGEST = 60
 
 
-def run(argv: Sequence[str]) -> int:
-    parser = Parser("diff", SUMMARY, "RUN RUN [--json]", EXIT_CODES)
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="<root>/<kind>_<hash>/replicate_<n>, or its parent")
-    parser.add_argument("--json", action="store_true", help="print everything, tensor by tensor, as JSON")
-    options = parser.parse_or_help(argv)
-    if options is None:
-        return 0
-    if len(options.runs) != 2:
-        raise UsageError(f"diff compares two runs, not {len(options.runs)}: {parser.usage}")
-    left, right = map(find, options.runs)
+@dataclass(frozen=True, kw_only=True)
+class DiffOptions(Hparams):
+    """How they are shown."""
+
+    json: bool = hp(False)
+    """Print everything, tensor by tensor, as JSON."""
+
+
+@command(DiffOptions, "RUN RUN", 2)
+def run(given: Given[DiffOptions]) -> int:
+    """Compares two runs, <root>/<kind>_<hash>/replicate_<n> or its parent: hyperparameters, environments, results,
+    weights and masks. They are equal if they have the same hyperparameters and data, and equal results and weights, on
+    whatever machine.
+    """
+    left, right = map(find, given.operands)
     comparison = compare(left, right)
-    if options.json:
+    if given.options.json:
         where = {"left": str(left.path), "right": str(right.path)}
         print(json.dumps(finite({**where, **comparison.entries()}), indent=2))
     else:

@@ -1,18 +1,13 @@
 """``export``: a ticket to take away."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import PluginOptions, read
+from cli.reading import Given, PluginOptions, command
 from experiments.exchange import export, find_subnetwork
 from experiments.exchange.export import find_part
 from experiments.plugins import load_recorded
-from experiments.run.progress import make_reporter
 from foundations.hparams import hp
-
-SUMMARY = """Writes a trained subnetwork as files that other people's code understands, with a model card. RUN_DIR is
-that of a run, or of a level or branch in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +24,12 @@ class ExportOptions(PluginOptions):
     """A directory that does not exist yet."""
 
 
-def run(argv: Sequence[str]) -> int:
-    line = read("export", SUMMARY, ExportOptions, argv, "RUN_DIR", 1)
-    if line is None:
-        return 0
-    [path], options = [Path(operand) for operand in line[0]], line[1]
-    reporter = make_reporter(quiet=False)
+@command(ExportOptions, "RUN_DIR", 1)
+def run(given: Given[ExportOptions]) -> int:
+    """Writes a trained subnetwork as files that other people's code understands, with a model card. RUN_DIR is
+    that of a run, or of a level or branch in it.
+    """
+    path, options, reporter = Path(given.operands[0]), given.options, given.reporter
     if not options.plugin:
         load_recorded(find_part(path)[0].store, reporter)
     found = find_subnetwork(path)

@@ -1,23 +1,16 @@
 """``import``: somebody else's network as a run that others start from."""
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cli import program
-from cli.reading import PluginOptions, RootOptions, read
+from cli.reading import Given, PluginOptions, RootOptions, command
 from experiments.exchange.importing import import_network
 from experiments.options import ImportOptions, SessionOptions
-from experiments.run.progress import make_reporter
 from experiments.runs.directory import directories_from_environment
 from experiments.workspace import Workspace
 from foundations.hparams import hp
-
-SUMMARY = """Takes in somebody else's network: a file of weights, maybe with a mask, or a directory with both. Known are
-what export writes, state dicts (of torch.nn.utils.prune, too) however deep in a checkpoint, and the files of
-Synaptic-Flow and open_lth. No code in them is run. Every command that trains starts from it with
---imported=import_<hash>."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +21,18 @@ class ImportFlags(PluginOptions, RootOptions, ImportOptions):
     """Directory of the data sets; also $ADSYNFLOW_DATA."""
 
 
-def run(argv: Sequence[str]) -> int:
-    line = read("import", SUMMARY, ImportFlags, argv, "FILE", 1)
-    if line is None:
-        return 0
-    [file], options = line
+@command(ImportFlags, "FILE", 1)
+def run(given: Given[ImportFlags]) -> int:
+    """Takes in somebody else's network: a file of weights, maybe with a mask, or a directory with both. Known are
+    what export writes, state dicts (of torch.nn.utils.prune, too) however deep in a checkpoint, and the files of
+    Synaptic-Flow and open_lth. No code in them is run. Every command that trains starts from it with
+    --imported=import_<hash>.
+    """
+    options = given.options
     session = SessionOptions(root=options.root, data_dir=options.data_dir)
-    workspace = Workspace(session, make_reporter(quiet=False), command=["import", *argv])
+    workspace = Workspace(session, given.reporter, command=["import", *given.argv])
     with workspace.computing():
-        imported = import_network(workspace, Path(file), options)
+        imported = import_network(workspace, Path(given.operands[0]), options)
     desc, result = imported.desc, imported.store.result()
     print(f"{imported.store.path}: {result['density']:.2%} of the weights, test accuracy {result['test_accuracy']:.2%}")
     flags = [f"--imported={imported.key}", f"--model={desc.model.model}", f"--dataset={desc.data.dataset}"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.reading import RootOptions, read
+from cli.reading import Given, RootOptions, command
 from cli.terminal import run_table, size_text, width_of_terminal
 from experiments.run.plan_progress import running_plans
 from experiments.runs.directory import Row
@@ -21,8 +21,6 @@ from foundations.hparams import hp, repeatable
 from foundations.store import Store
 from foundations.text import printable, spreadsheet_cell
 
-SUMMARY = """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
-come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk."""
 LAST_LINES = 3
 PAUSE = 3  # seconds between two looks of --watch
 
@@ -46,11 +44,12 @@ class ListOptions(RootOptions):
     """Look again every few seconds, until Ctrl-C, and show the progress of running commands."""
 
 
-def run(argv: Sequence[str]) -> int:
-    line = read("list", SUMMARY, ListOptions, argv)
-    if line is None:
-        return 0
-    options = line[1]
+@command(ListOptions)
+def run(given: Given[ListOptions]) -> int:
+    """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
+    come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk.
+    """
+    options = given.options
     if options.json + options.csv + options.watch > 1:
         raise UsageError("--json, --csv and --watch: only one of them")
     if options.watch:

@@ -1,18 +1,12 @@
 """``verify``: is what lies on disk as it was written?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cli import FAILED
-from cli.reading import ANY, PluginOptions, RootOptions, read
-from experiments.run.progress import make_reporter
+from cli.reading import ANY, Given, PluginOptions, RootOptions, command
 from experiments.runs.stored import runs_at
 from experiments.runs.verify import Finding, check, checked_files, repair
 from foundations.hparams import hp
-
-SUMMARY = """Reads every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all
-runs below the root without any: checksums, whose file it is, what it holds, and that what a finished part consists of
-is there. Lists what is wrong, with what to do about it; exit code 1 if something is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,21 +17,21 @@ class VerifyOptions(PluginOptions, RootOptions):
     """Put aside (rename; nothing is deleted) what the same command then recomputes."""
 
 
-def run(argv: Sequence[str]) -> int:
-    line = read("verify", SUMMARY, VerifyOptions, argv, "[RUN_DIR ...]", ANY)
-    if line is None:
-        return 0
-    operands, options = line
-    reporter = make_reporter(quiet=False)
+@command(VerifyOptions, "[RUN_DIR ...]", ANY)
+def run(given: Given[VerifyOptions]) -> int:
+    """Reads every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all
+    runs below the root without any: checksums, whose file it is, what it holds, and that what a finished part
+    consists of is there. Lists what is wrong, with what to do about it; exit code 1 if something is.
+    """
     wrong = files = 0
-    runs = runs_at(operands, options.root)
+    runs = runs_at(given.operands, given.options.root)
     for one in runs:
         findings = check(one)
         files += len(checked_files(one))
         wrong += sum(finding.wrong for finding in findings)
         print(*map(text_of, findings), sep="\n", end="\n" * bool(findings))
-        if options.repair and any(finding.replaceable for finding in findings):
-            for place in repair(one, findings, reporter):
+        if given.options.repair and any(finding.replaceable for finding in findings):
+            for place in repair(one, findings, given.reporter):
                 print(f"put aside: {place}")
     print(f"{len(runs)} runs, {files} files: {'nothing is wrong' if not wrong else f'{wrong} are wrong'}")
     return FAILED if wrong else 0

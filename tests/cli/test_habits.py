@@ -43,7 +43,7 @@ def test_usage_says_how_the_program_was_started(
     assert f"usage: {name} <command>" in command("--help").out
     assert f"usage: {name} lottery --flag=value" in command("lottery", "--help").out
     assert f"usage: {name} lottery_branch <branch>" in command("lottery_branch").out
-    assert f"usage: {name} task FILE" in command("task").out
+    assert f"usage: {name} task FILE" in command("task", "--help").out
 
 
 def test_what_there_is_is_listed_a_line_each_with_what_a_plugin_brings(command: Command, tmp_path: Path) -> None:

@@ -141,10 +141,10 @@ def test_a_file_that_is_not_there_and_flags_that_are_none(tmp_path: Path, capsys
     assert main(["task", str(tmp_path / "gone")]) == 2
     assert capsys.readouterr().err == f"{tmp_path / 'gone'}: No such file or directory\n"
     assert main(["task", "-", "--lr=1"]) == 2
-    assert capsys.readouterr().err == "--lr: unknown flag; --help lists the valid ones\n"
+    assert capsys.readouterr().err.startswith("--lr=1: no flag of task; valid: --root, --data_dir, ")
 
 
-@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
+@pytest.mark.parametrize("argv", [["--help"], ["-h"]])
 def test_its_help(argv: list[str], capsys: Any) -> None:
     assert main(["task", *argv]) == 0
     assert capsys.readouterr().out.startswith("usage: python main.py task FILE|- ")
