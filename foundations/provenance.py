@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 OURS = (
-    "foundations", "models", "pruning", "training", "lottery", "stability", "experiments", "cli", "adsynflow.py",
+    "foundations", "models", "pruning", "training", "lottery", "stability", "experiments", "cli", "adsynflow",
     "main.py",
 )  # fmt: skip
 """Our packages and modules in the directory of this checkout."""

@@ -21,7 +21,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 def test_it_holds_the_packages_and_nothing_beside_them(names: set[str]) -> None:
     expected = {
-        "main.py", "adsynflow.py",
+        "main.py", "adsynflow",
         "foundations", "models", "pruning", "training", "lottery", "stability", "experiments", "cli",
     }  # fmt: skip
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == expected
@@ -33,6 +33,11 @@ def test_every_source_file_is_in_it(names: set[str]) -> None:
         path.relative_to(CHECKOUT).as_posix() for package in packages for path in (CHECKOUT / package).rglob("*.py")
     }
     assert sources <= names
+
+
+def test_type_checkers_read_every_package(names: set[str]) -> None:
+    packages = {name.partition("/")[0] for name in names if "/" in name and ".dist-info/" not in name}
+    assert {f"{package}/py.typed" for package in packages} <= names
 
 
 def test_the_bundled_data_and_the_command_are_in_it(names: set[str]) -> None:

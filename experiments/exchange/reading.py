@@ -143,7 +143,7 @@ def split(tensors: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
 
 def as_pruned(tensors: Mapping[str, Tensor]) -> Tensors:
     """Give masks that are parametrizations, and their weights, the names of ``torch.nn.utils.prune``."""
-    names = {}
+    names: dict[str, str] = {}
     for name in tensors:
         stem = name.removesuffix(".0.mask")
         if stem != name and f"{stem}.original" in tensors:
