@@ -10,7 +10,7 @@ from cli import FAILED
 from cli.reading import ANY, Given, command
 from cli.running import print_plan, report_failures
 from cli.terminal import listed, print_table
-from experiments.checks import Outcome, Protocol, checks, outcomes, planned, with_dataset
+from experiments.checks import Claim, Outcome, Protocol, checks, outcomes, planned, with_dataset
 from experiments.checks.check import SIZES
 from experiments.options import SessionOptions
 from experiments.run.engines import Failed
@@ -89,15 +89,17 @@ def show(about: dict[str, Any], found: Sequence[Outcome]) -> None:
 
 
 def cells(one: Outcome) -> list[str]:
+    claim = one.claim
     if one.ours is None or one.difference is None:
-        return [one.what, f"{one.theirs:.2f}", "-", "0", "-", tolerance(one), "no result"]
+        return [claim.what, f"{claim.theirs:.2f}", "-", "0", "-", tolerance(claim), "no result"]
     spread = "" if one.deviation is None else f" +- {one.deviation:.2f}"
-    verdict = "pass" if one.holds else "fail"
-    return [one.what, f"{one.theirs:.2f}", f"{one.ours:.2f}{spread}", str(one.replicates), f"{one.difference:+.2f}",
-            tolerance(one), verdict]  # fmt: skip
+    return [
+        claim.what, f"{claim.theirs:.2f}", f"{one.ours:.2f}{spread}", str(len(one.found)), f"{one.difference:+.2f}",
+        tolerance(claim), "pass" if one.holds else "fail",
+    ]  # fmt: skip
 
 
-def tolerance(one: Outcome) -> str:
+def tolerance(one: Claim) -> str:
     if one.side == "above":
         return "above"
     sign = {"within": "+-", "at least": "-", "at most": "+"}[one.side]

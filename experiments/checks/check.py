@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, ClassVar, Literal
@@ -27,21 +27,11 @@ SIZES = ("small", "full")
 
 @dataclass(frozen=True)
 class Run:
-    """Experiments of one command.
-
-    Args:
-        command: ``lottery``, ``stability``, ``lottery_branch`` or ``train``.
-        flags: of the command, as typed values or lists of them.
-        branch: the name of a branch.
-    """
+    """Experiments of one command, with its flags as typed values or lists of them."""
 
     command: str
     flags: Mapping[str, Any]
     branch: str | None = None
-
-    def grid(self, session: Workspace) -> Grid:
-        """The experiments, defined and not computed."""
-        return Grid.of(session, self.command, self.flags, self.branch)
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,7 @@ class Claim:
     side: Literal["within", "at least", "at most", "above"] = "within"
 
     def holds(self, values: Collection[float]) -> bool:
-        """Whether the numbers of the replicates, of which there must be one, fulfil it."""
+        """Return whether the numbers of the replicates fulfil it; none do not."""
         if not values:
             return False
         if self.side == "above":
@@ -93,7 +83,6 @@ class Protocol:
     evaluate_every: Step = field(default=Step("1ep"))
 
     def with_replicates(self, number: int) -> "Protocol":
-        """The same with replicates 1 to ``number``."""
         replicates = range(1, number + 1)
         runs = {name: replace(run, flags={**run.flags, "replicate": replicates}) for name, run in self.runs.items()}
         return replace(self, runs=runs)
@@ -107,20 +96,20 @@ class Check(ABC):
 
     @abstractmethod
     def protocol(self, size: str, dataset: str) -> Protocol:
-        """What is run and claimed at a size, one of ``SIZES``, on one of :attr:`datasets`."""
+        """Return what is run and claimed at a size, one of ``SIZES``, on one of :attr:`datasets`."""
 
     def prepare(self, data_dir: Path) -> None:  # noqa: B027  # most have nothing to make
-        """Makes data that can be made."""
+        """Make data that can be made."""
 
 
 checks: Registry[type[Check]] = Registry("check")
 
 
-# Measures ----------------------------------------------------------------------------------------------------------
-
-
 def column(run: str, name: str, *, unit: float = 1.0, **entries: Any) -> Measure:
-    """A column, of the row of each replicate that has ``entries``, of which a density may be rounded."""
+    """Return the measure that takes a column, of the row of each replicate that has ``entries``.
+
+    Fractions among ``entries``, such as a density, may be a hundredth off.
+    """
 
     def measure(rows: Rows) -> dict[int, float]:
         found = [row for row in rows[run] if all(is_like(row.get(key), value) for key, value in entries.items())]
@@ -130,19 +119,16 @@ def column(run: str, name: str, *, unit: float = 1.0, **entries: Any) -> Measure
 
 
 def percent(run: str, name: str, **entries: Any) -> Measure:
-    """The same in percent."""
     return column(run, name, unit=100.0, **entries)
 
 
 def is_like(found: Any, wanted: Any) -> bool:
-    """Equal; of fractions up to a hundredth of their size."""
     if isinstance(wanted, float) and isinstance(found, float):
         return abs(found - wanted) <= 0.01 * wanted
     return bool(found == wanted)
 
 
 def minus(one: Measure, other: Measure) -> Measure:
-    """The difference, replicate by replicate."""
 
     def measure(rows: Rows) -> dict[int, float]:
         first, second = one(rows), other(rows)
@@ -152,20 +138,16 @@ def minus(one: Measure, other: Measure) -> Measure:
 
 
 def apart(one: Measure, other: Measure) -> Measure:
-    """The difference without its sign: 0 if two networks are one."""
+    """Return the difference without its sign: 0 if two networks are one."""
     return lambda rows: {replicate: abs(value) for replicate, value in minus(one, other)(rows).items()}
 
 
 def error(accuracy: Measure) -> Measure:
-    """100 minus an accuracy in percent."""
     return lambda rows: {replicate: 100 - value for replicate, value in accuracy(rows).items()}
 
 
-# Claims that several checks make -----------------------------------------------------------------------------------
-
-
 def two_networks(run: str, learned: float, tolerance: float) -> list[Claim]:
-    """Without which a small barrier says nothing: the children are two, and have learned.
+    """Return the claims without which a small barrier says nothing: the children are two, and have learned.
 
     Args:
         run: an instability analysis.
@@ -181,81 +163,66 @@ def two_networks(run: str, learned: float, tolerance: float) -> list[Claim]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A claim, and what we have found.
+    """A claim, and the number of each replicate that has come to a result."""
 
-    Args:
-        what: the claim is about.
-        theirs: the published number.
-        tolerance: how far ours may be off.
-        side: on which sides.
-        ours: the mean; None if nothing has come to a result.
-        deviation: the standard deviation over replicates; None for fewer than two.
-        replicates: that have a result.
-        holds: whether the claim does.
-    """
+    claim: Claim
+    found: Sequence[float]
 
-    what: str
-    theirs: float
-    tolerance: float
-    side: str
-    ours: float | None
-    deviation: float | None
-    replicates: int
-    holds: bool
+    @property
+    def ours(self) -> float | None:
+        """The mean; None without results."""
+        return average(self.found)
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over replicates; None for fewer than two."""
+        return standard_deviation(self.found)
 
     @property
     def difference(self) -> float | None:
-        """Ours minus theirs."""
-        return None if self.ours is None else self.ours - self.theirs
+        return None if self.ours is None else self.ours - self.claim.theirs
+
+    @property
+    def holds(self) -> bool:
+        return self.claim.holds(self.found)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "difference": self.difference}
+        return {
+            "what": self.claim.what, "theirs": self.claim.theirs, "tolerance": self.claim.tolerance,
+            "side": self.claim.side, "ours": self.ours, "deviation": self.deviation, "replicates": len(self.found),
+            "holds": self.holds, "difference": self.difference,
+        }  # fmt: skip
 
 
 def with_dataset(check: Check, given: str | None, data_dir: Path) -> str:
-    """The data set that a check is done on: the one given, or the first of its own that is there.
+    """Return the data set that a check is done on: the one given, or the first of its own that is there.
 
     Raises:
         UsageError: the check is not defined on the one given, or none is there.
     """
     if given is not None:
         if given not in check.datasets:
-            raise UsageError(f"--dataset={given}: not of this check{near_misses(given, check.datasets)}; "
-                             f"valid: {', '.join(check.datasets)}")  # fmt: skip
+            hint = near_misses(given, check.datasets)
+            raise UsageError(f"--dataset={given}: not of this check{hint}; valid: {', '.join(check.datasets)}")
         return given
     check.prepare(data_dir)
     there = [name for name in check.datasets if is_there(name, data_dir)]
     if not there:
-        raise UsageError(f"--data_dir={data_dir}: has none of {', '.join(check.datasets)}; docs/methods.md says where "
-                         "to get them")  # fmt: skip
+        found = f"--data_dir={data_dir}: has none of {', '.join(check.datasets)}"
+        raise UsageError(f"{found}; docs/methods.md says where to get them")
     return there[0]
 
 
 def grids(protocol: Protocol, session: Workspace) -> dict[str, Grid]:
-    """The experiments of each run."""
-    return {name: run.grid(session) for name, run in protocol.runs.items()}
+    return {name: Grid.of(session, run.command, run.flags, run.branch) for name, run in protocol.runs.items()}
 
 
 def planned(protocol: Protocol, session: Workspace) -> Grid:
-    """All experiments of a check together, to be run or shown as one plan."""
+    """Return all experiments of a check together, to be run or shown as one plan."""
     return Grid(session, "check", [item for grid in grids(protocol, session).values() for item in grid.items])
 
 
 def outcomes(protocol: Protocol, session: Workspace) -> list[Outcome]:
-    """What has come of each claim so far."""
-    rows = {
-        name: [row for experiment in grid.experiments for row in experiment.rows()]
-        for name, grid in grids(protocol, session).items()
-    }
-    return [outcome(claim, claim.measure(rows)) for claim in protocol.claims]
-
-
-def outcome(claim: Claim, values: Mapping[int, float]) -> Outcome:
-    """A claim and the number of each replicate."""
-    found = list(values.values())
-    ours = average(found)
-    return Outcome(
-        what=claim.what, theirs=claim.theirs, tolerance=claim.tolerance, side=claim.side, ours=ours,
-        deviation=standard_deviation(found), replicates=len(found), holds=claim.holds(found),
-    )  # fmt: skip
+    """Return what has come of each claim so far."""
+    rows = {name: [row for one in grid for row in one.rows()] for name, grid in grids(protocol, session).items()}
+    return [Outcome(claim, list(claim.measure(rows).values())) for claim in protocol.claims]

@@ -135,7 +135,7 @@ SNIP_LENET: Mapping[str, Record] = {
 
 
 def on(dataset: str, size: str, published: Protocol, records: Mapping[str, Record]) -> Protocol:
-    """The protocol on a data set; at the size "small" with our record in the place of what is published."""
+    """Return the protocol on a data set; at the size "small" with our record in the place of what is published."""
     if size == "full":
         return published if dataset == MNIST else replace(published, source=f"{published.source}; not of this data set")
     record = records.get(dataset, {})
@@ -202,11 +202,7 @@ class Mnist1dLottery(Check):
 
 
 def write_mnist1d(file: Path) -> None:
-    """Makes the data by the authors' package.
-
-    Raises:
-        UsageError: the package is not installed.
-    """
+    """Make the data by the authors' package; ``UsageError`` if that is not installed."""
     try:
         from mnist1d import data
     except ModuleNotFoundError as error:

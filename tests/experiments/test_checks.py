@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.checks import Check, Claim, Protocol, Run, checks, outcomes, planned, with_dataset
-from experiments.checks.check import SIZES, error, minus, outcome, percent
+from experiments.checks.check import SIZES, Outcome, error, minus, percent
 from experiments.checks.mnist import FILE
 from experiments.session import Session
 from foundations.errors import UsageError
@@ -53,11 +53,11 @@ def test_measures_by_hand() -> None:
 
 def test_an_outcome_by_hand() -> None:
     claim = Claim("accuracy", lambda rows: {}, theirs=91.0, tolerance=1.5)
-    found = outcome(claim, {1: 90.0, 2: 92.0, 3: 94.0})
-    assert (found.ours, found.deviation, found.replicates, found.difference, found.holds) == (92.0, 2.0, 3, 1.0, True)
-    assert outcome(claim, {1: 93.0}).deviation is None
-    assert not outcome(claim, {1: 93.0}).holds
-    lost = outcome(claim, {})
+    found = Outcome(claim, [90.0, 92.0, 94.0])
+    assert (found.ours, found.deviation, found.difference, found.holds) == (92.0, 2.0, 1.0, True)
+    assert Outcome(claim, [93.0]).deviation is None
+    assert not Outcome(claim, [93.0]).holds
+    lost = Outcome(claim, [])
     assert (lost.ours, lost.difference, lost.holds) == (None, None, False)
 
 
