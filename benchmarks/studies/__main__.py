@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.studies import fashion, thesis
+from benchmarks.studies import fashion, scores, thesis
 from benchmarks.studies.document import FILE, NOT_RUN, still_to_run, updated
 from benchmarks.studies.figures import draw
 from benchmarks.studies.rows import write
@@ -19,7 +19,7 @@ GOES_ON = (0, 1)
 
 def studies() -> dict[str, Study]:
     """By name."""
-    found = [*map(thesis.study, thesis.SIZES), fashion.study()]
+    found = [*map(thesis.study, thesis.SIZES), scores.study(), fashion.study()]
     return {study.name: study for study in found}
 
 
