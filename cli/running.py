@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from cli import FAILED, RESUMES
 from cli.command_line import CommandLine
@@ -14,27 +13,27 @@ from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.criteria import CAPTION, criteria_table
 from experiments.report.figures.criteria import write_criteria
 from experiments.report.lottery import lottery_table, write_report
-from experiments.report.stability import Analysed, report_stability, stability_table
+from experiments.report.replicates import full_network_once, summarize, varied_names
+from experiments.report.stability import report_stability, stability_table
 from experiments.report.tables import Table, directory_for
 from experiments.run.engines import Failed, Failure
-from experiments.runs.directory import Part
-from experiments.runs.rows import ending
-from foundations import files
 from foundations.context import Context
-from foundations.text import printable_text
+from foundations.formats import Row
+from foundations.text import printable, printable_text
 
 
 def print_rows(table: Table) -> None:
     if table.cells:
         print_table(table.headers, table.cells)
+        print(*map(printable, table.notes), sep="\n", end="\n" * bool(table.notes))
 
 
 def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
     """Print a line for each subnetwork; of several experiments also write table and figure."""
-    rows: list[dict[str, Any]] = [row for one in experiments for row in (*one.rows(), *one.missing())]
+    rows: list[Row] = [row for one in experiments for row in (*one.rows(), *one.missing())]
     if all("test_accuracy" not in row for row in rows):
         return
-    print_rows(lottery_table(rows))
+    print_rows(lottery_table(summarize(full_network_once(rows)), varied_names(rows)))
     if compared := comparisons(rows):
         print()
         print_rows(comparison_table(compared))
@@ -60,27 +59,19 @@ def show_criteria(grid: Grid) -> None:
 def show_stability(experiments: Sequence[Experiment], context: Context, *, report: bool) -> None:
     """Print a line for each network and k, replicates together, and what is stable; write tables and figures."""
     asked_for = [one for one in experiments if isinstance(one, Stability)]
-    done = [one for one in asked_for if one.runner.done]
+    rows = [row for one in asked_for for row in (*one.rows(), *one.missing())]
+    done = [one.store for one in asked_for if one.runner.done]
     if not done:
         return
-    table, sentences = stability_table(map(analysed, asked_for))
+    table, sentences = stability_table(rows, {one.desc.key: (one.desc.strategy_name, one.desc) for one in asked_for})
     print_rows(table)
     print(*sentences, sep="\n")
     if report:
-        report_stability([one.store for one in done], context)
-
-
-def analysed(one: Stability) -> Analysed:
-    """Return an analysis as the table has it, whether it has come to a verdict or not."""
-    here, iteration = one.runner.here, one.runner.trunk.iteration(one.k)
-    if one.runner.done:
-        verdict = one.runner.result()
-        return Analysed(one.desc, verdict.k, iteration, here.path, verdict)
-    return Analysed(one.desc, one.k, iteration, here.path, None, ending(Part("", here, files.INSTABILITY)))
+        report_stability(done, context)
 
 
 def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str | None = None) -> int:
-    """Run all experiments that a command line asks for, and shows what came of them, whatever failed.
+    """Run all experiments that a command line asks for, and show what came of them, whatever failed.
 
     Returns:
         The exit code: 0; 1 if a task failed or diverged, 2 if all that failed is for the user to correct.

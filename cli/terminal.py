@@ -2,10 +2,12 @@
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 
-from experiments.runs.directory import Row
 from experiments.runs.listing import state_text
+from experiments.runs.rows import density_text
+from foundations.formats import Row
 from foundations.text import printable
 
 GAP = "  "
@@ -71,14 +73,15 @@ HEADERS: Mapping[str, str] = {
 FIRST_TO_GO = (
     "dataset", "model", "size", "density", "pruning_strategy", "k", "within", "replicate",
 )  # fmt: skip
-"""What is left out, in this order, until the table fits. Run, state, accuracy and barrier stay; k and level tell the
-rows of one run apart, which have their strategy in common."""
+"""What goes to a second line below each row, in this order, until the table fits."""
 ALWAYS = ("key", "state", "accuracy")
 """Columns that are shown even if they say the same of all runs."""
 
 
 def run_table(rows: Sequence[Row], width: int | None) -> list[str]:
     """Return the lines of the table of at least one row, with what holds for all rows above it.
+
+    Columns that find no room stand on a line below each row.
 
     Args:
         rows: of ``experiments.runs.listing``.
@@ -93,18 +96,19 @@ def run_table(rows: Sequence[Row], width: int | None) -> list[str]:
         if len(rows) > 1 and name not in ALWAYS and len(set(cells)) == 1
     }  # fmt: skip
     shown = {name: cells for name, cells in columns.items() if name not in same}
-    left_out = []
+    below: dict[str, list[str]] = {}
     for name in FIRST_TO_GO:
         if max(map(len, table_of(shown))) <= width:
             break
-        if shown.pop(name, None) is not None:
-            left_out.append(HEADERS[name])
-    lines = table_of(shown)
-    if same:
-        lines.insert(0, "of all: " + ", ".join(f"{HEADERS[name]} {text}" for name, text in same.items()))
-    if left_out:
-        lines.append(f"no room for: {', '.join(left_out)} (--wide)")
-    return lines
+        if name in shown:
+            below[name] = shown.pop(name)
+    header, *lines = table_of(shown)
+    for place, line in enumerate(lines):
+        more = {HEADERS[name]: below[name][place] for name in HEADERS if name in below and below[name][place]}
+        text = ", ".join(f"{name} {value}" for name, value in more.items())
+        lines[place] = "\n".join([line, *textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ")])
+    of_all = ", ".join(f"{HEADERS[name]} {text}" for name, text in same.items())
+    return [*([f"of all: {of_all}"] if same else []), header, *"\n".join(lines).split("\n")]
 
 
 def table_of(columns: Mapping[str, Sequence[str]]) -> list[str]:
@@ -122,7 +126,7 @@ def cell(name: str, row: Row) -> str:
     if value is None:
         return ""
     if name == "density":
-        return f"{100 * value:.4g}%"
+        return density_text(row["density_asked"])
     return f"{value:.2%}" if name in ("accuracy", "barrier") else size_text(value) if name == "size" else str(value)
 
 

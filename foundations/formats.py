@@ -28,6 +28,9 @@ from foundations import files
 from foundations.errors import UsageError
 from foundations.text import spreadsheet_cell
 
+Row = dict[str, Any]
+"""A row of a table or of a file of JSON lines: its values by column."""
+
 FORMAT, OF, SHA256, FILES = "format", "of", "sha256", "files"
 ENVELOPE = (FORMAT, OF, SHA256, FILES)
 """Entries that say something about the file, not about its subject."""

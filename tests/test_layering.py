@@ -99,6 +99,12 @@ def test_imports_within_experiments_go_downward(path: Path) -> None:
         assert floor_of(module) <= floor_of(own), f"{own} imports {module}"
 
 
+@pytest.mark.parametrize("path", sorted((HOME / "experiments/define").glob("*.py")), ids=lambda path: path.stem)
+def test_what_defines_experiments_knows_no_reports(path: Path) -> None:
+    assert not [module for module in modules_of_experiments(ast.walk(ast.parse(path.read_text())))
+                if module.startswith("report")]  # fmt: skip
+
+
 def test_the_public_face_re_exports_and_does_nothing_else() -> None:
     import adsynflow
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from foundations import files
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.seeds import seed_global
 from foundations.steps import Step
 from foundations.store import Store
@@ -20,8 +20,6 @@ from training.arithmetic import arithmetic, convert
 from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.state import TrainState
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

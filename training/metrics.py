@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from foundations import files, formats
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.recovery import METRICS_ENTRY, checkpoint_of, rows_in_checkpoint
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -17,8 +17,6 @@ from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import evaluate
 from training.state import TrainState
-
-Row = dict[str, Any]
 
 VALIDATION = "validation"
 """The name of the split that is held out of the training set, where there is one."""

@@ -11,7 +11,7 @@ from torch import nn
 from foundations import files
 from foundations.context import Context
 from foundations.errors import UsageError
-from foundations.formats import DIVERGED
+from foundations.formats import DIVERGED, Row
 from foundations.reporting import RowAdded, Training
 from foundations.steps import Step
 from foundations.store import Store
@@ -19,7 +19,7 @@ from training.data import TrainingData
 from training.hparams import TrainingHparams
 from training.loop import train
 from training.mask_updates import MaskUpdates
-from training.metrics import Evaluations, Row, early_stopping, evaluations, history, is_finite, keep, measure
+from training.metrics import Evaluations, early_stopping, evaluations, history, is_finite, keep, measure
 from training.schedules import learning_rate
 from training.state import TrainState
 

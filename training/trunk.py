@@ -13,6 +13,7 @@ from foundations.context import Context
 from foundations.desc import Desc
 from foundations.environment import device_name, verify
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.provenance import plugins_of
 from foundations.run import begin, store_of
 from foundations.seeds import Seeds
@@ -25,7 +26,7 @@ from training.distributed import check_shares
 from training.hparams import TrainDesc
 from training.imported import find_imported
 from training.loop import train
-from training.metrics import Evaluations, Row, history, known
+from training.metrics import Evaluations, history, known
 from training.saved_steps import SavedSteps, grid
 from training.segments import advance_to, final_result, resume
 from training.state import Noise, TrainState

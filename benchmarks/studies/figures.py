@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.studies.rows import ACCURACIES, BARRIERS, RESULTS, TRAININGS, read
 from benchmarks.studies.study import Study
-from experiments.report.collect import BY_K, Rows, TableRow
+from experiments.report.collect import BY_K, Analyses
 from experiments.report.figures.drawing import band
 from experiments.report.figures.lottery import accuracy
 from experiments.report.figures.palette import COLOURS, cycle, images, new_figure
 from experiments.report.figures.stability import barrier_against_gap, barrier_by_index
-from experiments.report.lines import FULL, Replicates
+from experiments.report.replicates import FULL, Replicates
 from foundations.steps import Step
 from foundations.store import Store
 
@@ -85,14 +85,14 @@ def trainings(study: Study, rows: Sequence[Row]) -> "Figure":
     return figure
 
 
-def analyses(rows: Sequence[Row], titles: Iterable[str]) -> Rows:
+def analyses(rows: Sequence[Row], titles: Iterable[str]) -> Analyses:
     """The rows of some networks as a report's rows. They are means over pairs, so bars are over replicates."""
     wanted = set(titles)
     found = [analysis(row) for row in rows if row["title"] in wanted]
-    return Rows(BY_K, analyses=found, pairs=found)
+    return Analyses(BY_K, analyses=found, pairs=found)
 
 
-def analysis(row: Row) -> TableRow:
+def analysis(row: Row) -> dict[str, Any]:
     """A row of a file with its numbers as numbers."""
     texts = ("title", "k", "stable", "key", "commit", "torch", "processor", "threads", "date")
     numbers = {name: float(value) for name, value in row.items() if name not in texts and value}

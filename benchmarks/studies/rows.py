@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.studies.study import Part, Study
 from experiments.define.experiment import Experiment
 from experiments.report.collect import curves
-from experiments.runs.directory import iterations_per_epoch
+from experiments.runs.metrics import iterations_per_epoch
 from experiments.session import Session
 from foundations import files
 from foundations.environment import environments

@@ -12,11 +12,11 @@ from pathlib import Path
 from cli.reading import Given, RootOptions, command
 from cli.terminal import run_table, size_text, width_of_terminal
 from experiments.run.plan_progress import running_plans
-from experiments.runs.directory import Row
 from experiments.runs.listing import chosen, in_order, known_columns, list_runs
 from experiments.runs.status import FAILED
 from foundations import files
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.hparams import hp, repeatable
 from foundations.store import Store
 from foundations.text import printable, spreadsheet_cell

@@ -11,12 +11,15 @@ from experiments.options import TrainOptions
 from experiments.run.engine import Failure, run_plan
 from experiments.run.plan import make_plan
 from experiments.run.tasks import Task, TrunkTask
+from experiments.runs.directory import RunDirectory
+from experiments.runs.rows import result_rows
 from experiments.workspace import Workspace, train_of
 from foundations import files
 from foundations.desc import Desc
 from foundations.disk import tidy
 from foundations.environment import record_request
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.hparams import as_text
 from foundations.registry import Registry
 from foundations.run import entries, restore_desc, restore_network, store_of
@@ -25,8 +28,6 @@ from foundations.store import Store
 from training.hparams import TrainDesc
 from training.metrics import restore as restore_metrics
 from training.trunk import describe_network
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -96,7 +97,7 @@ class Experiment(ABC):
         return [self.store.path]
 
     def say_unreached_milestones(self) -> None:
-        """Say, once in a session, that the learning rate never falls at milestones past the end."""
+        """Say, once in a session, which milestones lie past the end of training."""
         training, context = train_of(self.desc).training, self.session.context
         end = training.training_steps
         late = [step for step in training.milestone_steps if step == end or step.certainly_after(end)]
@@ -105,7 +106,7 @@ class Experiment(ABC):
         context.reported.add((end, *late))
         missed = ", ".join(step.short for step in late)
         context.reporter.say(
-            f"The learning rate never falls at {missed} (--milestone_steps): the training ends at {end.short}"
+            f"--milestone_steps: {missed} is not reached, since --training_steps={end.short}; the learning rate stays"
         )
 
     @property
@@ -135,7 +136,12 @@ class Experiment(ABC):
 
     @abstractmethod
     def rows(self) -> list[Row]:
-        """Return the results so far, as plain values."""
+        """Return the results so far, a row for each training, level, branch or analysis that has one."""
+
+    def stored_rows(self, parts: Sequence[str]) -> list[Row]:
+        """Return the rows of parts of its run, done or not, with the values in which it differs from others."""
+        run = RunDirectory(self.store.path, self.desc.kind, self.replicate)
+        return [{**row, "varied": self.shown} for row in result_rows(run, parts, entries(self.desc))]
 
     def check(self) -> None:
         """Raise ``UsageError`` if it cannot be computed. Its data are read here, and nothing is computed."""
@@ -223,11 +229,7 @@ class Training(Experiment):
 
     def rows(self) -> list[Row]:
         """Return one row with the losses and accuracies at the end; before it, the last epoch's."""
-        about = {"replicate": self.replicate, "key": self.desc.key, "path": self.store.path, "varied": self.shown}
-        if self.store.done:
-            return [{**self.store.result(), **about}]
-        reached = self.store.read_rows(files.METRICS)
-        return [{**reached[-1], **about}] if reached else []
+        return [row for row in self.stored_rows([""]) if "step" in row]
 
 
 def refuse_after_end(flag: str, step: Step, desc: TrainDesc) -> None:

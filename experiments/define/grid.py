@@ -22,17 +22,18 @@ from experiments.define.defaults import (
     refuse_unknown,
     select,
 )
-from experiments.define.experiment import Experiment, Row, experiments, plain
+from experiments.define.experiment import Experiment, experiments, plain
 from experiments.define.lottery import Lottery
 from experiments.define.search import Search, make_search
 from experiments.options import SessionOptions
-from experiments.report.criteria import Found, rows_of, searches
 from experiments.run.engine import Failed, run_plan
 from experiments.run.plan import Plan, make_plan
 from experiments.run.tasks import Task
+from experiments.runs.searches import Found, search_rows, searches
 from experiments.runs.stored import known_runs
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.hparams import as_text
 from stability.criteria import criteria
 
@@ -46,8 +47,10 @@ DEEPEST = 4  # lists of lists are the deepest that mean something
 class Grid(Sequence[Experiment]):
     """Experiments that are defined together: every combination of the lists that were given, each once."""
 
-    def __init__(self, session: Workspace, command: str, items: Iterable[Experiment | Search]) -> None:
-        self.session, self.command = session, command
+    def __init__(
+        self, session: Workspace, command: str, items: Iterable[Experiment | Search], flags: Iterable[str] = ()
+    ) -> None:
+        self.session, self.command, self.flags = session, command, list(flags)
         self.items = list(items)
 
     @classmethod
@@ -74,7 +77,7 @@ class Grid(Sequence[Experiment]):
                 if isinstance(same := found.get(item.identity), Experiment):
                     item = same.joined(item)
             found[item.identity] = item
-        return cls(session, command, found.values())
+        return cls(session, command, found.values(), flags)
 
     # A sequence of experiments -------------------------------------------------------------------------------
 
@@ -133,7 +136,8 @@ class Grid(Sequence[Experiment]):
             for experiment in self.experiments:
                 experiment.check()  # all of them before anything is said of one
             for experiment in self.experiments:
-                experiment.say_unreached_milestones()
+                if "milestone_steps" in self.flags:
+                    experiment.say_unreached_milestones()
                 experiment.restore()
                 if experiment.identity not in looked_at and (opening := experiment.opening()):
                     self.session.context.reporter.say(opening)
@@ -196,10 +200,10 @@ class Grid(Sequence[Experiment]):
     def criteria(self) -> list[Row]:
         """Return where each criterion puts k, and each k that was given; its multiply-adds and its accuracy.
 
-        A row for each network, criterion and replicate; see ``experiments.report.criteria``.
+        A row for each network, criterion and replicate; see ``experiments.runs.searches.search_rows``.
         """
         given = {one.desc.k.short for one in self.items if isinstance(one, Lottery)}
-        return rows_of(self.found, known_runs([one.store for one in self.experiments]), given)
+        return search_rows(self.found, known_runs([one.store for one in self.experiments]), given)
 
 
 def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 from torch import nn
 
 from experiments.define.defaults import Section, Selection, Values, flags_of
-from experiments.define.experiment import Experiment, Row, after_end, experiments
+from experiments.define.experiment import Experiment, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
 from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, Task, TrunkTask, trunk_end
-from experiments.runs.directory import RunDirectory
-from experiments.runs.rows import has_result, result_rows
+from experiments.runs.rows import has_result
 from experiments.workspace import Workspace
 from foundations import files
 from foundations.errors import UsageError
-from foundations.run import entries, restore_desc
+from foundations.formats import Row
+from foundations.run import restore_desc
 from foundations.steps import Step
 from foundations.store import Store
 from lottery import Level, LotteryDesc, with_needed
@@ -137,11 +137,7 @@ class Lottery(Experiment):
 
     def results(self) -> list[Row]:
         """Return a row for each level, those that others need included."""
-        return self.rows_of([files.level(number) for number in with_needed(self.desc, self.levels)])
-
-    def rows_of(self, parts: Sequence[str]) -> list[Row]:
-        run = RunDirectory(self.store.path, self.desc.kind, self.replicate)
-        return [{**row, "varied": self.shown} for row in result_rows(run, parts, entries(self.desc))]
+        return self.stored_rows([files.level(number) for number in with_needed(self.desc, self.levels)])
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
         """Return a level's trained subnetwork, in evaluation mode, and its mask; ``UsageError`` if it is not done."""
@@ -242,8 +238,8 @@ class LotteryBranch(Lottery):
         return [row for row in self.results() if "level_accuracy" not in row]
 
     def results(self) -> list[Row]:
-        levels = self.rows_of([files.level(number) for number in self.levels])
-        branches = self.rows_of([f"{files.level(number)}/{self.branch.key}" for number in self.levels])
+        levels = self.stored_rows([files.level(number) for number in self.levels])
+        branches = self.stored_rows([f"{files.level(number)}/{self.branch.key}" for number in self.levels])
         return [
             {**row, "branch": self.branch.name}
             | ({"level_accuracy": level["test_accuracy"]} if has_result(level) and has_result(row) else {})

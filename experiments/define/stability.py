@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.define.defaults import Section, Selection, Values
-from experiments.define.experiment import Experiment, Row, after_end, experiments
+from experiments.define.experiment import Experiment, after_end, experiments
 from experiments.options import StabilityOptions
 from experiments.run.tasks import (
     AnalysisMaskTask,
@@ -16,9 +16,11 @@ from experiments.run.tasks import (
     TrunkTask,
     trunk_end,
 )
+from experiments.runs.rows import DONE, UNFINISHED
 from experiments.workspace import Workspace
 from foundations.desc import Desc
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.steps import Step
 from pruning import PruningHparams
 from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
@@ -124,13 +126,17 @@ class Stability(Experiment):
         return f"Done before: {self.runner.here.path}. Nothing was computed."
 
     def rows(self) -> list[Row]:
-        if not self.runner.done:
-            return []
-        about = {
-            "replicate": self.replicate, "k": self.runner.k.short, "key": self.desc.key,
-            "path": self.runner.here.path, "varied": self.shown,
-        }  # fmt: skip
-        return [{**about, **self.runner.result().summary()}]
+        """Return the row of the analysis, if it has come to a verdict with these settings."""
+        return self.results() if self.runner.done else []
+
+    def missing(self) -> list[Row]:
+        """Return the row of an analysis without a verdict; one with other settings is none."""
+        about = ("strategy", "k", "replicate", "key", "path", "varied", "reason", "state")
+        rows = [{name: row[name] for name in about if name in row} for row in self.results() if not self.runner.done]
+        return [row | {"state": UNFINISHED} if row["state"] == DONE else row for row in rows]
+
+    def results(self) -> list[Row]:
+        return self.stored_rows([self.runner.here.path.name])
 
 
 def pruning_of(session: Workspace, values: Values, options: StabilityOptions) -> PruningHparams | None:

@@ -6,7 +6,7 @@ from typing import Any
 from experiments.report.comparisons import comparisons
 from experiments.report.page.runs import computed_on, cost_of, environment_of
 from experiments.runs.directory import RunDirectory
-from experiments.runs.rows import faults, flat, named, result_rows
+from experiments.runs.rows import DAMAGED, flat, named, result_rows
 from foundations import files
 
 LICENCES = {
@@ -22,8 +22,9 @@ def checklist(runs: Sequence[RunDirectory]) -> str:
 
     Runs that are damaged are named, and answer nothing.
     """
-    damaged = [why for run in runs for why in faults(run).values()]
-    runs = [run for run in runs if not faults(run)]
+    rows = {run.path: result_rows(run) for run in runs}
+    damaged = [row["reason"] for own in rows.values() for row in own if row["state"] == DAMAGED]
+    runs = [run for run in runs if all(row["state"] != DAMAGED for row in rows[run.path])]
     answers = {
         "Which experiments": [*experiments(runs), *(f"Left out: {why}." for why in damaged)],
         "Hyperparameters, and how they were chosen": hyperparameters(runs),
@@ -102,7 +103,7 @@ def intervals(runs: Sequence[RunDirectory]) -> list[str]:
         "95% interval; p-values by Holm over all of them. They cover replicates, not test images, and suppose "
         "near-normal effects.",
         "Barriers: 90% intervals over children (jackknife) or replicates, given the test set.",
-        *(f"{100 * one.density:.3g}% kept, {one.method} minus {one.reference}: {one.found.text()}"
+        *(f"{one.kept} kept, {one.method} minus {one.reference}: {one.found.text()}"
           f"{'' if one.p is None else f', p = {one.p:.2g}'}." for one in found),
     ]  # fmt: skip
 

@@ -1,16 +1,19 @@
-"""Finished analyses as flat rows, read from disk: what tables and figures are made of."""
+"""Instability analyses read from disk, as the rows that their tables and figures are made of."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.report.naming import distinct
-from experiments.runs.directory import Part, iterations_per_epoch
+from experiments.runs.directory import Part
+from experiments.runs.metrics import iterations_per_epoch
+from experiments.runs.naming import distinct, name_of_network
 from experiments.runs.rows import DAMAGED, DONE, ending, fault_of
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
+from foundations.formats import Row
+from foundations.recovery import advise
 from foundations.run import read_desc
 from foundations.steps import Step
 from foundations.store import Store
@@ -19,10 +22,11 @@ from stability import StabilityDesc
 from stability.interpolation import even_alphas
 from stability.plane import Landmark, PlanePoint
 from stability.rows import LinePoint, read_rows, read_table
-from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, flat, read_verdict
+from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, read_verdict
+from stability.verdict import flat as flat_barriers
 
-TableRow = dict[str, Any]
-
+if TYPE_CHECKING:
+    pass
 
 @dataclass(frozen=True)
 class Index:
@@ -50,70 +54,74 @@ BY_LEVEL = Index(
 
 
 @dataclass
-class Rows:
-    """The tables of a report. Barriers and errors are fractions of 1."""
+class Analyses:
+    """The tables of a report on instability analyses. Barriers and errors are fractions of 1."""
 
     index: Index
-    analyses: list[TableRow] = field(default_factory=list)
+    analyses: list[Row] = field(default_factory=list)
     """One for each network, k or level, and replicate."""
-    missing: list[TableRow] = field(default_factory=list)
-    """The same of those that were begun and have come to no verdict, with their ``state`` alone."""
-    pairs: list[TableRow] = field(default_factory=list)
+    missing: list[Row] = field(default_factory=list)
+    """Likewise for analyses that were begun and have no verdict, with their ``state``."""
+    pairs: list[Row] = field(default_factory=list)
     """One for each pair of children."""
-    lines: list[TableRow] = field(default_factory=list)
+    lines: list[Row] = field(default_factory=list)
     """One for each alpha, split and BatchNorm treatment of a pair."""
-    plane: list[TableRow] = field(default_factory=list)
+    plane: list[Row] = field(default_factory=list)
     """One for each point and split of the plane through a start and two children, where it was asked for."""
-    places: list[TableRow] = field(default_factory=list)
+    places: list[Row] = field(default_factory=list)
     """One for each network that is shown on such a plane."""
-    training: list[TableRow] = field(default_factory=list)
+    training: list[Row] = field(default_factory=list)
     """One for each evaluation of each child, and of the full network (the child 0)."""
 
 
-def collect(stores: Iterable[Store]) -> Rows:
-    """Return the rows of all analyses that are finished of stability runs; those that are damaged are ``missing``."""
-    return gather(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_stability, BY_K)
+def collect(stores: Iterable[Store]) -> Analyses:
+    """Return the rows of all finished analyses of stability runs; damaged ones are among ``missing``."""
+    return collect_analyses(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_network, BY_K)
+
+
+def collect_levels(stores: Iterable[Store], branch: str) -> Analyses:
+    """Return the rows of all levels that the branch with this key has analysed, of ``lottery_<hash>/replicate_<n>``."""
+    return collect_analyses(stores, f"{files.LEVEL}*/{branch}", LotteryDesc, name_of_lottery, BY_LEVEL)
+
+
+def name_of_lottery(desc: LotteryDesc) -> str:
+    return f"{desc.strategy.name}, k = {desc.k.short}"
 
 
 def refuse_damaged(stores: Iterable[Store]) -> None:
     """Raise ``UsageError`` with advice for the first damaged file of the analyses that a command has asked for."""
-    for store in stores:
-        for path in analysed(store, f"{files.ANALYSIS}*"):
-            part = Part("", Store(path.parent), files.INSTABILITY)
-            _ = part.has_path, part.state  # raises it
-            if part.fault:
-                raise UsageError(f"{part.fault}.\nDelete this file and run the same command again.")
+    for part in (part for store in stores for part in analyses_in(store, f"{files.ANALYSIS}*")):
+        _ = part.has_path, part.state  # raises it
+        if fault := part.fault:
+            raise UsageError(f"{fault}.\n{advise(Store(fault.file.parent), fault.file.name).text}")
 
 
-def collect_levels(stores: Iterable[Store], branch: str) -> Rows:
-    """The rows of all levels that are analysed in ``lottery_<hash>/replicate_<n>``, by the branch with this key."""
-    return gather(stores, f"{files.LEVEL}*/{branch}", LotteryDesc, name_of_lottery, BY_LEVEL)
+def analyses_in(store: Store, pattern: str) -> list[Part]:
+    """Return the analyses that were begun in a run, without those that were put aside."""
+    paths = [path for path in sorted(store.path.glob(pattern)) if path.is_dir() and not files.is_aside(path.name)]
+    return [Part("", Store(path), files.INSTABILITY) for path in paths]
 
 
-def gather(
+def collect_analyses(
     stores: Iterable[Store], pattern: str, kind: type[Desc], name_of: Callable[[Any], str], index: Index
-) -> Rows:
-    """Return the rows of all analyses in the directories of each store that fit a pattern."""
-    rows = Rows(index)
-    found = [(store, paths) for store in stores if (paths := analysed(store, pattern))]
-    described: list[tuple[Store, list[Path], Any]] = [
-        (store, paths, read_desc(store, kind)) for store, paths in found
-    ]
-    names = distinct({desc.key: (name_of(desc), desc) for _, _, desc in described})
+) -> Analyses:
+    """Return the rows of the analyses whose directories fit a pattern, of all runs that have a verdict."""
+    rows = Analyses(index)
+    found = [(store, parts) for store in stores if any(map(has_verdict, parts := analyses_in(store, pattern)))]
+    described: list[tuple[Store, list[Part], Any]] = [(store, parts, read_desc(store, kind)) for store, parts in found]
+    names = distinct({desc.key: (name_of(desc), desc) for *_, desc in described})
     trunks: set[Path] = set()
-    for store, paths, desc in described:
+    for store, parts, desc in described:
         replicate = int(store.path.name.removeprefix(files.REPLICATE))
         who = {"network": names[desc.key], "trunk": desc.train.key, "replicate": replicate}
         trunk = Store(store.path.parent.parent / desc.train.key / store.path.name)
         per_epoch = iterations_per_epoch(trunk, *(Store(child.parent) for child in store.path.rglob(files.METRICS)))
-        endings = {here.path: ending(Part("", here, files.INSTABILITY)) for here in begun(store, pattern)}
-        for path in paths:
-            if endings[path.parent] != DAMAGED:
-                _add_analysis(rows, Store(path.parent), who, per_epoch)
-        rows.missing += [
-            {**who, **at_of(Store(here), desc, per_epoch), "state": state} for here, state in endings.items()
-            if state == DAMAGED or not (here / files.INSTABILITY).exists()
-        ]  # fmt: skip
+        for part in parts:
+            state = ending(part)
+            if has_verdict(part) and state != DAMAGED:
+                add_analysis(rows, part.store, who, per_epoch)
+            else:
+                rows.missing.append({**who, **index_of(part.store, desc, per_epoch), "state": state})
         if trunk.path not in trunks and not fault_of(Part("", trunk)):
             trunks.add(trunk.path)
             full = {**who, "network": "full network", index.column: None, "child": 0}
@@ -123,20 +131,11 @@ def gather(
     return rows
 
 
-def analysed(store: Store, pattern: str) -> list[Path]:
-    """Return the verdicts in a run, those of directories that were put aside left out."""
-    paths = sorted(store.path.glob(f"{pattern}/{files.INSTABILITY}"))
-    return [path for path in paths if not files.is_aside(path.parent.name)]
+def has_verdict(part: Part) -> bool:
+    return (part.store / files.INSTABILITY).exists()
 
 
-def begun(store: Store, pattern: str) -> list[Store]:
-    """Return the directories of analyses, those that were put aside left out."""
-    return [
-        Store(path) for path in sorted(store.path.glob(pattern)) if path.is_dir() and not files.is_aside(path.name)
-    ]
-
-
-def at_of(here: Store, desc: Any, per_epoch: int) -> TableRow:
+def index_of(here: Store, desc: Any, per_epoch: int) -> Row:
     """Return what the names of directories say of an analysis without a verdict: its k, or its level and density."""
     if isinstance(desc, LotteryDesc):
         level = int(here.path.parent.name.removeprefix(files.LEVEL))
@@ -145,15 +144,16 @@ def at_of(here: Store, desc: Any, per_epoch: int) -> TableRow:
     return {"k": k.short, "k_epoch": k.iteration(per_epoch) / per_epoch}
 
 
-def _add_analysis(rows: Rows, here: Store, who: TableRow, per_epoch: int) -> None:
+def add_analysis(rows: Analyses, here: Store, who: Row, per_epoch: int) -> None:
     verdict = read_verdict(here)
     at = {**who, "k": verdict.k.short, "k_epoch": verdict.k.iteration(per_epoch) / per_epoch}
     at |= {name: getattr(verdict, name) for name in rows.index.from_verdict}
     rows.analyses.append({**at, **verdict.summary(), "state": DONE})
+    distances = (*DISTANCES, *(ALIGNED_DISTANCES if verdict.analysis.align else ()))
     rows.pairs += [
         {**at, "first_child": pair.children[0], "second_child": pair.children[1],
-         **flat(pair.error_barrier, pair.loss_barrier, verdict.treatments),
-         **{name: getattr(pair, name) for name in (*DISTANCES, *(ALIGNED_DISTANCES if verdict.analysis.align else ()))}}
+         **flat_barriers(pair.error_barrier, pair.loss_barrier, verdict.treatments),
+         **{name: getattr(pair, name) for name in distances}}
         for pair in verdict.pairs
     ]  # fmt: skip
     wanted = asked_for(verdict)
@@ -185,20 +185,10 @@ def asked_for(verdict: Verdict) -> Callable[[LinePoint], bool]:
     return wanted
 
 
-def curves(store: Store, per_epoch: int) -> list[TableRow]:
-    """Accuracy over a training: epoch, test accuracy, test loss; with a validation set also those on it."""
+def curves(store: Store, per_epoch: int) -> list[Row]:
+    """Return accuracy and loss over a training, by epoch, on the test set and, if there is one, the validation set."""
     names = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
     return [
         {"epoch": row["iteration"] / per_epoch, **{name: row[name] for name in names if name in row}}
         for row in store.read_rows(files.METRICS)
     ]
-
-
-def name_of_stability(desc: StabilityDesc) -> str:
-    """``full network`` or ``adsynflow, 10%``."""
-    return "full network" if desc.strategy is None else f"{desc.strategy_name}, {100 * desc.density:.3g}%"
-
-
-def name_of_lottery(desc: LotteryDesc) -> str:
-    """``adsynflow, k = 30ep``."""
-    return f"{desc.strategy.name}, k = {desc.k.short}"

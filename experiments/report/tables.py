@@ -1,4 +1,4 @@
-"""Rows and tables, for files and for the terminal, and where reports lie."""
+"""Tables for files and for the terminal, and where reports lie."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,22 +10,21 @@ from experiments.report.figures.palette import FORMS, images
 from foundations import files, formats
 from foundations.averages import average, standard_deviation
 from foundations.disk import where_writable
-from foundations.formats import digest
+from foundations.formats import Row, digest
 from foundations.reporting import Reporter
 from foundations.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Table:
-    """What is printed at the end of a command."""
+    """A table of texts, with notes below it."""
 
     headers: Sequence[str]
     cells: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
 
 
 def grouped(rows: Iterable[Row], *names: str) -> list[list[Row]]:
@@ -37,7 +36,7 @@ def grouped(rows: Iterable[Row], *names: str) -> list[list[Row]]:
 
 
 def percent(values: Sequence[float | None]) -> str:
-    """``91.20%``, or mean and standard deviation of several: ``91.20% +- 0.15``; ``-`` if one is missing."""
+    """Return ``91.20%``, or mean and standard deviation of several: ``91.20% +- 0.15``; ``-`` if one is missing."""
     mean, deviation = average(values), standard_deviation(values)
     if mean is None:
         return "-"
@@ -45,10 +44,10 @@ def percent(values: Sequence[float | None]) -> str:
 
 
 def directory_for(kind: str, runs: Iterable[Path], root: Path, alone: str = "") -> Path:
-    """``<root>/report/<kind>_<hash>``: the same runs compared again have the same place, in whatever order.
+    """Return ``<root>/report/<kind>_<hash>``: the same runs compared again have the same place, in whatever order.
 
     Args:
-        kind: ``lottery`` or ``stability``.
+        kind: ``lottery``, ``stability`` or ``criteria``.
         runs: the directories that are compared.
         root: where all runs are; it may be moved.
         alone: where, within its own directory, a single run has its report; without that it lies like several.
@@ -60,17 +59,23 @@ def directory_for(kind: str, runs: Iterable[Path], root: Path, alone: str = "") 
     return root / files.REPORT / f"{kind}_{digest(chr(10).join(names).encode())[:12]}"
 
 
-Columns = Sequence[str]
-CSV = tuple[Columns, Iterable[Sequence[Any]]]
+CSV = tuple[Sequence[str], Iterable[Sequence[Any]]]
+"""Column names, and the rows below them."""
 Figures = Mapping[str, Callable[[], "Figure"]]
 
 
+def as_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> CSV:
+    """Return rows under the names of all their entries, or under some columns."""
+    names = list(dict.fromkeys(name for row in rows for name in row)) if columns is None else columns
+    return names, [[row.get(name) for name in names] for row in rows]
+
+
 def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures, reporter: Reporter) -> None:
-    """Write tables (CSV) and figures (SVG, PNG), by name, and says where.
+    """Write tables (CSV) and figures (SVG, PNG), by name, and say where.
 
     Files that would stay the same are not touched. Figures are not even drawn if they are there and so are just
-    these tables; delete the directory to draw them all the same. That there is no matplotlib, or that the directory is
-    read-only, is said, and no error.
+    these tables; delete the directory to draw them all the same. A missing matplotlib and a read-only directory are
+    no errors: a warning says so.
     """
     contents = {f"{name}.csv": formats.encode_table(here / f"{name}.csv", *table) for name, table in tables.items()}
     there = all(here.has(f"{name}.{form}") for name in figures for form in FORMS)
@@ -87,7 +92,7 @@ def write_files(here: Store, tables: Mapping[str, CSV], figures: Figures, report
 
 
 def draw(here: Store, figures: Figures) -> bool:
-    """Write figures; False without any if matplotlib is not installed."""
+    """Write figures; return False without any if matplotlib is not installed."""
     try:
         for name, make in figures.items():
             for form, content in images(make).items():
@@ -97,9 +102,3 @@ def draw(here: Store, figures: Figures) -> bool:
             raise
         return False
     return True
-
-
-def as_table(rows: Sequence[Mapping[str, Any]]) -> CSV:
-    """Return rows under the names of all their entries."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return names, [[row.get(name) for name in names] for row in rows]

@@ -7,13 +7,13 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from experiments.runs.rows import flat, named
+from experiments.runs.rows import flat, leaves, named
 from foundations import files
 from foundations.errors import UsageError
 from foundations.registry import Registry
@@ -217,16 +217,9 @@ def tracked_run(path: Path, root: Path) -> TrackedRun:
 
 
 def final(store: Store) -> dict[str, float]:
+    """Return the numbers among the entries of a marker, by the names that lead to them."""
     for marker in (files.INSTABILITY, files.DONE):
         if store.has(marker):
-            return dict(figures(store.read_json(marker)))
+            entries = leaves(store.read_json(marker))
+            return {"/".join(names): float(value) for names, value in entries if isinstance(value, (bool, int, float))}
     return {}
-
-
-def figures(entries: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the numbers among nested entries, by the names that lead to them."""
-    for name, value in entries.items():
-        if isinstance(value, Mapping):
-            yield from figures(value, f"{before}{name}/")
-        elif isinstance(value, (bool, int, float)):
-            yield f"{before}{name}", float(value)

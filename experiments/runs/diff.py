@@ -1,13 +1,14 @@
 """Two runs side by side: in what they were asked for, computed with, and in what came of them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from experiments.runs.rows import leaves
 from experiments.runs.stored import StoredRun
 from foundations import files
 from foundations.environment import environments
@@ -138,25 +139,17 @@ def entries_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Differenc
 
 def described(run: StoredRun) -> dict[tuple[str, str], Any]:
     found = {(HYPERPARAMETERS, "replicate"): run.replicate, (RESULTS, "state"): run.state}
-    found |= {(HYPERPARAMETERS, name): value for name, value in flat(run.hyperparameters)}
-    found |= {(RESULTS, name): value for name, value in flat(run.result) if name.split(".")[-1] not in NO_RESULT}
+    found |= {(HYPERPARAMETERS, ".".join(names)): value for names, value in leaves(run.hyperparameters)}
+    found |= {(RESULTS, ".".join(names)): value for names, value in leaves(run.result) if names[-1] not in NO_RESULT}
     if not run.store.has(files.ENVIRONMENT):
         return found
     for number, environment in enumerate(environments(run.store.read_json(files.ENVIRONMENT))):
-        for name, value in flat(environment):
-            section = SECTION_OF.get(name.partition(".")[0], MACHINE)
-            if name.partition(".")[0] not in NO_RESULT and not name.endswith((".file", ".commit")):
-                found[section, f"{name} (later, {number})" if number else name] = value
+        for names, value in leaves(environment):
+            own = len(names) == 1 or names[-1] not in ("file", "commit")
+            if names[0] not in NO_RESULT and own:
+                later = f" (later, {number})" if number else ""
+                found[SECTION_OF.get(names[0], MACHINE), f"{'.'.join(names)}{later}"] = value
     return found
-
-
-def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the entries of nested dictionaries, names joined by dots; a list is one entry."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from flat(entry, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value
 
 
 def rows_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:

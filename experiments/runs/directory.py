@@ -1,24 +1,20 @@
 """What a run's directory says to who reads it without PyTorch: its parts, how far each has come, and its results."""
 
-import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from experiments.runs.metrics import furthest, lacking_points, whole_metrics
 from experiments.runs.status import FAILED, RUNNING, Status, read_status
 from foundations import files
-from foundations.errors import UsageError
-from foundations.formats import DIVERGED, digest
-from foundations.recovery import advise, rows_in_header
+from foundations.formats import DIVERGED, Row, digest
 from foundations.registry import Registry
 from foundations.steps import Step
 from foundations.store import Store
-
-Row = dict[str, Any]
 
 ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFLOW_DATA"}
 
@@ -26,7 +22,6 @@ ENVIRONMENT: Mapping[str, str] = {"root": "ADSYNFLOW_ROOT", "data_dir": "ADSYNFL
 def directories_from_environment() -> dict[str, str]:
     """Return the directories that ``$ADSYNFLOW_ROOT`` and ``$ADSYNFLOW_DATA`` name, where they are set."""
     return {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
-
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,16 @@ class State:
         return self.word
 
 
+class Fault(NamedTuple):
+    """A file that is missing, or is not the one that was written."""
+
+    file: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.what}"
+
+
 WORST_FIRST = ("diverged", "collapsed", "failed", "interrupted", "trained", "begun", "running", "done")
 """The state of a run that is not running is that of the first of its parts in this order."""
 
@@ -83,8 +88,7 @@ class Part:
         return self.store.complete(self.marker)
 
     def result(self) -> Row:
-        result: Row = self.store.read_json(self.marker)
-        return result
+        return dict(self.store.read_json(self.marker))
 
     @property
     def children(self) -> list[Store]:
@@ -124,28 +128,26 @@ class Part:
         return [rows[-1] for store in (self.store, *self.children) if (rows := whole_metrics(store))]
 
     @cached_property
-    def fault(self) -> str:
-        """What is wrong with a part that is done, of the files that tables and figures are made of; empty if nothing.
-
-        Networks and masks are not looked at, which ``verify`` does.
+    def fault(self) -> Fault | None:
+        """What is wrong with the files from which tables and figures are made; of networks and masks ``verify`` says.
 
         Raises:
             UsageError: its marker is damaged, or a directory stands in a file's place.
         """
         if "/" in self.name and not self.store.has(files.DESC):
-            return f"{self.store / files.DESC} is missing"
+            return Fault(self.store / files.DESC, "is missing")
         if not self.done:
-            return ""
+            return None
         for name, sha256 in self.store.parts(self.marker).items():
             if not name.endswith(SHOWN) or sha256 is None:
                 continue
             with self.store.intact(name):
                 content = self.store.read_bytes(name)
             if digest(content) != sha256:
-                return f"{self.store / name} is not the one that {self.marker} was written with"
-        if self.marker == files.INSTABILITY and (lacking := lacking_rows(self.store)):
-            return f"{self.store / files.INTERPOLATION} {lacking}"
-        return ""
+                return Fault(self.store / name, f"is not the one that {self.marker} was written with")
+        if self.marker == files.INSTABILITY and (lacking := lacking_points(self.store)):
+            return Fault(self.store / files.INTERPOLATION, lacking)
+        return None
 
     @property
     def reached(self) -> Step | None:
@@ -181,92 +183,6 @@ class Part:
 
 SHOWN = (".json", ".jsonl", ".csv")
 """Files that are read to show results."""
-
-
-def whole_metrics(store: Store) -> list[Row]:
-    """The rows of metrics of a training; ``UsageError`` if they are damaged, or end before what is saved of it."""
-    if lacking := lacking_metrics(store):
-        raise UsageError(f"{store / files.METRICS} {lacking}.\n{advise(store, files.METRICS).text}")
-    return store.read_rows(files.METRICS)
-
-
-def lacking_metrics(store: Store) -> str:
-    """What is wrong with the metrics of a training that is not done: rows of steps that its states show were taken.
-
-    The checkpoint has all rows up to its step. States that are saved later lie at most one evaluation after the last
-    row; how often there is one is seen in the rows themselves.
-    """
-    if store.has(files.DONE):
-        return ""
-    kept = rows_in_header(store / files.CHECKPOINT)
-    saved = furthest(filter(None, (files.step_of_optimizer(path.name) for path in store.path.glob("optimizer_*"))))
-    rows = store.read_rows(files.METRICS)  # last, since a process may be adding some
-    there = {row["iteration"] for row in rows}
-    if any(row["iteration"] not in there for row in kept):
-        return "lacks evaluations that the checkpoint has"
-    if saved is None or (rows and Step(rows[-1]["step"]).order >= saved.order):
-        return ""
-    if not rows:
-        return f"has no rows, although the state at {saved.short} is saved"
-    per_epoch = epoch_length(rows)
-    if per_epoch is None:  # no row is of the end of an epoch
-        return f"ends before {saved.short}, whose state is saved" if saved.order[0] and not kept else ""
-    gaps = [after["iteration"] - before["iteration"] for before, after in itertools.pairwise(rows)]
-    every = max(gaps, default=per_epoch)
-    return f"ends before {saved.short}, whose state is saved" if (
-        saved.iteration(per_epoch) - rows[-1]["iteration"] >= every) else ""
-
-
-def epoch_length(rows: Iterable[Row]) -> int | None:
-    """Return the iterations of an epoch, read off rows of metrics; None if none is of an epoch's end or later."""
-    for row in rows:
-        epochs, iterations = Step(row["step"]).order
-        if epochs:
-            return int((row["iteration"] - iterations) // epochs)
-    return None
-
-
-def iterations_per_epoch(*trainings: Store) -> int:
-    """Read off their metrics; of trainings that end within an epoch the iterations that they have.
-
-    Metrics that are damaged say nothing; whoever shows them names them.
-    """
-    longest = 1
-    for training in trainings:
-        try:
-            rows = training.read_rows(files.METRICS)
-        except (UsageError, OSError):
-            continue
-        if (length := epoch_length(rows)) is not None:
-            return length
-        longest = max([longest, *(row["iteration"] for row in rows)])
-    return longest
-
-
-def lacking_rows(store: Store) -> str:
-    """Return whether interpolation.csv has every point that the verdict beside it rests on; what is wrong if not."""
-    verdict, rows = store.read_json(files.INSTABILITY), store.read_table(files.INTERPOLATION)
-    try:
-        treatments = verdict["pairs"][0]["error_barrier"]["test"] if verdict["pairs"] else ()
-        last = verdict["analysis"]["alphas"] - 1
-        wanted = {
-            (*pair["children"], index / last, split, treatment, verdict["examples"][split])
-            for pair in verdict["pairs"] for index in range(last + 1)
-            for split in pair["error_barrier"] for treatment in treatments
-        }  # fmt: skip
-        numbers, images = ("first_child", "second_child", "alpha"), (0, verdict["examples"]["batchnorm"])
-        found = {
-            (*(float(row[name]) for name in numbers), row["split"], row["batchnorm"], int(row["examples"]))
-            for row in rows if int(row["batchnorm_examples"]) in images
-        }  # fmt: skip
-    except (LookupError, TypeError, ValueError) as error:
-        return f"cannot be read ({error})"
-    return f"lacks {len(wanted - found)} of the {len(wanted)} points that {files.INSTABILITY} rests on" * bool(
-        wanted - found)
-
-
-def furthest(steps: Iterable[Step]) -> Step | None:
-    return max(steps, key=lambda step: step.order, default=None)
 
 
 def numbered(run: Store, prefix: str) -> list[Store]:
@@ -368,7 +284,7 @@ class RunDirectory:
 
 
 def directories(root: Path | str) -> list[RunDirectory]:
-    """All directories of runs below a root that were begun, by kind, hash and replicate; whatever state they are in."""
+    """Return all directories of runs below a root that were begun, by kind, hash and replicate, in whatever state."""
     return [
         RunDirectory(run.path, kind_of(experiment.name) or "", int(run.path.name.removeprefix(files.REPLICATE)))
         for experiment in sorted(Path(root).glob("*_*"))

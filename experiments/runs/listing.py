@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.directory import Part, Row, RunDirectory, State, directories
-from experiments.runs.rows import as_step, damage, flat, level_of, named, planned_density, sparsity_report
+from experiments.runs.directory import Part, RunDirectory, State, directories
+from experiments.runs.rows import as_step, damage, flat, k_of, level_of, named, planned_density, sparsity_report
 from foundations import files
 from foundations.errors import UsageError, near_misses
+from foundations.formats import Row
 from foundations.recovery import MISREAD
 from foundations.steps import Step
 
 COLUMNS = (
     "kind", "run", "part", "model", "dataset", "pruning_strategy", "branch", "density", "k", "level", "children",
     "replicate", "state", "at", "since", "reason", "has_path", "accuracy", "barrier", "size", "path",
-    "validation_accuracy", "early_stopping_iteration", "early_stopping_accuracy",
+    "validation_accuracy", "early_stopping_iteration", "early_stopping_accuracy", "density_asked",
 )  # fmt: skip
 """Of every row, before its hyperparameters. Accuracy and barrier are fractions of 1, a size is in bytes."""
 
@@ -41,7 +42,7 @@ def rows_of(run: RunDirectory) -> Iterator[Row]:
     for part in parts or [Part("", run.store)]:
         row = blank(run, part.store.path) | {"part": part.name} | named(hyperparameters)
         try:
-            yield row | (damage(UsageError(part.fault)) if part.fault else about(run, part, hyperparameters))
+            yield row | (damage(part.fault) if part.fault else about(run, part, hyperparameters))
         except MISREAD as error:
             yield row | damage(error)
 
@@ -56,11 +57,12 @@ def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> 
     """Return what a part is, how far it has come, and what came of it."""
     state, result = part.state, part.result() if part.done else {}
     verdict = part.store.read_json(files.INSTABILITY) if part.store.has(files.INSTABILITY) else {}
+    planned = planned_density(run.kind, part, run.hyperparameters)
     row: Row = {
         "state": state.word, "at": None if state.at is None else state.at.short, "since": state.since or None,
         "reason": state.reason or None, "has_path": part.has_path, "accuracy": accuracy(part, verdict, result),
         "barrier": verdict["error_barrier"]["test"]["raw"] if verdict else None,
-        "density": sparsity_report(part).get("density", planned_density(run.kind, part, run.hyperparameters)),
+        "density": sparsity_report(part).get("density", planned), "density_asked": planned,
         "validation_accuracy": result.get("validation_accuracy"),
         "early_stopping_iteration": result.get("early_stopping_iteration"),
         "early_stopping_accuracy": result.get("early_stopping_test_accuracy"),
@@ -72,7 +74,7 @@ def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> 
             own = {name: value for name, value in part.store.read_json(files.DESC).items() if name != "kind"}
             row |= {name: value for name, value in flat(own).items() if name not in hyperparameters}
     if part.name.startswith(files.ANALYSIS):
-        row["k"] = Step(part.name.removeprefix(files.ANALYSIS)).short
+        row["k"] = k_of(part, {})
     if part.marker == files.SEARCH:
         found = part.result()["k"]
         row |= {"k": None if found is None else Step(found).short, "branch": part.name}

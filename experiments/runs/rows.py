@@ -1,23 +1,27 @@
 """Stored runs as rows, and only from what is stored: what tables, figures, the page, ``list`` and ``rows()`` show.
 
-Read without PyTorch, so that hundreds of runs are listed at once.
+:func:`numbers_of` is the one place where a row gets its numbers, and :func:`flat` the one that flattens a descriptor.
+Only the numbers of an analysis need PyTorch, so that hundreds of runs are listed at once.
 """
 
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from experiments.runs.directory import Part, Row, RunDirectory
+from experiments.runs.directory import Part, RunDirectory
 from experiments.runs.status import read_status
 from foundations import files
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.recovery import MISREAD
 from foundations.steps import Step
 from foundations.store import Store
 
+if TYPE_CHECKING:
+    from stability.verdict import Verdict
+
 DONE, COLLAPSED, DIVERGED, UNFINISHED, DAMAGED = ENDINGS = ("done", "collapsed", "diverged", "unfinished", "damaged")
 """``collapsed``: no path from input to output is left; it has a result only with --allow_collapse. ``damaged``: a file
-that it is shown by cannot be read, or is not the one that was written."""
+is missing, cannot be read, or is not the one that was written."""
 COUNTED = ENDINGS[:-1]
 """Those that have a column in every table."""
 
@@ -25,13 +29,14 @@ COUNTED = ENDINGS[:-1]
 def result_rows(
     run: RunDirectory, parts: Collection[str] | None = None, asked: Mapping[str, Any] | None = None
 ) -> list[Row]:
-    """Return a row for each level or branch of a lottery run, whether it is done or not.
+    """Return a row for each training, level, branch or analysis of a run, whether it is done or not.
 
-    Each has what its result says (before it is done ``level`` and ``density``) and then ``strategy``, ``k``,
-    ``replicate``, ``key``, ``path``, ``state`` (one of :data:`ENDINGS`), ``effective_density`` and what all attempts on
-    it have cost (``attempts``, ``seconds``, ``processor_seconds``, ``peak_memory`` in MB); where the state is
-    ``damaged`` also ``reason``, and nothing of what a damaged file says. Of a run whose descriptor is damaged there is
-    a single row, which has no level.
+    Each has its numbers (see :func:`numbers_of`; before it is done a level has ``level`` and ``density``) and then
+    ``replicate``, ``key``, ``path``, ``state`` (one of :data:`ENDINGS`) and what all attempts on it have cost
+    (``attempts``, ``seconds``, ``processor_seconds``, ``peak_memory`` in MB). Rows of lottery and stability runs also
+    have ``strategy``, ``k``, ``density_asked``, the exact number of weights ``kept``, and ``effective_density``. A row
+    that is ``damaged`` has a ``reason``, and nothing of what the damaged file says. Of a run whose descriptor is
+    damaged there is a single row.
 
     Args:
         run: the directory.
@@ -42,29 +47,57 @@ def result_rows(
         asked = run.hyperparameters if asked is None else asked
         there = {part.name: part for part in run.parts} if run.path.is_dir() else {}
         wanted = there if parts is None else parts
-        return [result_row(run, there.get(name) or Part(name, run.store.sub(name)), asked) for name in wanted]
+        return [result_row(run, there.get(name) or new_part(run, name), asked) for name in wanted]
     except MISREAD as error:
         return [{"replicate": run.replicate, "key": run.path.parent.name, "path": run.path, **damage(error)}]
 
 
+def new_part(run: RunDirectory, name: str) -> Part:
+    """Return a part that has not been begun."""
+    return Part(name, run.store.sub(name), files.INSTABILITY if name.startswith(files.ANALYSIS) else files.DONE)
+
+
 def result_row(run: RunDirectory, part: Part, asked: Mapping[str, Any]) -> Row:
-    """Return the row of a level or branch; see :func:`result_rows`."""
-    about = {
-        "strategy": strategy_of(asked), "k": Step(asked["k"]).short, "replicate": run.replicate,
-        "key": run.path.parent.name, "path": part.store.path,
-    }  # fmt: skip
-    planned = {"level": level_of(part), "density": planned_density(run.kind, part, asked)}
+    about: Row = {"replicate": run.replicate, "key": run.path.parent.name, "path": part.store.path}
+    planned: Row = {}
+    if prunes := run.kind in ("lottery", "stability"):
+        density = planned_density(run.kind, part, asked)
+        about = {"strategy": strategy_of(asked), "k": k_of(part, asked), **about, "density_asked": density}
+        planned = {**({"level": level_of(part)} if part.name.startswith(files.LEVEL) else {}), "density": density}
     if fault := fault_of(part):
-        return {**planned, **about, "state": DAMAGED, "effective_density": None, "reason": fault}
-    report = sparsity_report(part)
-    planned["density"] = report.get("density", planned["density"])
-    result = part.result() if part.done else planned
+        lost = {"effective_density": None} if prunes else {}
+        return {**planned, **about, "state": DAMAGED, **lost, "reason": fault}
+    if prunes:
+        report = sparsity_report(part)
+        planned["density"] = report.get("density", density)
+        about |= {name: report.get(name) for name in ("kept", "effective_density")}
     status = read_status(part.store)
     cost = {} if status is None else status.cost
-    return {**result, **about, "state": ending(part), "effective_density": report.get("effective_density"), **cost}
+    return {**(numbers_of(part) or planned), **about, "state": ending(part), **cost}
 
 
-def damage(error: Exception) -> Row:
+def numbers_of(part: Part) -> Row:
+    """Return the numbers that a part has come to, by the names of their columns; none before it is done.
+
+    A training that is not done has those of its last evaluation.
+    """
+    if not part.done:
+        return dict(part.last_rows[-1]) if not part.name and part.last_rows else {}
+    if part.marker != files.INSTABILITY:
+        return part.result()
+    from stability.verdict import read_verdict  # which needs PyTorch
+
+    return numbers_of_verdict(read_verdict(part.store))
+
+
+def numbers_of_verdict(verdict: "Verdict") -> Row:
+    judged = verdict.analysis.judge_by
+    return {
+        **verdict.summary(), "verdict": verdict.text, "judge_by": judged, "judged_examples": verdict.examples[judged],
+    }  # fmt: skip
+
+
+def damage(error: object) -> Row:
     """Return what a row says in the place of what cannot be read, or is not what was written."""
     return {"state": DAMAGED, "reason": str(error).splitlines()[0] if str(error) else type(error).__name__}
 
@@ -73,8 +106,14 @@ def level_of(part: Part) -> int:
     return int(part.name.removeprefix(files.LEVEL).partition("/")[0])
 
 
+def k_of(part: Part, asked: Mapping[str, Any]) -> str:
+    """Return the step at which a part was pruned or its children start; empty for what is at none."""
+    k = part.name.removeprefix(files.ANALYSIS) if part.name.startswith(files.ANALYSIS) else asked.get("k")
+    return "" if k is None else Step(k).short
+
+
 def ending(part: Part) -> str:
-    """Return how a part ended."""
+    """Return how a part ended, as one of :data:`ENDINGS`."""
     if fault_of(part):
         return DAMAGED
     if not part.has_path:
@@ -84,21 +123,12 @@ def ending(part: Part) -> str:
 
 
 def fault_of(part: Part) -> str:
-    """Why a part cannot be shown: a file that is damaged, or is not the one that was written; empty if it can."""
+    """Return why a part cannot be shown: a file that is damaged, or not the one that was written; empty if it can."""
     try:
         _ = part.has_path, part.state
-        return part.fault
+        return str(part.fault or "")
     except MISREAD as error:
         return str(damage(error)["reason"])
-
-
-def faults(run: RunDirectory) -> dict[Path, str]:
-    """Return why parts of a run, or the whole of it, cannot be shown, by their directories."""
-    try:
-        _ = run.hyperparameters
-        return {part.store.path: fault for part in run.parts if (fault := fault_of(part))}
-    except MISREAD as error:
-        return {run.path: str(damage(error)["reason"])}
 
 
 def sparsity_report(part: Part) -> Mapping[str, Any]:
@@ -106,35 +136,51 @@ def sparsity_report(part: Part) -> Mapping[str, Any]:
 
 
 def has_result(row: Row) -> bool:
-    """Return whether a row of :func:`result_rows` has what has come of its part."""
+    """Return whether a level, branch or training is done and can be read."""
     return row["state"] != DAMAGED and Store(row["path"]).done
 
 
 def planned_density(kind: str, part: Part, asked: Mapping[str, Any]) -> float:
-    """Return what a part keeps of the prunable weights by its hyperparameters, before its mask is found."""
+    """Return what a part was asked to keep of the prunable weights; its mask keeps a whole number of them."""
     fraction = flat(asked).get("pruning_fraction")
     if kind == "train" or fraction is None:
         return 1.0
     return float((1 - fraction) ** (level_of(part) if part.name.startswith(files.LEVEL) else 1))
 
 
+def density_text(density: float) -> str:
+    """Return a density in percent with four digits at most: ``10%``, ``51.2%``, ``0.7979%``."""
+    return f"{100 * density:.4g}%"
+
+
 # Hyperparameters -----------------------------------------------------------------------------------------------------
 
 
-def flat(entries: Mapping[str, Any]) -> Row:
-    """Return hyperparameters by the names of their flags, those of nested bundles too.
+def leaves(entries: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the values of nested dictionaries, each with the names that lead to it; a list is one value."""
+    for name, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
 
-    A strategy is ``pruning_strategy``, with its own fields beside it; none is that of the full network.
+
+def flat(entries: Mapping[str, Any]) -> Row:
+    """Return the hyperparameters of a descriptor by the names of their flags, those of nested bundles too.
+
+    A strategy is ``pruning_strategy``, with its own fields beside it; ``none`` is that of the full network.
     """
     found: Row = {}
-    for name, value in entries.items():
-        if name == "strategy":
-            found["pruning_strategy"] = strategy_of(entries)
-            value = {field: own for field, own in (value or {}).items() if field != "kind"}
-        if isinstance(value, Mapping):
-            found |= flat(value)
-        elif name != "strategy" and not (name == "pruning" and value is None):
-            found[name] = value
+    for names, value in leaves(entries):
+        match names:
+            case (*_, "strategy", "kind"):
+                found["pruning_strategy"] = str(value)
+            case (*_, "strategy"):
+                found["pruning_strategy"] = "none"
+            case (*_, "pruning") if value is None:
+                pass
+            case _:
+                found[names[-1]] = value
     return found
 
 

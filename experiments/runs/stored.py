@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from experiments.runs.directory import Row, RunDirectory, directories, kind_of, kinds, numbered
+from experiments.runs.directory import RunDirectory, directories, kind_of, kinds, numbered
+from experiments.runs.rows import DAMAGED, result_rows
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
+from foundations.formats import Row
 from foundations.run import read_desc
 from foundations.seeds import Seeds
 from foundations.store import Store
@@ -41,7 +43,7 @@ class StoredRun(RunDirectory):
 
     @cached_property
     def desc(self) -> Desc:
-        """The same as hyperparameters; ``UsageError`` that names what is missing if a plug-in is not loaded."""
+        """What its result depends on; ``UsageError`` that names what is missing if a plug-in is not loaded."""
         try:
             return read_desc(self.store, DESCS[self.kind])
         except UsageError as error:
@@ -62,14 +64,26 @@ class StoredRun(RunDirectory):
         return results.get("", {}) if self.kind in ("train", "import") else results
 
     def rows(self) -> list[Row]:
-        """Return the results, a plain dictionary for each part that is done, with what the run is."""
-        about = {"kind": self.kind, "run": self.name, "replicate": self.replicate}
-        return [{**about, "part": part.name, **part.result()} for part in self.parts if part.done]
+        """Return the results, a plain dictionary for each part that is done, with what the run is.
+
+        Raises:
+            UsageError: a file of one of them is damaged.
+        """
+        about, done = {"kind": self.kind, "run": self.name}, [part for part in self.parts if part.done]
+        rows = result_rows(self, [part.name for part in done]) if done else []
+        return [
+            {**about, "part": part.name, **({} if row["state"] == DAMAGED else part.result()), **row}
+            for part, row in zip(done, rows, strict=True)
+        ]
 
     @property
     def train(self) -> TrainDesc | None:
         """The dense training that it is, or stands on; None of an imported network."""
         return self.desc if isinstance(self.desc, TrainDesc) else getattr(self.desc, "train", None)
+
+    def trunk_of(self, train: TrainDesc) -> Store:
+        """Return the directory of the dense training that it depends on."""
+        return Store(self.path.parent.parent / train.key / self.path.name)
 
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
         """Return a level's trained subnetwork, in evaluation mode, and its mask.
@@ -135,7 +149,7 @@ def runs_at(places: Sequence[str], root: str) -> list[StoredRun]:
 
 
 def runs(root: Path | str) -> list[StoredRun]:
-    """All runs below a root, by kind, hash and replicate; those that are damaged, too, even without a descriptor."""
+    """Return all runs below a root, by kind, hash and replicate; damaged ones too, even without a descriptor."""
     return [StoredRun(run.path, run.kind, run.replicate) for run in directories(root)]
 
 

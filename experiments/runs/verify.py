@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.runs.directory import iterations_per_epoch, lacking_metrics, lacking_rows
+from experiments.runs.metrics import iterations_per_epoch, lacking_metrics, lacking_points
 from experiments.runs.stored import StoredRun
 from foundations import files, formats
 from foundations.errors import UsageError
@@ -207,7 +207,7 @@ def cut_short(run: StoredRun) -> Iterator[Finding]:
     for store in map(Store, sorted({path.parent for path in checked_files(run)})):
         lacks = {files.METRICS: lacking_metrics}
         if store.has(files.INSTABILITY):
-            lacks[files.INTERPOLATION] = lacking_rows
+            lacks[files.INTERPOLATION] = lacking_points
         for name, lacking in lacks.items():
             with contextlib.suppress(UsageError, OSError):  # which is found by itself
                 if what := lacking(store):

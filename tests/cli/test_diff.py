@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.runs.diff import Overlap, apart, flat, same
+from experiments.runs.diff import Overlap, apart, same
 from foundations.store import Store
 
 Command = Callable[..., Any]
@@ -114,7 +114,3 @@ def test_how_far_apart_two_tensors_are() -> None:
     assert not same(torch.tensor([1.0]), torch.tensor([1.0], dtype=torch.float64))
     assert Overlap("mask", 3, 3, 2).jaccard == 0.5
     assert Overlap("mask", 0, 0, 0).jaccard == 1.0
-
-
-def test_nested_entries_become_one_name_each() -> None:
-    assert dict(flat({"a": {"b": 1, "c": [1, 2]}, "d": None})) == {"a.b": 1, "a.c": [1, 2], "d": None}

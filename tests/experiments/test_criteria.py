@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.report.criteria import labels
+from experiments.runs.searches import labels
 from experiments.session import Session
 from foundations import files
 from foundations.errors import UsageError

@@ -5,11 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.report.criteria import Found, as_csv
+from experiments.report.criteria import COLUMNS
 from experiments.report.figures.drawing import legend_below
 from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
-from experiments.report.naming import text
-from experiments.report.tables import CSV, Row, write_files
+from experiments.report.tables import CSV, as_csv, write_files
+from experiments.runs.naming import text
+from experiments.runs.searches import Found
+from foundations.formats import Row
 from foundations.hparams import as_text
 from foundations.reporting import Reporter
 from foundations.steps import Step
@@ -24,7 +26,7 @@ LABELS = {"early_bird": "largest distance between masks", "early_crop": r"$|d_t 
 
 
 def criteria_figures(found: Sequence[Found]) -> "dict[str, tuple[list[Found], Callable[[], Figure]]]":
-    """What draws each figure, by its file's name, and the searches in it: a criterion's for a network, by replicate."""
+    """Return by file name the searches of a figure, which are the replicates of a criterion, and what draws it."""
     groups: dict[tuple[str, str], list[Found]] = {}
     for one in found:
         if one.curve:
@@ -37,21 +39,20 @@ def criteria_figures(found: Sequence[Found]) -> "dict[str, tuple[list[Found], Ca
 
 
 def write_criteria(found: Sequence[Found], rows: Sequence[Row], directory: Path, reporter: Reporter) -> None:
-    """Write ``criteria.csv``, the figure of each curve and its numbers, and says where they are."""
+    """Write ``criteria.csv``, the figure of each curve and its numbers, and say where they are."""
     drawn = criteria_figures(found)
-    tables = {"criteria": as_csv(rows), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
+    tables = {"criteria": as_csv(rows, COLUMNS), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
     write_files(Store(directory), tables, {name: make for name, (_, make) in drawn.items()}, reporter)
 
 
 def curve_csv(found: Sequence[Found]) -> CSV:
-    """A line for each replicate and step: value and threshold, and the distances to the masks of the steps before."""
-    points = [(one.run.replicate, point) for one in found for point in one.curve["points"]]
-    columns = ("k", "epoch", "value", "threshold", "masks")
-    cells = [
-        [replicate, *(as_text(point[name]) if name == "masks" else point[name] for name in columns if name in point)]
-        for replicate, point in points
-    ]
-    return ["replicate", *(name for name in columns if any(name in point for _, point in points))], cells
+    """Return a row for each replicate and step: value, threshold, and the distances to the masks of earlier steps."""
+    rows = [
+        {"replicate": one.run.replicate, **point, **({"masks": as_text(point["masks"])} if "masks" in point else {})}
+        for one in found for point in one.curve["points"]
+    ]  # fmt: skip
+    columns = ("replicate", "k", "epoch", "value", "threshold", "masks")
+    return as_csv(rows, [name for name in columns if any(name in row for row in rows)])
 
 
 def plain(name: str) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.collect import BY_LEVEL, Index, Rows
+from experiments.report.collect import BY_LEVEL, Analyses, Index
 from experiments.report.figures.palette import DASHES, GREY
-from experiments.report.lines import Replicates
-from experiments.report.tables import Row, grouped
+from experiments.report.replicates import Replicates
+from experiments.report.tables import grouped
 from foundations.averages import average, standard_deviation
+from foundations.formats import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +111,7 @@ def room_above(axis: "Axes") -> None:
     axis.set_ylim(max(low, -1), min(high, 100 + 0.02 * (100 - low)))
 
 
-def threshold_line(axis: "Axes", rows: Rows) -> None:
+def threshold_line(axis: "Axes", rows: Analyses) -> None:
     """Draw the threshold of stability, or several if analyses differ in it.
 
     One far above everything drawn is named in the legend only: it would take most of the axis.
@@ -188,7 +189,7 @@ def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float,
     return points
 
 
-def how_many(rows: Rows) -> str:
+def how_many(rows: Analyses) -> str:
     """Return what a point of the curve stands for."""
     points = Counter((row["network"], row[rows.index.column]) for row in rows.analyses)
     replicates, pairs = sorted(set(points.values())), sorted({row["pairs"] for row in rows.analyses})

@@ -13,8 +13,8 @@ from experiments.report.figures.drawing import (
     values_band,
 )
 from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
-from experiments.report.lines import Replicates
-from experiments.report.naming import said
+from experiments.report.replicates import Replicates
+from experiments.runs.naming import said
 from foundations.averages import average, standard_deviation
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def by_strategy(axes: "Axes", series: Series) -> None:
 def tick_label(name: str, line: Replicates) -> str:
     """Return what a strategy is, what it keeps and, if not all replicates ended as they should, how they did."""
     words = [wrapped for part in name.split(", ") for wrapped in textwrap.wrap(part, LABEL_CHARACTERS)]
-    parts = [*words, f"{100 * line.density:.3g}% kept"]
+    parts = [*words, f"{line.kept_text} kept"]
     return "\n".join(parts if line.whole else [*parts, line.counted.replace("; ", ",\n")])
 
 
@@ -156,7 +156,7 @@ def early_stopping(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figur
     return figure
 
 
-LABELS = ("early-stopping iteration", "test early_stopped_accuracy there (%)")
+LABELS = ("early-stopping iteration", "test accuracy there (%)")
 
 
 def iteration(line: Replicates) -> Point:

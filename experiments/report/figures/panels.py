@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from experiments.report.figures.drawing import band, legend_columns, room_above
 from experiments.report.figures.lottery import Series, in_series
 from experiments.report.figures.palette import COLOURS, MARKERS, new_figure
-from experiments.report.lines import Replicates
-from experiments.report.tables import Row, grouped
+from experiments.report.replicates import Replicates
+from experiments.report.tables import grouped
+from foundations.formats import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,7 @@ def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figu
         begin(axes)
         for name, line in members.items():
             draw(axes, line, name, *styles[name])
-        axes.set_title(f"{density}% kept")
+        axes.set_title(f"{density} kept")
         axes.set_ylabel(ylabel)
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     for axes in grid.flat[len(by_density):]:
@@ -117,10 +118,11 @@ def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figu
 
 
 def densities(series: Series) -> dict[str, Mapping[str, Replicates]]:
-    """The lines of each density, in percent, by the name of their curve; the densities that most curves share."""
+    """Return the lines of each density by the name of their curve; of the densities that most curves share."""
     found: dict[str, dict[str, Replicates]] = {}
     for name, group in series.items():
         for line in group:
-            found.setdefault(f"{100 * line.density:.3g}", {})[name] = line
-    chosen = sorted(found, key=lambda density: (-len(found[density]), -float(density)))[:PANELS]
-    return {density: found[density] for density in sorted(chosen, key=float, reverse=True)}
+            found.setdefault(line.kept_text, {})[name] = line
+    largest = {density: max(line.density for line in own.values()) for density, own in found.items()}
+    chosen = sorted(found, key=lambda density: (-len(found[density]), -largest[density]))[:PANELS]
+    return {density: found[density] for density in sorted(chosen, key=largest.__getitem__, reverse=True)}

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.report.collect import Index
 from experiments.report.figures.palette import COLOURS, GREY, new_figure
-from experiments.report.tables import Row, grouped
+from experiments.report.tables import grouped
+from foundations.formats import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.report.collect import BY_LEVEL, Index, Rows
+from experiments.report.collect import BY_LEVEL, Analyses, Index
 from experiments.report.figures.drawing import (
     annotate,
     averaged,
@@ -21,7 +21,8 @@ from experiments.report.figures.drawing import (
 )
 from experiments.report.figures.palette import COLOURS, DASHES, GREY, MARKERS, SPLIT_COLOURS, cycle, new_figure
 from experiments.report.figures.plane import plane
-from experiments.report.tables import Row, grouped
+from experiments.report.tables import grouped
+from foundations.formats import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +107,7 @@ def legend(splits: Container[str], shown: Sequence[str]) -> list[Any]:
 SPLIT_TITLES = {"test": "test set", "train": "training set", "validation": "validation set"}
 
 
-def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
+def figures(rows: Analyses) -> dict[str, Callable[[], "Figure"]]:
     """Return what draws each figure, by its file's name. Only drawing imports matplotlib."""
     networks = in_order(row["network"] for row in rows.analyses)
     makers: dict[str, Callable[[], Figure]] = {}
@@ -123,7 +124,7 @@ def figures(rows: Rows) -> dict[str, Callable[[], "Figure"]]:
     return makers
 
 
-def barrier_by_index(rows: Rows) -> "Figure":
+def barrier_by_index(rows: Analyses) -> "Figure":
     """Error barrier against k, or against the density of the levels, with its standard deviation, on each split."""
     splits = [split for split in SPLIT_TITLES if any(f"{split}_error_barrier_raw" in row for row in rows.pairs)]
     figure = new_figure(3.6 * len(splits), 3.4)
@@ -143,7 +144,7 @@ def barrier_by_index(rows: Rows) -> "Figure":
     return figure
 
 
-def draw_barriers(axis: "Axes", rows: Rows, split: str) -> None:
+def draw_barriers(axis: "Axes", rows: Analyses, split: str) -> None:
     """Draw a curve for each network and treatment of BatchNorm."""
     shown = treatments(rows.lines)
     networks = in_order(row["network"] for row in rows.analyses)
@@ -161,7 +162,7 @@ def draw_barriers(axis: "Axes", rows: Rows, split: str) -> None:
             )  # fmt: skip
 
 
-def barrier_against_gap(rows: Rows) -> "Figure":
+def barrier_against_gap(rows: Analyses) -> "Figure":
     """Error barrier against the accuracy that is missing to the full network, a point for each analysis."""
     figure = new_figure(4.8, 3.8)
     axis = figure.subplots()
@@ -179,7 +180,7 @@ def barrier_against_gap(rows: Rows) -> "Figure":
     return figure
 
 
-def draw_points(axis: "Axes", rows: Rows) -> list[tuple[str, list[tuple[float, float, str]]]]:
+def draw_points(axis: "Axes", rows: Analyses) -> list[tuple[str, list[tuple[float, float, str]]]]:
     """Return the points of each network; its colour with (gap, barrier, mark) of each."""
     marked: list[tuple[str, list[tuple[float, float, str]]]] = []
     networks = in_order(row["network"] for row in rows.analyses)
@@ -197,7 +198,7 @@ def draw_points(axis: "Axes", rows: Rows) -> list[tuple[str, list[tuple[float, f
     return marked
 
 
-def accuracy(rows: Rows) -> "Figure":
+def accuracy(rows: Analyses) -> "Figure":
     """Test accuracy over training, a panel for each network: the children of each k or level and the full network."""
     networks = in_order(row["network"] for row in rows.analyses)
     figure = new_figure(1.2 + 3.1 * len(networks), 3.5)
@@ -213,7 +214,7 @@ def accuracy(rows: Rows) -> "Figure":
     return figure
 
 
-def draw_trainings(axis: "Axes", rows: Rows, network: str) -> None:
+def draw_trainings(axis: "Axes", rows: Analyses, network: str) -> None:
     """Draw a band for the full network, and one for the children of each k or level."""
     import matplotlib
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.report.figures.palette import ALL_FORMS, images
+from experiments.report.material import Material, gather
 from experiments.report.page import parts as theme
 from experiments.report.page.lottery import lottery_sections, mask_section
-from experiments.report.page.material import Material, gather
 from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.page.runs import compute, hyperparameters, reproduce, runs_section, summary
 from experiments.report.page.stability import criteria_sections, stability_sections
@@ -31,12 +31,16 @@ ESCAPED = {
 
 
 def tabular(table: Table) -> str:
-    """Return a ``tabular`` with the rules of the package booktabs; columns of numbers are flush right."""
+    """Return a ``tabular`` with the rules of the package booktabs; columns of numbers are flush right.
+
+    Notes are comments in front of it: they belong into the caption.
+    """
     columns = list(zip(*table.cells, strict=True)) or [()] * len(table.headers)
     alignment = "".join("r" if column and all(cell[:1].isdigit() for cell in column) else "l" for column in columns)
     body = [" & ".join(map(escaped, row)) + r" \\" for row in table.cells]
     return "\n".join([
-        "% needs \\usepackage{booktabs}", rf"\begin{{tabular}}{{{alignment}}}", r"\toprule",
+        "% needs \\usepackage{booktabs}", *(f"% note: {note}" for note in table.notes),
+        rf"\begin{{tabular}}{{{alignment}}}", r"\toprule",
         " & ".join(map(escaped, table.headers)) + r" \\", r"\midrule", *body, r"\bottomrule", r"\end{tabular}", "",
     ])  # fmt: skip
 
@@ -46,7 +50,7 @@ def escaped(cell: str) -> str:
 
 
 def write_page(
-    runs: "Sequence[StoredRun]", output: Path, style: str = "screen", reporter: Reporter = Reporter()  # noqa: B008
+    runs: "Sequence[StoredRun]", output: Path, style: str = "screen", reporter: Reporter | None = None
 ) -> Path:
     """Write ``output`` and, into ``<its stem>_files`` beside it, each figure (SVG, PNG, PDF) and table (CSV, LaTeX).
 
@@ -56,7 +60,7 @@ def write_page(
         runs: what is shown.
         output: the HTML file.
         style: of the figures, ``screen`` or ``paper`` (widths of columns, serif fonts, no headings).
-        reporter: hears what is left out, and why.
+        reporter: is warned of what is left out, and why.
 
     Returns:
         The directory of the other files.
@@ -68,7 +72,7 @@ def write_page(
     page = Page(beside.path.name, style)
     found = gather(runs)
     for text in found.unread:
-        reporter.warn(text)
+        (reporter or Reporter()).warn(text)
     html = page.render(sections(found))
     for name, content in page.files.items():
         beside.write_bytes(name, content)
@@ -77,7 +81,7 @@ def write_page(
 
 
 def sections(found: Material) -> list[PageSection]:
-    """Return all that have something to show, the summary first."""
+    """Return the sections that have something to show, the summary first."""
     stability = stability_sections(found)
     verdicts = list(stability[0].sentences) if stability else []
     every = [
@@ -122,7 +126,7 @@ class Page:
         }  # fmt: skip
 
     def figure(self, one: PageFigure) -> Mapping[str, Any]:
-        """Draw a figure; its files, and itself as an element."""
+        """Draw a figure into files; return it as an element with their names."""
         from markupsafe import Markup
 
         try:
@@ -136,7 +140,7 @@ class Page:
         return {"name": one.name, "caption": one.caption, "svg": Markup(svg), "files": forms}
 
     def table(self, one: PageTable) -> Mapping[str, Any]:
-        """Return the files of a table, and its cells."""
+        """Write a table into files; return its cells with their names. Notes stand at the end of the caption."""
         name = f"table_{one.name}"
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(
@@ -144,7 +148,8 @@ class Page:
         )  # fmt: skip
         self.files[f"{name}.csv"] = text.getvalue().encode()
         self.files[f"{name}.tex"] = tabular(one.table).encode()
-        return {"name": name, "caption": one.caption, "headers": one.table.headers, "cells": one.table.cells,
+        notes = f" {'; '.join(one.table.notes)}." if one.table.notes else ""
+        return {"name": name, "caption": one.caption + notes, "headers": one.table.headers, "cells": one.table.cells,
                 "files": [f"{name}.csv", f"{name}.tex"]}  # fmt: skip
 
 

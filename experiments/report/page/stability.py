@@ -1,13 +1,15 @@
 """The sections on instability analyses and criteria for k."""
 
-from experiments.report.criteria import CAPTION, criteria_table, rows_of, searches
+from experiments.report.criteria import CAPTION, criteria_table
 from experiments.report.figures.criteria import criteria_figures, curve_csv
 from experiments.report.figures.drawing import how_many
 from experiments.report.figures.stability import figures
-from experiments.report.page.material import Material
+from experiments.report.material import Material
 from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.stability import stability_table
-from experiments.report.tables import as_table
+from experiments.report.tables import as_csv
+from experiments.runs.searches import search_rows, searches
+from foundations import files
 
 
 def stability_sections(found: Material) -> list[PageSection]:
@@ -15,27 +17,26 @@ def stability_sections(found: Material) -> list[PageSection]:
     rows = found.stability
     if rows is None:
         return []
-    table, verdicts = stability_table(found.analysed)
-    data = {
-        "barrier": as_table(rows.pairs), "barrier_against_gap": as_table([*rows.analyses, *rows.missing]),
-        "interpolation": as_table(rows.lines), "accuracy": as_table(rows.training),
-        "plane": as_table(rows.plane),
+    analyses = [row for row in found.rows if row["key"] in found.networks and row["part"].startswith(files.ANALYSIS)]
+    table, sentences = stability_table(analyses, found.networks)
+    analysed = as_csv([*rows.analyses, *rows.missing])
+    kinds = {
+        "barrier_against_gap": ("Error barrier against the accuracy that children lack, and k beside it.", analysed),
+        "barrier": (f"Error barrier between children against k. {how_many(rows)}.", as_csv(rows.pairs)),
+        "interpolation": ("Error and cross entropy between two children; a line for each pair and replicate.",
+                          as_csv(rows.lines)),
+        "accuracy": ("Test accuracy of children over training; bands: lowest to highest child.", as_csv(rows.training)),
+        "plane": ("Test error and training loss on the plane through the start and two children.", as_csv(rows.plane)),
     }  # fmt: skip
-    captions = {
-        "barrier": f"Error barrier between children against k. {how_many(rows)}.",
-        "barrier_against_gap": "Error barrier against the accuracy that children lack; beside a point its k.",
-        "interpolation": "Error and cross entropy between two children; a line for each pair and replicate.",
-        "accuracy": "Test accuracy of children over training; bands: lowest to highest child.",
-        "plane": "Test error and training loss on the plane through the start and two children.",
-    }  # fmt: skip
-    drawn: dict[str, list[PageFigure]] = {"barrier": [], "interpolation": [], "plane": [], "accuracy": []}
+    drawn: dict[str, list[PageFigure]] = {kind: [] for kind in kinds}
     for name, make in figures(rows).items():
-        kind = max((known for known in captions if name.startswith(known)), key=len)
-        place = drawn["barrier" if kind.startswith("barrier") else kind]
-        place.append(PageFigure(f"stability_{name}", captions[kind], make, data[kind]))
+        kind = next(kind for kind in kinds if name.startswith(kind))
+        drawn[kind].append(PageFigure(f"stability_{name}", kinds[kind][0], make, kinds[kind][1]))
+    caption = "Error barriers in percentage points: means and standard deviations over replicates."
     return [
-        PageSection("stability", "Stability to SGD noise", sentences=verdicts, figures=drawn["barrier"],
-                tables=[PageTable("stability", "Means and standard deviations over replicates.", table)]),
+        PageSection("stability", "Stability to SGD noise", sentences=sentences,
+                    figures=[*drawn["barrier"], *drawn["barrier_against_gap"]],
+                    tables=[PageTable("stability", caption, table)]),
         PageSection("interpolation", "Error along the interpolation", figures=drawn["interpolation"]),
         PageSection("plane", "On the plane through the start and two children", figures=drawn["plane"]),
         PageSection("children", "Training of the children", figures=drawn["accuracy"]),
@@ -52,13 +53,9 @@ def criteria_sections(found: Material) -> list[PageSection]:
     known = searches(runs)
     if not known:
         return []
-    drawn = [
-        PageFigure(f"criterion_{name}", caption(group[0].curve["points"]), make, curve_csv(group))
-        for name, (group, make) in criteria_figures(known).items()
-    ]
-    table = PageTable("criteria", f"{CAPTION} Means over replicates.", criteria_table(rows_of(known, runs)))
+    drawn = []
+    for name, (group, make) in criteria_figures(known).items():
+        compares = any("masks" in point for point in group[0].curve["points"])
+        drawn.append(PageFigure(f"criterion_{name}", CURVE + DISTANCES * compares, make, curve_csv(group)))
+    table = PageTable("criteria", f"{CAPTION} Means over replicates.", criteria_table(search_rows(known, runs)))
     return [PageSection("criteria", "Criteria for k", figures=drawn, tables=[table])]
-
-
-def caption(points: list[dict[str, object]]) -> str:
-    return CURVE + (DISTANCES if any("masks" in point for point in points) else "")

@@ -9,8 +9,9 @@ import pytest
 
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.lottery import accuracy
-from experiments.report.lines import FULL, Replicates, full_network_once, summarize
 from experiments.report.lottery import branch_table, lottery_table, write_report
+from experiments.report.replicates import FULL, Replicates, full_network_once, summarize, varied_names
+from experiments.report.tables import Table
 from foundations.reporting import Reporter
 
 
@@ -27,6 +28,11 @@ ROWS = [
     row("snip", 0, 1, 0.9), row("snip", 1, 1, 0.6), row("snip", 0, 2, 0.8), row("snip", 1, 2, 0.8),
     row("random", 0, 1, 0.9), row("random", 1, 1, 0.3), row("random", 0, 2, 0.8), row("random", 1, 2, 0.3),
 ]  # fmt: skip
+
+
+def table_of(rows: list[dict[str, Any]], *, where: bool = True) -> Table:
+    """What the command prints, or the page shows."""
+    return lottery_table(summarize(full_network_once(rows)), varied_names(rows), where=where)
 
 
 def test_a_line_has_mean_and_standard_deviation_of_its_replicates() -> None:
@@ -51,13 +57,20 @@ def test_densities_are_lines_of_their_own() -> None:
 
 
 def test_replicates_stand_together_with_mean_and_standard_deviation() -> None:
-    table = lottery_table(ROWS)
-    assert table.headers == ["strategy", "k", "level", "density", "test accuracy", "where"]
+    table = table_of(ROWS)
+    assert table.headers == ["strategy", "k", "level", "density", "test accuracy", "n", "where"]
     assert table.cells == [
-        [FULL, "", "0", "100.00%", "85.00% +- 7.07 (n=2)", "runs/lottery_random_0.1"],
-        ["snip", "4ep", "1", "10.00%", "70.00% +- 14.14 (n=2)", "runs/lottery_snip_0.1"],
-        ["random", "4ep", "1", "10.00%", "30.00% +- 0.00 (n=2)", "runs/lottery_random_0.1"],
+        [FULL, "", "0", "100%", "85.00% +- 7.07", "2", "runs/lottery_random_0.1"],
+        ["snip", "4ep", "1", "10%", "70.00% +- 14.14", "2", "runs/lottery_snip_0.1"],
+        ["random", "4ep", "1", "10%", "30.00% +- 0.00", "2", "runs/lottery_random_0.1"],
     ]
+
+
+def test_the_density_asked_for_stands_beside_the_exact_number_of_weights() -> None:
+    rows = [{**row("snip", 1, 1, 0.6, density=0.09992), "density_asked": 0.1, "kept": 1249}]
+    table = table_of(rows, where=False)
+    assert table.headers == ["strategy", "k", "level", "density", "weights", "test accuracy", "n"]
+    assert table.cells == [["snip", "4ep", "1", "10%", "1249", "60.00%", "1"]]
 
 
 def test_methods_are_compared_replicate_by_replicate() -> None:
@@ -82,7 +95,7 @@ def test_one_replicate_is_no_comparison() -> None:
 def test_a_branch_stands_beside_its_level() -> None:
     rows = [{**entry, "level_accuracy": 0.9} for entry in ROWS if entry["level"] and entry["replicate"] == 1]
     table = branch_table(rows, "shuffle", "test_accuracy")
-    assert table.headers[-3:] == ["test accuracy", "shuffle: test accuracy", "where"]
+    assert table.headers[-4:] == ["test accuracy", "shuffle: test accuracy", "n", "where"]
     assert [line[4:6] for line in table.cells] == [["90.00%", "60.00%"], ["90.00%", "30.00%"]]
 
 
@@ -105,8 +118,8 @@ SWEPT = [
 
 
 def test_experiments_of_other_hyperparameters_are_no_replicates() -> None:
-    table = lottery_table(SWEPT)
-    assert table.headers == ["strategy", "k", "lr", "level", "density", "test accuracy", "where"]
+    table = table_of(SWEPT)
+    assert table.headers == ["strategy", "k", "lr", "level", "density", "test accuracy", "n", "where"]
     assert [(line[0], line[2], line[5]) for line in table.cells] == [
         (FULL, "0.1", "90.00%"), (FULL, "0.01", "70.00%"),
         ("snip", "0.1", "60.00%"), ("random", "0.1", "30.00%"),
@@ -127,12 +140,12 @@ def test_a_trunk_that_experiments_share_is_one_full_network() -> None:
         ("synflow", {"synflow_input": "ones", "lr": "0.1"}),
         ("synflow", {"synflow_input": "mean", "lr": "0.1"}),
     ]
-    assert lottery_table(rows).headers[2:4] == ["synflow_input", "level"]  # lr is the same everywhere
+    assert table_of(rows).headers[2:4] == ["synflow_input", "level"]  # lr is the same everywhere
 
 
 def test_what_has_a_column_anyway_gets_no_second_one() -> None:
     rows = [{**row("snip", 1, 1, 0.5, density), "varied": {"density": str(density)}} for density in (0.1, 0.2)]
-    assert lottery_table(rows).headers == lottery_table(ROWS).headers
+    assert table_of(rows).headers == table_of(ROWS).headers
 
 
 def test_files_have_the_columns_of_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,11 +208,13 @@ ENDED = [*THREE[:2], lost(THREE[2], "collapsed"), lost(row("random", 1, 1, 0.0),
 
 
 def test_replicates_without_a_result_are_counted() -> None:
-    assert [cells[4] for cells in lottery_table(ENDED).cells] == [
-        "70.00% +- 14.14 (2 of 3; 1 collapsed)", "- (0 of 1; 1 diverged)",
+    table = table_of(ENDED)
+    assert [cells[4:6] for cells in table.cells] == [["70.00% +- 14.14", "2"], ["-", "0"]]
+    assert table.notes == [
+        "snip, k = 4ep, 10% kept: 2 of 3; 1 collapsed", "random, k = 4ep, 10% kept: 0 of 1; 1 diverged",
     ]  # fmt: skip
     trained_all_the_same = [*THREE[:2], {**THREE[2], "state": "collapsed"}]
-    assert "(n=3; 1 collapsed)" in lottery_table(trained_all_the_same).cells[0][4]
+    assert table_of(trained_all_the_same).notes == ["snip, k = 4ep, 10% kept: n=3; 1 collapsed"]
 
 
 def test_csv_files_have_how_many_ended_in_which_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,9 +243,9 @@ def test_the_figure_says_where_replicates_are_missing() -> None:
 def test_weights_on_no_path_have_a_column_and_a_figure(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     rows = [{**entry, "effective_density": 0.05} for entry in THREE]
-    table = lottery_table(rows)
-    assert (table.headers[4], table.cells[0][4]) == ("effective", "5.00%")
-    assert "effective" not in lottery_table([{**entry, "effective_density": 0.1} for entry in THREE]).headers
+    table = table_of(rows)
+    assert (table.headers[4], table.cells[0][4]) == ("effective", "5%")
+    assert "effective" not in table_of([{**entry, "effective_density": 0.1} for entry in THREE]).headers
     write_report(rows, tmp_path, Reporter())
     assert (tmp_path / "accuracy_effective.svg").is_file()
     assert accuracy(summarize(rows), [], effective=True).axes[0].lines[0].get_xdata() == [5.0]

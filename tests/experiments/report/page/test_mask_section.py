@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.report.material import Material, gather
 from experiments.report.page.build import sections
 from experiments.report.page.lottery import mask_section
-from experiments.report.page.material import Material, gather
 from experiments.runs import stored
 from experiments.session import Session
 from foundations import files

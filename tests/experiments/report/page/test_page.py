@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from experiments.report.lines import Replicates
+from experiments.report.material import gather, rows_of
 from experiments.report.page.build import sections, tabular, write_page
-from experiments.report.page.material import endings, gather
 from experiments.report.page.parts import Inliner, darkened
 from experiments.report.page.runs import at_densities
+from experiments.report.replicates import Replicates
 from experiments.report.tables import Table
 from experiments.runs import stored
 from experiments.runs.status import Status
@@ -82,12 +82,12 @@ def test_what_failed_or_diverged_says_why(tmp_path: Path) -> None:
     (part.store / files.INSTABILITY).unlink()
     since = "2026-03-01T14:05:09+01:00"
     Status(state="failed", task="comparison", since=since, reason="No space left\nand advice").write(part.store)
-    [row] = endings(run)
+    [row] = rows_of(run)
     assert (row["state"], row["why"]) == ("failed", "No space left")
     child = part.store.sub("child_1")
     rows = child.read_rows(files.METRICS)
     child.append_rows(files.METRICS, [rows[-1] | {"diverged": True}])
-    [row] = endings(run)
+    [row] = rows_of(run)
     assert (row["state"], row["why"]) == ("diverged", f"the loss was not finite at {Step(rows[-1]['step']).short}")
 
 
@@ -103,7 +103,7 @@ def test_runs_without_their_plug_in_are_listed_all_the_same(root: Path) -> None:
 
     with strategies.temporarily(without="adsynflow"):
         found = gather(stored.runs(root))
-    assert len(found.endings) >= 5
+    assert len(found.rows) >= 5
     assert all("--plugin" in line for line in found.unread)
 
 
@@ -142,7 +142,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(name: str, damage: Any, 
     found = gather(stored.runs(root))
     assert whole.unread == []
     assert [str(root / name) in text for text in found.unread] == [True]
-    assert [row["state"] for row in found.endings].count("damaged") == 1
+    assert [row["state"] for row in found.rows].count("damaged") == 1
     assert sections(found)
     shown = {str(row["path"]) for row in found.levels if row["state"] == "done"}
     assert {str(row["path"]) for row in whole.levels if row["state"] == "done"} - shown == (
@@ -191,6 +191,12 @@ def test_tables_are_set_by_latex() -> None:
     assert lines[1] == r"\begin{tabular}{lr}"
     assert lines[3] == r"a\_b & accuracy \\"
     assert lines[5] == r"x \& y & 91.20\% $\pm$ 0.15 \\"
+
+
+def test_notes_of_a_table_are_no_cells_in_latex(page: Path) -> None:
+    lines = (page.parent / "report_files" / "table_subnetworks.tex").read_text().splitlines()
+    notes = [line for line in lines if "0 of 1; 1 collapsed" in line]
+    assert notes == ["% note: magnitude, k = 0ep, 50% kept: 0 of 1; 1 collapsed"]
 
 
 # The command -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from experiments.report.naming import distinct, text
+from experiments.runs.naming import distinct, text
 from foundations.steps import Step
 from models import ModelHparams
 from pruning import PruningHparams, strategies

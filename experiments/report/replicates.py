@@ -1,21 +1,20 @@
-"""Rows of lottery runs, put together into lines: the replicates of one subnetwork.
+"""Rows of levels put together: the replicates of one subnetwork, with mean, deviation and how each ended.
 
-A row is what ``done.json`` of a level says, with ``strategy``, ``k``, ``replicate``, ``path`` and, unless it is
-``done``, its ``state``; of a level that has come to no result, the same without that. Where experiments
-differ in more than these it also has ``key``, the experiment's, and ``varied``: the hyperparameters in which the
-command's experiments differ, by name, as text.
+A row is one of ``result_rows``. Where experiments differ in more than strategy, k and density it also has ``varied``,
+the hyperparameters in which they differ, by name, as text.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.report.naming import count
-from experiments.report.tables import Row, percent
-from experiments.runs.rows import DONE
+from experiments.report.tables import percent
+from experiments.runs.rows import DONE, ENDINGS, density_text
 from foundations.averages import average, standard_deviation
+from foundations.formats import Row
 
 FULL = "(full network)"
 EARLY_STOPPED = "early_stopping_test_accuracy"
@@ -31,8 +30,9 @@ class Replicates:
     k: str
     level: int
     density: float
+    """What the mask keeps, exactly."""
     values: tuple[float, ...]
-    """Of the replicates that have come to a result."""
+    """Of the replicates that have a result."""
     paths: tuple[Path, ...]
     varied: Mapping[str, str] = field(default_factory=dict)
     """What tells the experiment from others of its strategy, k and density."""
@@ -46,6 +46,10 @@ class Replicates:
     """Test accuracies of the replicates where their validation loss was smallest; none without a validation set."""
     early_stopping_iteration: float | None = None
     """The mean of the iterations at which that was."""
+    density_asked: float | None = None
+    """What the mask was asked to keep; None where that is not known."""
+    kept: int | None = None
+    """The number of weights that the mask keeps, in the first replicate."""
 
     @property
     def mean(self) -> float | None:
@@ -53,8 +57,13 @@ class Replicates:
 
     @property
     def standard_deviation(self) -> float:
-        """Over these (with n - 1); 0 for a single one."""
+        """Over the replicates (with n - 1); 0 for a single one."""
         return standard_deviation(self.values) or 0.0
+
+    @property
+    def kept_text(self) -> str:
+        """The density that was asked for: ``10%``, though the mask may keep 9.97% of the weights."""
+        return density_text(self.density if self.density_asked is None else self.density_asked)
 
     @property
     def counted(self) -> str:
@@ -67,18 +76,13 @@ class Replicates:
 
     @property
     def text(self) -> str:
-        """Mean and standard deviation in percent, with the number of replicates unless it is a single one, done."""
+        """Mean and deviation in percent, with the number of replicates unless it is a single one that is done."""
         number = f" ({self.counted})" if len(self.values) > 1 or not self.whole else ""
-        return f"{self.plain}{number}"
-
-    @property
-    def plain(self) -> str:
-        """The same without the number."""
-        return percent(self.values)
+        return f"{percent(self.values)}{number}"
 
     @property
     def early_stopping(self) -> str:
-        """What early stopping gives: ``98.03% +- 0.12 at 4200it``; ``-`` where that is not known."""
+        """``98.03% +- 0.12 at 4200it``; ``-`` where it is not known."""
         if self.early_stopping_iteration is None:
             return "-"
         return f"{percent(self.early_stopped)} at {self.early_stopping_iteration:.0f}it"
@@ -93,8 +97,28 @@ class Replicates:
         return self.strategy == FULL
 
 
+def count(states: Sequence[str], results: int) -> str:
+    """Return ``n=3``, or what became of the others: ``2 of 3; 1 collapsed``.
+
+    Args:
+        states: of all replicates.
+        results: how many of them have a result.
+    """
+    total, numbers = len(states), Counter(states)
+    parts = [f"n={total}" if results == total else f"{results} of {total}"]
+    return "; ".join([*parts, *(f"{numbers[state]} {state}" for state in ENDINGS if state != DONE and numbers[state])])
+
+
+def not_whole(lines: Iterable[Replicates]) -> list[str]:
+    """Return a note on each line of which not all replicates ended as they should."""
+    return [
+        f"{line.strategy}{f', k = {line.k}' if line.k else ''}, {line.kept_text} kept: {line.counted}"
+        for line in lines if not line.whole
+    ]  # fmt: skip
+
+
 def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[Row] = ()) -> list[Replicates]:
-    """One line for each experiment, level and density, in the order of their first rows.
+    """Return the replicates of each experiment, level and density, in the order of their first rows.
 
     Args:
         rows: of levels or branches.
@@ -112,7 +136,6 @@ def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[
 
 
 def line_of(group: Sequence[Row], value: str, lost: Sequence[str] = ()) -> Replicates:
-    """Return the replicates of one subnetwork as a line."""
     first = min(group, key=lambda row: row.get(value) is None)  # what has no result may have no mask either
     stopped = [row for row in group if EARLY_STOPPED in row]
     return Replicates(
@@ -128,11 +151,13 @@ def line_of(group: Sequence[Row], value: str, lost: Sequence[str] = ()) -> Repli
         training_cost=average([row.get("training_cost") for row in group]),
         early_stopped=tuple(row[EARLY_STOPPED] for row in stopped),
         early_stopping_iteration=average([row["early_stopping_iteration"] for row in stopped]),
+        density_asked=first.get("density_asked"),
+        kept=first.get("kept"),
     )
 
 
 def full_network_once(rows: Iterable[Row]) -> list[Row]:
-    """The rows with the full networks first and once for each trunk and replicate: all strategies share their trunk.
+    """Return the rows with the full networks first, once for each trunk and replicate: strategies share their trunk.
 
     A full network has of ``varied`` what all the experiments over its trunk agree in.
     """
@@ -143,19 +168,18 @@ def full_network_once(rows: Iterable[Row]) -> list[Row]:
             shared.setdefault((trunk_of(row), row["replicate"]), []).append(row)
     full = [
         {**row, "strategy": FULL, "k": "", "key": trunk, "varied": agreed(group), "path": place_of_full(row)}
-        for (trunk, _), group in shared.items()
-        for row in group[-1:]
-    ]
+        for (trunk, _), group in shared.items() for row in group[-1:]
+    ]  # fmt: skip
     return [*full, *(row for row in levels if row["level"])]
 
 
 def trunk_of(row: Row) -> str:
-    """Return the key of the trunk that a level 0 is; from its ``model``, a file in the trunk's directory."""
+    """Return the key of the trunk that a level 0 is, in whose directory its ``model`` lies; empty before it is done."""
     return Path(row.get("model", "")).parent.parent.name
 
 
 def place_of_full(row: Row) -> Path:
-    """Return the directory of the trunk that a level 0 is, which is the same whatever run the level lies in."""
+    """Return the directory of the trunk that a level 0 is."""
     here = Path(row["path"])
     return Path(os.path.normpath(here / row["model"])).parent if "model" in row else here
 
