@@ -51,9 +51,9 @@ def read_command(command: str, argv: Sequence[str], branch: str | None = None) -
     Raises:
         UsageError: a flag that does not exist, or a value that does not fit its type.
     """
-    config = config_in(argv)
+    plugins, config = known_first(argv)
     from_file = read_toml(config, command, REPEATABLE) if config and not config.endswith(".json") else {}
-    load_plugins(plugins_in(argv) or from_file.get("plugin", ()), make_reporter(quiet=False), OF_COMMAND)
+    load_plugins(plugins or from_file.get("plugin", ()), make_reporter(quiet=False), OF_COMMAND)
     known = all_flags(CommandOptions)
     texts, unknown = split(argv, known)
     if config and config.endswith(".json"):
@@ -78,20 +78,14 @@ def read_command(command: str, argv: Sequence[str], branch: str | None = None) -
     return CommandLine([command, *([branch] if branch else []), *argv], options, session, own)
 
 
-def plugins_in(argv: Sequence[str]) -> tuple[str, ...]:
-    return tuple(peek(argv, "plugin", repeatable=True) or ())
-
-
-def config_in(argv: Sequence[str]) -> str | None:
-    file: str | None = peek(argv, "config", repeatable=False)
-    return None if file is None else str(parse_value("config", file, str))
-
-
-def peek(argv: Sequence[str], name: str, *, repeatable: bool) -> Any:
-    """Return what a flag is given that must be known before the others can be read."""
+def known_first(argv: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Return the plug-ins and the file of flags, which must be known before other flags can be read."""
     parser = make_parser("", "", [])
-    add_flag(parser, name, str, repeatable=repeatable)
-    return getattr(parser.parse_known_args(list(argv))[0], name, None)
+    add_flag(parser, "plugin", str, repeatable=True)
+    add_flag(parser, "config", str, repeatable=False)
+    given = vars(parser.parse_known_args(list(argv))[0])
+    config = parse_value("config", given["config"], str) if "config" in given else None
+    return tuple(given.get("plugin", ())), config
 
 
 def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

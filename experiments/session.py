@@ -16,7 +16,7 @@ from experiments.run.engines import Failure, check_engine
 from experiments.run.follower import take_part
 from experiments.run.progress import make_reporter
 from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, OfAnalysis, Task
-from experiments.run.trackers import TrackingReporter, check_trackers
+from experiments.run.trackers import TrackingReporter
 from experiments.run.worker import serve
 from experiments.runs import stored
 from experiments.runs.directory import directories_from_environment
@@ -76,7 +76,6 @@ class Session(Workspace):
         reporter = make_reporter(chosen.quiet) if reporter is None else reporter
         load_plugins(chosen.plugin, reporter)
         check_engine(chosen)
-        check_trackers(chosen.track)
         if min(chosen.at_once, chosen.jobs) > 1:
             raise UsageError(f"--at_once={chosen.at_once}: not together with --jobs={chosen.jobs}; valid: one of them")
         alone = max(chosen.at_once, chosen.jobs) == 1 and chosen.engine in ("local", "in_process")

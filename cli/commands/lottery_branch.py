@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cli import program
-from cli.command_line import plugins_in, read_command
+from cli.command_line import known_first, read_command
 from cli.running import print_rows, run_experiments
 from cli.terminal import listed
 from experiments.define.grid import Grid
@@ -17,7 +17,7 @@ from lottery.branch import branches
 
 def run(argv: Sequence[str]) -> int:
     if not argv or argv[0].startswith("-"):
-        load_plugins(plugins_in(argv), make_reporter(quiet=False))  # which may bring branches
+        load_plugins(known_first(argv)[0], make_reporter(quiet=False))  # which may bring branches
         print(overview())
         return 0
     name, *flags = argv

@@ -280,29 +280,19 @@ def alternatives(name: str, value: Any, is_list: bool) -> list[Any]:
     Of a flag that is a list itself, a list of lists gives the alternatives, and a single value is a list of one.
     """
     several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
-    if several:
-        value = list(itertools.islice(value, MOST_EXPERIMENTS + 1))
-        if len(value) > MOST_EXPERIMENTS:
-            raise UsageError(f"--{name}: more than {MOST_EXPERIMENTS:,} values; at most {MOST_EXPERIMENTS:,} at once")
-    if not is_list:
-        found = value if several else [value]
-        if any(isinstance(element, (list, tuple, dict, set)) for element in found):
-            raise UsageError(f"--{name}={as_text(value)}: expected single values")
-        found = list(dict.fromkeys(found))
-    elif not several:
-        found = [(value,)]
-    else:
-        elements = value
-        nested = any(isinstance(element, (list, tuple, range)) for element in elements)
-        lists: list[Any] = [
-            element if isinstance(element, (list, tuple, range)) else [[]] for element in elements if nested
-        ]
-        if any(isinstance(part, (list, tuple, dict, set)) for element in lists for part in element):
-            raise UsageError(f"--{name}={as_text(value)}: expected a list of single values, or a list of such lists")
-        found = list(dict.fromkeys(map(tuple, elements))) if nested else [tuple(elements)]
+    found = list(itertools.islice(value, MOST_EXPERIMENTS + 1)) if several else [value]
+    if len(found) > MOST_EXPERIMENTS:
+        raise UsageError(f"--{name}: more than {MOST_EXPERIMENTS:,} values; at most {MOST_EXPERIMENTS:,} at once")
+    expected, singles = "single values", found
+    if is_list:
+        lists = [isinstance(one, (list, tuple, range)) for one in found]
+        found = [tuple(one) for one in found] if any(lists) and all(lists) else [tuple(found)]
+        expected, singles = "a list of single values, or a list of such lists", [one for part in found for one in part]
+    if any(isinstance(one, (list, tuple, range, dict, set)) for one in singles):
+        raise UsageError(f"--{name}={as_text(value)}: expected {expected}")
     if not found:
         raise UsageError(f"--{name}=: a value is missing")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def native(name: str, value: Any, inside: int = 0) -> Any:

@@ -132,15 +132,6 @@ class WeightsAndBiases(Tracker):
         self.wandb.finish()
 
 
-def check_trackers(names: Sequence[str]) -> None:
-    """Raise ``UsageError`` for an unknown tracker, and for one whose package is not installed."""
-    for name in names:
-        tracker = trackers.get(name)
-        if tracker.package and find_spec(tracker.package) is None:
-            what = f"adsynflow[{tracker.extra}]" if tracker.extra else tracker.package
-            raise UsageError(f"--track={name}: {tracker.package} is not installed; pip install '{what}'")
-
-
 class TrackingReporter(Reporter):
     """Gives trackers the metrics of trainings as they are written, and the results of what has ended.
 
@@ -150,9 +141,17 @@ class TrackingReporter(Reporter):
         names: of the trackers.
         root: the directory of all runs.
         warning: takes that warning.
+
+    Raises:
+        UsageError: an unknown tracker, or one whose package is not installed.
     """
 
     def __init__(self, names: Sequence[str], root: Path, warning: Callable[[str], None]) -> None:
+        for name in names:
+            tracker = trackers.get(name)
+            if tracker.package and find_spec(tracker.package) is None:
+                what = f"adsynflow[{tracker.extra}]" if tracker.extra else tracker.package
+                raise UsageError(f"--track={name}: {tracker.package} is not installed; pip install '{what}'")
         self.names, self.root, self.warning = list(names), root, warning
         self.open: dict[Path, list[Tracker]] = {}
         self.given: dict[Path, int] = {}
