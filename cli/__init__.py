@@ -138,7 +138,7 @@ def interrupted(interruption: Interruption) -> int:
 
 
 def open_streams() -> None:
-    """Open standard streams that a daemon or cron has closed, so that no file of ours gets their number."""
+    """Open standard streams that a daemon or cron has closed, so that no other file gets their descriptor."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             try:
@@ -149,7 +149,7 @@ def open_streams() -> None:
 
 
 def flushed(code: int) -> int:
-    """Write out what was printed; return the exit code, that of a failure where it cannot be written."""
+    """Flush standard output; return ``code``, or the code of a failure if it cannot be written."""
     try:
         sys.stdout.flush()
         return code
@@ -164,12 +164,12 @@ def flushed(code: int) -> int:
 
 
 def refuse_shadows() -> None:
-    """Raise ``UsageError`` if Python would import another package of one of our names, which are common ones."""
+    """Raise ``UsageError`` if another installed package shadows one of ours, whose names are common."""
     home = Path(__file__).resolve().parent.parent
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None or not Path(spec.origin).resolve().is_relative_to(home):
-            found = "is missing" if spec is None else f"is another one, {spec.origin or name}"
+            found = "is missing" if spec is None else f"is shadowed by {spec.origin or name}"
             raise UsageError(f"The package {name!r} {found}; it should lie in {home}.\nRun main.py from its checkout.")
 
 

@@ -1,4 +1,4 @@
-"""From a command line to typed values. Nothing below reads or makes command lines."""
+"""From a command line to typed values. No other package reads or builds command lines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ REPEATABLE = {item.name for item in fields(SessionOptions) if item.metadata.get(
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What a command line says.
+    """A command line as typed values.
 
     Args:
         command: with the branch, if it has one; then the flags as they were given.
@@ -46,7 +46,7 @@ class CommandLine:
 
 
 def read_command(command: str, argv: Sequence[str], branch: str | None = None) -> CommandLine | None:
-    """Return what ``argv`` says, plug-ins imported; None if it asks for help, which is printed.
+    """Import the plug-ins and return the command line as typed values; if it asks for help, print that and return None.
 
     Raises:
         UsageError: a flag that does not exist, or a value that does not fit its type.
@@ -79,7 +79,7 @@ def read_command(command: str, argv: Sequence[str], branch: str | None = None) -
 
 
 def known_first(argv: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
-    """Return the plug-ins and the file of flags, which must be known before other flags can be read."""
+    """Return ``--plugin`` and ``--config``, which decide which other flags there are."""
     parser = make_parser("", "", [])
     add_flag(parser, "plugin", str, repeatable=True)
     add_flag(parser, "config", str, repeatable=False)
@@ -89,7 +89,7 @@ def known_first(argv: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
 
 
 def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the text of each flag (of one given twice the last), and what is no flag of any command."""
+    """Return the text of each known flag (the last one wins), and the arguments that are not known."""
     parser = make_parser("", "", [])
     for name, (item, hint) in known.items():
         add_flag(parser, name, hint, repeatable=bool(item.metadata.get("repeatable")))
@@ -98,7 +98,7 @@ def split(argv: Sequence[str], known: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def typed(name: str, given: Any, item: Any, hint: Any) -> Any:
-    """Return the value of a flag; a list if its text lists several, which options of session and command may not."""
+    """Return the value of a flag, or a list of values; flags of the session and of the command take one value only."""
     if isinstance(given, list):
         return tuple(given)
     if name in OF_SESSION | OF_COMMAND:
@@ -108,7 +108,7 @@ def typed(name: str, given: Any, item: Any, hint: Any) -> Any:
 
 
 def sections_for(command: str, flags: Mapping[str, Any], branch: str | None) -> list[Section]:
-    """Return the flags that apply to the first of the experiments that are asked for."""
+    """Return the flags that apply to the first of the experiments."""
     chosen = Choice(experiments.get(command), combinations(flags)[0], branch)
     return [
         *chosen.sections,

@@ -24,7 +24,7 @@ Texts = dict[str, Any]
 
 
 def read_toml(file: str, command: str, repeatable: Collection[str]) -> Texts:
-    """Return the flags of a TOML file: its entries, over them those of the table that has the command's name.
+    """Return the flags of a TOML file: its top-level entries, overridden by those of the command's own table.
 
     A list is several values, as on the command line; a list of lists several of a flag that is a list itself::
 
@@ -60,7 +60,7 @@ def texts_of(file: str, name: str, value: Any) -> list[str]:
 
 
 def text_of(file: str, name: str, value: Any, inside: int = 0) -> str:
-    """Return a value as one would write it on the command line; it may be a list, or a list of lists."""
+    """Return a value, a list or a list of lists as one would write it on the command line."""
     if isinstance(value, list) and inside < 2:
         mark = ";" if any(isinstance(element, list) for element in value) else ","
         return mark.join(text_of(file, name, element, inside + 1) for element in value)
@@ -70,7 +70,7 @@ def text_of(file: str, name: str, value: Any, inside: int = 0) -> str:
 
 
 def read_desc(file: str, command: str) -> Texts:
-    """Return the flags of a run's ``desc.json``, with which a command comes to the same key.
+    """Return the flags that give a run the key of ``desc.json``.
 
     ``train`` takes what the run's trunk depends on. The plug-ins that it names must be loaded.
 

@@ -1,4 +1,4 @@
-"""The flags that only a command line has; commands whose flags are one dataclass, read without PyTorch."""
+"""Flags that only a command line has; and commands whose flags are one dataclass, which are read without PyTorch."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ ANY = "any"
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOptions(Hparams):
-    """What is done with the experiments that a command line asks for."""
+    """What to do with the experiments."""
 
     config: str | None = hp(None)
     """A TOML file of flags, also by command in tables, or the desc.json of a run; the command line wins."""
@@ -34,7 +34,7 @@ OF_COMMAND = {item.name for item in fields(CommandOptions)}
 
 @dataclass(frozen=True, kw_only=True)
 class RootOptions(Hparams):
-    """Where a command looks that reads runs."""
+    """Where the runs are."""
 
     root: str = hp("runs")
     """Directory of all runs; also $ADSYNFLOW_ROOT."""
@@ -42,7 +42,7 @@ class RootOptions(Hparams):
 
 @dataclass(frozen=True, kw_only=True)
 class PluginOptions(Hparams):
-    """What a command loads."""
+    """Plug-ins to load."""
 
     plugin: tuple[str, ...] = repeatable()
     """A file or module that registers what the runs are made of; may be repeated."""
@@ -50,7 +50,7 @@ class PluginOptions(Hparams):
 
 @dataclass(frozen=True)
 class Given(Generic[H]):
-    """What a command is given.
+    """The arguments of a command.
 
     Args:
         argv: everything behind its name.
@@ -70,7 +70,7 @@ class Given(Generic[H]):
 def command(
     cls: type[H], operands: str = "", number: int | str = 0
 ) -> Callable[[Callable[[Given[H]], int]], Callable[[Sequence[str]], int]]:
-    """Make a function the command that its module is named by; its docstring is what the help says.
+    """Make a function the command of its module's name; its docstring is the summary in the help.
 
     Args:
         cls: the command's flags.

@@ -1,4 +1,4 @@
-"""What every command does with the experiments that it was asked for, and the tables at its end."""
+"""Run the experiments of a command line and print their tables."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
 
 
 def show_criteria(grid: Grid) -> None:
-    """Print what criteria for k have found beside the k's that were given; draw what they saw."""
+    """Print which k each criterion has found beside those that were given, and draw the curves of the criteria."""
     found, rows = grid.found, grid.criteria()
     compared = len(grid.searches) < len(grid.items) or len({search.criterion for search in grid.searches}) > 1
     if compared and rows:

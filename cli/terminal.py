@@ -1,4 +1,4 @@
-"""Tables on standard output, that of all runs among them."""
+"""Tables on standard output."""
 
 import shutil
 import sys
@@ -54,13 +54,13 @@ def column_widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list
 
 
 def listed(entries: Mapping[str, str], indent: str = "  ") -> str:
-    """Return a line for each name, with what is said of it."""
+    """Return a line for each name and its text."""
     width = max(map(len, entries), default=0)
     return "\n".join(printable(f"{indent}{name:<{width}}  {text}".rstrip()) for name, text in entries.items())
 
 
 def width_of_terminal() -> int | None:
-    """Return the columns of a line of standard output; None where it is no terminal, and has as many as it wants."""
+    """Return the width of the terminal; None if standard output is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -79,7 +79,7 @@ ALWAYS = ("key", "state", "accuracy")
 
 
 def run_table(rows: Sequence[Row], width: int | None) -> list[str]:
-    """Return the lines of the table of at least one row, with what holds for all rows above it.
+    """Return the lines of a table of runs; what all rows share stands above it.
 
     Columns that find no room stand on a line below each row.
 

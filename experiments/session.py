@@ -1,4 +1,4 @@
-"""Where and how experiments are computed; and from here they are defined: the Python API."""
+"""The Python API: a session says where and how experiments are computed, and defines them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ from lottery.branch import branches
 
 
 class Session(Workspace):
-    """Where and how experiments are computed, and from where they are defined.
+    """Where and how experiments are computed; its methods define them.
 
     Every flag of a command is a keyword of the method of its name, with a typed value; a list of values gives an
     experiment for each (a flag that is a list itself takes a list of lists)::
@@ -177,7 +177,7 @@ class Session(Workspace):
 
 
 def with_needs(task: Task) -> Task:
-    """Return the task with those that it waits for, which its JSON does not say."""
+    """Return the task with the tasks that it waits for, which its JSON lacks."""
     graph: list[Task] = []
     match task:
         case LevelMaskTask() | LevelTask():
@@ -198,7 +198,7 @@ def with_needs(task: Task) -> Task:
 
 
 def do_tasks(lines: Iterable[str], out: IO[str], session: Session | None = None) -> list[Failure]:
-    """Do the tasks that come in, as :meth:`Session.task_line` has written them; return those that failed."""
+    """Do tasks, a line each as :meth:`Session.task_line` writes it; return those that failed."""
     return serve(lines, out, Session.from_entries, with_needs, session)
 
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Workspace:
-    """What a task needs to be done: directories, a device, threads, and what was read or built for other tasks.
+    """What tasks share: directories, a device, threads, and data sets and trunks that were read once.
 
     Args:
         options: where and how.
@@ -62,7 +62,7 @@ class Workspace:
         """Processes that an engine has started; they live on from plan to plan until they are released."""
 
     def release(self) -> None:
-        """End the processes that wait for work."""
+        """End the worker processes."""
         for worker in self.workers:
             worker.stop()
         for worker in self.workers:
@@ -70,14 +70,14 @@ class Workspace:
         self.workers.clear()
 
     def with_context(self, **changes: Any) -> Self:
-        """Return the same with the same data, but for some of what its context says."""
+        """Return a copy with changes of its context and the same data."""
         other = copy.copy(self)
         other.context = replace(self.context, **changes)
         other._runners, other.workers = Once(), []
         return other
 
     def heard_by(self, reporters: Several) -> Self:
-        """Return the same with other reporters."""
+        """Return a copy with other reporters."""
         other = self.with_context(reporter=reporters)
         other.reporters = reporters
         return other
@@ -88,7 +88,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
-        """Inside, PyTorch has this session's number of threads and determinism; afterwards what it had before.
+        """Inside, PyTorch has this session's number of threads and determinism, which are restored afterwards.
 
         Deterministic, it would also fill all memory that is not initialized, one more kernel for each tensor: nothing
         here reads such memory.
@@ -128,7 +128,7 @@ class Workspace:
         return self._runners.once((desc, replicate), lambda: Trunk(desc, replicate, self.data(desc.data), self.context))
 
     def level(self, desc: LotteryDesc, replicate: int, number: int, allow_collapse: bool = False) -> Level:
-        """Return a level of a lottery run; ``UsageError`` if its data or its model do not bear the experiment."""
+        """Return a level of a lottery run; ``UsageError`` if the model or the data do not suit the experiment."""
         trunk = self.trunk(desc.train, replicate)
         self._runners.once(("checked", desc, replicate), lambda: check_lottery(desc, trunk))
         return Level(number, desc, trunk, allow_collapse)
@@ -136,7 +136,7 @@ class Workspace:
     def analysis(
         self, desc: StabilityDesc, replicate: int, k: Step, settings: AnalysisHparams, checkpoint: str | None
     ) -> AnalysisAtK:
-        """Return the instability analysis at ``k``; ``UsageError`` if its data or its model do not bear it."""
+        """Return the instability analysis at ``k``; ``UsageError`` if the model or the data do not suit it."""
         trunk, tensors = self.trunk(desc.train, replicate), self.checkpoint(checkpoint)[0] if checkpoint else None
         return self._runners.once(
             (desc, replicate, k, settings, checkpoint), lambda: AnalysisAtK(desc, trunk, k, settings, tensors)
@@ -151,7 +151,7 @@ class Workspace:
         verify(store, desc.code(), self.context, self.data(train_of(desc).data).fingerprint)
 
     def entries(self) -> dict[str, Any]:
-        """Return what a worker on this machine needs to know; it has a share of the threads."""
+        """Return the options of a worker on this machine, which has a share of the threads."""
         threads = self.options.threads or max(1, torch.get_num_threads() // self.options.jobs)
         names = (
             "root", "data_dir", "device", "deterministic", "cuda_graphs", "allow_divergence", "evaluate_every",
@@ -167,7 +167,7 @@ class Workspace:
 
 
     def entries_elsewhere(self) -> dict[str, Any]:
-        """Return the same for a worker on another machine that has the same files under the same paths."""
+        """Return the options of a worker on another machine that has the same files under the same paths."""
         plugins = [str(Path(name).absolute()) if Path(name).is_file() else name for name in self.options.plugin]
         return {
             **self.entries(), "plugin": plugins, "threads": self.options.threads or self.options.cpus_per_task,
@@ -177,7 +177,7 @@ class Workspace:
 
 @dataclass
 class Once:
-    """What is made once and then used again."""
+    """Values that are made once and then used again."""
 
     entries: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -189,7 +189,7 @@ class Once:
 
 
 def train_of(desc: Desc) -> TrainDesc:
-    """Return what the trunk of an experiment depends on; that of a training is itself."""
+    """Return the descriptor of the trunk of an experiment; a training is its own."""
     train: TrainDesc = desc if isinstance(desc, TrainDesc) else desc.train  # type: ignore[attr-defined]
     return train
 

@@ -1,4 +1,4 @@
-"""``available``: what there is a choice of, a line each, plug-ins included."""
+"""``available``: what can be chosen by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +33,7 @@ SHOWN: Mapping[str, tuple[str, Registry[Any]]] = {
 
 @command(PluginOptions, "[KIND ...]", ANY)
 def run(given: Given[PluginOptions]) -> int:
-    """Lists what can be chosen by name, a line each; with --plugin also what a plug-in adds."""
+    """List what can be chosen by name, a line each; with --plugin also what a plug-in adds."""
     for kind in given.operands:
         if kind not in SHOWN:
             raise UsageError(f"{kind}: nothing of that kind{near_misses(kind, SHOWN)}; valid: {', '.join(SHOWN)}")

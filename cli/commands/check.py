@@ -41,8 +41,8 @@ class CheckOptions(SessionOptions):
 
 @command(CheckOptions, "[NAME]", ANY)
 def run(given: Given[CheckOptions]) -> int:
-    """Runs a check as ordinary experiments, which every other command finds again, and prints the published
-    numbers beside ours; exit code 1 if one is further off than its tolerance. Without a name: lists the checks.
+    """Run a check as ordinary experiments, which every other command finds again, and print the published
+    numbers beside ours; exit code 1 if one is further off than its tolerance. Without a name: list the checks.
     """
     names, options = given.operands, given.options
     if not names:

@@ -10,15 +10,15 @@ from foundations.hparams import hp
 
 @dataclass(frozen=True, kw_only=True)
 class CleanOptions(PluginOptions, RootOptions):
-    """Where is cleaned, and whether."""
+    """Where to clean, and whether to remove anything."""
 
     yes: bool = hp(False)
-    """Remove it."""
+    """Remove what is listed."""
 
 
 @command(CleanOptions)
 def run(given: Given[CleanOptions]) -> int:
-    """Lists what no run needs any more: checkpoints of finished trainings, trunks that no run needs, temporary
+    """List what no run needs any more: checkpoints of finished trainings, trunks that no run needs, temporary
     files of killed processes, and directories that were put aside. --yes removes it. Whatever a process works in
     is left alone. A command that was done stays done; other values of k, levels and strategies start from what is
     kept.

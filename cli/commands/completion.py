@@ -25,7 +25,7 @@ DIRECTORIES, FILES = {"root", "data_dir"}, {"plugin", "config", "checkpoint"}
 
 @command(Hparams, "SHELL", ANY)
 def run(given: Given[Hparams]) -> int:
-    """Prints a script by which a shell (bash, zsh or tcsh) completes commands, flags and values of adsynflow, as it is
+    """Print a script by which a shell (bash, zsh or tcsh) completes commands, flags and values of adsynflow, as it is
     called once installed. For bash: adsynflow completion bash > ~/.local/share/bash-completion/completions/adsynflow
     """
     if len(given.operands) != 1 or given.operands[0] not in SHELLS:
@@ -39,7 +39,7 @@ def run(given: Given[Hparams]) -> int:
 
 
 def whole_parser(shtab: Any) -> ArgumentParser:
-    """Return a parser of every command with all flags that it has for any choice of model and strategy."""
+    """Return a parser of all commands with every flag that they have for any model and strategy."""
     whole = ArgumentParser(NAME)
     whole.add_argument("--version", action="store_true", help="print the version")
     commands = whole.add_subparsers(metavar="COMMAND")

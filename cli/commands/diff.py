@@ -21,7 +21,7 @@ LONGEST = 60
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions(Hparams):
-    """How they are shown."""
+    """How the comparison is printed."""
 
     json: bool = hp(False)
     """Print everything, tensor by tensor, as JSON."""
@@ -29,7 +29,7 @@ class DiffOptions(Hparams):
 
 @command(DiffOptions, "RUN RUN", 2)
 def run(given: Given[DiffOptions]) -> int:
-    """Compares two runs, <root>/<kind>_<hash>/replicate_<n> or its parent: hyperparameters, environments, results,
+    """Compare two runs, <root>/<kind>_<hash>/replicate_<n> or its parent: hyperparameters, environments, results,
     weights and masks. They are equal if they have the same hyperparameters and data, and equal results and weights, on
     whatever machine.
     """
@@ -76,7 +76,7 @@ def show(comparison: RunDifference) -> None:
 
 
 def distances(comparison: RunDifference) -> list[tuple[str, str, str, str]]:
-    """Return a line for each file, by its tensor furthest apart; of the last file in a directory one a tensor."""
+    """Return a line for each file's most distant tensor, and one for each tensor of a directory's last file."""
     lines = []
     by_file = {name: list(group) for name, group in groupby(comparison.distances, key=lambda one: one.file)}
     last = {Path(name).parent: name for name in sorted(by_file, key=lambda name: (len(name), name))}

@@ -1,4 +1,4 @@
-"""``export``: a ticket to take away."""
+"""``export``: a trained subnetwork as files for other programs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class ExportOptions(PluginOptions):
 
 @command(ExportOptions, "RUN_DIR", 1)
 def run(given: Given[ExportOptions]) -> int:
-    """Writes a trained subnetwork as files that other people's code understands, with a model card. RUN_DIR is
+    """Write a trained subnetwork as files that other people's code understands, with a model card. RUN_DIR is
     that of a run, or of a level or branch in it.
     """
     path, options, reporter = Path(given.operands[0]), given.options, given.reporter

@@ -23,7 +23,7 @@ class ImportFlags(PluginOptions, RootOptions, ImportOptions):
 
 @command(ImportFlags, "FILE", 1)
 def run(given: Given[ImportFlags]) -> int:
-    """Takes in somebody else's network: a file of weights, maybe with a mask, or a directory with both. Known are
+    """Import somebody else's network: a file of weights, maybe with a mask, or a directory with both. Understood are
     what export writes, state dicts (of torch.nn.utils.prune, too) however deep in a checkpoint, and the files of
     Synaptic-Flow and open_lth. No code in them is run. Every command that trains starts from it with
     --imported=import_<hash>.

@@ -46,7 +46,7 @@ class ListOptions(RootOptions):
 
 @command(ListOptions)
 def run(given: Given[ListOptions]) -> int:
-    """All runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
+    """List all runs below the root, a line for each training, level, branch and analysis: what it is, how far it has
     come, its accuracy on the test set (before the end that of the last epoch) and barrier, and its size on disk.
     """
     options = given.options
@@ -72,7 +72,7 @@ def selected(options: ListOptions) -> list[Row]:
 
 
 def shown(rows: Sequence[Row], options: ListOptions) -> list[str]:
-    """Return the table and its sum; below it why something is damaged or has not ended as it should."""
+    """Return the lines of the table and its total; below them what is damaged or has failed, and why."""
     if not rows:
         return [f"No runs below {options.root}" + (" that fulfil --where" if options.where else "")]
     runs, size = len({row["run"] for row in rows}), sum(row["size"] for row in rows)

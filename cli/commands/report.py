@@ -13,7 +13,7 @@ from foundations.hparams import hp
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(PluginOptions, RootOptions):
-    """Of which runs, and what the page is like."""
+    """What the page looks like, and where it goes."""
 
     output: str = hp("report.html")
     """The page; figures and tables go into a directory of the same name beside it."""
@@ -26,7 +26,7 @@ class ReportOptions(PluginOptions, RootOptions):
 
 @command(ReportOptions, "[RUN_DIR ...]", ANY)
 def run(given: Given[ReportOptions]) -> int:
-    """Writes one HTML page of runs, by default of all below the root."""
+    """Write one HTML page of runs, by default of all below the root."""
     options = given.options
     runs = runs_at(given.operands, options.root)
     if options.checklist:

@@ -13,7 +13,7 @@ from foundations.given import read_given_text
 
 @command(SessionOptions, "FILE|-", 1)
 def run(given: Given[SessionOptions]) -> int:
-    """Does the tasks that a file (- is standard input) holds, one a line, as Session.task_line(task) gives it:
+    """Do the tasks that a file (- is standard input) holds, one a line, as Session.task_line(task) gives it:
     {"session": {...}, "task": {"task": KIND, ...}}; see docs/python.md. Where the entry "session" is missing, tasks are
     done where and how the flags say. Progress and results are printed as lines of JSON.
     """

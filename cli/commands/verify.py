@@ -11,7 +11,7 @@ from foundations.hparams import hp
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions(PluginOptions, RootOptions):
-    """Where is looked, and what is done."""
+    """Where to look, and whether to repair."""
 
     repair: bool = hp(False)
     """Put aside (rename; nothing is deleted) what the same command then recomputes."""
@@ -19,9 +19,9 @@ class VerifyOptions(PluginOptions, RootOptions):
 
 @command(VerifyOptions, "[RUN_DIR ...]", ANY)
 def run(given: Given[VerifyOptions]) -> int:
-    """Reads every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all
+    """Read every file of the runs in the given directories (<root>/<kind>_<hash>, or a replicate in it), of all
     runs below the root without any: checksums, whose file it is, what it holds, and that what a finished part
-    consists of is there. Lists what is wrong, with what to do about it; exit code 1 if something is.
+    consists of is there. List what is wrong, with what to do about it; exit code 1 if something is.
     """
     wrong = files = 0
     runs = runs_at(given.operands, given.options.root)

@@ -86,7 +86,7 @@ class Selection:
 
 
 def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None) -> Selection:
-    """Return what the deciding values choose: model, data set, strategy and recipe.
+    """Return the strategy, branch, criterion and defaults that model, data set, strategy and recipe decide.
 
     Args:
         given: one experiment's values by name.

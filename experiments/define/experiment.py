@@ -66,7 +66,7 @@ class Experiment(ABC):
 
     @property
     def known_done(self) -> bool:
-        """Whether it is seen to be done without reading a data set for that, as ``repr`` must not."""
+        """Whether it is done, as far as that can be told without reading a data set, for ``repr``."""
         try:
             return self.session.has_data(train_of(self.desc).data) and self.done
         except UsageError:  # it cannot be computed, which `run` says
@@ -112,26 +112,26 @@ class Experiment(ABC):
     @property
     @abstractmethod
     def label(self) -> str:
-        """What it is called beside others."""
+        """A name that tells it from others."""
 
     @abstractmethod
     def tasks(self) -> Sequence[Task]:
-        """Return the tasks that are the experiment; those that they wait for come with them."""
+        """Return the tasks that are asked for; each holds those that it waits for."""
 
     @property
     def done(self) -> bool:
         return all(task.done(self.session) for task in self.tasks())
 
     def missing(self) -> list[Row]:
-        """Return rows like those of :meth:`rows`, with a ``state``, for what was asked for and has no result."""
+        """Return rows, with a ``state``, for what was asked for and has no result yet."""
         return []
 
     @abstractmethod
     def done_before(self) -> str:
-        """Return what is said when nothing is left to do."""
+        """Return the message when nothing is left to do."""
 
     def opening(self) -> str:
-        """Return what is said before it is run, if anything."""
+        """Return the message before it is run, if there is one."""
         return self.done_before() if self.done else ""
 
     @abstractmethod
@@ -148,11 +148,11 @@ class Experiment(ABC):
         self.session.check(self.store, self.desc)
 
     def stands_on(self) -> Sequence[Desc]:
-        """Return the other runs that it is computed from: its trunk."""
+        """Return the descriptors of the runs that it is computed from: its trunk."""
         return (train_of(self.desc),)
 
     def restore(self) -> None:
-        """Rewrite lost files of its run, and of those it stands on, that lie elsewhere as well; say so.
+        """Rewrite files that its run, or a run that it stands on, has lost and that follow from other files; say so.
 
         Descriptors and ``network.json`` follow from the values and the data; metrics are in the checkpoint, too.
         """

@@ -179,7 +179,7 @@ def lottery_desc(session: Workspace, values: Values, options: LotteryOptions) ->
 class LotteryBranch(Lottery):
     """Levels of a lottery run again, with one thing changed."""
 
-    summary = "Trains levels of a lottery run again with one thing changed; the levels come first if they are missing."
+    summary = "Train levels of a lottery run again with one thing changed; the levels come first if they are missing."
 
     branch: Branch
 

@@ -1,4 +1,4 @@
-"""An experiment whose k a criterion is to find first, and what finding it costs."""
+"""Experiments whose k a criterion has to find first, and the cost of finding it."""
 
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence

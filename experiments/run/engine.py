@@ -1,4 +1,4 @@
-"""What an engine is, the one rule for failure that all engines keep, and the order of tasks done at once.
+"""Engines, the rule for failure that all of them keep, and the order of tasks that run at once.
 
 A task that fails is tried once more, from its checkpoint; one that was refused (bad input, no permission) is not, since
 it would be refused again. What depends on a failed task is skipped and listed; everything else goes on.

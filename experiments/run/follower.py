@@ -1,4 +1,4 @@
-"""A process of ``torchrun`` beside the first one: it runs no program and says nothing, but trains along."""
+"""The processes of ``torchrun`` other than the first, which only take part in training."""
 
 import atexit
 import contextlib
@@ -19,7 +19,7 @@ SessionOf = Callable[[Mapping[str, Any], Reporter], Workspace]
 
 
 def follow(ours: Together, session_of: SessionOf) -> int:
-    """Train along until the first process dismisses this one.
+    """Take part in training until the first process dismisses this one.
 
     Signals are left to the first process, which stops all of them after a step.
 
@@ -62,6 +62,6 @@ def take_part(session_of: SessionOf) -> None:
 
 
 def dismiss(stack: contextlib.ExitStack) -> None:
-    """Leave the connection; whether the others are still there does not matter any more."""
+    """Leave the connection, whether or not the others are still there."""
     with contextlib.suppress(ProcessesLost):
         stack.close()

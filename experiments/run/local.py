@@ -48,7 +48,7 @@ def workers_of(session: Workspace, number: int) -> "list[Worker]":
 
 
 class Worker(TaskProcess):
-    """A child process whose words go to a session's reporter."""
+    """A child process that reports to a session's reporter."""
 
     def __init__(self, session: Workspace) -> None:
         super().__init__(session.entries())

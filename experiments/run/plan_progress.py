@@ -31,7 +31,7 @@ BETWEEN_WRITES = 2.0  # seconds
 
 
 class PlanProgress(Reporter):
-    """Hears what becomes of the tasks of a plan, from several threads, and says so to others.
+    """Follows the tasks of a plan, from several threads, and says how far it has come.
 
     Args:
         plan: the tasks.
@@ -92,7 +92,7 @@ class PlanProgress(Reporter):
 
     @property
     def seconds_left(self) -> float | None:
-        """Until all tasks are done, the tasks that wait for each other considered; None before the first steps.
+        """The time until all tasks are done, given what waits for what; None before the first steps.
 
         Steps take as long as they have taken on average, tasks without steps as long as those of their kind.
         """
@@ -220,7 +220,7 @@ def store_of_plan(root: Path) -> Store:
 
 
 def remove_ended_plans(root: Path) -> None:
-    """Remove what commands have left that were killed while they worked at a plan."""
+    """Remove the directories of plans whose process was killed."""
     for path in sorted((root / files.PLANS).glob("*_*")):
         if path.is_dir() and not path.is_symlink():
             with contextlib.suppress(OSError), hold_all([path]) as free:

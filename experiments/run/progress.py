@@ -1,4 +1,4 @@
-"""What a user sees of a long computation, and how long it will take."""
+"""Reporters: what a user sees of a long computation, and how long it will take."""
 
 import logging
 import sys
@@ -61,7 +61,7 @@ class Throughput:
 
 
 class TrainingThroughput(Throughput):
-    """The same of a training, whose last row of metrics is shown beside."""
+    """The throughput of a training, with its last row of metrics."""
 
     def __init__(self, training: Training, clock: Clock = time.monotonic) -> None:
         super().__init__(training.until, training.first, clock)
@@ -129,7 +129,7 @@ Text = Callable[[int], str]
 
 
 class MeteringReporter(Reporter):
-    """Measures each training, and hears an event of its own at the end of each epoch."""
+    """Measures each training, and raises an ``EpochEnded`` event at the end of each epoch."""
 
     def __init__(self) -> None:
         self.meters: dict[Path, TrainingThroughput] = {}
@@ -198,7 +198,7 @@ class PlainReporter(MeteringReporter):
 
 
 class RichReporter(MeteringReporter):
-    """Lines on a terminal; below them one for each thing that goes on, which changes in place."""
+    """Prints lines on a terminal; below them one for each activity, which changes in place."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -272,7 +272,7 @@ class RichReporter(MeteringReporter):
 
 
 def fitted(names: list[str], text: str, width: int) -> str:
-    """Return a line with the first of the names that fits before the text; else with the last, closer together."""
+    """Return ``<name>  <text>`` with the first of the names that fits the width, else with the last one."""
     for name in names:
         if len(name) + 2 + len(text) <= width:
             return f"{name}  {text}".rstrip()

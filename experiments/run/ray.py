@@ -39,7 +39,7 @@ def run(plan: Plan, session: Workspace) -> list[Failure]:
 
 
 class RayTasks:
-    """Tasks as those of Ray.
+    """The tasks of a plan as tasks of Ray.
 
     Args:
         ray: the module, connected.
@@ -91,7 +91,7 @@ class RayTasks:
 
 
 def answers(session: Mapping[str, Any], task: Mapping[str, Any]) -> Iterator[Answer]:
-    """Runs on a node: yields first its name, then what the child says that does a task there."""
+    """On a node: yield its name, then the messages of the child process that does a task there."""
     yield {"begun": os.uname().nodename}
     said: Queue[Answer] = Queue()
     process = TaskProcess(session)
@@ -115,7 +115,7 @@ def connected() -> Iterator[Any]:
 
     A cluster of our own takes commands only from who has its token, which is drawn here unless the environment has one;
     of another one the environment says what it wants. Ray reads all that when it is imported: a notebook that has done
-    so before has the token that Ray has chosen. Nothing is sent to the makers of Ray.
+    so before has the token that Ray has chosen. Ray's usage statistics are off.
     """
     os.environ.setdefault(USAGE, "0")
     address = os.environ.get(ADDRESS)
@@ -139,7 +139,7 @@ def connected() -> Iterator[Any]:
 
 @contextlib.contextmanager
 def own_signals() -> Iterator[None]:
-    """Put our handlers of signals back afterwards: Ray makes SIGTERM an exit without a word on how to go on."""
+    """Restore our signal handlers afterwards: Ray's ends the program at SIGTERM without saying how to resume."""
     before = {number: signal.getsignal(number) for number in STOPPING}
     try:
         yield

@@ -25,7 +25,7 @@ DYNAMO = ("recompile_limit", "accumulated_recompile_limit")
 
 
 class Turns:
-    """Who runs, and in which order the others come."""
+    """The order in which threads run, one at a time."""
 
     def __init__(self, interruption: Interruption) -> None:
         self.interruption = interruption
@@ -61,7 +61,7 @@ class Turns:
         self._check()
 
     def leave(self) -> Callable[[], None]:
-        """Let the others go on without this thread; return what :meth:`come_back` needs."""
+        """Give up the turn; return what :meth:`come_back` needs."""
         put_back = settings()
         self._give()
         return put_back
@@ -96,12 +96,12 @@ class Turns:
             self._changed.notify_all()
 
     def processor_seconds(self) -> float:
-        """Return what the process has taken in this thread's turns; called within one."""
+        """Return the process's processor time in this thread's turns; call it within a turn."""
         return float(getattr(self._own, "before", 0.0) + time.process_time() - self._own.since)
 
 
 def settings() -> Callable[[], None]:
-    """Return a function that puts back those of PyTorch's settings that hold for the whole process."""
+    """Return a function that restores PyTorch's process-wide settings as they are now."""
     threads, random = torch.get_num_threads(), torch.get_rng_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -122,7 +122,7 @@ def settings() -> Callable[[], None]:
 
 
 class InTurns(Several):
-    """Passes every event on, and the turn wherever a computation says that it has advanced, or waits."""
+    """Passes every event on, and hands over the turn whenever a computation advances or waits."""
 
     def __init__(self, turns: Turns, *reporters: Reporter) -> None:
         super().__init__(*reporters)
@@ -171,7 +171,7 @@ class OwnStream(threading.local):
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """Inside, the thread's work waits for no other's, but for what was there before."""
+        """Inside, the thread's work goes to its own stream, after all work that was submitted before."""
         if self.stream is None:
             yield
             return

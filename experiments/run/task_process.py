@@ -70,7 +70,7 @@ class TaskProcess:
             self.busy = False
 
     def start(self) -> "subprocess.Popen[str]":
-        """Start a process that does not hear the signal before an allocation ends, which its parent acts upon."""
+        """Start a process that ignores Slurm's signal before an allocation ends, which its parent handles."""
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  the process writes there as long as it lives
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [BEFORE_THE_END])  # a child has the mask of its parent
         try:
@@ -116,7 +116,7 @@ class TaskProcess:
                     self.process.kill()
 
     def wait(self) -> None:
-        """Wait until the process is gone; one that does not go is killed."""
+        """Wait until the process has ended; kill it if it does not."""
         if self.process is not None:
             try:
                 self.process.wait(PATIENCE)

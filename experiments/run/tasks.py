@@ -32,7 +32,7 @@ NOT_IN_JSON = config(encoder=lambda value: None, exclude=lambda value: True)
 
 @dataclass(frozen=True)
 class Work:
-    """What a task is to do.
+    """The work of a task.
 
     Args:
         where: the directory that it works in, which takes its status and its log, if it has one.
@@ -74,7 +74,7 @@ class Task(Method, ABC):
 
     @abstractmethod
     def work(self, session: Workspace) -> Work:
-        """Return what it is to do in the directories of a session."""
+        """Return the work to do in the directories of a session."""
 
     def done(self, session: Workspace) -> bool:
         return self.work(session).done()
@@ -127,7 +127,7 @@ class TrunkTask(Task):
         )
 
     def steps_after(self, session: Workspace, reached: int = 0) -> int:
-        """Return its optimizer steps from the last saved step, or from ``reached``, where another task brings it."""
+        """Return the optimizer steps from the last saved step, or from ``reached``, which another task trains to."""
         trunk = session.trunk(self.desc, self.replicate)
         to = trunk.iteration(self.to)
         return to - max([reached, *(saved for saved in trunk.saved_steps() if saved <= to)])
@@ -139,7 +139,7 @@ def trunk_end(desc: TrainDesc, replicate: int) -> TrunkTask:
 
 @dataclass(frozen=True, kw_only=True)
 class OfLevel(Task):
-    """What belongs to one level of a lottery run."""
+    """A task of one level of a lottery run."""
 
     desc: LotteryDesc
     replicate: int
@@ -182,7 +182,7 @@ class LevelTask(OfLevel):
 @task_kinds.register("branch")
 @dataclass(frozen=True, kw_only=True)
 class BranchTask(OfLevel):
-    """A branch of a level. As its steps count those of the level; it may train longer, or several networks."""
+    """A branch of a level. Its steps are estimated as those of the level; it may train longer, or several networks."""
 
     branch: Branch = tagged(branches)
     what = "{task.branch.name} of level {task.level}"
@@ -194,7 +194,7 @@ class BranchTask(OfLevel):
 
 @dataclass(frozen=True, kw_only=True)
 class OfAnalysis(Task):
-    """What belongs to the instability analysis at one k.
+    """A task of the instability analysis at one k.
 
     Args:
         k: in its normal form, with less than an epoch of iterations.
@@ -258,7 +258,7 @@ class ChildTask(OfAnalysis):
 @task_kinds.register("comparison")
 @dataclass(frozen=True, kw_only=True)
 class ComparisonTask(OfAnalysis):
-    """The lines between the children, and the verdict."""
+    """The interpolations between the children, and the verdict."""
 
     what = "comparison"
 
@@ -270,7 +270,7 @@ class ComparisonTask(OfAnalysis):
 @task_kinds.register("curve")
 @dataclass(frozen=True, kw_only=True)
 class CurveTask(Task):
-    """What a criterion sees along the dense training, which is trained as far as it has to look.
+    """A criterion's curve along the dense training, which is trained as far as the criterion looks.
 
     Args:
         limit: the last iteration at which it may look.

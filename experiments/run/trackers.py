@@ -1,4 +1,4 @@
-"""What shows metrics elsewhere: TensorBoard, Weights & Biases, or what a plug-in brings.
+"""Trackers: TensorBoard, Weights & Biases, or one that a plug-in brings.
 
     @trackers.register("my_tracker")
     class MyTracker(Tracker):
@@ -41,7 +41,7 @@ class TrackedRun:
 
 
 class Tracker:
-    """Writes down one run. Each override does what the tracker can do; what it cannot, it leaves out.
+    """Records one run. Override the methods that the tracker supports.
 
     One is made when a run gets its first row of metrics, or is gone on with. It is given all rows that there are, those
     of earlier processes first, so that it may begin anew with what it shows.
@@ -56,13 +56,13 @@ class Tracker:
         self.run = run
 
     def row(self, row: Mapping[str, Any]) -> None:
-        """A row of ``metrics.jsonl``: step, iteration, and losses and accuracies, which are numbers or None."""
+        """Record a row of ``metrics.jsonl``: step, iteration, and losses and accuracies, which are numbers or None."""
 
     def finish(self, figures: Mapping[str, float]) -> None:
-        """The final figures by name, those of nested entries as ``error_barrier/test/raw``."""
+        """Record the final numbers by name, those of nested entries as ``error_barrier/test/raw``."""
 
     def close(self) -> None:
-        """Nothing more comes from this process."""
+        """End: this process sends nothing more."""
 
 
 trackers: Registry[type[Tracker]] = Registry("tracker", "track")
@@ -105,7 +105,7 @@ class TensorBoard(Tracker):
 
 @trackers.register("wandb")
 class WeightsAndBiases(Tracker):
-    """A run of the project ``adsynflow``, whose id follows from the path: one that goes on is the same there."""
+    """A run of the project ``adsynflow``; its id follows from the path, so that a resumed run continues there."""
 
     package, extra = "wandb", "wandb"
 
@@ -202,7 +202,7 @@ class TrackingReporter(Reporter):
 
 
 def tracked_run(path: Path, root: Path) -> TrackedRun:
-    """Return what a directory says of itself, with the descriptors of those that it lies in."""
+    """Return the run in a directory, with the hyperparameters of the directories that it lies in."""
     name = path.relative_to(root)
     hyperparameters: dict[str, Any] = {}
     for folder in [*reversed(name.parents), name]:

@@ -26,7 +26,7 @@ BETWEEN_LINES = 0.5  # seconds
 
 
 class LineReporter(MeteringReporter):
-    """Sends what there is to say to the process that reads our lines."""
+    """Sends events as lines of JSON to the parent process."""
 
     def __init__(self, out: IO[str]) -> None:
         super().__init__()
