@@ -33,7 +33,7 @@ class Difference:
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     def text(self, unit: float = 1.0) -> str:
-        """``+1.92 (-4.10 to 7.94), n = 2``, in multiples of 1 / ``unit``."""
+        """Return ``+1.92 (-4.10 to 7.94), n = 2``, in multiples of 1 / ``unit``."""
         ends = "" if self.low is None or self.high is None else f" ({unit * self.low:.2f} to {unit * self.high:.2f})"
         return f"{unit * self.mean:+.2f}{ends}, n = {self.n}"
 

@@ -1,10 +1,6 @@
 """Files that are whole or absent, and locks: one process at a time in a directory.
 
-Files that are whole or absent, whatever stops the program, and errors that name their file.
-
 What has returned is on the disk: file and directory are flushed (fsync), so that it survives a loss of power too.
-
-One process at a time in a directory, and who it is for those that wait.
 
 The lock is that of the ``filelock`` package: flock(2), which the kernel releases when its holder ends, however that
 ends. On a network file system it holds between machines where the server and the mount support flock (NFS from Linux

@@ -1,6 +1,4 @@
-"""environment.json: what a run was computed with, and what may not change under it.
-
-environment.json: what a run was computed with, and what may not change under it: the data and the plug-ins.
+"""environment.json: what a run was computed with, and what may not change under it: the data and the plug-ins.
 
 Its entries are the environment in which the run was begun. Where it went on in another one that may give other bits,
 the list ``later`` holds that one as well, with the step that each part had reached by then.

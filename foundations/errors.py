@@ -25,7 +25,7 @@ class UsageError(Exception):
 
 
 def shorten(text: str) -> str:
-    """``text`` without the middle of what is too long to be read, such as a value of 5,000 characters.
+    """Return ``text`` without the middle of what is too long to be read, such as a value of 5,000 characters.
 
     Characters that are no text (a null byte, an escape sequence, half of a surrogate pair) are written as Python does.
     """
@@ -55,7 +55,7 @@ def first_line(error: BaseException) -> str:
 
 
 def near_misses(name: str, choices: Iterable[str], prefix: str = "") -> str:
-    """``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string.
+    """Return ``" (did you mean 'a' or 'b'?)"`` for the choices that resemble ``name``, else an empty string.
 
     They are shown with ``prefix``; comparing with it would make everything alike.
     """

@@ -108,19 +108,19 @@ def is_of_training(directory: str) -> bool:
 
 
 def model(step: Step) -> str:
-    """Weights and buffers of a network at ``step``."""
+    """Return the file of a network's parameters and buffers at ``step``."""
     return f"model_{step}.safetensors"
-
-
-def step_of_model(name: str) -> Step | None:
-    """Return the step at which the file of this name has a network; None if it is none."""
-    match = re.fullmatch(rf"model_({STEP})\.safetensors", name)
-    return Step(match[1]) if match else None
 
 
 def optimizer(step: Step) -> str:
     """Return the optimizer's state at ``step``, and what else a training needs to go on from there."""
     return f"optimizer_{step}.safetensors"
+
+
+def step_of_optimizer(name: str) -> Step | None:
+    """Return the inverse of :func:`optimizer`; None for another file."""
+    match = re.fullmatch(rf"optimizer_({STEP})\.safetensors", name)
+    return Step(match[1]) if match else None
 
 
 def is_state(name: str) -> bool:
@@ -129,22 +129,15 @@ def is_state(name: str) -> bool:
 
 
 def identity(path: Path) -> str | None:
-    """Whose file it is: its path from the run's directory ``<kind>_<hash>`` on; None outside of runs.
+    """Return whose file it is: its path from the run's directory ``<kind>_<hash>`` on; None outside of runs.
 
-    Roots can be moved and directories be put aside without a change of it. The second copy of a file is the same
-    file.
+    It stays the same when a root is moved or a directory put aside. The second copy of a file is the same file.
     """
     parts = [part.partition(ASIDE)[0] for part in path.parts]
     runs = [n for n in range(1, len(parts)) if REPLICATE_NAME.fullmatch(parts[n]) and RUN_NAME.fullmatch(parts[n - 1])]
     if not runs:
         return None
     return "/".join(parts[runs[-1] - 1 :]).removesuffix(COPY)
-
-
-def step_of_optimizer(name: str) -> Step | None:
-    """Return the inverse of :func:`optimizer`; None for another file."""
-    match = re.fullmatch(rf"optimizer_({STEP})\.safetensors", name)
-    return Step(match[1]) if match else None
 
 
 def replicate(number: int) -> str:
@@ -156,7 +149,6 @@ def level(number: int) -> str:
 
 
 def analysis(k: Step) -> str:
-    """Return the directory of an instability analysis from ``k`` on."""
     return f"{ANALYSIS}{k}"
 
 
@@ -166,23 +158,16 @@ def mask_at(step: Step) -> str:
 
 
 def child(number: int) -> str:
-    """Return the directory of one of its children."""
     return f"{CHILD}{number}"
-
-
-def aside(name: str, number: int) -> str:
-    """Return what a directory is renamed to when it is put aside."""
-    return f"{name}{ASIDE}{number}"
 
 
 def free_aside(path: Path) -> Path:
     """Return where a path is renamed to when it is put aside: with the smallest number that is free."""
-    taken = (path.with_name(aside(path.name, number)) for number in itertools.count(1))
+    taken = (path.with_name(f"{path.name}{ASIDE}{number}") for number in itertools.count(1))
     return next(place for place in taken if not place.exists())
 
 
 def is_aside(name: str) -> bool:
-    """Return whether a file or directory of this name has been put aside."""
     return bool(PUT_ASIDE.fullmatch(name))
 
 

@@ -63,11 +63,15 @@ def read_about(path: Path) -> dict[str, Any]:
         ValueError, LookupError: there is none.
     """
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > HEADER_LIMIT:
-            raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
-        about: dict[str, Any] = json.loads(json.loads(file.read(length))["__metadata__"][ABOUT])
+        about: dict[str, Any] = json.loads(json.loads(file.read(header_length(file.read(8))))["__metadata__"][ABOUT])
     return about
+
+
+def header_length(content: bytes) -> int:
+    """Return the number of bytes of a safetensors file's header; ``ValueError`` if it is larger than makes sense."""
+    if (length := int.from_bytes(content[:8], "little")) > HEADER_LIMIT:
+        raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
+    return length
 
 
 # JSON ----------------------------------------------------------------------------------------------------------------
@@ -98,14 +102,13 @@ def decode_parts(path: Path, content: bytes) -> dict[str, str | None]:
 
 
 def listed(value: Any) -> dict[str, str | None]:
-    """``value``, if it is a list of files; ``ValueError`` otherwise."""
+    """Return ``value`` if it is a list of files; raise ``ValueError`` otherwise."""
     if not isinstance(value, dict) or not all(isinstance(entry, str | None) for entry in value.values()):
         raise ValueError(f"{FILES!r} is not a list of files")
     return value
 
 
 def encode_row(path: Path, row: Mapping[str, Any]) -> bytes:
-    """One of the lines of :func:`encode_rows`."""
     return (json.dumps(seal(path, finite(row), digits=SHORT), allow_nan=False) + "\n").encode()
 
 
@@ -123,7 +126,7 @@ def decode_rows(path: Path, content: bytes) -> list[dict[str, Any]]:
 
 
 def parse(content: bytes | str) -> Any:
-    """JSON without NaN and infinities; ``ValueError`` if it is no such JSON."""
+    """Decode JSON; raise ``ValueError`` for any other text, NaN and infinity among them."""
     return json.loads(content, parse_constant=refuse_constant, parse_float=finite_number)
 
 
@@ -140,7 +143,7 @@ def finite_number(text: str) -> float:
 
 
 def finite(value: Any) -> Any:
-    """``value`` with every float that JSON cannot hold replaced by None."""
+    """Return ``value`` with every float that JSON cannot hold replaced by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -154,7 +157,7 @@ def finite(value: Any) -> Any:
 
 
 def encode_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """CSV with a line of column names; None becomes an empty field.
+    """Return CSV with a line of column names; None becomes an empty field.
 
     The last columns are the format's number and, in a file that is not written again by every command, a checksum.
     """
@@ -218,7 +221,7 @@ def seal(
     path: Path, entries: Mapping[str, Any], more: Mapping[str, Any] | None = None, digits: int = 64,
     data: Sequence[bytes | memoryview] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """Entries with their format, whose file they are and a checksum in front.
+    """Return entries with their format, whose file they are and a checksum in front.
 
     Args:
         path: of the file.

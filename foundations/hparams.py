@@ -216,7 +216,7 @@ def as_text(value: Any) -> str:
 
 
 def canonical(value: Any) -> Any:
-    """Plain JSON values that are equal exactly when the hyperparameters mean the same.
+    """Return plain JSON values that are equal exactly when the hyperparameters mean the same.
 
     Leaves out a field at its ``absent`` value; numbers are already normal, since fields coerce them.
     """

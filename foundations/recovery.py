@@ -104,7 +104,7 @@ def rows_in_checkpoint(store: "Store") -> list[dict[str, Any]]:
 
 
 def rows_in_header(path: Path) -> list[dict[str, Any]]:
-    """The same, read from a checkpoint's header without its tensors and without PyTorch; none if that is damaged."""
+    """Return the same from a checkpoint's header, without its tensors and PyTorch; none if that is damaged."""
     try:
         entries = formats.read_about(path)["state"]["dict"]
         text = next((value for key, value in entries if key == METRICS_ENTRY), "")

@@ -142,15 +142,15 @@ class Reporter:
     """
 
     def hear(self, event: Event) -> None:
-        """An event; what is said goes on to :meth:`say` or :meth:`warn`."""
+        """Take an event; what is said goes on to :meth:`say` or :meth:`warn`."""
         if isinstance(event, Said):
             (self.warn if event.level >= logging.WARNING else self.say)(event.text)
 
     def say(self, text: str) -> None:
-        """A line of information."""
+        """Take a line of information."""
 
     def warn(self, text: str) -> None:
-        """A line that the user should not miss."""
+        """Take a line that the user should not miss."""
 
     @contextmanager
     def during(self, what: Hashable) -> Iterator[Advance]:

@@ -27,7 +27,6 @@ class Seeds:
         return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1
 
     def generator(self, purpose: str, *index: int) -> torch.Generator:
-        """Return a fresh CPU generator for ``purpose`` at ``index``."""
         return torch.Generator().manual_seed(self.number(purpose, *index))
 
 

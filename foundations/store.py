@@ -46,7 +46,6 @@ class Store:
         return Store(self.path / name)
 
     def has(self, name: str) -> bool:
-        """Return whether a file called ``name`` is there."""
         return (self / name).exists()
 
     # Bytes ---------------------------------------------------------------------------------------------------
@@ -83,14 +82,12 @@ class Store:
         self._write(name, formats.encode_json(self / name, value, parts))
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Return what ``write_json`` wrote."""
         with self.intact(name):
             entries = formats.decode_json(self / name, self.read_bytes(name))
             contents.check(name, self.path.name, entries)
             return entries
 
     def write_rows(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write ``rows`` as JSON lines."""
         self._write(name, formats.encode_rows(self / name, rows))
 
     def append_rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -163,7 +160,7 @@ class Store:
         return self.complete(files.DONE)
 
     def complete(self, marker: str) -> bool:
-        """Whether a marker is there and so are all files that it lists; what is in them is seen when they are read.
+        """Return whether a marker and all files that it lists are there; their content is checked when they are read.
 
         Raises:
             UsageError: the marker is damaged.

@@ -19,14 +19,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from foundations import formats
-from foundations.formats import ABOUT, HEADER_LIMIT
+from foundations.formats import ABOUT, header_length
 
 TENSORS = "tensors"
 """The entry that stands for types and shapes while the checksum is computed."""
 
 
 def encode_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> bytes:
-    """Tensors by name, on any device, in any memory format; they are written in plain memory order.
+    """Return tensors by name, on any device and in any memory format, as a file; all are written in plain memory order.
 
     Those that share memory (tied weights) are written as often as they are named.
     """
@@ -48,7 +48,7 @@ def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[
         UsageError: a newer program wrote the file.
         Exception: one of ``store.UNREADABLE``: the content is damaged, or another file's.
     """
-    check_header(content)
+    header_length(content)  # refuses one that is too long
     tensors = load(content)
     about = json.loads(metadata_of(content)[ABOUT])
     if not isinstance(about, dict) or formats.SHA256 not in about:
@@ -57,17 +57,8 @@ def decode_tensors(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[
     return tensors, {name: value for name, value in about.items() if name != TENSORS}
 
 
-def check_header(content: bytes) -> None:
-    """Raise ``ValueError`` if a file's header is larger than any that makes sense."""
-    if (length := header_length(content)) > HEADER_LIMIT:
-        raise ValueError(f"its header has {length} bytes; at most {HEADER_LIMIT} are read")
-
-
-def header_length(content: bytes) -> int:
-    return int.from_bytes(content[:8], "little")
-
-
 def metadata_of(content: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file; ``ValueError`` if its header is larger than makes sense."""
     return json.loads(content[8 : 8 + header_length(content)]).get("__metadata__") or {}
 
 

@@ -12,7 +12,7 @@ SCHEMAS = (
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, whether or not its C++ operators can be loaded.
+    """Return torchvision, whether or not its C++ operators can be loaded.
 
     The torchvision of PyPI is built for CUDA. Beside a PyTorch for the CPU alone its operators do not load,
     and its import fails with "operator torchvision::nms does not exist", though reading data sets needs none.

@@ -47,7 +47,7 @@ def first_mask(here: Store, mask: Mask) -> Mask:
 def conclude_updates(
     here: Store, state: TrainState, updates: MaskUpdates, trunk: Trunk, *, found_by: int = 0
 ) -> dict[str, Any]:
-    """Makes the mask at the end of training that of the directory, with its report, and keeps the first one beside it.
+    """Make the mask at the end of training that of the directory, with its report; keep the first one beside it.
 
     Returns what ``done.json`` says of the changes.
     """

@@ -64,7 +64,6 @@ class Level:
         return ignored_layers(self.trunk.fresh().model, self.desc.pruning.layers_to_ignore)
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Return random numbers of this replicate and level."""
         return self.trunk.seeds.generator(purpose, self.number)
 
     @contextlib.contextmanager
@@ -192,7 +191,7 @@ class Level:
         )  # fmt: skip
 
     def _about(self, here: Store) -> dict[str, Any]:
-        """What ``done.json`` says beside losses and accuracies."""
+        """Return what ``done.json`` says beside losses and accuracies."""
         return {"level": self.number, "density": here.read_json(files.SPARSITY_REPORT)["density"]}
 
     # What the strategy looks at ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from training.trunk import Trunk
 
 
 def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Collection[str] = ()) -> dict[str, Any]:
-    """The content of ``sparsity_report.json`` for ``model`` under ``mask``.
+    """Return the content of ``sparsity_report.json`` for ``model`` under ``mask``.
 
     ``density`` is the fraction of the prunable weights that is kept, ``sparsity`` is one minus that, and
     ``compression`` one over it; as everywhere, they leave ``ignored`` layers out. ``effective_density`` counts of the
@@ -100,7 +100,7 @@ def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, i
 def training_cost(
     report: dict[str, Any], *, before_k: int, after_k: int, found_by: int = 0, subnetwork: int | None = None
 ) -> dict[str, int]:
-    """Multiply-adds of a whole training, pre-training included, beside the dense training's.
+    """Return the multiply-adds of a whole training, pre-training included, beside the dense training's.
 
     A step costs three forward passes an example: one forward, two backward (inputs and weights). What scoring costs
     is not counted; it is a few passes.
@@ -141,7 +141,7 @@ def find_mask(
     level: int = 1,
     before: Mask | None = None,
 ) -> Mask:
-    """Prunes ``model`` to ``density`` with the replicate's own batches and random numbers.
+    """Prune ``model`` to ``density`` with the replicate's own batches and random numbers.
 
     Scores are computed in the arithmetic of the training (TF32 only if it was asked for), though never in bf16.
 
@@ -220,7 +220,7 @@ def record_mask(
 
 
 def look_for_collapse(here: Store, method: str, reporter: Reporter, *, allow: bool = False) -> None:
-    """Warns of empty layers in the report that lies in ``here``.
+    """Warn of empty layers in the report that lies in ``here``.
 
     Raises:
         UsageError: if no path is left from input to output, unless that is allowed.

@@ -149,7 +149,7 @@ class ModelRegistry(Registry[Builder]):
         return super().register(name)
 
     def patterns(self) -> list[Pattern]:
-        """All patterns but those of libraries, sorted by their text."""
+        """Return all patterns but those of libraries, sorted by their text."""
         return [Pattern.parse(text) for text in self.names() if not text.endswith(OF_LIBRARY)]
 
     def libraries(self) -> list[str]:
@@ -160,7 +160,7 @@ models = ModelRegistry("model", flag="model")
 
 
 def parse(name: str) -> tuple[str, Builder, tuple[int | str, ...]]:
-    """Pattern, builder and its arguments by a model's name: ``cifar_resnet_20_64`` has (20, 64).
+    """Return pattern, builder and its arguments by a model's name: ``cifar_resnet_20_64`` has (20, 64).
 
     Of a library's network the argument is its name, of which nothing is checked: that would mean importing the library.
 
@@ -175,7 +175,7 @@ def parse(name: str) -> tuple[str, Builder, tuple[int | str, ...]]:
 
 
 def family(name: str) -> str:
-    """The name without its numbers: "cifar_resnet" for cifar_resnet_20_64; of a library's network the whole name.
+    """Return the name without its numbers: "cifar_resnet" for cifar_resnet_20_64; of a library's network all of it.
 
     Raises like ``parse``.
     """
@@ -202,7 +202,7 @@ def _read(name: str) -> tuple[Pattern, tuple[int, ...]]:
 
 
 def _meant(name: str) -> str:
-    """Near misses; ``foundations.errors.near_misses`` would compare with whole patterns."""
+    """Return near misses; ``foundations.errors.near_misses`` would compare with whole patterns."""
     library, colon, rest = name.partition(":")
     if library in models.libraries():
         return f"; expected {library}:NAME"

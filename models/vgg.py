@@ -45,7 +45,7 @@ UNITS = 256
 
 
 def lottery_conv(shape: ImageShape, stages: int) -> nn.Module:
-    """Stages of two 3x3 convolutions with ReLU and a max-pooling, two hidden linear layers, ``fc``.
+    """Return stages of two 3x3 convolutions with ReLU and a max-pooling, two hidden linear layers, ``fc``.
 
     VGG in small and without BatchNorm. A pooling is left out where a side is a single pixel. Layers are named conv1,
     relu1, conv2, ..., pool1, ..., fc1, fc2; input (N, channels, height, width), output (N, classes).

@@ -20,7 +20,7 @@ Kept = dict[int, Tensor]
 
 
 def kept_channels(graph: ChannelGraph, mask: Mapping[str, Tensor], round_to: int) -> Kept:
-    """The channels to keep: those that can influence the output, and as many more as make the widths round.
+    """Return the channels to keep: those that can influence the output, and as many more as make the widths round.
 
     A channel matters if a kept weight leads from it to a channel that matters; otherwise neither its value gets to
     the output nor a gradient to it. (Kept weights *into* it are not needed: BatchNorm's shift is influence enough.)
@@ -106,7 +106,7 @@ class Compacted:
         return {name: put(tensor, self.places.get(name, ()), snapshot[name]) for name, tensor in small.items()}
 
     def shrink_optimizer(self, full: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
-        """``optimizer.state_dict()`` for an optimizer of the small network, from one of the full network."""
+        """Return the ``state_dict()`` of an optimizer of the small network, from one of the full network."""
 
         def shrunk(name: str, key: str, value: Tensor) -> Tensor:
             return take(value, self.places.get(name, ()) if value.shape == self.snapshot[name].shape else ())
@@ -116,7 +116,7 @@ class Compacted:
     def expand_optimizer(
         self, small: Mapping[str, Any], snapshot: Mapping[str, Any], names: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """The inverse: what was taken out is as in ``snapshot``, a state of the full network's optimizer, or zero."""
+        """Invert :meth:`shrink_optimizer`; what was taken out is as in ``snapshot``, the full state, or zero."""
         before, names = snapshot["state"], names or self._trained()
         shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
         numbers = {name: number for number, name in enumerate(names)}
@@ -149,7 +149,7 @@ class Compacted:
 
 
 def take(full: Tensor, place: Indices) -> Tensor:
-    """The part of a tensor that the small network has.
+    """Return the part of a tensor that the small network has.
 
     Returns:
         A copy, with the memory format of ``full``.
@@ -162,7 +162,7 @@ def take(full: Tensor, place: Indices) -> Tensor:
 
 
 def put(part: Tensor, place: Indices, full: Tensor) -> Tensor:
-    """The inverse of :func:`take`: the full network's tensor with a part of it replaced.
+    """Invert :func:`take`: return the full network's tensor with a part of it replaced.
 
     Returns:
         A copy of ``full`` on the part's device, with the memory format of ``full``.

@@ -44,7 +44,7 @@ def check_layer(module: nn.Module) -> None:
 
 
 def has_plain_forward(module: nn.Module) -> bool:
-    """Whether a layer is called as PyTorch has written it, so that it multiplies ``weight`` itself."""
+    """Return whether a layer is called as PyTorch has written it, so that it multiplies ``weight`` itself."""
     own = [vars(part).get(name) for part in type(module).__mro__ for name in ("forward", "_conv_forward")]
     written = [function for function in own if function is not None and function.__module__.startswith("torch.nn.")]
     return "forward" not in vars(module) and len(written) == sum(function is not None for function in own)
@@ -96,7 +96,7 @@ def fill(parameter: Tensor, *, zeros: bool, seed: int = 0) -> None:
 
 
 def inputs_of(layer: nn.Module) -> Tensor:
-    """Inputs on which a convolution or linear layer can be called."""
+    """Return inputs on which a convolution or linear layer can be called."""
     parameter = next(layer.parameters())
     if isinstance(layer, _ConvNd):
         kernels = zip(layer.kernel_size, layer.dilation, strict=True)

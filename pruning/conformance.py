@@ -19,14 +19,14 @@ from pruning.strategy import Strategy, check_defaults, strategies
 
 
 def expect(holds: bool, otherwise: str) -> None:
-    """Raises ``AssertionError`` with the text ``otherwise`` unless something holds, under ``python -O`` too."""
+    """Raise ``AssertionError`` with the text ``otherwise`` unless something holds, under ``python -O`` too."""
     if not holds:
         raise AssertionError(otherwise)
 
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Turns any error within it, since a strategy may fail in any way, into an ``AssertionError`` about ``what``."""
+    """Turn any error inside, since a strategy may fail in any way, into an ``AssertionError`` about ``what``."""
     try:
         yield
     except Exception as error:

@@ -50,7 +50,6 @@ class Residual(nn.Module):
 
 
 def make_perceptron() -> nn.Module:
-    """Two linear layers for gray images of 6x6 pixels."""
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, CLASSES))
 
 
@@ -80,7 +79,6 @@ def cases() -> list[Case]:
 
 
 def make_batches(shape: tuple[int, int, int], count: int, size: int = 5) -> Batches:
-    """``count`` batches of ``size`` random images."""
     pixels = [torch.rand(size, *shape) for _ in range(count)]
     labels = [torch.randint(CLASSES, (size,)) for _ in range(count)]
     pairs = [((images - 0.5) / 0.25, classes) for images, classes in zip(pixels, labels, strict=True)]
@@ -109,7 +107,7 @@ def anatomy(model: nn.Module) -> dict[str, object]:
 
 
 def process() -> dict[str, object]:
-    """Python's and numpy's random numbers, and torch's default type. (``prune`` itself sets back those of torch.)"""
+    """Return the random numbers of Python and numpy, and torch's default type (``prune`` sets back those of torch)."""
     numpy = np.random.get_state(legacy=False)["state"]
     return {
         "the state of random": random.getstate(),

@@ -143,7 +143,6 @@ def fill(network: nn.Module, marking: "Marking") -> None:
 
 
 def floats(outputs: Any) -> list[Tensor]:
-    """Return the floating-point tensors of what a network returns."""
     return [value for value in tree_leaves(outputs) if isinstance(value, Tensor) and value.is_floating_point()]
 
 
@@ -171,7 +170,7 @@ class Marking(WeightUse):
         self.sizeless = True
 
     def generic(self, like: Tensor) -> Tensor:
-        """Random numbers from half the scale to one and a half times."""
+        """Return random numbers from half the scale to one and a half times."""
         return self.scale * (torch.rand(like.shape, generator=self.random, dtype=torch.float64) + 0.5)
 
     def use(self, product: Callable[..., Tensor], inputs: Tensor, weight: Tensor, *more: Any) -> Tensor:

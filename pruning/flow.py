@@ -102,7 +102,6 @@ class Unbounded(TorchFunctionMode):
 
 
 def lower_bound(function: Function, *given: Any, **kwargs: Any) -> Any:
-    """That of Hardtanh or clamp, as it was called."""
     if given:
         return given[0]
     return kwargs.get("min_val", kwargs.get("min", LEAST.get(function)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from foundations.errors import UsageError
 from foundations.store import Store
-from foundations.tensors import check_header, decode_tensors, metadata_of
+from foundations.tensors import decode_tensors, metadata_of
 from pruning.prunable import make_dense, prunable
 
 
@@ -129,7 +129,6 @@ class Mask(Mapping[str, Tensor]):
             raise UsageError(f"{path}: there is no such mask file")
         with store.intact(path.name):
             content = store.read_bytes(path.name)
-            check_header(content)
             if metadata_of(content):
                 tensors, about = decode_tensors(path, content)
             else:  # another program's

@@ -13,7 +13,7 @@ INSTANCENORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
 def named(text: str) -> set[Any]:
-    """Functions of these names in ``torch`` and ``torch.nn.functional``, and tensors' methods."""
+    """Return functions of these names in ``torch`` and ``torch.nn.functional``, and tensors' methods."""
     names = text.split()
     functions = {getattr(owner, name) for owner in (torch, F, operator) for name in names if hasattr(owner, name)}
     return {*functions, *names}
@@ -52,7 +52,7 @@ VIEWS = named("view reshape")
 
 
 def flattens(operation: Any, node: fx.Node, module: nn.Module | None) -> bool:
-    """Whether this leaves the axis of the examples alone and makes one of all others."""
+    """Return whether this leaves the axis of the examples alone and makes one of all others."""
     if operation in FLATTENINGS:
         if isinstance(module, nn.Flatten):
             return (module.start_dim, module.end_dim) == (1, -1)
@@ -64,7 +64,7 @@ def flattens(operation: Any, node: fx.Node, module: nn.Module | None) -> bool:
 
 
 def reads_batch_size(argument: Any) -> bool:
-    """Whether this is ``x.size(0)`` or ``x.shape[0]``, or the shape that it is taken from."""
+    """Return whether this is ``x.size(0)`` or ``x.shape[0]``, or the shape that it is taken from."""
     if not isinstance(argument, fx.Node):
         return False
     if argument.target == "size":
@@ -76,12 +76,11 @@ def reads_batch_size(argument: Any) -> bool:
 
 
 def only_its_first_entry(shape: fx.Node) -> bool:
-    """Whether nothing but the number of examples is taken from a shape."""
     return all(user.target is operator.getitem and user.args[1] == 0 for user in shape.users)
 
 
 def dimensions_after(operation: Any, node: fx.Node, dims: int) -> int | None:
-    """The number of axes after means over positions, padding, and indices such as ``x[:, :, None, None]``.
+    """Return the number of axes after means over positions, padding, and indices such as ``x[:, :, None, None]``.
 
     None for any other operation, and for one that touches the axis of the examples or that of the channels.
     """
@@ -106,7 +105,7 @@ def dimensions_after(operation: Any, node: fx.Node, dims: int) -> int | None:
 
 
 def called(node: fx.Node) -> str:
-    """What an operation is called: a module's name in the network, or that of a function or method."""
+    """Return what an operation is called: a module's name in the network, or that of a function or method."""
     if node.op == "output":
         return "the output"
     return node.target if isinstance(node.target, str) else str(getattr(node.target, "__name__", node.target))

@@ -39,7 +39,7 @@ def weights_of(module: nn.Module) -> list[nn.Parameter]:
 
 
 def left_dense(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters of two or more dimensions that are not prunable, by name: embeddings, recurrent layers, ..."""
+    """Return the parameters of two or more dimensions that are not prunable: embeddings, recurrent layers, ..."""
     weights = prunable(model)
     return {name: p for name, p in model.named_parameters() if p.dim() > 1 and name not in weights}
 
@@ -69,7 +69,7 @@ def make_dense(model: nn.Module) -> None:
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Whether its entries lie in memory without gaps or overlaps, in whatever order of the dimensions."""
+    """Return whether entries lie in memory without gaps or overlaps, in whatever order of the dimensions."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1 and stride != expected:
@@ -92,7 +92,6 @@ def sharing_memory(model: nn.Module) -> dict[str, list[str]]:
 
 
 def overlap(one: Tensor, other: Tensor) -> bool:
-    """Whether two views of one storage have an entry in common."""
     ranges = [
         (t.storage_offset(), t.storage_offset() + sum((n - 1) * s for n, s in zip(t.shape, t.stride(), strict=True)))
         for t in (one, other)
@@ -136,7 +135,7 @@ def layer_fractions(names: Collection[str], entries: Iterable[str]) -> dict[str,
 
 
 def split_fraction(entry: str) -> tuple[str, float]:
-    """Pattern and fraction of ``"fc:0.1"``; ``UsageError`` if it is none such."""
+    """Return pattern and fraction of ``"fc:0.1"``; raise ``UsageError`` for another text."""
     pattern, _, text = entry.rpartition(":")
     try:
         fraction = float(text)
@@ -148,7 +147,7 @@ def split_fraction(entry: str) -> tuple[str, float]:
 
 
 def matching(names: Collection[str], pattern: str, flag: str) -> list[str]:
-    """The parameters that a pattern means by themselves or by a module around them; ``UsageError`` if there is none."""
+    """Return the parameters that a pattern means, or a module around them; raise ``UsageError`` if there is none."""
     matched = [name for name in names if any(fnmatchcase(member, pattern) for member in ancestors(name))]
     if not matched:
         layers = [name.removesuffix(".weight") for name in names]

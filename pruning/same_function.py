@@ -14,13 +14,13 @@ EXAMPLES = 2
 
 
 def example_of(channels: int, height: int, width: int) -> Tensor:
-    """Random images, float64 (2, channels, height, width)."""
+    """Return random images, float64 (2, channels, height, width)."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(EXAMPLES, channels, height, width, generator=generator, dtype=torch.float64)
 
 
 def perturbed(tensors: Tensors) -> dict[str, Tensor]:
-    """Tensors that no symmetry is left in, in float64 on the CPU: what is zero or one at initialization is no longer.
+    """Return tensors without any symmetry, in float64 on the CPU: what begins as zero or one is no longer.
 
     Positive numbers stay positive, since variances must. Otherwise a BatchNorm that begins with a scale of 0 would
     hide all that comes before it.
@@ -39,7 +39,7 @@ def same_function(
     first: nn.Module, first_tensors: Tensors, second: nn.Module, second_tensors: Tensors, example: Tensor,
     *, training: bool = False,
 ) -> bool:  # fmt: skip
-    """Whether two networks give the same outputs for ``example``, in evaluation and, if asked for, in training mode.
+    """Return whether two networks give the same outputs for ``example``, in evaluation and perhaps in training mode.
 
     Neither network is changed, and both draw the same random numbers. A network that cannot be computed in float64,
     since its forward pass makes tensors of another type, is computed in float32.
@@ -81,7 +81,7 @@ def _answers(network: nn.Module, example: Tensor, training: bool) -> list[Tensor
 
 
 def _agree(first: list[Tensor], second: list[Tensor], tolerance: float) -> bool:
-    """What is not finite says nothing."""
+    """Compare outputs; what is not finite says nothing."""
     return len(first) == len(second) and all(
         one.shape == other.shape
         and bool((one - other).abs().nan_to_num(0, posinf=0).le(tolerance * one.nan_to_num(0, 0, 0).abs().max()).all())

@@ -70,7 +70,7 @@ class Strategy(Method, ABC):
     def score_all(
         self, model: nn.Module, weights: Mapping[str, Tensor], batches: Batches, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """As :meth:`score`, for strategies that revive: ``weights`` are those of the model before it was masked."""
+        """Score like :meth:`score`, for strategies that revive: ``weights`` are those before the model was masked."""
         return self.score(model, batches, generator)
 
     def remarks(self, model: nn.Module, batches: Batches, generator: torch.Generator) -> list[str]:
@@ -89,7 +89,7 @@ class Strategy(Method, ABC):
 
     @classmethod
     def pruning_defaults(cls) -> dict[str, Any]:
-        """The defaults of the fields of ``PruningHparams``: those declared, and the density of all that prune once."""
+        """Return the defaults of ``PruningHparams``: those declared, and the density of all that prune once."""
         once = {"pruning_fraction": PRUNED_ONCE} if cls.score_at == "k" else {}
         own = {key: value for key, value in cls.defaults.items() if key != "k" and value is not None}
         return {"score_at": cls.score_at, **once, **own}

@@ -22,7 +22,7 @@ OUT_PROJECTION = 5
 
 
 def functions(*names: str) -> set[Function]:
-    """All functions of PyTorch with these names: of tensors, ``torch`` and ``torch.nn.functional``, in place or not."""
+    """Return all functions of PyTorch with these names: of tensors, ``torch`` and ``torch.nn.functional``."""
     spellings = [spelling for name in names for spelling in (name, f"{name}_")]
     places = (torch, F, Tensor, torch._C._nn)
     return {getattr(place, spelling) for place in places for spelling in spellings if hasattr(place, spelling)}
@@ -93,7 +93,7 @@ def sources(tensor: Tensor) -> list[Tensor]:
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention of (..., L, D) to (..., S, D), with values (..., S, E): (..., L, E) and the weights (..., L, S)."""
+    """Attend from (..., L, D) to (..., S, D), values (..., S, E): return (..., L, E) and the weights (..., L, S)."""
     weights = torch.softmax(queries @ keys.transpose(-2, -1), -1)
     return weights @ values, weights
 
@@ -102,7 +102,7 @@ def attention(
     query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int, in_proj_weight: Tensor | None,
     *others: Any, use_separate_proj_weight: bool = False, average_attn_weights: bool = True, **separate: Any,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """``F.multi_head_attention_forward`` in parts; arguments and shapes are its own, (L, N, E) or (L, E)."""
+    """Do ``F.multi_head_attention_forward`` in parts; arguments and shapes are its own, (L, N, E) or (L, E)."""
     if use_separate_proj_weight or in_proj_weight is None:
         projections = [separate[f"{letter}_proj_weight"] for letter in "qkv"]
     else:

@@ -192,7 +192,6 @@ class AnalysisAtK:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to compute at these settings."""
         return stored(self.here, self.settings) is not None
 
     def compare(self) -> Verdict:

@@ -129,7 +129,7 @@ def chance_error(data: TrainingData, split: str = "test") -> float:
 
 
 def over_children(pairs: Mapping[tuple[int, int], float | None]) -> Interval | None:
-    """An interval of the mean over all pairs of children; None for less than three children or without a value.
+    """Return an interval of the mean over all pairs; None for less than three children or without a value.
 
     Two pairs that share a child are not independent, so that the deviation over the pairs would say too little. The
     jackknife leaves out one child of n after the other, with all its pairs (Arvesen 1969, "Jackknifing U-statistics"):
@@ -168,7 +168,7 @@ LEARNED = 0.9
 
 
 def barrier(values: Sequence[float | None]) -> float | None:
-    """``max over a of E(W(a)) - (E(W(0)) + E(W(1))) / 2`` (Frankle et al. 2020, arXiv 1912.05671, section 2).
+    """Return ``max over a of E(W(a)) - (E(W(0)) + E(W(1))) / 2`` (Frankle et al. 2020, arXiv 1912.05671, section 2).
 
     Args:
         values: the error, or loss, at each alpha in ascending order, the two ends included.
@@ -183,7 +183,7 @@ def barrier(values: Sequence[float | None]) -> float | None:
 
 
 def has_learned(errors: Sequence[float], chance: float) -> bool:
-    """Whether every child is well below chance level: its error is less than ``LEARNED`` times that of guessing.
+    """Return whether every child is well below chance: its error is less than ``LEARNED`` times that of guessing.
 
     Two networks that have learned nothing err equally everywhere on the line between them. That is no stability.
     """
@@ -191,7 +191,7 @@ def has_learned(errors: Sequence[float], chance: float) -> bool:
 
 
 def is_stable(error_barrier: float | None, threshold: float, learned: bool, interval: Interval | None = None) -> bool:
-    """The verdict: the mean raw error barrier is below the threshold, and the ends have learned.
+    """Return the verdict: the mean raw error barrier is below the threshold, and the ends have learned.
 
     Where there is an interval of that mean, all of it must be below the threshold.
     """

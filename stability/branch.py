@@ -49,7 +49,6 @@ class Stability(Branch, AnalysisHparams):
             check_alignable(trunk.fresh().model, trunk.data.shape, trunk.context)
 
     def done(self, here: Store) -> bool:
-        """Whether there is an analysis with just these settings."""
         return here.done and stored(here, self.settings) is not None
 
     def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:

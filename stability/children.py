@@ -134,7 +134,7 @@ class Children:
             return tensors
 
     def hyperparameters(self, number: int) -> dict[str, float]:
-        """Learning rate and weight decay of a child.
+        """Return learning rate and weight decay of a child.
 
         With a perturbation p every child but the first has them drawn from a normal distribution around their
         nominal values, of standard deviation p times those (and taken absolute). That is more than SGD noise;

@@ -1,9 +1,9 @@
 """What lies between trained children: distances of their weights and answers, errors on the lines between them."""
 
 import itertools
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 from torch import Tensor
 
@@ -19,12 +19,14 @@ from stability.interpolation import Examples, Line, Meter, batchnorms, even_alph
 from stability.plane import Landscape
 from stability.repair import Repair
 from stability.rows import ALIGNED, LinePoint, read_rows, write_rows
-from stability.verdict import Child, Distances, Verdict, build, read_verdict
+from stability.verdict import Child, Distances, Verdict, read_verdict
 from training.arithmetic import arithmetic
 
 Trained = Mapping[int, Mapping[str, Tensor]]
 Numbers = tuple[int, int]
 """Of two children."""
+Logits = Callable[[int], Tensor]
+"""A child's outputs for the test set before the softmax, (N, classes), by its number."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,19 @@ class Comparison:
             if not all(tensor.isfinite().all() for tensor in tensors.values()):
                 path = self.children.store(number).path
                 self.children.trunk.context.reporter.warn(f"{path} has diverged: not all of its weights are finite")
-        answers = Answers(self.children, trained)
+        logits = cache(lambda number: self.logits(trained[number]))  # asked once, and only if someone wants to know
         matched = self.matched(trained) if self.settings.align else {}
         if self.settings.plane:
             Landscape(self.children, self.mask, trained, self.meter).write(self.settings.plane)
         return Measured(
-            *self.distances(trained, answers, matched), self.rows(trained, matched), self.ensemble_accuracy(answers)
+            *self.distances(trained, logits, matched), self.rows(trained, matched), self.ensemble_accuracy(logits)
         )  # fmt: skip
+
+    def logits(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        data, model = self.children.trunk.data, self.children.start().model
+        model.load_state_dict(dict(tensors))
+        with arithmetic(self.children.hparams, data.device):
+            return outputs(model, data.evaluation_batches("test"))
 
     def read(self, number: int) -> dict[str, Tensor]:
         """Return a child's weights; raise ``UsageError`` if they are not zero where its mask is."""
@@ -91,12 +99,12 @@ class Comparison:
         return found
 
     def distances(
-        self, trained: Trained, answers: "Answers", matched: Mapping[Numbers, Permutations]
+        self, trained: Trained, logits: Logits, matched: Mapping[Numbers, Permutations]
     ) -> tuple[list[Child], list[Distances]]:
         """Return those of each child from the start, and of each pair."""
         before = self._before
         children = {} if before is None else {child.child: child for child in before.children}
-        pairs = {} if before is None else {pair.children: build(Distances, vars(pair)) for pair in before.pairs}
+        pairs = {} if before is None else {pair.children: pair.distances for pair in before.pairs}
         state = self.children.start()
         names = [name for name, _ in state.model.named_parameters()]
         origin = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
@@ -108,7 +116,7 @@ class Comparison:
                 pairs[one, other] = Distances(
                     children=(one, other),
                     **weight_distances(trained[one], trained[other], names),
-                    **disagreement(answers.classes(one), answers.classes(other), labels),
+                    **disagreement(logits(one).argmax(1), logits(other).argmax(1), labels),
                     layer_l2=layer_distances(trained[one], trained[other], names),
                 )
             l2 = moved = None
@@ -118,13 +126,13 @@ class Comparison:
             pairs[one, other] = replace(pairs[one, other], aligned_l2=l2, channels_moved=moved)
         return [children[number] for number in trained], [pairs[pair] for pair in itertools.combinations(trained, 2)]
 
-    def ensemble_accuracy(self, answers: "Answers") -> float | None:
+    def ensemble_accuracy(self, logits: Logits) -> float | None:
         """Return the accuracy of all children together, on the test set."""
         numbers, before = range(1, self.settings.children + 1), self._before
         if before is not None and before.ensemble_accuracy is not None and len(before.children) == len(numbers):
             return before.ensemble_accuracy
         labels = self.children.trunk.data.labels["test"]
-        return ensemble_accuracy((answers.logits(number).softmax(1) for number in numbers), labels)
+        return ensemble_accuracy((logits(number).softmax(1) for number in numbers), labels)
 
     def rows(self, trained: Trained, matched: Mapping[Numbers, Permutations]) -> list[LinePoint]:
         """Return all pairs' points at the alphas wanted; new ones go to ``interpolation.csv`` after each alpha."""
@@ -171,25 +179,3 @@ class Comparison:
             **self.children.hyperparameters(number),
             **{f"{name}_from_start": value for name, value in apart.items()},
         )
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What children answer on the test set; each is asked once, and only if someone wants to know."""
-
-    children: Children
-    trained: Trained
-    known: dict[int, Tensor] = field(default_factory=dict)
-
-    def logits(self, number: int) -> Tensor:
-        """Return the outputs before the softmax, (N, classes)."""
-        if number not in self.known:
-            data, model = self.children.trunk.data, self.children.start().model
-            model.load_state_dict(dict(self.trained[number]))
-            with arithmetic(self.children.hparams, data.device):
-                self.known[number] = outputs(model, data.evaluation_batches("test"))
-        return self.known[number]
-
-    def classes(self, number: int) -> Tensor:
-        """Return the predicted classes, int64 (N,)."""
-        return self.logits(number).argmax(1)

@@ -11,7 +11,7 @@ Tensors = Mapping[str, Tensor]
 
 
 def weight_distances(first: Tensors, second: Tensors, names: Collection[str]) -> dict[str, float]:
-    """L2 and angular distance of two networks' parameters, each taken as one vector, in float64.
+    """Return L2 and angular distance of two networks' parameters, each taken as one vector, in float64.
 
     Args:
         first: tensors by name; what is not in ``names`` (BatchNorm's statistics) does not count.
@@ -35,7 +35,7 @@ def flat(tensors: Tensors, names: Iterable[str]) -> Tensor:
 
 
 def angle(one: Tensor, other: Tensor) -> float:
-    """The angle between two vectors in radians: ``2 atan2(|u - v|, |u + v|)`` for their unit vectors u and v.
+    """Return the angle between two vectors: ``2 atan2(|u - v|, |u + v|)`` for their unit vectors u and v.
 
     Unlike the arc cosine it is exact near 0. The angle with a zero vector is 0.
     """
@@ -54,7 +54,7 @@ def outputs(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tenso
 
 
 def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Any]:
-    """How often two networks' predictions differ.
+    """Return how often two networks' predictions differ.
 
     Args:
         first: predicted classes, (N,).
@@ -76,7 +76,7 @@ def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Any
 
 
 def ensemble_accuracy(probabilities: Iterable[Tensor], labels: Tensor) -> float:
-    """The accuracy of several networks together, which answer the class of the largest mean probability.
+    """Return the accuracy of several networks that answer the class of the largest mean probability.
 
     Lakshminarayanan et al. 2017, arXiv 1612.01474; what it has over the networks' own accuracy says whether they are
     different functions (Fort et al. 2020, arXiv 1912.02757).

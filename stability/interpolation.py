@@ -191,7 +191,7 @@ def walk(
     treatments: tuple[str, str] = BATCHNORM,
     repair: Callable[[float], nn.Module] | None = None,
 ) -> list[LinePoint]:
-    """Error and loss at every alpha, both BatchNorm treatments, all splits; what is ``known`` is not computed again.
+    """Measure error and loss at every alpha, both treatments, all splits; what is ``known`` is not computed again.
 
     Args:
         line: the line between the children.

@@ -134,7 +134,7 @@ class Landscape:
     meter: Meter
 
     def write(self, count: int) -> None:
-        """Writes ``plane.csv``, a grid with ``count`` points a side, and ``plane_places.csv``.
+        """Write ``plane.csv``, a grid with ``count`` points a side, and ``plane_places.csv``.
 
         Both are empty, and that is said, if the three networks lie on one line.
         """

@@ -59,7 +59,7 @@ def write_rows(store: Store, rows: Iterable[LinePoint]) -> None:
 
 
 def read_rows(store: Store) -> list[LinePoint]:
-    """The rows of the file; none if it is absent.
+    """Return the rows of the file; none if it is absent.
 
     Raises:
         UsageError: the file is damaged, or a newer program wrote it.
@@ -82,7 +82,7 @@ def write_table(store: Store, name: str, cls: type[T], rows: Iterable[T]) -> Non
 
 
 def read_table(store: Store, name: str, cls: type[T]) -> list[T]:
-    """The inverse of :func:`write_table`; nothing if the file is absent.
+    """Invert :func:`write_table`; return nothing if the file is absent.
 
     Raises:
         UsageError: the file is damaged, or a newer program wrote it.
@@ -92,7 +92,7 @@ def read_table(store: Store, name: str, cls: type[T]) -> list[T]:
 
 
 def from_text(cls: type[T], entries: Mapping[str, str]) -> T:
-    """What a line of the file holds; a column that an older file lacks has its field's default.
+    """Return what a line of the file holds; a column that an older file lacks has its field's default.
 
     Raises:
         KeyError: a column is missing whose field has no default.

@@ -1,8 +1,9 @@
 """instability.json: what an instability analysis found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from foundations import files
 from foundations.averages import average
@@ -13,7 +14,6 @@ from stability.desc import AnalysisHparams
 from stability.rows import ALIGNED, BATCHNORM, SPLITS
 from training.metrics import VALIDATION
 
-T = TypeVar("T")
 Number = float | None
 """None stands for what is not finite, since JSON has no number for it."""
 
@@ -61,11 +61,6 @@ class Barriers:
     train: Treatments
     validation: Treatments | None = None
     """None without a validation set."""
-
-    @classmethod
-    def from_dict(cls, entries: Mapping[str, Any]) -> "Barriers":
-        """The inverse of ``dataclasses.asdict``; a validation set may be missing."""
-        return cls(**{item.name: build(Treatments, entries[item.name]) for item in fields(cls) if item.name in entries})
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -115,10 +110,9 @@ class Pair(Distances):
     error_barrier: Barriers
     loss_barrier: Barriers
 
-    @classmethod
-    def from_dict(cls, entries: Mapping[str, Any]) -> "Pair":
-        barriers = {name: Barriers.from_dict(entries[name]) for name in ("error_barrier", "loss_barrier")}
-        return build(cls, {**entries, "children": tuple(entries["children"]), **barriers})
+    @property
+    def distances(self) -> Distances:
+        return Distances(**{item.name: getattr(self, item.name) for item in fields(Distances)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,22 +209,9 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> "Verdict":
-        """The inverse of :meth:`to_dict`; entries of newer programs are left aside."""
-        keys = {item.name: ON_DISK.get(item.name, item.name) for item in fields(cls)}
-        known = {name: entries[key] for name, key in keys.items() if key in entries}
-        barriers = ("error_barrier", "loss_barrier", *ON_DISK)
-        interval = known.get("error_barrier_interval")
-        return cls(
-            **{
-                **known,
-                **{name: Barriers.from_dict(known[name]) for name in barriers},
-                "k": Step(known["k"]),
-                "error_barrier_interval": None if interval is None else Interval(*interval),
-                "analysis": AnalysisHparams.from_dict(known["analysis"]),
-                "children": [build(Child, entry) for entry in known["children"]],
-                "pairs": [Pair.from_dict(entry) for entry in known["pairs"]],
-            }
-        )
+        """Invert :meth:`to_dict`."""
+        verdict: Verdict = decode(cls, entries)
+        return verdict
 
 
 def without_absent(entries: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -247,15 +228,31 @@ def flat(error: Barriers, loss: Barriers, treatments: Sequence[str]) -> dict[str
     }
 
 
-def build(cls: type[T], entries: Mapping[str, Any]) -> T:
-    return cls(**{item.name: entries[item.name] for item in fields(cls) if item.name in entries})  # type: ignore[arg-type]
+def decode(hint: Any, value: Any) -> Any:
+    """Return the value of a type that an entry of the file stands for; entries of newer programs are left aside."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return None if value is None else decode(arguments[0], value)
+    if origin is Sequence:
+        return [decode(arguments[0], element) for element in value]
+    if origin is tuple or hint is Interval:
+        return (origin or Interval._make)(value)
+    if hint is Step:
+        return Step(value)
+    if hint is AnalysisHparams:
+        return AnalysisHparams.from_dict(value)
+    if not is_dataclass(hint):
+        return value
+    keys = {name: (ON_DISK.get(name, name), field) for name, field in get_type_hints(hint).items()}
+    known = {name: decode(field, value[key]) for name, (key, field) in keys.items() if key in value}
+    return hint(**known)  # type: ignore[operator]  # it is a class
 
 
 # On disk -----------------------------------------------------------------------------------------------------------
 
 
 def read_verdict(here: Store) -> Verdict:
-    """The verdict of the analysis in ``here``.
+    """Return the verdict of the analysis in ``here``.
 
     Raises:
         UsageError: there is none, or its file is damaged.

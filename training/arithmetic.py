@@ -15,7 +15,7 @@ from training.hparams import TrainingHparams
 
 @contextlib.contextmanager
 def arithmetic(hparams: TrainingHparams, device: torch.device) -> Iterator[None]:
-    """The precision of everything computed inside.
+    """Inside, everything is computed in the precision that ``hparams`` name.
 
     Autocast's cache of cast weights is off: it would keep those of the first step for all that follow.
 
@@ -56,7 +56,7 @@ def fastest_convolutions() -> Iterator[None]:
 
 
 def emulates_bf16(device: torch.device) -> bool:
-    """Whether ``device`` has no bfloat16 arithmetic, so that it would be slower than float32."""
+    """Return whether ``device`` has no bfloat16 arithmetic, so that it would be slower than float32."""
     if device.type == "cuda":
         return not torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -102,7 +102,7 @@ NARROW = 16
 
 
 def find_memory_format(model: nn.Module, device: torch.device) -> torch.memory_format:
-    """Channels-last, which is faster, unless it would crash.
+    """Return channels-last, which is faster, unless it would crash.
 
     On a CPU the gradient of a strided 1x1 convolution with few input channels (fewer than 8 with AVX2, than 16 with
     AVX-512) corrupts the memory of the process in that format: uxlfoundation/oneDNN issue 6035. The narrow networks
@@ -118,7 +118,7 @@ def find_memory_format(model: nn.Module, device: torch.device) -> torch.memory_f
 
 
 def keep_contiguous(model: nn.Module) -> None:
-    """From here on images come to ``model`` in plain memory order, and :func:`find_memory_format` says so.
+    """Give ``model`` its images in plain memory order from here on; :func:`find_memory_format` then says so.
 
     For networks that use ``x.view(len(x), -1)``, which fails on feature maps that are channels-last.
     """
@@ -127,7 +127,7 @@ def keep_contiguous(model: nn.Module) -> None:
 
 
 def is_kept_contiguous(model: nn.Module) -> bool:
-    """Whether :func:`keep_contiguous` was called with it, or with what it is a copy of."""
+    """Return whether :func:`keep_contiguous` was called with a network, or with what it is a copy of."""
     return contiguous_inputs in model._forward_pre_hooks.values()
 
 
@@ -136,7 +136,6 @@ def contiguous_inputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Ten
 
 
 def crashes(module: nn.Module) -> bool:
-    """Whether ``module`` is such a convolution."""
     return (
         isinstance(module, nn.Conv2d)
         and module.kernel_size == (1, 1)
@@ -146,7 +145,7 @@ def crashes(module: nn.Module) -> bool:
 
 
 def convert(images: Tensor, memory_format: torch.memory_format) -> Tensor:
-    """``images`` (B, C, H, W), which come channels-last, in ``memory_format``.
+    """Return ``images`` (B, C, H, W), which come channels-last, in ``memory_format``.
 
     They are cloned, since gray images have either format, and PyTorch then takes them for channels-last.
     """

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,34 +25,18 @@ Rates = Sequence[float]
 WARM_UP_STEPS = 3  # before the capture: they allocate the optimizer's state, choose algorithms, compile
 
 
-class Graphs(Protocol):
-    """What can capture work on a device."""
-
-    refused: set[Hashable]
-    """The kinds of work that were found to be impossible to capture."""
-
-    def warm_up(self, work: Callable[[], None]) -> None:
-        """Do ``work``, and whatever has to be done once before it can be captured."""
-
-    def waits(self, work: Callable[[], None]) -> bool:
-        """Do ``work`` like :meth:`warm_up`; whether something in it waits for a value of the device."""
-
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Do nothing yet; what is returned does ``work`` each time it is called, on the same memory.
-
-        Raises:
-            RuntimeError: it cannot be captured. What was computed before can go on.
-        """
-
-
 class CudaGraphs:
-    """CUDA graphs. The warm-up is on a stream of its own, since what the default stream holds cannot be captured."""
+    """What captures work on a device. ``refused`` has the kinds of work that were found to be impossible to capture.
+
+    The warm-up is on a stream of its own, since what the default stream holds cannot be captured.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.stream = device, torch.cuda.Stream(device)
         self.refused: set[Hashable] = set()
 
     def warm_up(self, work: Callable[[], None]) -> None:
+        """Do ``work``, and whatever has to be done once before it can be captured."""
         here = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
@@ -61,6 +44,7 @@ class CudaGraphs:
         here.wait_stream(self.stream)
 
     def waits(self, work: Callable[[], None]) -> bool:
+        """Do ``work`` like :meth:`warm_up`; return whether something in it waits for a value of the device."""
         mode = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
@@ -72,6 +56,11 @@ class CudaGraphs:
         return any("called a synchronizing CUDA operation" in str(warning.message) for warning in seen)
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Do nothing yet; what is returned does ``work`` each time it is called, on the same memory.
+
+        Raises:
+            RuntimeError: it cannot be captured. What was computed before can go on.
+        """
         with torch.cuda.device(self.device):
             here, graph, pool = torch.cuda.current_stream(), torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
             generator = global_generators(self.device)[-1]
@@ -95,7 +84,7 @@ class CudaGraphs:
 
 @functools.cache
 def cuda_graphs(device: torch.device) -> CudaGraphs:
-    """Those of a device: one stream for all captures of the process, and one memory of what cannot be captured."""
+    """Return those of a device: one stream for all captures, and one memory of what cannot be captured."""
     return CudaGraphs(device)
 
 
@@ -115,14 +104,16 @@ class CapturedStep:
         possible: False for steps that are never captured, and compute the same bits.
     """
 
-    def __init__(self, graphs: Graphs, device: torch.device, kind: Hashable = None, *, possible: bool = True) -> None:
+    def __init__(
+        self, graphs: CudaGraphs, device: torch.device, kind: Hashable = None, *, possible: bool = True
+    ) -> None:
         self.graphs, self.device, self.kind = graphs, device, kind
         self.possible = possible and kind not in graphs.refused
         self.draws = False
         self.forget()
 
     def forget(self) -> None:
-        """The next steps are a warm-up again."""
+        """Begin anew with a warm-up."""
         self.warmed_up = 0
         self.replays: dict[int, Replay] = {}
 
@@ -178,7 +169,7 @@ class Replay:
     """Steps that are captured together, and the memory from which they read their batches and learning rates."""
 
     def __init__(
-        self, graphs: Graphs, work: Work, batches: Sequence[Batch], optimizer: optim.Optimizer, device: torch.device
+        self, graphs: CudaGraphs, work: Work, batches: Sequence[Batch], optimizer: optim.Optimizer, device: torch.device
     ) -> None:
         self.batches = [tuple(tensor.clone() for tensor in batch) for batch in batches]
         self.rates = [[torch.zeros((), device=device) for _ in optimizer.param_groups] for _ in batches]
@@ -190,7 +181,7 @@ class Replay:
                 work(batch)
 
     def __call__(self, batches: Sequence[Batch], rates: Sequence[Rates]) -> None:
-        """The steps, on other batches of the same sizes."""
+        """Take the steps on other batches of the same sizes."""
         places = list(chain(*self.rates))
         torch._foreach_copy_(list(chain(*self.batches)), list(chain(*batches)))
         torch._foreach_zero_(places)

@@ -43,7 +43,7 @@ class Alone:
         return asked
 
     def average_gradients(self, model: nn.Module, size: int) -> None:
-        """Each gradient becomes the mean over the whole batch; ``size`` images of it are this process's."""
+        """Make each gradient the mean over the whole batch; ``size`` images of it are this process's."""
 
     def sum(self, tensor: Tensor) -> None:
         """Add up a tensor over all processes, in place."""
@@ -95,7 +95,7 @@ class Together(Alone):
 
     @torch.no_grad()
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
-        """These tensors become those of the first process; they have the same shapes and types in all of them."""
+        """Make these tensors those of the first process; they have the same shapes and types in all of them."""
         for _, group in groupby(tensors, key=lambda tensor: (tensor.device, tensor.dtype)):
             alike = list(group)
             flat = torch.cat([tensor.flatten() for tensor in alike])
@@ -173,7 +173,7 @@ def synchronized(model: nn.Module) -> nn.Module:
 
 @functools.cache
 def connections() -> list[Together]:
-    """This process's connection to the others, if it has one: it has but one."""
+    """Return this process's connection to the others, if it has one: it has but one."""
     return []
 
 

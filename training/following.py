@@ -82,7 +82,7 @@ def hand_over(ours: Together, state: TrainState, data: TrainingData, hparams: Tr
 
 
 def identity(state: TrainState) -> list[object]:
-    """Objects that stay the same while nothing but the numbers in a training state changes."""
+    """Return objects that stay the same while nothing but the numbers in a training state changes."""
     return [state, state.model, state.optimizer, state.mask, *numbers(state)]
 
 
@@ -94,7 +94,7 @@ def numbers(state: TrainState) -> list[Tensor]:
 
 
 def encoded(state: TrainState) -> bytes:
-    """Network, optimizer and mask, with what they share.
+    """Return network, optimizer and mask, with what they share.
 
     Raises:
         UsageError: the network is of a class that cannot be sent to another process.

@@ -71,26 +71,26 @@ def train(
 
 
 def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of ``size`` items; the last may be shorter."""
+    """Yield lists of ``size`` items; the last may be shorter."""
     iterator = iter(items)
     while block := list(islice(iterator, size)):
         yield block
 
 
 def together(state: TrainState, block: list[Batch], data: TrainingData) -> list[list[Batch]]:
-    """``block`` in the parts of which :func:`step` makes one call each: a whole block may be one replay."""
+    """Return ``block`` in parts, each for one call of :func:`step`: a whole block may be one replay."""
     captured = state.captured_step
     is_one = captured is not None and captured.several_at_once and len(block) == BLOCK and is_whole(block[-1], data)
     return [block] if is_one else [[batch] for batch in block]
 
 
 def is_whole(batch: Batch, data: TrainingData) -> bool:
-    """Whether it has the size of most; only the last of an epoch may be smaller."""
+    """Return whether a batch has the size of most; only the last of an epoch may be smaller."""
     return len(batch[0]) == data.batch_size
 
 
 def step(state: TrainState, batches: Sequence[Batch], hparams: TrainingHparams, data: TrainingData) -> None:
-    """An optimizer step on each of ``batches``: on one, or on several that are replayed at once.
+    """Take an optimizer step on each of ``batches``: on one, or on several that are replayed at once.
 
     Whole batches may be replayed; the last of an epoch, if it is smaller, is not.
     """
@@ -109,7 +109,7 @@ def step(state: TrainState, batches: Sequence[Batch], hparams: TrainingHparams, 
 
 
 def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, batch: Batch) -> None:
-    """What a step computes on the device. It may be captured there: nothing in it depends on a value.
+    """Compute a step on the device. It may be captured there: nothing in it depends on a value.
 
     The mask is applied after the optimizer's step, since momentum and weight decay move pruned weights.
     """
@@ -130,7 +130,7 @@ def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, bat
 
 
 def clip_gradients(state: TrainState, largest: float) -> None:
-    """``g <- g * min(1, largest / ||g||)``, the norm being that of all parameters' gradients together.
+    """Scale gradients, ``g <- g * min(1, largest / ||g||)``, the norm being that of all parameters together.
 
     Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063. Pruned weights have no part in the norm, so that it is that of the
     compact network. There is no host synchronization in it.
@@ -142,7 +142,7 @@ def clip_gradients(state: TrainState, largest: float) -> None:
 
 @torch.no_grad()  # not inference_mode: what a network keeps of its first call has to serve in training too
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """Mean cross entropy and accuracy (0 to 1) of ``model`` in evaluation mode; its mode is put back.
+    """Return mean cross entropy and accuracy (0 to 1) of ``model`` in evaluation mode; its mode is put back.
 
     Args:
         model: gives scores, (B, classes).
@@ -179,7 +179,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict
 
 
 def checked_pair(batch: object) -> tuple[Tensor, Tensor]:
-    """Images and labels, these as int64; ``UsageError`` if a batch is no such pair."""
+    """Return images and labels, these as int64; raise ``UsageError`` if a batch is no such pair."""
     if not isinstance(batch, tuple | list) or len(batch) != 2 or not all(isinstance(part, Tensor) for part in batch):
         raise UsageError(f"evaluate: a batch is a {type(batch).__name__}; expected two tensors: images and labels")
     inputs, labels = batch

@@ -58,7 +58,6 @@ class MaskUpdates:
         return self.strategy.updates(self.start, self.end, self.data.iterations_per_epoch)
 
     def rows(self, store: Store) -> list[Row]:
-        """Return what is written down in a directory."""
         return store.read_rows(files.MASK_UPDATES)
 
     def summary(self, store: Store) -> Row:
@@ -109,7 +108,7 @@ class MaskUpdates:
 
 
 def next_gradients(state: TrainState, hparams: TrainingHparams, data: TrainingData) -> dict[str, Tensor]:
-    """dL/dw of all prunable weights, pruned ones too, on the batch that the next step will train on.
+    """Return dL/dw of all prunable weights, pruned ones too, on the batch that the next step will train on.
 
     They are a copy's, so that the state stays as it is (a forward pass moves BatchNorm's statistics). Those that the
     step before has left are no substitute: what a replayed CUDA graph computes lies elsewhere.

@@ -34,7 +34,7 @@ def measure(state: TrainState, data: TrainingData, hparams: TrainingHparams) -> 
 def evaluations(
     state: TrainState, data: TrainingData, hparams: TrainingHparams, splits: Iterable[str]
 ) -> dict[str, float]:
-    """Loss and accuracy on ``splits``, and on the validation set where there is one: ``test_loss`` and so on."""
+    """Return loss and accuracy on ``splits`` and on the validation set, if there is one: ``test_loss`` and so on."""
     found: dict[str, float] = {}
     with arithmetic(hparams, data.device):
         for split in (*splits, *({VALIDATION} & {*data.sizes})):
@@ -58,7 +58,7 @@ def early_stopping(rows: Iterable[Row]) -> Row:
 
 
 def is_finite(row: Row) -> bool:
-    """Whether the row's losses are numbers; those that are not are null once they have been in a file."""
+    """Return whether the row's losses are finite; those that are not are null once they have been in a file."""
     losses = (row.get("batch_loss", 0.0), row["test_loss"])
     return all(loss is not None and math.isfinite(loss) for loss in losses)
 

@@ -91,7 +91,7 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
 
 
 def can_be_fused(model: nn.Module) -> bool:
-    """Whether PyTorch has fused optimizers for its parameters; not for complex ones."""
+    """Return whether PyTorch has fused optimizers for the parameters; not for complex ones."""
     return all(parameter.is_floating_point() for parameter in trainable(model))
 
 
@@ -110,7 +110,7 @@ def with_hparams(optimizer: optim.Optimizer, hparams: "TrainingHparams", model: 
 
 
 def load_state(optimizer: optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """``optimizer.load_state_dict(state)``, in the memory format of the parameters.
+    """Load a state into an optimizer, in the memory format of the parameters.
 
     Fused optimizers go through weights and state as they lie in memory. With other strides they would pair a weight
     with the state of another one on a CPU, without a word, and fail on CUDA.

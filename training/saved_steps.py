@@ -21,34 +21,32 @@ class SavedSteps:
     per_epoch: int
 
     def has(self, iteration: int) -> bool:
-        """Whether the whole state lies on disk."""
-        model, optimizer = self._files(iteration)
-        return self.store.has(model) and self.store.has(optimizer)
+        return all(map(self.store.has, self.files(iteration)))
 
     def iterations(self) -> list[int]:
         """Return all iterations whose whole state lies on disk, in order."""
-        found = filter(None, (files.step_of_model(path.name) for path in self.store.path.glob("*")))
+        found = filter(None, (files.step_of_optimizer(path.name) for path in self.store.path.glob("*")))
         steps = sorted(step.iteration(self.per_epoch) for step in found)
         return [step for step in steps if self.has(step)]
 
-    def files(self, iteration: int) -> list[str]:
-        """Return the names of the files that the saved state at ``iteration`` lies in."""
-        model, optimizer = self._files(iteration)
-        return [model, optimizer]
+    def files(self, iteration: int) -> tuple[str, str]:
+        """Return the names of the files of the network and of the optimizer at ``iteration``."""
+        step = Step.at(iteration, self.per_epoch)
+        return files.model(step), files.optimizer(step)
 
     def save(self, state: TrainState) -> None:
         """Write the state at its iteration."""
-        model, optimizer = self._files(state.iteration)
+        model, optimizer = self.files(state.iteration)
         self.store.write_tensors(model, state.model.state_dict())
         self.store.write_state(optimizer, state.training_state())
 
     def load(self, iteration: int, into: TrainState) -> TrainState:
-        """``into``, become the state at ``iteration``.
+        """Make ``into`` the state at ``iteration``, and return it.
 
         Raises:
             UsageError: a file, which it names, is missing or damaged, or its content is not that of this network.
         """
-        model, optimizer = self._files(iteration)
+        model, optimizer = self.files(iteration)
         with self.store.intact(model):
             tensors = self.store.read_tensors(model)
             into.check(tensors)
@@ -57,10 +55,6 @@ class SavedSteps:
             if into.iteration != iteration:
                 raise ValueError(f"it is the state after {into.iteration} iterations")
         return into
-
-    def _files(self, iteration: int) -> tuple[str, str]:
-        step = Step.at(iteration, self.per_epoch)
-        return files.model(step), files.optimizer(step)
 
 
 def grid(end: int, per_epoch: int) -> list[int]:

@@ -77,7 +77,7 @@ def one_cycle(hparams: "TrainingHparams", iteration: int, iterations_per_epoch: 
 
 
 def between(start: float, end: float, share: float) -> float:
-    """Half a cosine from ``start`` to ``end``."""
+    """Return half a cosine from ``start`` to ``end``."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 

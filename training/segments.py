@@ -41,7 +41,6 @@ class Pace:
         self._ended, self._cost = clock(), 0.0
 
     def due(self) -> bool:
-        """Whether it is time for the next one."""
         return self._clock() - self._ended >= max(SECONDS, self._cost / SHARE)
 
     @contextlib.contextmanager
@@ -159,7 +158,7 @@ class Diverged(UsageError):
 
 
 def give_up(store: Store, row: Row, good: int, hparams: TrainingHparams, data: TrainingData) -> NoReturn:
-    """Write down that the training has diverged and raises :class:`Diverged`; the checkpoint stays as it is."""
+    """Write down that the training has diverged and raise :class:`Diverged`; the checkpoint stays as it is."""
     per_epoch = data.iterations_per_epoch
     store.append_rows(files.METRICS, [{**row, DIVERGED: True}])
     rate = learning_rate(hparams, row["iteration"] - 1, per_epoch)
@@ -171,7 +170,7 @@ def give_up(store: Store, row: Row, good: int, hparams: TrainingHparams, data: T
 
 
 def first_not_finite(rows: list[Row]) -> bool:
-    """Whether the last row is the first whose test loss is not finite (null, once it has been in a file)."""
+    """Return whether the last row is the first whose test loss is not finite (null, once it has been in a file)."""
     before, now = (row["test_loss"] for row in rows[-2:])
     return not math.isfinite(now) and before is not None and math.isfinite(before)
 
@@ -179,7 +178,7 @@ def first_not_finite(rows: list[Row]) -> bool:
 def final_result(
     state: TrainState, data: TrainingData, hparams: TrainingHparams, rows: Iterable[Row]
 ) -> dict[str, Any]:
-    """Loss and accuracy at the end of training, on the whole of every split, not augmented.
+    """Return loss and accuracy at the end of training, on the whole of every split, not augmented.
 
     With a validation set also what ``rows``, those of the training's metrics, say of early stopping.
     """
@@ -231,7 +230,7 @@ def train_branch(
 
 
 def resume(store: Store, state: TrainState, first: int, last: int) -> None:
-    """``state`` becomes that of the checkpoint.
+    """Make ``state`` that of the checkpoint.
 
     Raises:
         UsageError: the checkpoint is damaged, another network's, or not between the iterations ``first`` and ``last``.

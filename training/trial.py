@@ -95,7 +95,7 @@ def check_copies(model: nn.Module, named: str) -> None:
 def take_step(
     model: nn.Module, images: Tensor, labels: Tensor, classes: int, memory_format: torch.memory_format
 ) -> None:
-    """Forward and backward pass of a copy of ``model`` in training mode; ``UsageError`` for outputs of another kind."""
+    """Compute forward and backward pass of a copy of ``model`` in training mode; refuse outputs of another kind."""
     trial = copy.deepcopy(model).to(memory_format=memory_format).train()  # type: ignore[call-overload]
     if memory_format == torch.contiguous_format:
         [images] = contiguous_inputs(trial, (images,))

@@ -34,7 +34,7 @@ from training.trial import try_evaluation, try_training
 
 
 def describe_network(model: ModelHparams, data: TrainingData) -> dict[str, Any]:
-    """Architecture, shape of the images, names of the classes, and the normalization of the inputs.
+    """Return architecture, shape of the images, names of the classes, and the normalization of the inputs.
 
     ``input_shape`` is (channels, height, width); ``normalization`` has ``mean`` and ``std`` of each channel, by which
     a network's inputs are (pixel - mean) / std, of pixels in [0, 1].
@@ -108,15 +108,14 @@ class Trunk:
 
     @property
     def saved(self) -> SavedSteps:
-        """The states that lie on disk."""
         return SavedSteps(self.store, self.per_epoch)
 
     def has(self, step: Step) -> bool:
-        """Whether the whole state at ``step`` lies on disk; waits for nobody."""
+        """Return whether the whole state at ``step`` lies on disk; waits for nobody."""
         return self.saved.has(self.iteration(step))
 
     def reach(self, step: Step) -> None:
-        """Train to ``step`` and saves the state there, if it is not saved yet.
+        """Train to ``step`` and save the state there, if it is not saved yet.
 
         While another process trains the trunk, it is waited for until that state is saved, however far it goes on.
 
@@ -141,7 +140,7 @@ class Trunk:
         return self.saved.load(self.iteration(step), into=self.fresh())
 
     def finish(self) -> dict[str, Any]:
-        """Train to the end if need be; the final losses and accuracies."""
+        """Train to the end if need be; return the final losses and accuracies."""
         verify(self.store, self.desc.code(), self.context, self.data.fingerprint)
         if not self.store.done:
             state = self.state_at(self.desc.training.training_steps)
@@ -157,7 +156,6 @@ class Trunk:
         return history(self.store, self._evaluations, self.end, self.context.reporter)
 
     def iteration(self, step: Step) -> int:
-        """Return the number of iterations up to ``step``."""
         return step.iteration(self.per_epoch)
 
     def examples_seen(self, iteration: int) -> int:
@@ -167,20 +165,17 @@ class Trunk:
         return epochs * size + min(batches * self.data.batch_size, size)
 
     def model_path(self, step: Step) -> Path:
-        """Where the network at a saved step lies."""
         return self.store / files.model(Step.at(self.iteration(step), self.per_epoch))
 
     def grid(self) -> list[int]:
-        """Return the iterations saved unasked."""
         return [self.start, *(step for step in grid(self.end, self.per_epoch) if step > self.start)]
 
     def begin(self, store: Store, desc: Desc) -> None:
-        """Begin a run that stands on this training (or is it), or goes on with it; raises like ``runner.begin``."""
+        """Begin a run that stands on this training, or go on with it; raises like ``foundations.run.begin``."""
         network = describe_network(self.desc.model, self.data)
         begin(store, desc, self.context, self.data.fingerprint, network)
 
     def saved_steps(self) -> list[int]:
-        """Return the iterations whose whole state lies on disk."""
         return self.saved.iterations()
 
     def _try_out(self) -> None:

@@ -20,7 +20,7 @@ from foundations.store import Store
 from lottery.masks import find_mask
 from pruning import Mask, ignored_layers
 from stability import AnalysisAtK
-from stability.criteria.criterion import Answer, Criterion, Question
+from stability.criteria.criterion import Answer, Criterion, Question, last_iteration
 
 Bits = tuple[NDArray[np.uint8], int]
 """Eight weights a byte, and the number of weights."""
@@ -101,7 +101,7 @@ class AlongTrunk(Criterion):
 
     @abstractmethod
     def look(self, walk: Walk, steps: Sequence[Step], before: Sequence[Seen]) -> Seen:
-        """What there is to see at a step.
+        """Return what there is to see at a step.
 
         Args:
             walk: gives the networks and masks of steps.
@@ -159,15 +159,13 @@ class AlongTrunk(Criterion):
         return bool(curve["limit"] == limit if curve["k"] is None else Step(curve["k"]).iteration(per_epoch) <= limit)
 
     def limit(self, runner: AnalysisAtK, max_k: Step | None) -> int:
-        """The last iteration at which is looked: ``max_k``, or the last one before the end.
+        """Return the last iteration at which is looked: ``max_k``, or the last one before the end.
 
         Raises:
             UsageError: there is none.
         """
         trunk = runner.trunk
-        limit = trunk.end - 1 if max_k is None else trunk.iteration(max_k)
-        if limit > trunk.end:
-            raise UsageError(f"--max_k={Step(max_k or 0).short}: beyond the end of training")
+        limit = last_iteration(trunk, max_k, trunk.end - 1)
         if self.k_every.iteration(trunk.per_epoch) > limit:
             at = Step.at(limit, trunk.per_epoch).short
             raise UsageError(f"--k={self.name}: --k_every={self.k_every.short} has no step up to {at} to look at")

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from stability.analysis import AnalysisAtK
-from stability.criteria.criterion import Answer, Criterion, Question, criteria
+from stability.criteria.criterion import Answer, Criterion, Question, criteria, last_iteration
 
 
 def doubling(grid: Sequence[int], unit: int) -> list[int]:
@@ -69,7 +68,7 @@ def find_stable_k(
     max_k: Step | None,
     reporter: Reporter,
 ) -> tuple[Step | None, list[AnalysisAtK]]:
-    """Doubling, then bisection, on the steps that the trunk saves unasked; says beforehand what it can cost.
+    """Double, then bisect on the steps that the trunk saves unasked; say beforehand what that can cost.
 
     A k near the end is trivially stable, so the search ends at half the training unless ``max_k`` says otherwise.
     Interrupted, it goes on where it was: every analysis lies in a directory of its own.
@@ -79,9 +78,7 @@ def find_stable_k(
     """
     first = runner_at(Step(0))
     trunk, children = first.trunk, first.settings.children
-    limit = trunk.end // 2 if max_k is None else trunk.iteration(max_k)
-    if limit > trunk.end:
-        raise UsageError(f"--max_k={Step(max_k or 0).short}: beyond the end of training")
+    limit = last_iteration(trunk, max_k, trunk.end // 2)
     grid = [iteration for iteration in trunk.grid() if iteration <= limit]
     runners: dict[int, AnalysisAtK] = {}
 

@@ -11,6 +11,7 @@ from foundations.methods import Method, MethodRegistry
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from stability import AnalysisAtK
+from training.trunk import Trunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ class Criterion(Method, ABC):
     """Whether it makes instability analyses, whose flags then apply, too."""
 
     def check(self, runner: AnalysisAtK, max_k: Step | None) -> None:
-        """Raises ``UsageError`` if the criterion does not go with a network; nothing has been trained yet."""
+        """Raise ``UsageError`` if the criterion does not go with a network; nothing has been trained yet."""
 
     @abstractmethod
     def find(self, question: Question) -> Answer:
@@ -83,7 +84,7 @@ class CriterionRegistry(MethodRegistry[Criterion]):
     """The criteria by name, none of which may read as a step."""
 
     def register(self, name: str) -> Callable[[C], C]:  # type: ignore[override]  # of criteria alone
-        """Register a criterion; raise ``UsageError`` if its name is that of a step, or it is no criterion."""
+        """Register a criterion; raise ``UsageError`` if its name reads as a step, or it is no ``Criterion``."""
         enter = super().register(name)
 
         def checked(criterion: C) -> C:
@@ -94,6 +95,14 @@ class CriterionRegistry(MethodRegistry[Criterion]):
             return enter(criterion)
 
         return checked
+
+
+def last_iteration(trunk: Trunk, max_k: Step | None, otherwise: int) -> int:
+    """Return that of ``max_k``, by default ``otherwise``; ``UsageError`` if it is beyond the end of training."""
+    limit = otherwise if max_k is None else trunk.iteration(max_k)
+    if limit > trunk.end:
+        raise UsageError(f"--max_k={Step(max_k or 0).short}: beyond the end of training")
+    return limit
 
 
 def is_step(text: str) -> bool:

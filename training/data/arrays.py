@@ -49,7 +49,7 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def largest() -> int:
-    """``LARGEST``, or a quarter of the machine's memory: arrays are there as they were read and as float32."""
+    """Return ``LARGEST``, or a quarter of the machine's memory: arrays are held as read and as float32."""
     try:
         return min(LARGEST, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
     except (AttributeError, ValueError, OSError):
@@ -73,7 +73,7 @@ def find_members(archive: zipfile.ZipFile, names: Sequence[str]) -> dict[str, zi
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """One array; zipfile reads no more of it than its entry says, and checks its checksum."""
+    """Return one array; zipfile reads no more of it than its entry says, and checks its checksum."""
     name = member.filename
     with archive.open(member) as stream:
         shape, fortran, dtype = read_header(stream, name)
@@ -85,7 +85,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
 
 
 def read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and type of a .npy file; refuses all but real numbers, objects above all."""
+    """Return shape, order and type of a .npy file; refuse all but real numbers, objects above all."""
     version = npy.read_magic(stream)
     if version not in HEADERS:
         raise UsageError(f"{name}: version {version} of the .npy format; expected 1.0 or 2.0")

@@ -70,7 +70,7 @@ class TrainingData(ABC):
 
     @abstractmethod
     def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
-        """Training batches ``first`` to ``last - 1`` of an epoch, for :meth:`fetch`.
+        """Return training batches ``first`` to ``last - 1`` of an epoch, for :meth:`fetch`.
 
         They are the same whatever ``first`` is: an epoch may be trained in pieces. Nothing waits for the device. Of
         each batch there is only the ``share`` of a process; all shares together are the batch.
@@ -85,7 +85,7 @@ class TrainingData(ABC):
 
     @abstractmethod
     def stored(self, split: str, parts: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Images of a split by their indices, not augmented, (B, H, W, C) as stored, on the device."""
+        """Return images of a split by their indices, not augmented, (B, H, W, C) as stored, on the device."""
 
     @cached_property
     @abstractmethod
@@ -109,7 +109,7 @@ class TrainingData(ABC):
             yield self.normalize(images), self.device_labels[split][part.to(self.device)]
 
     def pruning_batches(self, num: int, batch_size: int, generator: torch.Generator, balanced: bool = True) -> Batches:
-        """``num`` batches of distinct training images, not augmented, drawn from ``generator``.
+        """Return ``num`` batches of distinct training images, not augmented, drawn from ``generator``.
 
         By default there are equally many images of each class, as far as that goes. Where the training set is smaller
         than a batch, the batch is the training set.
@@ -138,7 +138,7 @@ class TrainingData(ABC):
         )  # fmt: skip
 
     def normalize(self, images: Tensor) -> Tensor:
-        """(B, H, W, C) as stored -> (B, C, H, W) float32, channels last, in memory of its own.
+        """Turn (B, H, W, C) as stored into (B, C, H, W) float32, channels last, in memory of its own.
 
         Subtraction and multiplication are two steps, so that no machine fuses them: same bits everywhere.
         """
@@ -146,6 +146,6 @@ class TrainingData(ABC):
         return rows.view(images.shape).permute(0, 3, 1, 2)
 
     def pixels(self, images: Tensor) -> Tensor:
-        """(B, H, W, C) as stored -> (B, C, H, W) float32 in [0, 1], not normalized: from ``low`` to ``high``."""
+        """Turn (B, H, W, C) as stored into (B, C, H, W) float32 in [0, 1], not normalized: ``low`` to ``high``."""
         low, high = self.source.low, self.source.high
         return (images.permute(0, 3, 1, 2).float() - low) / (high - low)

@@ -39,17 +39,30 @@ class Split:
         return Split(self.images[indices], self.labels[indices])
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Splits:
-    """The parts of a data set."""
+    """The parts of a data set, and what is known of it; all of that stays the same when ``train`` is reduced."""
 
     train: Split
     test: Split
-    validation: Split | None
+    validation: Split | None = None
+    """What has been held out of the training set, if anything."""
     class_names: tuple[str, ...]
+    """The name of each label."""
+    fingerprint: str
+    """Of the data before any transformation."""
+    flip: bool = True
+    """Whether a mirrored training image is still one of its class."""
     mean: tuple[float, ...]
+    """Of each channel, over all training images, as pixels in [0, 1]."""
     std: tuple[float, ...]
-    low: float
-    high: float
+    """The standard deviation alike; 1 for a channel that is constant."""
+    low: float = 0.0
+    """What counts as 0 where a pixel is asked for that lies in [0, 1]."""
+    high: float = 255.0
+    """What counts as 1."""
+    remarks: tuple[str, ...] = ()
+    """What was noticed on reading that the user should know."""
 
     @property
     def unit(self) -> int:
@@ -69,7 +82,6 @@ class Splits:
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
         return len(self.class_names)
 
     def normalization(self, kind: str) -> tuple[Sequence[float], Sequence[float]]:
@@ -86,39 +98,15 @@ class Splits:
         return (low,) * channels, (size,) * channels
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset(Splits):
-    """What a registered data set returns; make one with :meth:`from_arrays`.
+    """What a registered data set returns; make one with :meth:`from_arrays` or :meth:`from_features`.
 
-    Args:
-        train: the training set.
-        test: the test set.
-        class_names: the name of each label.
-        crop_padding: training images are padded by so many black pixels on each side, then cropped at random.
-        flip: whether a mirrored training image is still one of its class.
-        mean: of each channel over all training images, as pixels in [0, 1].
-        std: the standard deviation alike; 1 for a channel that is constant.
-        fingerprint: sha256 of the decoded images and labels, in hex.
-        low: what counts as 0 where a pixel is asked for that lies in [0, 1].
-        high: what counts as 1.
-        validation: what has been held out of the training set, if anything.
-        remarks: what was noticed on reading that the user should know.
-
-    ``mean``, ``std``, ``fingerprint``, ``low`` and ``high`` stay those of the whole data set when ``train`` is reduced.
+    Its fingerprint is the sha256 of the decoded images and labels, in hex.
     """
 
-    train: Split
-    test: Split
-    class_names: tuple[str, ...]
     crop_padding: int
-    flip: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    fingerprint: str
-    low: float = 0.0
-    high: float = 255.0
-    validation: Split | None = None
-    remarks: tuple[str, ...] = ()
+    """Training images are padded by so many black pixels on each side, then cropped at random."""
 
     @classmethod
     def from_arrays(
@@ -150,7 +138,10 @@ class Dataset(Splits):
         test = make_split("test", test_images, test_labels)
         names = fitting_names(train, test, class_names)
         mean, std = moments(train.images)
-        return cls(train, test, names, crop_padding, flip, mean, std, fingerprint(train, test))
+        return cls(
+            train=train, test=test, class_names=names, fingerprint=fingerprint(train, test), mean=mean, std=std,
+            crop_padding=crop_padding, flip=flip,
+        )  # fmt: skip
 
     @classmethod
     def from_features(
@@ -180,22 +171,9 @@ class Dataset(Splits):
         low, high = (float(extreme) for extreme in train.images.aminmax())
         channels = train.images.shape[3]
         return cls(
-            train, test, names, 0, False, (0.0,) * channels, (1.0,) * channels, fingerprint(train, test),
-            low=low, high=high if high > low else low + 1,
+            train=train, test=test, class_names=names, fingerprint=fingerprint(train, test), crop_padding=0, flip=False,
+            mean=(0.0,) * channels, std=(1.0,) * channels, low=low, high=high if high > low else low + 1,
         )  # fmt: skip
-
-    @property
-    def channels(self) -> int:
-        """1 for gray images, 3 for coloured ones."""
-        return self.train.images.shape[3]
-
-    @property
-    def height(self) -> int:
-        return self.train.images.shape[1]
-
-    @property
-    def width(self) -> int:
-        return self.train.images.shape[2]
 
     @property
     def unit(self) -> int:
@@ -203,45 +181,27 @@ class Dataset(Splits):
 
     @property
     def shape(self) -> ImageShape:
-        return ImageShape(self.channels, self.height, self.width, self.classes)
+        _, height, width, channels = self.train.images.shape
+        return ImageShape(channels, height, width, self.classes)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ImageFiles(Splits):
     """What a registered data set returns that is streamed; the counterpart of ``Dataset``.
 
-    Args:
-        paths: of all images, encoded, (N,); an array of bytes, since a million strings would fill each worker.
-        train: the numbers of its images, in ``paths``, in the place of the images, and their labels.
-        test: the test set alike.
-        class_names: the name of each label.
-        fingerprint: sha256 of the names, sizes and times of all files, in hex; with ``+`` and a sha256 of their
-            contents after it, where that was asked for.
-        size: height and width of what a network is given.
-        resized: the shorter side, before the middle is cut out for evaluation.
-        flip: whether a mirrored training image is still one of its class.
-        validation: what has been held out of the training set, if anything.
-        remarks: what was noticed on reading that the user should know.
-        mean: of each channel, as pixels in [0, 1], by which images are normalized.
-        std: the standard deviation alike.
-        low: as of ``Dataset``.
-        high: as of ``Dataset``.
+    Its splits hold the numbers of their images in ``paths`` in the place of the images. Its fingerprint is the sha256
+    of the names, sizes and times of all files, in hex; with ``+`` and a sha256 of their contents after it, where that
+    was asked for.
     """
 
     paths: np.ndarray
-    train: Split
-    test: Split
-    class_names: tuple[str, ...]
-    fingerprint: str
+    """Of all images, encoded, (N,); an array of bytes, since a million strings would fill each worker."""
     size: int = 224
+    """Height and width of what a network is given."""
     resized: int = 256
-    flip: bool = True
-    validation: Split | None = None
-    remarks: tuple[str, ...] = ()
+    """The shorter side, before the middle is cut out for evaluation."""
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    low: float = 0.0
-    high: float = 255.0
 
     @property
     def shape(self) -> ImageShape:
@@ -275,7 +235,7 @@ def make_split(name: str, images: Any, labels: Any) -> Split:
 
 
 def in_channels(features: Any) -> Tensor:
-    """Features (N, ...) as (N, H, W, C), float32; see :meth:`Dataset.from_features`."""
+    """Return features (N, ...) as (N, H, W, C), float32; see :meth:`Dataset.from_features`."""
     values: Tensor = torch.as_tensor(features).float()
     if values.ndim == 4 and values.shape[1] == values.shape[2] > 4 >= values.shape[3]:
         raise UsageError(
@@ -307,7 +267,7 @@ def fitting_names(train: Split, test: Split, class_names: Sequence[str] | None) 
 
 
 def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in pixels of [0, 1].
+    """Return mean and standard deviation of each channel, in pixels of [0, 1].
 
     They are taken from whole numbers, so they do not depend on the machine or the order of summation.
     """

@@ -25,7 +25,7 @@ Transform = Callable[[Image.Image], Image.Image]
 
 
 def augmentation(files: ImageFiles) -> Transform:
-    """A random part of the image, 8 to 100% of its area and 3:4 to 4:3 in shape, at the network's size; mirrored.
+    """Return a random part of an image, 8 to 100% of its area, 3:4 to 4:3, at the network's size, perhaps mirrored.
 
     Szegedy et al. 2015, arXiv 1409.4842, section 6, with torchvision's defaults. Draws from PyTorch's global generator.
     """
@@ -61,7 +61,7 @@ class Decoder:
         return len(self.numbers)
 
     def __getitem__(self, place: int) -> np.ndarray | str:
-        """(H, W, 3), uint8; or why the file cannot be read: what a worker raises would come as a traceback."""
+        """Return (H, W, 3), uint8; or why the file cannot be read: what a worker raises would come as a traceback."""
         try:
             image, _ = read_image(os.fsdecode(self.paths[self.numbers[place]]), PIXELS_LIMIT)
         except UsageError as error:
@@ -105,6 +105,6 @@ def stacked(images: Sequence[np.ndarray | str]) -> Tensor | str:
 
 
 def ignore_signals(worker: int) -> None:
-    """Ctrl-C reaches a worker, too, but it ends with its parent, which has a step to finish."""
+    """Leave Ctrl-C to the parent, which has a step to finish: the worker ends with it."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)

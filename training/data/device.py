@@ -25,12 +25,12 @@ class DeviceData(TrainingData):
         # Padding is black: it comes before normalization.
         padded = F.pad(dataset.train.images, (0, 0, *[self.padding] * 4)).to(device)
         self.padded_size = padded.shape[1], padded.shape[2]
-        self.train_pixels = padded.view(-1, dataset.channels)
+        self.train_pixels = padded.view(-1, self.shape.channels)
         edge = self.padding
         self.images = {name: split.images.to(device) for name, split in dataset.splits.items() if name != "train"}
-        self.images["train"] = padded[:, edge : edge + dataset.height, edge : edge + dataset.width]
-        self.rows = torch.arange(dataset.height, device=device)
-        self.columns = torch.arange(dataset.width, device=device)
+        self.images["train"] = padded[:, edge : edge + self.shape.height, edge : edge + self.shape.width]
+        self.rows = torch.arange(self.shape.height, device=device)
+        self.columns = torch.arange(self.shape.width, device=device)
 
     def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
         every = self.epoch(*epoch).split(self.batch_size)
@@ -50,7 +50,7 @@ class DeviceData(TrainingData):
         return torch.stack([order, *corners, flips], 1).to(self.device)
 
     def fetch(self, batch: Batch) -> Pair:
-        """The images of a batch, cropped and mirrored as was chosen, and their labels. Nothing waits for the device.
+        """Return the images of a batch, cropped and mirrored as drawn, and their labels. Nothing waits for the device.
 
         Crop and flip are folded into the places that are fetched, so that every pixel is touched once.
         """

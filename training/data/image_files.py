@@ -52,9 +52,9 @@ class Listing:
         """Return the data set whose images stay in these files."""
         labels, end, size = torch.tensor(self.labels), self.train_size, len(self.paths)
         return ImageFiles(
-            np.array([os.fsencode(path) for path in self.paths]),
-            Split(torch.arange(end), labels[:end]), Split(torch.arange(end, size), labels[end:]),
-            self.class_names, self.digest, remarks=self.remarks,
+            paths=np.array([os.fsencode(path) for path in self.paths]), class_names=self.class_names,
+            train=Split(torch.arange(end), labels[:end]), test=Split(torch.arange(end, size), labels[end:]),
+            fingerprint=self.digest, remarks=self.remarks,
         )  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def size_of(path: str) -> tuple[int, int] | None:
 
 
 def stay_in_files(listing: Listing, limit: int) -> bool:
-    """Whether the images of a folder are of several sizes, or take more than ``limit`` bytes when they are decoded.
+    """Return whether a folder's images are of several sizes, or take more than ``limit`` bytes when decoded.
 
     Headers are read until that is known, and after a second size those of ``LOOKED_AT`` more images; an image that
     cannot be read is left to whoever decodes it.

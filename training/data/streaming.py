@@ -42,7 +42,7 @@ class StreamedData(TrainingData):
         self._ahead: Ahead | None = None
 
     def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
-        """Images and labels of training batches; workers decode on to the epoch's end.
+        """Return images and labels of training batches; workers decode on to the epoch's end.
 
         Where the last call has stopped in the same epoch, what they have decoded since is used.
         """
@@ -110,11 +110,11 @@ class Ahead:
         self.kept: deque[tuple[int, Batch]] = deque(maxlen=KEPT)
 
     def has(self, number: int) -> bool:
-        """Whether batch ``number`` is the next one, or was one of the last."""
+        """Return whether batch ``number`` is the next one, or was one of the last."""
         return number == self.next or number in dict(self.kept)
 
     def batch(self, number: int) -> Batch:
-        """Batch ``number``, which :meth:`has` has."""
+        """Return batch ``number``, which :meth:`has` has."""
         if number != self.next:
             return dict(self.kept)[number]
         self.kept.append((number, next(self.batches)))

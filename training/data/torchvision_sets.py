@@ -38,7 +38,7 @@ class Source:
     flip: bool
 
     def load(self, directory: Path, reporter: Reporter) -> Dataset:
-        """From torchvision's files, else from a folder of images, else from the network."""
+        """Load from torchvision's files, else from a folder of images, else from the network."""
         files, folder = directory / self.files, directory / self.name
         if not files.is_dir():
             if (folder / "train").is_dir() or (folder / "test").is_dir():
@@ -49,7 +49,7 @@ class Source:
         return self.read(directory)
 
     def read(self, directory: Path) -> Dataset:
-        """From torchvision's files. CIFAR's are pickles; only those with the right MD5 sum are opened."""
+        """Read torchvision's files. CIFAR's are pickles; only those with the right MD5 sum are opened."""
         try:
             train, test = (self.torchvision(directory, train=train) for train in (True, False))
         except Exception as error:  # whatever parsing a damaged file raises
@@ -83,13 +83,12 @@ class Source:
             ) from error
 
     def torchvision(self, directory: Path, **options: Any) -> Any:
-        """torchvision's own object."""
         return getattr(import_torchvision().datasets, self.cls)(root=directory, **options)
 
 
 @contextlib.contextmanager
 def network_timeout(seconds: float) -> Iterator[None]:
-    """Without it torchvision waits for ever where a network swallows packets; it takes the default only."""
+    """Inside, a network that swallows packets is not waited for for ever; torchvision takes the default only."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -111,7 +110,7 @@ for source in SOURCES:
 
 
 def is_there(name: str, directory: Path) -> bool:
-    """Whether a data set lies in the directory of all data sets; ``digits`` always does."""
+    """Return whether a data set lies in the directory of all data sets; ``digits`` always does."""
     known = {source.name: source for source in SOURCES}
     if name.startswith("arrays:"):
         return (directory / name.removeprefix("arrays:")).is_file()

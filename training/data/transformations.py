@@ -12,7 +12,7 @@ from training.data.hparams import DataHparams
 
 
 def draw_balanced(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Indices of ``count`` images, equally many of each class as far as the classes reach.
+    """Return indices of ``count`` images, equally many of each class as far as the classes reach.
 
     Args:
         labels: (N,), int64.
@@ -27,7 +27,7 @@ def draw_balanced(labels: Tensor, count: int, generator: torch.Generator) -> Ten
 
 
 def draw_stratified(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Indices of ``count`` images, of each class in proportion (rounded as Sainte-Laguë allots seats).
+    """Return indices of ``count`` images, of each class in proportion (as Sainte-Laguë allots seats).
 
     Returns:
         (count,), ascending.
@@ -49,7 +49,7 @@ def ranks(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, T
 
 
 def transform(dataset: Dataset, hparams: DataHparams) -> Dataset:
-    """``dataset`` without its validation set, then subsampled and given random labels, as ``hparams`` say.
+    """Return ``dataset`` without its validation set, then subsampled and with random labels, as ``hparams`` say.
 
     The random numbers depend on ``transformation_seed`` alone. The test set stays as it is, and so do the
     normalization and the fingerprint. A validation set is held out first: it is that of the whole training set, with
@@ -73,7 +73,7 @@ def transform(dataset: Dataset, hparams: DataHparams) -> Dataset:
 
 
 def hold_out(split: Split, fraction: float, generator: torch.Generator) -> tuple[Split, Split | None]:
-    """The rest, and round(fraction * N) images (at least one) of each class in proportion; both in their old order.
+    """Return the rest, and round(fraction * N) images (at least one) of each class in proportion, in their old order.
 
     Raises:
         UsageError: there is no rest.
@@ -90,14 +90,14 @@ def hold_out(split: Split, fraction: float, generator: torch.Generator) -> tuple
 
 
 def subsample(split: Split, fraction: float, generator: torch.Generator) -> Split:
-    """round(fraction * N) images (at least one), of each class in proportion, in their old order."""
+    """Return round(fraction * N) images (at least one), of each class in proportion, in their old order."""
     if fraction == 1:
         return split
     return split.select(draw_stratified(split.labels, max(1, round(fraction * len(split))), generator))
 
 
 def randomize_labels(split: Split, fraction: float, classes: int, generator: torch.Generator) -> Split:
-    """round(fraction * N) labels replaced by classes drawn uniformly: one in ``classes`` stays right."""
+    """Replace round(fraction * N) labels by classes drawn uniformly: one in ``classes`` stays right."""
     count = round(fraction * len(split))
     chosen = torch.randperm(len(split), generator=generator)[:count]
     labels = split.labels.clone()
