@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from adsynflow import Grid, Session, Step, UsageError, branches, strategies
 from cli import main
-from cli.command_line import read_session
+from cli.command_line import read_command
 from experiments.define.defaults import FRAMEWORK, IN_NO_KEY, all_flags, holds_several
 from experiments.define.experiment import experiments
 from experiments.define.grid import Choice
@@ -267,7 +267,9 @@ def test_an_option_of_the_session_is_a_keyword_too(name: str, monkeypatch: pytes
     in_a_cluster = {"cpus_per_task": "ray", "gpus_per_task": "ray", "slurm": "slurm", "detach": "slurm"}
     engine = {"engine": in_a_cluster[name]} if name in in_a_cluster else {}
     options = Session(**{name: value, **engine}).options
-    assert options == read_session([f"--{name}={written}", *(f"--engine={text}" for text in engine.values())]).options
+    line = read_command("train", [f"--{name}={written}", *(f"--engine={text}" for text in engine.values())])
+    assert line is not None
+    assert options == line.make_session().options
     assert options != SessionOptions()
 
 
