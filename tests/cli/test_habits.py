@@ -23,7 +23,7 @@ HOME = Path(__file__).parents[2]
 def test_the_version(command: Command) -> None:
     outcome = command("--version")
     assert outcome.code == 0
-    assert outcome.out.startswith("adsynflow 0.")
+    assert outcome.out.startswith("adsynflow 1.")
     assert "torch 2." in outcome.out
 
 
