@@ -11,6 +11,7 @@ too: ``from adsynflow import Strategy, strategies``; docs/extending.md has an ex
 from experiments.checks import Check, checks
 from experiments.define.grid import Grid
 from experiments.exchange import Subnetwork, export_formats
+from experiments.measurements import Finished, Measurement, measurements
 from experiments.report.stability import branch_reports
 from experiments.run import in_process
 from experiments.run.engines import Failed, Failure, engines
@@ -57,11 +58,12 @@ from training.state import Noise, TrainState
 
 __all__ = [
     "AlongTrunk", "Answer", "Batches", "Branch", "ChangingMask", "Check", "Criterion", "DataHparams", "Dataset",
-    "DeviceData", "Examples", "Failed", "Failure", "Grid", "ImageFiles", "ImageShape", "Line", "Mask", "Meter",
-    "ModelHparams", "Noise", "Plan", "PruningHparams", "Question", "Reporter", "Seeds", "Seen", "Session", "Step",
-    "StoredRun", "Strategy", "Subnetwork", "Task", "Ticket", "Tracker", "TrainState", "TrainingData",
+    "DeviceData", "Examples", "Failed", "Failure", "Finished", "Grid", "ImageFiles", "ImageShape", "Line", "Mask",
+    "Measurement", "Meter", "ModelHparams", "Noise", "Plan", "PruningHparams", "Question", "Reporter", "Seeds", "Seen",
+    "Session", "Step", "StoredRun", "Strategy", "Subnetwork", "Task", "Ticket", "Tracker", "TrainState", "TrainingData",
     "TrainingHparams", "UsageError", "Verdict", "barrier", "branch_reports", "branches", "build", "channel_graph",
     "check_strategy", "checks", "compact", "criteria", "datasets", "engines", "evaluate", "even_alphas",
-    "export_formats", "hp", "in_process", "load", "make_dense", "make_plan", "models", "open_run", "optimizers",
-    "prunable", "prune", "read_image_files", "register_recipe", "schedules", "strategies", "trackers", "train", "walk",
+    "export_formats", "hp", "in_process", "load", "make_dense", "make_plan", "measurements", "models", "open_run",
+    "optimizers", "prunable", "prune", "read_image_files", "register_recipe", "schedules", "strategies", "trackers",
+    "train", "walk",
 ]  # fmt: skip

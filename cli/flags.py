@@ -69,9 +69,12 @@ def make_parser(command: str, summary: str, sections: Iterable[Section], shown: 
     """
     hidden = 0
     parser = Parser(command, summary)
+    listed: set[str] = set()  # a measurement may share a flag with the strategy or another one: it is that of both
     for section in sections:
-        items = [item for item in section.items() if shown == ALL or is_common(section, item.name)]
-        hidden += len(section.items()) - len(items)
+        own = [item for item in section.items() if item.name not in listed]
+        items = [item for item in own if shown == ALL or is_common(section, item.name)]
+        listed.update(item.name for item in own)
+        hidden += len(own) - len(items)
         if not items:
             continue
         group = parser.add_argument_group(section.title)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from experiments.measurements import measurements
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
@@ -23,6 +24,8 @@ class RunOptions(Hparams):
     """Start from a network that `import` has taken in, import_<hash>, in the place of an initialization."""
     replicate: int = hp(1, within="[1, inf)")
     """Number of the repetition, which all random numbers depend on; 1-3 or 1,4 for several."""
+    measure: tuple[str, ...] = hp((), choices=measurements.keys())
+    """Measurements of what is trained, or was before; they appear in tables and figures: signs,hessian."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from experiments.define.defaults import OF_STABILITY, SHARED, Section, flags_of
+from experiments.measurements import measurements
 from foundations import files
 from foundations.errors import UsageError, summary_of
 from foundations.provenance import fingerprint_of_file
@@ -37,6 +38,7 @@ def load_plugins(asked_for: Iterable[str], reporter: Reporter, reserved: Iterabl
     strategies.reserve([*shared, *of_stability, *reserved])
     branches.reserve([*shared, *reserved])
     criteria.reserve([*shared, *of_stability, *reserved])
+    measurements.reserve([*shared, *of_stability, *reserved])
     for plugin in asked_for:
         try:
             import_plugin(plugin)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +14,7 @@ from experiments.options import ImportOptions, SessionOptions
 from experiments.plugins import load_plugins
 from experiments.run.engines import Failure, check_engine
 from experiments.run.follower import take_part
+from experiments.run.measured import MeasurementTask
 from experiments.run.progress import make_reporter
 from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, OfAnalysis, Task
 from experiments.run.trackers import TrackingReporter
@@ -180,6 +181,8 @@ def with_needs(task: Task) -> Task:
     """Return the task with the tasks that it waits for, which its JSON lacks."""
     graph: list[Task] = []
     match task:
+        case MeasurementTask():
+            return replace(task, after=(with_needs(task.of),))
         case LevelMaskTask() | LevelTask():
             graph += level_tasks(task.desc, task.replicate, [task.level], task.allow_collapse)
         case BranchTask():

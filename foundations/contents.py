@@ -54,6 +54,16 @@ def plugins(value: Any) -> bool:
     return isinstance(value, dict) and all(fits(plugin, {"sha256": str | None}) for plugin in value.values())
 
 
+def measured(value: Any) -> bool:
+    shape = {"source": str | None, "fields": dict, "children": int, "numbers": numbers}
+    return isinstance(value, dict) and all(fits(entry, shape) for entry in value.values())
+
+
+def numbers(value: Any) -> bool:
+    """Return whether these are numbers by name; null stands for one that is not finite."""
+    return isinstance(value, dict) and all(fits(entry, LOSS) for entry in value.values())
+
+
 TYPES: Mapping[Any, Callable[[Any], bool]] = {int: is_count, float: is_number, Step: is_step}
 
 
@@ -126,6 +136,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "criterion": str, "k": Step | None,
         "multiply_adds": {"trunk": int, "children": int, "scores": int, "dense_training": int},
     },
+    files.MEASUREMENTS: {"measured": measured},
     files.STATUS: {"state": str, "task": str, "since": str},
     files.INSTABILITY: {
         "k": Step, "strategy": str, "density": fraction, "threshold": float, "stable": bool, "learned": bool,

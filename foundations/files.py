@@ -55,6 +55,8 @@ CURVE = "curve.json"
 """What a criterion for k has seen along the dense training, and where it says to prune."""
 SEARCH = "search.json"
 """Which k a criterion has found, and what that cost."""
+MEASUREMENTS = "measurements.json"
+"""Numbers that were measured afterwards, by --measure."""
 STATUS = "status.json"
 """How the last task that worked in the directory goes, or how it ended and why."""
 LOG = "log.txt"
@@ -94,7 +96,8 @@ RUN_NAME, REPLICATE_NAME = re.compile(r".+_[0-9a-f]{12}"), re.compile(rf"{REPLIC
 STEP = r"\d+ep\d+it"
 NAMES = {
     DESC, ENVIRONMENT, ENVIRONMENT_COPY, NETWORK, DONE, METRICS, CHECKPOINT, MASK, FIRST_MASK, MASK_UPDATES,
-    SPARSITY_REPORT, *GROWING, INSTABILITY, CURVE, SEARCH, STATUS, LOG, PLAN, LOCK, LOCK_HOLDER, JOB, ANSWER,
+    SPARSITY_REPORT, *GROWING, INSTABILITY, CURVE, SEARCH, MEASUREMENTS, STATUS, LOG, PLAN, LOCK, LOCK_HOLDER, JOB,
+    ANSWER,
 }  # fmt: skip
 AT_A_STEP, SHOWN = re.compile(rf"(model|optimizer|mask)_{STEP}\.safetensors"), re.compile(r".+\.(csv|svg|png|pdf|tex)")
 """Files with the number of a step in their name, and those of reports."""

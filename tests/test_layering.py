@@ -19,6 +19,7 @@ BELOW = {
 }
 SLOW = {"torchvision", "timm", "matplotlib"}
 ROOMS = [
+    {"measurements"},
     {"options"},
     {"runs"},
     {"report"},

@@ -5,6 +5,7 @@ from typing import Any
 
 from cli.reading import ANY, Given, PluginOptions, command
 from cli.terminal import listed
+from experiments.measurements import measurements
 from experiments.run.engines import engines
 from foundations.errors import UsageError, near_misses
 from foundations.registry import Registry
@@ -27,6 +28,7 @@ SHOWN: Mapping[str, tuple[str, Registry[Any]]] = {
     "optimizers": ("--optimizer", optimizers),
     "schedules": ("--lr_schedule", schedules),
     "criteria": ("criteria for --k", criteria),
+    "measurements": ("--measure", measurements),
     "engines": ("--engine", engines),
 }
 

@@ -9,10 +9,11 @@ from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn, get_origin, get_type_hints
 
+from experiments.measurements import Measurement, measurements
 from experiments.options import LotteryOptions, RunOptions, SessionOptions, StabilityOptions, TrainOptions
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams, Section, coerce
-from foundations.methods import Method
+from foundations.methods import Method, MethodRegistry
 from foundations.provenance import plugin_of
 from foundations.steps import Step
 from lottery.branch import Branch, branches
@@ -50,7 +51,9 @@ OF_STABILITY: tuple[type[Hparams], ...] = (StabilityOptions, AnalysisHparams)
 
 FRAMEWORK: tuple[type[Hparams], ...] = (*SHARED, *OF_STABILITY)
 
-IN_NO_KEY = {"allow_collapse", "report", "child", "max_k", "to", *(item.name for item in fields(AnalysisHparams))}
+IN_NO_KEY = {
+    "allow_collapse", "report", "child", "max_k", "measure", "to", *(item.name for item in fields(AnalysisHparams)),
+}  # fmt: skip
 """Flags that choose a part of an experiment, or how it is looked at. They take one value, for all experiments."""
 
 RECIPE_CLASSES: tuple[type[Hparams], ...] = (ModelHparams, DataHparams, TrainingHparams, PruningHparams)
@@ -58,13 +61,14 @@ RECIPE_CLASSES: tuple[type[Hparams], ...] = (ModelHparams, DataHparams, Training
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen strategy, branch and criterion for k, and the defaults that come with model, data set, strategy and
-    recipe."""
+    """The chosen strategy, branch, criterion for k and measurements, and the defaults that come with model, data set,
+    strategy and recipe."""
 
     strategy: type[Strategy] | None
     branch: type[Branch] | None
     defaults: Mapping[str, Any]
     criterion: type[Criterion] | None = None
+    measurements: tuple[type[Measurement], ...] = ()
 
     def section(self, title: str, cls: type[Hparams], *hidden: str) -> Section:
         """Return the flags of a dataclass, with the defaults of this selection."""
@@ -76,6 +80,7 @@ class Selection:
             self.section("model", ModelHparams),
             self.section("data", DataHparams),
             self.section("training", TrainingHparams),
+            *(section for one in self.measurements for section in self.method_sections("measurement", one)),
         ]
 
     def method_sections(self, what: str, method: type[Method] | None) -> list[Section]:
@@ -111,7 +116,8 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     defaults = recipe if strategy is None else with_strategy(recipe, strategy)
     k = given.get("k")
     criterion = criteria.get(k) if isinstance(k, str) and k in criteria else None
-    return Selection(strategy, None if branch is None else branches.get(branch), defaults, criterion)
+    measured = tuple(measurements.get(one) for one in coerce("measure", given.get("measure", ()), tuple[str, ...]))
+    return Selection(strategy, None if branch is None else branches.get(branch), defaults, criterion, measured)
 
 
 def with_strategy(recipe: Mapping[str, Any], strategy: type[Strategy]) -> dict[str, Any]:
@@ -166,6 +172,15 @@ class Values:
             imported=self.build(RunOptions).imported,
         )  # fmt: skip
 
+    def measurements(self, *, with_children: bool = False) -> tuple[Measurement, ...]:
+        """Return the chosen ones; ``UsageError`` if one cannot be taken, or compares children and there are none."""
+        chosen = tuple(self.build(cls) for cls in dict.fromkeys(self.selection.measurements))
+        for one in chosen:
+            if one.of_children and not with_children:
+                raise UsageError(f"--measure={one.name}: compares children, which only stability trains")
+            one.check()
+        return chosen
+
     def pruning(self, root: Path, density: float | None, levels: int = 1) -> PruningHparams:
         """Return the pruning hyperparameters, with the fraction by which ``levels`` levels come to ``density``.
 
@@ -192,6 +207,12 @@ class Values:
         if not key:
             raise UsageError("--pruning_strategy=imported: give the network with --imported=import_<hash>")
         return 1 - find_imported(root, key).density
+
+
+METHODS: Mapping[str, MethodRegistry[Any]] = {
+    "--pruning_strategy=": strategies, "lottery_branch ": branches, "--k=": criteria, "--measure=": measurements,
+}  # fmt: skip
+"""What has flags of its own, by what selects it."""
 
 
 def flags_of(sections: Iterable[Section]) -> list[str]:
@@ -221,9 +242,13 @@ def inapplicable(selections: Iterable[Selection], framework: Iterable[type[Hpara
         framework: the dataclasses of all commands.
     """
     elsewhere = {flag: "is no flag of this command" for cls in framework for flag in flags_of([Section("", cls)])}
-    selected = [method for chosen in selections for method in (chosen.strategy, chosen.branch, chosen.criterion)]
+    selected = [
+        method
+        for chosen in selections
+        for method in (chosen.strategy, chosen.branch, chosen.criterion, *chosen.measurements)
+    ]
     owners: dict[str, list[str]] = {}
-    for what, registry in (("--pruning_strategy=", strategies), ("lottery_branch ", branches), ("--k=", criteria)):
+    for what, registry in METHODS.items():
         for name in registry:
             if registry.get(name) not in selected:
                 for flag in flags_of([Section(name, registry.get(name))]):
@@ -235,7 +260,7 @@ def inapplicable(selections: Iterable[Selection], framework: Iterable[type[Hpara
 
 def all_flags(*more: type[Hparams]) -> "dict[str, tuple[Field[Any], Any]]":
     """Return field and type of every flag there is, by its name, with those of ``more`` classes."""
-    methods = [registry.get(name) for registry in (strategies, branches, criteria) for name in registry]
+    methods = [registry.get(name) for registry in METHODS.values() for name in registry]
     return {
         item.name: (item, hints[item.name])
         for cls in (*methods, *FRAMEWORK, *more)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.define.defaults import Section, Selection, Values
+from experiments.measurements import Measurement
 from experiments.options import TrainOptions
 from experiments.run.engine import Failure, run_plan
+from experiments.run.measured import with_measurements
 from experiments.run.plan import make_plan
 from experiments.run.tasks import Task, TrunkTask
 from experiments.runs.directory import RunDirectory
@@ -40,6 +42,7 @@ class Experiment(ABC):
         desc: what its result depends on.
         varied: the values in which it differs from the others of its grid, beside those that every table
             shows.
+        measure: what is measured of it.
     """
 
     summary: ClassVar[str]
@@ -50,6 +53,7 @@ class Experiment(ABC):
     replicate: int
     desc: Desc
     varied: Mapping[str, Any] = field(default_factory=dict)
+    measure: tuple[Measurement, ...] = ()
 
     @classmethod
     @abstractmethod
@@ -207,14 +211,17 @@ class Training(Experiment):
         desc = values.train_desc()
         to = values.build(TrainOptions).to or desc.training.training_steps
         refuse_after_end("to", to, desc)
-        return cls(session=session, replicate=values.replicate, desc=desc, to=to)
+        measure = values.measurements()
+        if measure and to != desc.training.training_steps:
+            raise UsageError(f"--measure: looks at the end of training; leave out --to={to.short}")
+        return cls(session=session, replicate=values.replicate, desc=desc, to=to, measure=measure)
 
     @property
     def label(self) -> str:
         return f"replicate {self.replicate}"
 
     def tasks(self) -> Sequence[Task]:
-        return [TrunkTask(desc=self.desc, replicate=self.replicate, to=self.to)]
+        return with_measurements([TrunkTask(desc=self.desc, replicate=self.replicate, to=self.to)], self.measure)
 
     def check(self) -> None:
         super().check()

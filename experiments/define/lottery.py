@@ -10,6 +10,7 @@ from torch import nn
 from experiments.define.defaults import Section, Selection, Values, flags_of
 from experiments.define.experiment import Experiment, after_end, experiments
 from experiments.options import LotteryOptions, StabilityOptions
+from experiments.run.measured import with_measurements
 from experiments.run.tasks import BranchTask, LevelMaskTask, LevelTask, Task, TrunkTask, trunk_end
 from experiments.runs.rows import has_result
 from experiments.workspace import Workspace
@@ -24,6 +25,7 @@ from lottery.branch import Branch, LevelBranch
 from lottery.desc import REWIND_WEIGHTS
 from pruning import Mask, PruningHparams
 from stability import AnalysisHparams
+from stability.branch import Stability as StabilityBranch
 from training.segments import load_network
 
 
@@ -103,6 +105,7 @@ class Lottery(Experiment):
         return cls(
             session=session, replicate=values.replicate, desc=lottery_desc(session, values, options),
             levels=tuple(sorted(set(options.levels))), allow_collapse=options.allow_collapse,
+            measure=values.measurements(with_children=values.selection.branch is StabilityBranch),
         )  # fmt: skip
 
     def joined(self, other: Experiment) -> "Lottery":
@@ -121,6 +124,9 @@ class Lottery(Experiment):
         self.level(0)  # refuses what its data or its model do not bear
 
     def tasks(self) -> Sequence[Task]:
+        return with_measurements(self.level_tasks(), self.measure)
+
+    def level_tasks(self) -> list[LevelTask]:
         return level_tasks(self.desc, self.replicate, self.levels, self.allow_collapse)
 
     def densities(self) -> Sequence[tuple[str, float]]:
@@ -219,14 +225,15 @@ class LotteryBranch(Lottery):
             restore_desc(branch.here, branch.entries, self.session.context)
 
     def tasks(self) -> Sequence[Task]:
-        levels = [task for task in super().tasks() if isinstance(task, LevelTask) and task.level in self.levels]
-        return [*levels, *branch_tasks(self.desc, self.replicate, self.levels, self.allow_collapse, self.branch)]
+        levels = [task for task in self.level_tasks() if task.level in self.levels]
+        branches = branch_tasks(self.desc, self.replicate, self.levels, self.allow_collapse, self.branch)
+        return [*levels, *with_measurements(branches, self.measure)]
 
     def done_before(self) -> str:
         return f"All done before: {self.branch.key} in {self.store.path}. Nothing was trained."
 
     def opening(self) -> str:
-        if all(level.done(self.session) for level in super().tasks()):
+        if all(level.done(self.session) for level in self.level_tasks()):
             return super().opening()
         return f"The levels come before their branches: {self.store.path}"
 

@@ -212,6 +212,7 @@ def make_search(kind: type[Experiment], session: Workspace, values: Values) -> S
     A lottery run wants the smallest k at which the subnetworks of its last level are what the criterion looks for.
     """
     experiment: Callable[[Step], Experiment] | None = None
+    measure = values.measurements(with_children=True) if kind is Stability else ()
     if kind is Stability:
         options: StabilityOptions = values.build(StabilityOptions)
         pruning = pruning_of(session, values, options)
@@ -231,7 +232,8 @@ def make_search(kind: type[Experiment], session: Workspace, values: Values) -> S
     settings: AnalysisHparams = values.build(AnalysisHparams)
 
     def analysis(k: Step) -> Stability:
-        return Stability(session=session, replicate=values.replicate, desc=desc, k=k, settings=settings)
+        about: dict[str, Any] = {"session": session, "replicate": values.replicate, "measure": measure}
+        return Stability(**about, desc=desc, k=k, settings=settings)
 
     return Search(
         session=session, criterion=values.build(chosen), analysis=analysis, experiment=experiment, max_k=options.max_k,

@@ -7,6 +7,7 @@ from typing import Any
 from experiments.define.defaults import Section, Selection, Values
 from experiments.define.experiment import Experiment, after_end, experiments
 from experiments.options import StabilityOptions
+from experiments.run.measured import with_measurements
 from experiments.run.tasks import (
     AnalysisMaskTask,
     ChildTask,
@@ -90,9 +91,12 @@ class Stability(Experiment):
             raise UsageError("--k: the recipe does not say from which step on; give it")
         if options.k.certainly_after(desc.train.training.training_steps):
             raise after_end("k", options.k, desc.train)
+        measure = values.measurements(with_children=True)
+        if measure and options.child is not None:
+            raise UsageError(f"--measure: looks at all children; leave out --child={options.child}")
         return cls(
             session=session, replicate=values.replicate, desc=desc, k=options.k, settings=settings,
-            checkpoint=options.checkpoint, child=options.child,
+            checkpoint=options.checkpoint, child=options.child, measure=measure,
         )  # fmt: skip
 
     @property
@@ -120,7 +124,7 @@ class Stability(Experiment):
     def tasks(self) -> Sequence[Task]:
         about = self.desc, self.replicate, self.runner.k, self.settings, self.checkpoint
         comparison, children = analysis_tasks(*about)
-        return [comparison] if self.child is None else [children[self.child - 1]]
+        return with_measurements([comparison], self.measure) if self.child is None else [children[self.child - 1]]
 
     def done_before(self) -> str:
         return f"Done before: {self.runner.here.path}. Nothing was computed."

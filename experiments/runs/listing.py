@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runs.directory import Part, RunDirectory, State, directories
-from experiments.runs.rows import as_step, damage, flat, k_of, level_of, named, planned_density, sparsity_report
+from experiments.runs.rows import (
+    as_step,
+    damage,
+    flat,
+    k_of,
+    level_of,
+    measured,
+    named,
+    planned_density,
+    sparsity_report,
+)
 from foundations import files
 from foundations.errors import UsageError, near_misses
 from foundations.formats import Row
@@ -79,7 +89,8 @@ def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> 
         found = part.result()["k"]
         row |= {"k": None if found is None else Step(found).short, "branch": part.name}
     children = [child for child in part.children if child.path.name != files.FULL_NETWORK]
-    return row | ({"children": sum(child.done for child in children)} if children else {})
+    row |= {"children": sum(child.done for child in children)} if children else {}
+    return row | measured(part.store)
 
 
 def state_text(row: Row) -> str:
@@ -126,7 +137,7 @@ def known_columns(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
 
 
-FORM = re.compile(r"\s*(?P<name>\w+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*")
+FORM = re.compile(r"\s*(?P<name>[\w.]+)\s*(?P<sign>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*")
 SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip

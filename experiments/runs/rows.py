@@ -73,7 +73,8 @@ def result_row(run: RunDirectory, part: Part, asked: Mapping[str, Any]) -> Row:
         about |= {name: report.get(name) for name in ("kept", "effective_density")}
     status = read_status(part.store)
     cost = {} if status is None else status.cost
-    return {**(numbers_of(part) or planned), **about, "state": ending(part), **cost}
+    found = numbers_of(part)
+    return {**found, **planned, **found, **about, "state": ending(part), **cost}
 
 
 def numbers_of(part: Part) -> Row:
@@ -84,10 +85,16 @@ def numbers_of(part: Part) -> Row:
     if not part.done:
         return dict(part.last_rows[-1]) if not part.name and part.last_rows else {}
     if part.marker != files.INSTABILITY:
-        return part.result()
+        return part.result() | measured(part.store)
     from stability.verdict import read_verdict  # which needs PyTorch
 
-    return numbers_of_verdict(read_verdict(part.store))
+    return numbers_of_verdict(read_verdict(part.store)) | measured(part.store)
+
+
+def measured(here: Store) -> Row:
+    """Return what was measured in a directory (``--measure``), as ``<measurement>.<number>``."""
+    entries = here.read_json(files.MEASUREMENTS)["measured"] if here.has(files.MEASUREMENTS) else {}
+    return {f"{name}.{number}": value for name, entry in entries.items() for number, value in entry["numbers"].items()}
 
 
 def numbers_of_verdict(verdict: "Verdict") -> Row:
