@@ -12,6 +12,7 @@ import torch
 from cli import main
 from experiments.checks import checks
 from experiments.exchange import export_formats
+from experiments.measurements import measurements
 from experiments.report.stability import branch_reports
 from experiments.run.engines import engines
 from experiments.run.tasks import task_kinds
@@ -58,7 +59,7 @@ def own_registrations() -> Iterator[None]:
     """What a test or its plug-ins register is gone after it."""
     registries: tuple[Registry[Any], ...] = (
         strategies, models, datasets, recipes, branches, optimizers, schedules, criteria, engines, branch_reports,
-        task_kinds, export_formats, trackers, checks,
+        task_kinds, export_formats, trackers, checks, measurements,
     )  # fmt: skip
     with contextlib.ExitStack() as stack:
         for registry in registries:

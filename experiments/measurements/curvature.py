@@ -1,6 +1,7 @@
 """The curvature of the loss, by curvlinops."""
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,9 @@ class Hessian(Measurement):
     """The largest eigenvalue and the trace of the loss's Hessian.
 
     The loss is the mean cross entropy of training images in evaluation mode, its Hessian that of all parameters but the
-    pruned weights. ``largest`` is found by Lanczos' method to 1e-4 (``scipy.sparse.linalg.eigsh``), ``trace`` is estimated by
-    Hutch++ (Meyer et al. 2021, arXiv 2010.09649). Computed in float64 by curvlinops (Dangel et al. 2025, arXiv
-    2501.19183).
+    pruned weights. ``largest`` is found by Lanczos' method to 1e-4 (``scipy.sparse.linalg.eigsh``), ``trace`` is
+    estimated by Hutch++ (Meyer et al. 2021, arXiv 2010.09649). Computed in float64 by curvlinops (Dangel et al. 2025,
+    arXiv 2501.19183).
     """
 
     hessian_at: str = hp("end", choices=("start", "end"))
@@ -75,5 +76,7 @@ def spectrum(hessian: Any, products: int, generator: torch.Generator) -> dict[st
         return {"largest": float(torch.linalg.eigvalsh(matrix)[-1]), "trace": float(matrix.trace())}
     torch.manual_seed(generator.initial_seed())  # Hutch++ draws from PyTorch's own generator
     first = torch.randn(size, generator=generator, dtype=torch.float64).numpy()
-    [largest] = eigsh(hessian.to_scipy(), k=1, which="LA", v0=first, tol=1e-4, return_eigenvectors=False)
-    return {"largest": float(largest), "trace": float(hutchpp_trace(hessian, products - products % 3))}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")  # of vmap, where a pooling is
+        [largest] = eigsh(hessian.to_scipy(), k=1, which="LA", v0=first, tol=1e-4, return_eigenvectors=False)
+        return {"largest": float(largest), "trace": float(hutchpp_trace(hessian, products - products % 3))}

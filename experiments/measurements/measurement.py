@@ -99,7 +99,8 @@ def numbers_of(measurement: Measurement, finished: Finished) -> Numbers:
         UsageError: the measurement fails, or returns something else.
     """
     parts = finished.children if finished.children and not measurement.of_children else (finished,)
-    with arithmetic(finished.training, finished.data.device), torch.random.fork_rng([]):
+    device = finished.data.device
+    with arithmetic(finished.training, device), torch.random.fork_rng([device] if device.type == "cuda" else []):
         found = [checked(measurement, one) for one in parts]
     return {name: average([one.get(name) for one in found]) for name in found[0]}
 

@@ -38,7 +38,7 @@ def command(text: str, tmp_path: Path) -> list[str]:
 def test_the_document_has_an_example_of_each_kind() -> None:
     assert [name for name, _, _ in EXAMPLES] == [
         "grad_norm.py", "swap.py", "tiny_net.py", "stripes.py", "short.py", "slow_biases.py", "share.py", "low_loss.py",
-        "flip_signs.py", "announced.py", "by_message.py",
+        "flip_signs.py", "sign_agreement.py", "announced.py", "by_message.py",
     ]  # fmt: skip
 
 

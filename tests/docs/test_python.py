@@ -74,6 +74,13 @@ def test_rows_make_a_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(plain(value) for row in rows for value in row.values())
 
 
+def test_numbers_of_what_was_trained(run: Run) -> None:
+    row = run("signs.changed")["row"]
+    assert 0 < row["signs.changed"] < 1
+    assert row["overlap.chance"] < row["overlap.snip"]
+    assert all(plain(value) for value in row.values())
+
+
 def test_the_other_commands(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     found = run("lottery_branch")
     [row] = found["shuffled"].rows()

@@ -179,7 +179,7 @@ def test_a_branch_s_flags_are_those_of_the_branch(session: Session) -> None:
 
 @pytest.mark.parametrize("name", sorted(IN_NO_KEY))
 def test_what_is_in_no_key_takes_one_value(name: str, session: Session) -> None:
-    values: dict[str, list[Any]] = {"to": ["1ep", "2ep"], "max_k": ["0ep", "1ep"]}
+    values: dict[str, list[Any]] = {"to": ["1ep", "2ep"], "max_k": ["0ep", "1ep"], "measure": [["signs"], []]}
     with pytest.raises(UsageError, match=f"--{name}=.*: expected one value, since it is in no run's key"):
         session.stability(**TINY, k=1, **{name: values.get(name, [1, 2])})
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from experiments.measurements.after_pruning import AfterPruning
+from experiments.run.measured import MeasurementTask
 from experiments.run.tasks import (
     AnalysisMaskTask,
     BranchTask,
@@ -107,6 +109,7 @@ def one_of_each(session: Session) -> dict[str, Task]:
         "child": ChildTask(**about(compare), number=2),
         "comparison": comparison(session, pruning_strategy="none", children=3),
         "curve": CurveTask(desc=compare.desc, replicate=2, criterion=EarlyBird(patience=3), limit=7),
+        "measurement": MeasurementTask(of=level, measurement=AfterPruning(after_pruning_examples=9)),
     }
 
 
