@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 
 .DEFAULT_GOAL := help
 STUDIES := thesis thesis-medium thesis-small thesis-small-bf16 thesis-mnist thesis-imagenet
-.PHONY: help setup demo test torture lint bench test-engines test-integrations test-real $(STUDIES)
+.PHONY: help setup demo test torture lint bench test-engines test-integrations test-real docs $(STUDIES)
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -43,6 +43,12 @@ torture: setup  ## kills runs at every write, rename and step, and tries 10,000 
 	$(BIN)/python -m tests.reliability.torture
 	$(BIN)/python -W ignore -m tests.reliability.looking
 	$(BIN)/python -W ignore -m tests.reliability.fuzz --cases=10000
+
+docs: setup  ## the documents and the API reference as a site in site/, searchable, without network
+	$(PIP) --quiet --editable '.[docs]'
+	$(BIN)/python -m tests.docs.site .site
+	$(BIN)/zensical build --strict
+	@echo "To read it: $(BIN)/python -m http.server --directory site, and http://localhost:8000 in a browser"
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
