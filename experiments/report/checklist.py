@@ -18,9 +18,9 @@ UNKNOWN = "not known to the program: say it yourself"
 
 
 def checklist(runs: Sequence[RunDirectory]) -> str:
-    """Return a Markdown document with a question in each section; what the runs do not know is said.
+    """Return a Markdown document with an answer to each question, or that runs do not record it.
 
-    Runs that are damaged are named, and answer nothing.
+    Damaged runs are named and left out.
     """
     rows = {run.path: result_rows(run) for run in runs}
     damaged = [row["reason"] for own in rows.values() for row in own if row["state"] == DAMAGED]
@@ -44,12 +44,11 @@ def checklist(runs: Sequence[RunDirectory]) -> str:
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """A line each."""
     return "\n".join(f"- {line}" for line in lines)
 
 
 def experiments(runs: Sequence[RunDirectory]) -> list[str]:
-    """How many, and how their parts ended."""
+    """Return how many there are, and how their parts ended."""
     ended: dict[str, int] = {}
     for run in runs:
         for part in run.parts:
@@ -59,7 +58,7 @@ def experiments(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def hyperparameters(runs: Sequence[RunDirectory]) -> list[str]:
-    """Those that all have in common, those that differ, and by which images k was judged."""
+    """Return those that all have in common, those that differ, and by which images k was judged."""
     known = [named(flat(run.hyperparameters)) for run in runs]
     names = sorted({name for one in known for name in one} - {"format"})
     values = {name: sorted({str(one[name]) for one in known if name in one}) for name in names}
@@ -76,7 +75,6 @@ def hyperparameters(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def verdicts(runs: Sequence[RunDirectory]) -> list[dict[str, Any]]:
-    """The content of all instability analyses that are done."""
     return [
         part.store.read_json(files.INSTABILITY)
         for run in runs for part in run.parts if part.store.has(files.INSTABILITY)
@@ -84,7 +82,6 @@ def verdicts(runs: Sequence[RunDirectory]) -> list[dict[str, Any]]:
 
 
 def repetitions(runs: Sequence[RunDirectory]) -> list[str]:
-    """The replicates of each experiment."""
     replicates: dict[str, list[int]] = {}
     for run in runs:
         replicates.setdefault(run.path.parent.name, []).append(run.replicate)
@@ -95,7 +92,7 @@ def repetitions(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def intervals(runs: Sequence[RunDirectory]) -> list[str]:
-    """What intervals mean here, and the paired differences."""
+    """Return what intervals mean here, and the paired differences."""
     rows = [row for run in runs if run.kind == "lottery" for row in result_rows(run)]
     found = comparisons([row for row in rows if "strategy" in row and "level" in row])
     return [
@@ -109,7 +106,7 @@ def intervals(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def compute(runs: Sequence[RunDirectory]) -> list[str]:
-    """Parts, attempts, hours and memory by processor."""
+    """Return parts, attempts, hours and memory by processor."""
     return [
         f"{processor}, {threads} threads: {parts} parts in {attempts} attempts, {hours} hours, {processor_hours} "
         f"processor-hours, at most {memory} MB a process."
@@ -119,7 +116,7 @@ def compute(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def environments(runs: Sequence[RunDirectory], *names: str) -> dict[str, list[str]]:
-    """The values that environments have under some names."""
+    """Return the values that environments have under some names."""
     found = [entries for run in runs if (entries := environment_of(run.store)) is not None]
     return {
         name: sorted({str(value) for one in found if (value := one.get(name, one.get("packages", {}).get(name)))})
@@ -128,7 +125,6 @@ def environments(runs: Sequence[RunDirectory], *names: str) -> dict[str, list[st
 
 
 def code(runs: Sequence[RunDirectory]) -> list[str]:
-    """Commits, versions and commands."""
     found = environments(runs, "commit", "python", "torch", "numpy", "torchvision")
     commit = ", ".join(found.pop("commit")) or UNKNOWN
     return [f"Commit: {commit}.", *(f"{name}: {', '.join(own)}." for name, own in found.items() if own),
@@ -136,7 +132,6 @@ def code(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def data(runs: Sequence[RunDirectory]) -> list[str]:
-    """Data sets, their fingerprints and licences."""
     names = sorted({str(flat(run.hyperparameters).get("dataset")) for run in runs} - {"None"})
     prints = environments(runs, "data_fingerprint")["data_fingerprint"]
     return [*(f"{name}: licence {LICENCES.get(name, UNKNOWN)}." for name in names),

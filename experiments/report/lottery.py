@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments.report.comparisons import COLUMNS as COMPARED
 from experiments.report.comparisons import comparisons
-from experiments.report.figures.lottery import accuracy, early_stopping
+from experiments.report.figures.lottery import lottery_figures
 from experiments.report.replicates import (
     EARLY_STOPPED,
     Replicates,
@@ -14,8 +14,8 @@ from experiments.report.replicates import (
     summarize,
     varied_names,
 )
-from experiments.report.tables import CSV, Table, as_csv, percent, write_files
-from experiments.runs.rows import COUNTED, DONE, density_text
+from experiments.report.tables import CSV, Table, as_csv, percent, table_of, write_files
+from experiments.runs.rows import COUNTED, DONE
 from foundations.averages import average, standard_deviation
 from foundations.formats import DIVERGED, Row
 from foundations.reporting import Reporter
@@ -41,21 +41,17 @@ LINE_COLUMNS = (
 
 def training_table(rows: Sequence[Row]) -> Table:
     """Return a line for each training; one that was not trained to its end has the step that it has come to."""
-    varied, ended = varied_names(rows), all("train_accuracy" in row for row in rows)
-    stopping = [EARLY_STOPPING] if any(EARLY_STOPPED in row for row in rows) else []
-    headers = ["replicate", *varied, "test accuracy", "train accuracy" if ended else "trained to", *stopping, "where"]
-    cells = [
-        [
-            str(row["replicate"]),
-            *(row["varied"].get(name, "") for name in varied),
-            percent([row["test_accuracy"]]),
-            percent([row["train_accuracy"]]) if ended else reached(row),
-            *(early_stopped(row) for _ in stopping),
-            str(row["path"]),
-        ]
-        for row in rows
-    ]
-    return Table(headers, cells)
+    ended = all("train_accuracy" in row for row in rows)
+    columns = {
+        "replicate": [str(row["replicate"]) for row in rows],
+        **{name: [row["varied"].get(name, "") for row in rows] for name in varied_names(rows)},
+        "test accuracy": [percent([row["test_accuracy"]]) for row in rows],
+        "train accuracy": [percent([row["train_accuracy"]]) for row in rows] if ended else [],
+        "trained to": [] if ended else [reached(row) for row in rows],
+        EARLY_STOPPING: [early_stopped(row) for row in rows] if any(EARLY_STOPPED in row for row in rows) else [],
+        "where": [str(row["path"]) for row in rows],
+    }
+    return table_of(columns)
 
 
 def reached(row: Row) -> str:
@@ -82,48 +78,40 @@ def lottery_table(lines: Sequence[Replicates], names: Sequence[str], *, where: b
         where: end lines with their directory, for the terminal; else, for print, the number of weights kept stands
             beside the density.
     """
-    idle = [line for line in lines if lies_idle(line)]
-    more = {
+    idle, stopped = any(line.lies_idle for line in lines), any(line.early_stopped for line in lines)
+    effective = ["-" if (found := line.effective_density) is None else f"{100 * found:.3g}%" for line in lines]
+    return table_of({
+        **about(lines, names),
         "weights": [] if where else [str(line.kept or "-") for line in lines],
-        "effective": [effective(line) for line in lines] if idle else [],
+        "effective": effective if idle else [],
         "test accuracy": [percent(line.values) for line in lines],
         "n": [str(len(line.values)) for line in lines],
-        EARLY_STOPPING: [line.early_stopping for line in lines] if any(line.early_stopped for line in lines) else [],
+        EARLY_STOPPING: [line.early_stopping for line in lines] if stopped else [],
         "where": [str(line.place) for line in lines] if where else [],
-    }
-    columns = {name: cells for name, cells in more.items() if cells}
-    cells = [[*named(line, names), *own] for line, *own in zip(lines, *columns.values(), strict=True)]
-    return Table(["strategy", "k", *names, "level", "density", *columns], cells, not_whole(lines))
-
-
-def named(line: Replicates, names: Sequence[str]) -> list[str]:
-    """Return the cells that say what a line is about."""
-    varied = [line.varied.get(name, "") for name in names]
-    return [line.strategy, line.k, *varied, str(line.level), line.kept_text]
-
-
-def lies_idle(line: Replicates) -> bool:
-    """Return whether a line keeps weights that lie on no path, as far as a table would show it."""
-    return line.effective_density is not None and f"{line.effective_density:.2%}" != f"{line.density:.2%}"
-
-
-def effective(line: Replicates) -> str:
-    return "-" if line.effective_density is None else density_text(line.effective_density)
+    }, not_whole(lines))  # fmt: skip
 
 
 def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
     """Return a line for each level with the outcome of a branch beside the level's accuracy (``level_accuracy``)."""
-    names = varied_names(rows)
     levels, branched = summarize(rows, "level_accuracy"), summarize(rows, outcome)
-    what = f"{branch}: {outcome.replace('_', ' ')}"
-    return Table(
-        ["strategy", "k", *names, "level", "density", "test accuracy", what, "n", "where"],
-        [
-            [*named(line, names), percent(level.values), percent(line.values), str(len(line.values)), str(line.place)]
-            for level, line in zip(levels, branched, strict=True)
-        ],
-        not_whole(branched),
-    )
+    return table_of({
+        **about(branched, varied_names(rows)),
+        "test accuracy": [percent(line.values) for line in levels],
+        f"{branch}: {outcome.replace('_', ' ')}": [percent(line.values) for line in branched],
+        "n": [str(len(line.values)) for line in branched],
+        "where": [str(line.place) for line in branched],
+    }, not_whole(branched))  # fmt: skip
+
+
+def about(lines: Sequence[Replicates], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns that say what each line is about; ``names`` are the hyperparameters that differ."""
+    return {
+        "strategy": [line.strategy for line in lines],
+        "k": [line.k for line in lines],
+        **{name: [line.varied.get(name, "") for line in lines] for name in names},
+        "level": [str(line.level) for line in lines],
+        "density": [line.kept_text for line in lines],
+    }
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -145,13 +133,7 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
         "runs": as_csv(runs, ["strategy", "k", *names, *COLUMNS]),
         "table": lines_csv(lines, names),
     }
-    drawn = any(line.values and not line.is_full for line in lines)
-    figures = {"accuracy": lambda: accuracy(lines, names)} if drawn else {}
-    if drawn and any(map(lies_idle, lines)):
-        figures["accuracy_effective"] = lambda: accuracy(lines, names, effective=True)
-    if any(line.early_stopped and not line.is_full for line in lines):
-        figures["early_stopping"] = lambda: early_stopping(lines, names)
-    write_files(Store(directory), tables, figures, reporter)
+    write_files(Store(directory), tables, lottery_figures(lines, names), reporter)
 
 
 def lines_csv(lines: Sequence[Replicates], names: Sequence[str], *more: str) -> CSV:

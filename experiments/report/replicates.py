@@ -66,6 +66,11 @@ class Replicates:
         return density_text(self.density if self.density_asked is None else self.density_asked)
 
     @property
+    def lies_idle(self) -> bool:
+        """Whether it keeps weights that lie on no path, as far as a table would show it."""
+        return self.effective_density is not None and f"{self.effective_density:.2%}" != f"{self.density:.2%}"
+
+    @property
     def counted(self) -> str:
         """``n=3``, or ``2 of 3; 1 collapsed``."""
         return count(self.states or [DONE] * len(self.values), len(self.values))

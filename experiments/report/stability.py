@@ -7,7 +7,7 @@ from typing import Any
 from experiments.report.collect import Analyses, collect, collect_levels, refuse_damaged
 from experiments.report.figures.stability import figures
 from experiments.report.replicates import count
-from experiments.report.tables import Table, as_csv, directory_for, percent, write_files
+from experiments.report.tables import Table, as_csv, directory_for, percent, table_of, write_files
 from experiments.runs.naming import distinct
 from foundations import files
 from foundations.averages import average
@@ -71,9 +71,9 @@ def stability_table(rows: Iterable[Row], networks: Mapping[str, tuple[str, Desc]
         notes += [f"{name}, k = {k}: {count([row['state'] for row in group], len(judged(group)))}"
                   for k, group in groups.items() if len(judged(group)) < len(group)]  # fmt: skip
         sentences += [f"{name}: {sentence}" for sentence in what_is_stable(list(groups.values()))]
-    left_out = [name for name in ONLY_IF_MEASURED if all(cells[name] == "-" for cells in lines)]
-    headers = [name for name in (lines[0] if lines else ()) if name not in left_out]
-    return Table(headers, [[cells[name] for name in headers] for cells in lines], notes), sentences
+    columns = {name: [cells[name] for cells in lines] for name in (lines[0] if lines else ())}
+    empty = [name for name in ONLY_IF_MEASURED if set(columns.get(name, ())) <= {"-"}]
+    return table_of({name: cells for name, cells in columns.items() if name not in empty}, notes), sentences
 
 
 def judged(group: Iterable[Row]) -> list[Row]:

@@ -27,6 +27,12 @@ class Table:
     notes: Sequence[str] = ()
 
 
+def table_of(columns: Mapping[str, Sequence[str]], notes: Sequence[str] = ()) -> Table:
+    """Return a table from its columns by their headings; those without cells are left out."""
+    shown = {name: cells for name, cells in columns.items() if cells}
+    return Table(list(shown), [list(line) for line in zip(*shown.values(), strict=True)], notes)
+
+
 def grouped(rows: Iterable[Row], *names: str) -> list[list[Row]]:
     """Return rows that agree in some entries, together, in order of appearance."""
     groups: dict[tuple[Any, ...], list[Row]] = {}

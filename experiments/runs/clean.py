@@ -1,8 +1,8 @@
-"""What no run needs any more: found, and removed while no process works there.
+"""Find what no run needs any more, and remove it while no process works there.
 
 Only files with names that this program gives, in directories of its own runs, plans and reports, are touched. Links are
-neither followed nor removed. Nothing goes of a run that ``verify`` does not find whole, nor of a trunk that such a run
-stands on; a run that cannot be read may stand on any trunk.
+neither followed nor removed. A run that ``verify`` does not find whole keeps everything, and so does a trunk that such
+a run depends on; a run that cannot be read may depend on any trunk.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from experiments.runs.directory import Part, RunDirectory, kind_of
+from experiments.runs.directory import RunDirectory, kind_of
 from experiments.runs.stored import StoredRun, runs
 from experiments.runs.verify import is_whole
 from foundations import files
@@ -32,17 +32,13 @@ CHECKPOINTS, TRUNKS, TEMPORARY, ASIDE, PLANS = (
 
 @dataclass(frozen=True)
 class Superfluous:
-    """A file or directory that no run needs.
-
-    Args:
-        path: where it is.
-        why: one of the reasons above.
-        locks: directories none of which another process may hold while it is removed.
-    """
+    """A file or directory that no run needs."""
 
     path: Path
     why: str
+    """One of the reasons above."""
     locks: tuple[Path, ...] = ()
+    """Directories none of which another process may hold while it is removed."""
 
     @cached_property
     def size(self) -> int:
@@ -51,10 +47,10 @@ class Superfluous:
 
 
 def superfluous(root: Path, reporter: Reporter) -> list[Superfluous]:
-    """Return all that can go, by reason and path. What cannot go although no run needs it is said.
+    """Return all that can go, by reason and path; warn of what cannot although no run needs it.
 
-    A finished training keeps its network, its metrics and, as a trunk, the whole states that it saved: another k, or
-    another strategy, starts from them.
+    A finished training keeps its network, its metrics and, as a trunk, all states that it saved: another k, or another
+    strategy, starts from them.
     """
     if not root.is_dir():
         return []
@@ -81,7 +77,7 @@ def superfluous(root: Path, reporter: Reporter) -> list[Superfluous]:
 
 
 class Known:
-    """The runs below a root, and which of them stand on which trunks."""
+    """The runs below a root, and which of them depend on which trunks."""
 
     def __init__(self, found: Sequence[StoredRun]) -> None:
         self.own = [run for run in found if not run.linked]
@@ -93,13 +89,13 @@ class Known:
         self._whole: dict[Path, bool] = {}
 
     def on(self, trunk: StoredRun) -> list[StoredRun]:
-        """Return the runs that stand on a trunk, as its directory is called."""
+        """Return the runs that depend on a trunk, by the name of its directory."""
         return self.standing.get((trunk.path.parent.name, trunk.replicate), [])
 
     def reason_to_keep(self, run: StoredRun) -> str:
         """Return why nothing of a run may go; empty if something may."""
         if run.kind == "train" and self.unreadable:
-            return f"{self.unreadable[0].path}, which cannot be read, may stand on it"
+            return f"{self.unreadable[0].path}, which cannot be read, may depend on it"
         for one in (run, *(self.on(run) if run.kind == "train" else ())):
             if one.path not in self._whole:
                 self._whole[one.path] = is_whole(one)
@@ -117,7 +113,8 @@ def checkpoints(run: RunDirectory) -> Iterator[Superfluous]:
     for part in parts:
         for store in (part.store, *part.children):
             if store.has(files.CHECKPOINT) and finished(store):
-                yield Superfluous(store / files.CHECKPOINT, CHECKPOINTS, locks_of(run, part, store))
+                locks = [store.path, part.store.path, *(held.path for held in part.held), run.path]
+                yield Superfluous(store / files.CHECKPOINT, CHECKPOINTS, tuple(dict.fromkeys(locks)))
 
 
 def finished(store: Store) -> bool:
@@ -132,10 +129,6 @@ def finished(store: Store) -> bool:
         return False
 
 
-def locks_of(run: RunDirectory, part: Part, store: Store) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys([store.path, part.store.path, *(held.path for held in part.held), run.path]))
-
-
 def trunk(run: StoredRun, known: Known) -> Iterator[Superfluous]:
     """Yield a dense training that no other run starts from, and that was not asked for by itself."""
     if run.kind == "train" and not known.on(run) and not asked_for(run.store):
@@ -143,7 +136,7 @@ def trunk(run: StoredRun, known: Known) -> Iterator[Superfluous]:
 
 
 def asked_for(store: Store) -> bool:
-    """Whether ``train`` has asked for a trunk, rather than only commands that needed it; if nobody knows, it has."""
+    """Return whether ``train`` has asked for a trunk itself; assume so where its environment does not say."""
     for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
         with contextlib.suppress(*MISREAD):
             recorded = store.read_json(name)
@@ -152,7 +145,7 @@ def asked_for(store: Store) -> bool:
 
 
 def put_aside(run: RunDirectory) -> Iterator[Superfluous]:
-    """Yield directories of a run, and of its parts, that were renamed and replaced; not those within another."""
+    """Yield directories of a run and of its parts that were renamed and have been replaced, the outermost ones."""
     beside = run.path.parent.glob(f"{run.path.name}{files.ASIDE}*")
     inside = (Path(folder, name) for folder, inner, _ in os.walk(run.path) for name in inner)
     for path in sorted([*beside, *inside]):
@@ -170,14 +163,14 @@ def temporary_files(root: Path) -> Iterator[Superfluous]:
 
 
 def ended_plans(root: Path) -> Iterator[Superfluous]:
-    """Yield what processes have left that were killed while they worked at a plan."""
+    """Yield what processes left behind that were killed while they worked at a plan."""
     for path in sorted((root / files.PLANS).glob("*_*")):
         if path.is_dir() and not (path.is_symlink() or path.parent.is_symlink()) and not not_ours(path):
             yield Superfluous(path, PLANS, (path,))
 
 
 def not_ours(path: Path) -> Path | None:
-    """Something below a directory that this program does not make there, links among it."""
+    """Return the first thing below a directory that this program does not make there, links among them."""
     if path.is_symlink():
         return path
     for folder, inner, names in os.walk(path):

@@ -27,15 +27,7 @@ NO_RESULT = {"path", "command", "seconds"}
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which two runs differ.
-
-    Args:
-        section: what it is part of: ``hyperparameters``, ``versions``, ``machine``, ``data``, ``plug-ins``,
-            ``results``, ``weights``, ``masks``.
-        name: of the entry or file.
-        left: its value in the first run; None if it is not there.
-        right: its value in the second.
-    """
+    """An entry or file, in one of :data:`SECTIONS`, in which two runs differ; None in the run that lacks it."""
 
     section: str
     name: str
@@ -45,31 +37,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far apart two tensors of one name are.
-
-    Args:
-        file: within the run's directory.
-        tensor: its name.
-        max_abs: the largest absolute difference of two entries.
-        relative_l2: ||right - left|| / ||left||, infinite for a left that is zero.
-    """
+    """How far apart two tensors of one name are."""
 
     file: str
+    """Within the run's directory."""
     tensor: str
     max_abs: float
+    """The largest absolute difference of two entries."""
     relative_l2: float
+    """||right - left|| / ||left||, infinite for a left that is zero."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two masks of one name share.
-
-    Args:
-        file: within the run's directory.
-        left: weights that the first one keeps.
-        right: weights that the second one keeps.
-        both: weights that both keep.
-    """
+    """How many weights two masks of one name keep: each of them, and both."""
 
     file: str
     left: int
@@ -85,19 +66,16 @@ class Overlap:
 
 @dataclass(frozen=True)
 class RunDifference:
-    """What :func:`compare` has found.
-
-    Args:
-        differences: entries and files that differ, or that one of the runs lacks.
-        distances: of the tensors that differ.
-        overlaps: of the masks that differ.
-        equal_files: files of weights and masks that hold the same in both.
-    """
+    """What :func:`compare` has found."""
 
     differences: list[Difference]
+    """Entries and files that differ, or that one of the runs lacks."""
     distances: list[Distance]
+    """Of the tensors that differ."""
     overlaps: list[Overlap]
+    """Of the masks that differ."""
     equal_files: list[str]
+    """Files of weights and masks that hold the same in both."""
 
     @property
     def equal(self) -> bool:
@@ -111,19 +89,25 @@ class RunDifference:
 
 
 def compare(left: StoredRun, right: StoredRun) -> RunDifference:
-    """Compare two runs of one kind; raises ``UsageError`` if they are of two kinds, or a file is damaged."""
+    """Compare two runs of one kind; raise ``UsageError`` if they are of two kinds, or a file is damaged."""
     if left.kind != right.kind:
         raise UsageError(f"{left.path} is a {left.kind} run, {right.path} a {right.kind} run; give two of one kind")
-    found = [*entries_that_differ(left, right), *rows_that_differ(left, right)]
-    comparison = RunDifference(found, [], [], [])
+    found = RunDifference([*entries_that_differ(left, right), *rows_that_differ(left, right)], [], [], [])
     ours, theirs = tensor_files(left), tensor_files(right)
     for name in sorted(ours | theirs):
-        if name in ours and name in theirs:
-            compare_file(name, left, right, comparison)
+        if name not in ours or name not in theirs:
+            found.differences.append(Difference(section_of(name), name, *(
+                "there" if name in those else None for those in (ours, theirs)
+            )))  # fmt: skip
+        elif differing := tensors_that_differ(name, left, right):
+            for one in differing:
+                into: dict[type, list[Any]] = {
+                    Difference: found.differences, Distance: found.distances, Overlap: found.overlaps,
+                }  # fmt: skip
+                into[type(one)].append(one)
         else:
-            here = ["there" if name in those else None for those in (ours, theirs)]
-            found.append(Difference(MASKS if is_mask(name) else WEIGHTS, name, *here))
-    return comparison
+            found.equal_files.append(name)
+    return found
 
 
 # Entries ---------------------------------------------------------------------------------------------------------
@@ -138,16 +122,16 @@ def entries_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Differenc
 
 
 def described(run: StoredRun) -> dict[tuple[str, str], Any]:
-    found = {(HYPERPARAMETERS, "replicate"): run.replicate, (RESULTS, "state"): run.state}
+    """Return hyperparameters, results and environments by section and name; nested entries have names with dots."""
+    found: dict[tuple[str, str], Any] = {(HYPERPARAMETERS, "replicate"): run.replicate, (RESULTS, "state"): run.state}
     found |= {(HYPERPARAMETERS, ".".join(names)): value for names, value in leaves(run.hyperparameters)}
     found |= {(RESULTS, ".".join(names)): value for names, value in leaves(run.result) if names[-1] not in NO_RESULT}
     if not run.store.has(files.ENVIRONMENT):
         return found
     for number, environment in enumerate(environments(run.store.read_json(files.ENVIRONMENT))):
+        later = f" (later, {number})" if number else ""
         for names, value in leaves(environment):
-            own = len(names) == 1 or names[-1] not in ("file", "commit")
-            if names[0] not in NO_RESULT and own:
-                later = f" (later, {number})" if number else ""
+            if names[0] not in NO_RESULT and (len(names) == 1 or names[-1] not in ("file", "commit")):
                 found[SECTION_OF.get(names[0], MACHINE), f"{'.'.join(names)}{later}"] = value
     return found
 
@@ -157,14 +141,13 @@ def rows_that_differ(left: StoredRun, right: StoredRun) -> Iterator[Difference]:
     ours, theirs = (set(below(run, files.METRICS)) for run in (left, right))
     for name in sorted(ours | theirs):
         rows = [run.store.sub(str(Path(name).parent)).read_rows(files.METRICS) for run in (left, right)]
-        if rows[0] != rows[1]:
-            pairs = [(one, other) for one, other in zip(*rows, strict=False) if one != other]
-            if not pairs:  # one has more rows
-                yield Difference(RESULTS, f"{name}, rows", *map(len, rows))
-                continue
-            one, other = pairs[0]
+        differing = [pair for pair in zip(*rows, strict=False) if pair[0] != pair[1]]
+        if differing:
+            one, other = differing[0]
             column = next(column for column in (*one, *other) if one.get(column) != other.get(column))
             yield Difference(RESULTS, f"{name}, first at {one['step']}: {column}", one.get(column), other.get(column))
+        elif len(rows[0]) != len(rows[1]):
+            yield Difference(RESULTS, f"{name}, rows", *map(len, rows))
 
 
 def below(run: StoredRun, pattern: str) -> Iterator[str]:
@@ -185,26 +168,25 @@ def is_mask(name: str) -> bool:
     return Path(name).name in (files.MASK, files.FIRST_MASK)
 
 
-def compare_file(name: str, left: StoredRun, right: StoredRun, into: RunDifference) -> None:
-    """Add what differs in a file that both runs have."""
+def section_of(name: str) -> str:
+    return MASKS if is_mask(name) else WEIGHTS
+
+
+def tensors_that_differ(name: str, left: StoredRun, right: StoredRun) -> list[Difference | Distance | Overlap]:
+    """Return in what a file differs that both runs have."""
     ours, theirs = (Store((run.path / name).parent).read_tensors(Path(name).name) for run in (left, right))
-    before = len(into.differences) + len(into.distances) + len(into.overlaps)
+    found: list[Difference | Distance | Overlap] = []
     for tensor in dict.fromkeys([*ours, *theirs]):
         shapes = [list(those[tensor].shape) if tensor in those else None for those in (ours, theirs)]
         if shapes[0] != shapes[1]:
-            into.differences.append(Difference(MASKS if is_mask(name) else WEIGHTS, f"{name}: {tensor}", *shapes))
+            found.append(Difference(section_of(name), f"{name}: {tensor}", *shapes))
     shared = [tensor for tensor in ours if tensor in theirs and ours[tensor].shape == theirs[tensor].shape]
-    if is_mask(name):
-        kept, theirs_kept = (sum(int(those[tensor].sum()) for tensor in shared) for those in (ours, theirs))
-        both = sum(int((ours[tensor].bool() & theirs[tensor].bool()).sum()) for tensor in shared)
-        if not kept == theirs_kept == both:
-            into.overlaps.append(Overlap(name, kept, theirs_kept, both))
-    else:
-        for tensor in shared:
-            if not same(ours[tensor], theirs[tensor]):
-                into.distances.append(Distance(name, tensor, *apart(ours[tensor], theirs[tensor])))
-    if len(into.differences) + len(into.distances) + len(into.overlaps) == before:
-        into.equal_files.append(name)
+    if not is_mask(name):
+        differing = [tensor for tensor in shared if not same(ours[tensor], theirs[tensor])]
+        return [*found, *(Distance(name, tensor, *apart(ours[tensor], theirs[tensor])) for tensor in differing)]
+    kept, theirs_kept = (sum(int(those[tensor].sum()) for tensor in shared) for those in (ours, theirs))
+    both = sum(int((ours[tensor].bool() & theirs[tensor].bool()).sum()) for tensor in shared)
+    return found if kept == theirs_kept == both else [*found, Overlap(name, kept, theirs_kept, both)]
 
 
 def same(left: Tensor, right: Tensor) -> bool:

@@ -26,21 +26,17 @@ def directories_from_environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class State:
-    """How far a training, level, branch or analysis has come.
-
-    Args:
-        word: ``done``, ``running``, ``diverged``, ``collapsed`` (no path is left, so it was not trained), ``failed``,
-            ``interrupted``, ``trained`` (a trunk whose state is saved where it has come to: no more was asked for,
-            maybe), or ``begun`` before the first step.
-        at: the step of the last row of metrics, if there is one.
-        since: when the task began that is running.
-        reason: why it has not ended as it should, in a line: of what failed, diverged or collapsed.
-    """
+    """How far a training, level, branch or analysis has come."""
 
     word: str
+    """One of :data:`WORST_FIRST`. ``collapsed``: no path is left, so it was not trained; ``trained``: a trunk whose
+    state is saved where it has come to, maybe as far as was asked for; ``begun``: before the first step."""
     at: Step | None = None
+    """The step of the last row of metrics, if there is one."""
     since: str = ""
+    """When the task began that is running."""
     reason: str = ""
+    """Why it failed, diverged or collapsed, in a line."""
 
     @property
     def text(self) -> str:
@@ -50,6 +46,12 @@ class State:
         if self.word in ("interrupted", "diverged", "trained") and self.at is not None:
             return f"{self.word} {'to' if self.word == 'trained' else 'at'} {self.at.short}"
         return self.word
+
+
+WORST_FIRST = ("diverged", "collapsed", "failed", "interrupted", "trained", "begun", "running", "done")
+"""The state of a run that is not running is that of the first of its parts in this order."""
+SHOWN = (".json", ".jsonl", ".csv")
+"""Files that are read to show results."""
 
 
 class Fault(NamedTuple):
@@ -62,25 +64,17 @@ class Fault(NamedTuple):
         return f"{self.file} {self.what}"
 
 
-WORST_FIRST = ("diverged", "collapsed", "failed", "interrupted", "trained", "begun", "running", "done")
-"""The state of a run that is not running is that of the first of its parts in this order."""
-
-
 @dataclass(frozen=True)
 class Part:
-    """A training, level, branch or analysis within a run.
-
-    Args:
-        name: the path of its directory within the run's; empty for the run itself.
-        store: that directory.
-        marker: the file that is written last.
-        held: directories whose locks a process holds, too, that works in it.
-    """
+    """A training, level, branch or analysis within a run."""
 
     name: str
+    """The path of its directory within the run's; empty for the run itself."""
     store: Store
     marker: str = files.DONE
+    """The file that is written last."""
     held: tuple[Store, ...] = ()
+    """Directories whose locks are held, too, by a process that works in it."""
 
     @property
     def done(self) -> bool:
@@ -114,7 +108,6 @@ class Part:
 
     @property
     def why_collapsed(self) -> str:
-        """Where its mask leaves no path from input to output."""
         empty = ", ".join(self.store.read_json(files.SPARSITY_REPORT)["empty_layers"])
         return f"no path from input to output is left (empty: {empty or 'no layer'})"
 
@@ -181,10 +174,6 @@ class Part:
         return State("trained" if self.store.has(files.optimizer(at)) else "interrupted", at)
 
 
-SHOWN = (".json", ".jsonl", ".csv")
-"""Files that are read to show results."""
-
-
 def numbered(run: Store, prefix: str) -> list[Store]:
     """Return the directories ``<prefix><n>`` by their numbers."""
     found = {path.name.removeprefix(prefix): path for path in run.path.glob(f"{prefix}*") if path.is_dir()}
@@ -196,12 +185,8 @@ kinds: Registry[Callable[[Store], Iterator[Part]]] = Registry("kind of run")
 
 
 @kinds.register("train")
-def parts_of_train(run: Store) -> Iterator[Part]:
-    yield Part("", run)
-
-
 @kinds.register("import")
-def parts_of_import(run: Store) -> Iterator[Part]:
+def parts_of_training(run: Store) -> Iterator[Part]:
     yield Part("", run)
 
 
@@ -229,16 +214,11 @@ def parts_of_stability(run: Store) -> Iterator[Part]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunDirectory:
-    """A run's directory.
-
-    Args:
-        path: ``<root>/<kind>_<hash>/replicate_<n>``.
-        kind: ``train``, ``import``, ``lottery`` or ``stability``.
-        replicate: the number.
-    """
+    """A run's directory, ``<root>/<kind>_<hash>/replicate_<n>``."""
 
     path: Path
     kind: str
+    """``train``, ``import``, ``lottery`` or ``stability``."""
     replicate: int
 
     @property

@@ -1,5 +1,6 @@
-"""What ``list`` shows, a row for each training, level, branch and analysis; what ``--where`` and ``--sort`` mean."""
+"""The rows that ``list`` shows, one for each training, level, branch and analysis; ``--where`` and ``--sort``."""
 
+import contextlib
 import operator
 import os
 import re
@@ -94,14 +95,14 @@ def about(run: RunDirectory, part: Part, hyperparameters: Mapping[str, Any]) -> 
 
 
 def state_text(row: Row) -> str:
-    """A row's state for people: ``running since 14:05``, ``interrupted at 3ep``; ``done, collapsed`` without a path."""
+    """Return ``running since 14:05``, ``interrupted at 3ep``, or ``done, collapsed`` for a mask without a path."""
     at, since = row.get("at"), row.get("since")
     text = State(row["state"], None if at is None else Step(at), since or "").text
     return f"{text}, collapsed" if text == "done" and row["has_path"] is False else text
 
 
 def accuracy(part: Part, verdict: Mapping[str, Any], result: Mapping[str, Any]) -> float | None:
-    """On the test set, at the end; the children's mean in an analysis; before the end that of the last epoch."""
+    """Return the test accuracy at the end, or before it at the last epoch; of an analysis the children's mean."""
     if verdict:
         errors = verdict["child_error"]["test"]
         return 1 - float(sum(errors)) / len(errors)
@@ -111,26 +112,18 @@ def accuracy(part: Part, verdict: Mapping[str, Any], result: Mapping[str, Any]) 
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of all files below a directory, those of parts with a row of their own left out."""
+    """Return the bytes of all files below a directory; the branches of a level have rows of their own."""
     total = 0
     for folder, inner, names in os.walk(path):
-        if Path(folder) != path and own_row(Path(folder), path):
+        here = Path(folder)
+        below_level = here.parent == path and path.name.startswith(files.LEVEL) and not files.is_aside(here.name)
+        if below_level and (here / files.DESC).is_file():
             inner.clear()
             continue
         for name in names:
-            try:
-                total += (Path(folder) / name).stat().st_size
-            except OSError:  # a file that its writer has renamed meanwhile
-                continue
+            with contextlib.suppress(OSError):  # a file that its writer has renamed meanwhile
+                total += (here / name).stat().st_size
     return total
-
-
-def own_row(folder: Path, within: Path) -> bool:
-    """Return whether a directory directly below that of a part or run is a part itself; one put aside is none."""
-    return (
-        folder.parent == within and not files.is_aside(folder.name)
-        and (within.name.startswith(files.LEVEL) and (folder / files.DESC).is_file())
-    )  # fmt: skip
 
 
 def known_columns(rows: Iterable[Row]) -> list[str]:
@@ -192,7 +185,7 @@ def as_number(text: str) -> float | None:
 
 
 def read_condition(text: str) -> Condition:
-    """Return the condition that a text says; ``UsageError`` if it says none."""
+    """Return the condition that a text such as ``lr<0.1`` says; ``UsageError`` if it says none."""
     match = FORM.fullmatch(text)
     if match is None:
         raise UsageError(f"--where={text}: expected NAME=VALUE, or !=, <, <=, > or >= in the place of =")
@@ -212,13 +205,13 @@ def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str])
 
 
 def in_order(rows: Sequence[Row], sort: str, known: Sequence[str]) -> list[Row]:
-    """Return the rows by a column, the largest first with ``-`` before its name; those that have no value come last."""
+    """Return the rows sorted by a column, with ``-`` before its name the largest first; rows without it come last."""
     name = ALIASES.get(sort.removeprefix("-"), sort.removeprefix("-"))
     if rows:
         refuse_unknown_column("sort", name, known)
     having = [row for row in rows if row.get(name) is not None]
-    lacking = [row for row in rows if row.get(name) is None]
-    return [*sorted(having, key=lambda row: rank(row[name]), reverse=sort.startswith("-")), *lacking]
+    having.sort(key=lambda row: rank(row[name]), reverse=sort.startswith("-"))
+    return [*having, *(row for row in rows if row.get(name) is None)]
 
 
 def rank(value: Any) -> tuple[int, Any]:
@@ -230,7 +223,6 @@ def rank(value: Any) -> tuple[int, Any]:
 
 
 def refuse_unknown_column(flag: str, name: str, known: Sequence[str]) -> None:
-    """Raise ``UsageError`` with near misses for what is no column."""
     if name not in known:
         names = ", ".join(known)
         raise UsageError(f"--{flag}={name}: no such column or hyperparameter{near_misses(name, known)}; valid: {names}")

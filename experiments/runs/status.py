@@ -1,4 +1,4 @@
-"""status.json: how the last task that worked in a directory goes, or how it ended and why."""
+"""status.json: how the last task in a directory is going, or how it ended and why."""
 
 import os
 import platform
@@ -18,41 +18,33 @@ RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What ``status.json`` says.
-
-    Args:
-        state: ``running``, ``done``, ``failed`` or ``interrupted``. A process that is killed leaves ``running``, but
-            no lock: see ``Part.state``.
-        task: what people call the task.
-        since: the local time at which it began, as ISO 8601.
-        ended: likewise; empty while it runs.
-        reason: why it failed.
-        process: the number of its process.
-        host: the machine.
-        attempts: 1, and one more for each task here that failed, was interrupted or killed.
-        seconds: of all attempts that have ended by themselves, on the clock.
-        processor_seconds: the same, of this process on all its processors.
-        peak_memory: the largest memory of a process that worked here, in MB.
-    """
+    """What ``status.json`` says."""
 
     state: str
+    """``running``, ``done``, ``failed`` or ``interrupted``. A killed process leaves ``running``, but no lock."""
     task: str
     since: str
+    """The local time at which it began, as ISO 8601."""
     ended: str = ""
+    """Likewise; empty while it runs."""
     reason: str = ""
+    """Why it failed."""
     process: int = 0
     host: str = ""
     attempts: int = 1
+    """1, and one more for each task here that failed, was interrupted or killed."""
     seconds: float = 0.0
+    """On the clock, of all attempts that were not killed."""
     processor_seconds: float = 0.0
+    """The same on all processors of the process."""
     peak_memory: float = 0.0
+    """The largest memory of a process that worked here, in MB."""
 
     @property
     def cost(self) -> dict[str, float]:
         return {name: getattr(self, name) for name in COST}
 
     def write(self, store: Store) -> None:
-        """Into the directory that the task works in."""
         store.write_json(files.STATUS, asdict(self))
 
 
@@ -82,9 +74,9 @@ def now() -> str:
 
 
 def read_status(store: Store) -> Status | None:
-    """Return the status of the last task in a directory; None where none was written, or it cannot be read.
+    """Return the status of the last task in a directory; None where there is none that can be read.
 
-    No result depends on it, so that whatever is wrong with it, the rest is shown without.
+    No result depends on it, so a damaged one is no error.
     """
     if not store.has(files.STATUS):
         return None

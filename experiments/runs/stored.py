@@ -1,4 +1,4 @@
-"""A run's directory with all that it says: also its descriptor and its tickets, for which PyTorch is needed."""
+"""A run's directory with its descriptor and its tickets, for which PyTorch is needed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ DESCS: Mapping[str, type[Desc]] = {desc.kind: desc for desc in (TrainDesc, Impor
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StoredRun(RunDirectory):
-    """A run's directory, read."""
+    """A run's directory, which can also build what is stored there."""
 
     def __repr__(self) -> str:
         try:
@@ -59,7 +59,7 @@ class StoredRun(RunDirectory):
 
     @property
     def result(self) -> Row:
-        """What has come of it: the training's result, or one for each level, branch or k that is done, by its name."""
+        """The result of a training; of other kinds one for each level, branch or k that is done, by its name."""
         results = {part.name: part.result() for part in self.parts if part.done}
         return results.get("", {}) if self.kind in ("train", "import") else results
 
@@ -88,11 +88,8 @@ class StoredRun(RunDirectory):
     def ticket(self, level: int = 1) -> tuple[nn.Module, Mask]:
         """Return a level's trained subnetwork, in evaluation mode, and its mask.
 
-        Args:
-            level: of a lottery run.
-
         Raises:
-            UsageError: it is no lottery run, the level is not done, or a plug-in is not loaded.
+            UsageError: this is no lottery run, the level is not done, or a plug-in is not loaded.
         """
         if self.kind != "lottery":
             raise UsageError(f"{self.path}: a {self.kind} run has no tickets; those of lottery have")
@@ -120,7 +117,7 @@ def open(path: Path | str) -> StoredRun:
     """Return the run in a directory ``<root>/<kind>_<hash>/replicate_<n>``, whatever is left of it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the directory is not that of a run.
     """
     path = Path(path)
     path = path if path.is_absolute() or len(path.parts) > 1 else path.resolve()
@@ -131,7 +128,7 @@ def open(path: Path | str) -> StoredRun:
 
 
 def runs_at(places: Sequence[str], root: str) -> list[StoredRun]:
-    """Return the runs that a command is given: directories of runs or of experiments; all below ``root`` without any.
+    """Return the runs in directories of runs or experiments, or all below ``root`` if none are given.
 
     Raises:
         UsageError: a directory is neither, or there is no run.

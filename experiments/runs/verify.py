@@ -1,4 +1,4 @@
-"""Is everything below a root as it was written? What is not, and what to do about it."""
+"""Find stored files that are not as they were written, and say what to do about each."""
 
 import contextlib
 import os
@@ -30,28 +30,21 @@ ENVIRONMENTS = (files.ENVIRONMENT, files.ENVIRONMENT_COPY)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a file of a run.
-
-    Args:
-        path: of the file.
-        what: is said of it.
-        advice: what to do.
-        wrong: whether something is lost or damaged; otherwise it is worth knowing and no more.
-        replaceable: whether what lies at ``path`` may be put aside, because the same command recomputes it.
-    """
+    """What is found about a file of a run, and what to do."""
 
     path: Path
     what: str
     advice: str = ""
     wrong: bool = True
+    """Whether something is lost or damaged; otherwise it is worth knowing and no more."""
     replaceable: bool = False
+    """Whether the file may be put aside, because the same command recomputes it."""
 
 
 def check(run: StoredRun) -> list[Finding]:
-    """Return what is wrong with a run, and what else is to be known; nothing of one in which a process works.
+    """Return what is wrong with a run, and what else is to be known; of one in which a process works only that.
 
-    What is found wrong is looked at again: a command may have begun and written its first files meanwhile, which it
-    does while it holds the lock.
+    What is wrong is looked at a second time, since a command may have begun to write its first files meanwhile.
     """
     at_work = [Finding(run.path, "is left out: a process works in it", wrong=False)]
     if run.running:
@@ -66,7 +59,7 @@ def check(run: StoredRun) -> list[Finding]:
 
 
 def look(run: StoredRun) -> list[Finding]:
-    """Return the findings of one look, one for each file: the first says most."""
+    """Return one finding for each file: the first, which says most."""
     found = {finding.path: finding for finding in unexpected(run)}
     for finding in [*missing_of_run(run), *unlike_markers(run), *cut_short(run), *unfinished(run)]:
         found.setdefault(finding.path, finding)
@@ -79,16 +72,14 @@ def is_whole(run: StoredRun) -> bool:
 
 
 def repair(run: StoredRun, findings: list[Finding], reporter: Reporter) -> list[Path]:
-    """Put aside what the same command recomputes; the new places. Nothing is deleted."""
+    """Put aside what the same command recomputes and return the new paths. Nothing is deleted."""
     with run.store.lock(reporter):
         return [put_aside(finding.path) for finding in findings if finding.replaceable]
 
 
 def put_aside(path: Path) -> Path:
     """Rename a file, or the directory in its place, to ``<name>.aside_<n>``."""
-    place = files.free_aside(path)
-    path.rename(place)
-    return place
+    return path.rename(files.free_aside(path))
 
 
 # File by file --------------------------------------------------------------------------------------------------------
@@ -99,18 +90,16 @@ def checked_files(run: StoredRun) -> list[Path]:
 
     Reports and what was put aside are left out: no result depends on them.
     """
-    return [path for path in sorted(run.path.rglob("*")) if path.name.endswith(SUFFIXES) and counts(path, run)]
 
+    def counts(path: Path) -> bool:
+        parts = path.relative_to(run.path).parts
+        return files.REPORT not in parts and not any(files.is_aside(part) or part.startswith(".") for part in parts)
 
-def counts(path: Path, run: StoredRun) -> bool:
-    """Return whether a path is part of what a run consists of."""
-    inside = path.relative_to(run.path)
-    hidden = any(files.is_aside(part) or part.startswith(".") for part in inside.parts)
-    return not hidden and files.REPORT not in inside.parts
+    return [path for path in sorted(run.path.rglob("*")) if path.name.endswith(SUFFIXES) and counts(path)]
 
 
 def unexpected(run: StoredRun) -> Iterator[Finding]:
-    """Yield files that cannot be read, are damaged, or are another's."""
+    """Yield files that cannot be read, are damaged, or belong to another run."""
     for path in checked_files(run):
         try:
             read(Store(path.parent), path.name)
@@ -153,8 +142,8 @@ def read(store: Store, name: str) -> None:
 
 
 def with_advice(run: StoredRun, path: Path, what: str) -> Finding:
-    """Return a file that is not as it was written, or not there, and what to do about it."""
-    # A trunk is what other commands read, who do not look for its rest.
+    """Return a finding on a file that is not as it was written, or not there."""
+    # Commands that only read a trunk do not recompute all of it.
     command = "the command train, with the flags of the model and its training," if run.kind == "train" else ""
     found = advise(Store(path.parent), path.name, *filter(None, [command]))
     return Finding(path, what, found.text, replaceable=found.replaceable)
@@ -172,7 +161,7 @@ def is_intact(store: Store, name: str) -> bool:
 
 
 def missing_of_run(run: StoredRun) -> Iterator[Finding]:
-    """What every run and branch that was begun has: a descriptor, its environment twice, and a run its networks."""
+    """Yield what a run or branch that was begun lacks of descriptor, environment, its copy, and network."""
     begun = {path.parent for path in checked_files(run) if path.name in (files.DESC, *ENVIRONMENTS)}
     for store in map(Store, sorted({run.path, *begun})):
         if not store.has(files.DESC):
@@ -187,7 +176,7 @@ def missing_of_run(run: StoredRun) -> Iterator[Finding]:
 
 
 def unlike_markers(run: StoredRun) -> Iterator[Finding]:
-    """Yield files that a marker lists, and that are not there or are others."""
+    """Yield files that a marker lists, and that are missing or not those that it was written with."""
     for marker in (path for path in checked_files(run) if path.name in MARKERS):
         store = Store(marker.parent)
         if not is_intact(store, marker.name):
@@ -203,7 +192,7 @@ def unlike_markers(run: StoredRun) -> Iterator[Finding]:
 
 
 def cut_short(run: StoredRun) -> Iterator[Finding]:
-    """Metrics of unfinished trainings, and tables of verdicts, that lack rows; each row there is as it was written."""
+    """Yield metrics of unfinished trainings, and tables of verdicts, that lack rows."""
     for store in map(Store, sorted({path.parent for path in checked_files(run)})):
         lacks = {files.METRICS: lacking_metrics}
         if store.has(files.INSTABILITY):
@@ -215,7 +204,7 @@ def cut_short(run: StoredRun) -> Iterator[Finding]:
 
 
 def unfinished(run: StoredRun) -> Iterator[Finding]:
-    """Parts without a marker, finished trainings without a checkpoint, states that are not saved: nothing is wrong."""
+    """Yield parts without a marker, finished trainings without a checkpoint, states that are not saved."""
     if run.kind == "train" and is_intact(run.store, files.DONE) and is_intact(run.store, files.METRICS):
         yield from unsaved(run.store)
     for directory in sorted({path.parent for path in checked_files(run)}):

@@ -61,7 +61,7 @@ def plain(name: str) -> str:
 
 
 def curve(found: Sequence[Found]) -> "Figure":
-    """Return the value at each step with its threshold; of masks that were compared also how far each two are apart."""
+    """Draw the value at each step with its threshold, and how far each two masks are apart if masks were compared."""
     distances = [point["masks"] for point in found[0].curve["points"] if "masks" in point]
     figure = new_figure(7.2 if distances else 4.4, 3.2)
     panels = figure.subplots(1, 2 if distances else 1, squeeze=False)[0]
@@ -74,7 +74,7 @@ def curve(found: Sequence[Found]) -> "Figure":
 
 
 def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
-    """Draw a curve for each replicate; a ring where k is. A threshold that all have in common is drawn once."""
+    """Draw a curve for each replicate, with a ring at k; a threshold that all have in common is drawn once."""
     shared = len({one.curve["points"][-1]["threshold"] for one in found}) == 1
     for one, colour, marker in zip(found, cycle(COLOURS), cycle(MARKERS), strict=False):
         points = [point for point in one.curve["points"] if point["value"] is not None]

@@ -1,12 +1,12 @@
 """Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from experiments.report.collect import BY_LEVEL, Analyses, Index
-from experiments.report.figures.palette import DASHES, GREY
+from experiments.report.figures.palette import COLOURS, DASHES, GREY, MARKERS, cycle
 from experiments.report.replicates import Replicates
 from experiments.report.tables import grouped
 from foundations.averages import average, standard_deviation
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+T = TypeVar("T")
 TICKS = 9
 LEGEND_CHARACTERS = 16  # in an inch of a legend
+
+
+def styled(series: Mapping[str, T]) -> Iterator[tuple[str, T, str, str]]:
+    """Yield each entry's name and value with a colour and a marker of its own."""
+    for (name, value), colour, marker in zip(series.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        yield name, value, colour, marker
 
 
 def annotate(axis: "Axes", points: Sequence[tuple[float, float, str, str]]) -> None:
@@ -25,46 +32,35 @@ def annotate(axis: "Axes", points: Sequence[tuple[float, float, str, str]]) -> N
 
     A text that finds no room is left out.
     """
-    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
-    box = axis.get_window_extent()
-    width, height = (72 * size / axis.figure.dpi for size in (box.width, box.height))  # in points, as texts are
-    at = [
-        ((x - left) / (right - left) * width, (y - bottom) / (top - bottom) * height, mark, colour)
-        for x, y, mark, colour in points
-    ]
-    groups: list[list[tuple[float, float, str, str]]] = []
-    for point in sorted(at):
-        near = [group for group in groups if group[-1][3] == point[3] and close(group[-1], point)]
+    from matplotlib.transforms import Bbox
+
+    scale = 72 / axis.figure.dpi  # texts are measured in points
+    at = sorted((*(scale * axis.transData.transform((x, y))), mark, colour, (x, y)) for x, y, mark, colour in points)
+    groups: list[list[Any]] = []
+    for point in at:
+        near = [
+            group for group in groups
+            if group[-1][3] == point[3] and abs(group[-1][0] - point[0]) < 24 and abs(group[-1][1] - point[1]) < 10
+        ]  # fmt: skip
         if near:
             near[-1].append(point)
         else:
             groups.append([point])
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y, _, _ in at]
+    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y, *_ in at]
     for group in groups:
-        x, y, _, colour = group[-1]
-        text = ", ".join(dict.fromkeys(mark for _, _, mark, _ in group))
+        x, y, _, colour, place = group[-1]
+        text = ", ".join(dict.fromkeys(mark for _, _, mark, *_ in group))
         wide = 4.5 * len(text)
         for dx, dy in ((6, 3), (6, -9), (-6 - wide, 3), (-6 - wide, -9), (-wide / 2, 8), (-wide / 2, -14)):
-            text_box = (x + dx, y + dy, x + dx + wide, y + dy + 8)
-            if not any(overlap(text_box, other) for other in taken):
-                taken.append(text_box)
-                place = (left + x / width * (right - left), bottom + y / height * (top - bottom))
+            box = Bbox.from_extents(x + dx, y + dy, x + dx + wide, y + dy + 8)
+            if not box.count_overlaps(taken):
+                taken.append(box)
                 axis.annotate(text, place, textcoords="offset points", xytext=(dx, dy), fontsize=7, color=colour)
                 break
 
 
-def close(one: tuple[float, float, str, str], other: tuple[float, float, str, str]) -> bool:
-    """Return whether two points are so near that one text serves both."""
-    return abs(one[0] - other[0]) < 24 and abs(one[1] - other[1]) < 10
-
-
-def overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Return whether two boxes (left, bottom, right, top) have something in common."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
 def k_axis(axis: "Axes", rows: Iterable[Row]) -> None:
-    """Ticks at the k's themselves, in the units that they were given in, as many as have room."""
+    """Put ticks at the k's themselves, in the units that they were given in, as many as have room."""
     ks = dict(sorted((row["k_epoch"], row["k"]) for row in rows))
     room = (max(ks) - min(ks)) / TICKS
     ticks: list[float] = []
@@ -126,7 +122,7 @@ def threshold_line(axis: "Axes", rows: Analyses) -> None:
 
 
 def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
-    """Weights kept, on a logarithmic axis that falls to the right, as pruning goes on."""
+    """Show weights kept on a logarithmic axis that falls to the right, as pruning goes on."""
     axis.set_xscale("log")
     axis.invert_xaxis()
     percents = sorted({100 * density for density in densities}, reverse=True)
@@ -155,7 +151,7 @@ def legend_columns(figure: "Figure", labels: Iterable[str]) -> int:
 
 
 def legend_below(figure: "Figure", axis: "Axes") -> int:
-    """The legend of an axis below the figure, thresholds last, in as many columns as fit; its number of lines."""
+    """Put the legend of an axis below the figure, thresholds last, in as many columns as fit; return its lines."""
     handles, labels = axis.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
     columns = legend_columns(figure, labels)
@@ -164,7 +160,7 @@ def legend_below(figure: "Figure", axis: "Axes") -> int:
 
 
 def treatments(lines: Sequence[Row]) -> list[str]:
-    """Those that there are; in a network without BatchNorm there is nothing to recalculate, unless it is aligned."""
+    """Return those that there are: a network without BatchNorm has nothing to recalculate, unless it is aligned."""
     values = {name: [(row["error"], row["loss"]) for row in lines if row["batchnorm"] == name] for name in DASHES}
     same = values["raw"] == values["recalculated"]
     return [name for name in DASHES if name == "raw" or (values[name] and not (same and name == "recalculated"))]
@@ -179,7 +175,7 @@ def labelled(name: str, treatment: str, shown: Sequence[str]) -> str:
 
 
 def averaged(pairs: Sequence[Row], name: str, index: Index) -> list[tuple[float, float, float]]:
-    """(k in epochs or density in percent, mean, standard deviation) over all pairs and replicates; 0 for one pair."""
+    """Return (k in epochs or density in percent, mean, standard deviation) over all pairs and replicates."""
     points = []
     for group in grouped(sorted(pairs, key=lambda row: row[index.column]), index.column):
         values = [row[name] for row in group if row.get(name) is not None]
@@ -210,8 +206,3 @@ def how_many_replicates(lines: Sequence[Replicates], spread: str) -> str:
 def span(numbers: Sequence[int]) -> str:
     """Return numbers in ascending order as ``3`` or ``1 to 3``."""
     return f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]} to {numbers[-1]}"
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Return each name once; the full network first."""
-    return sorted(dict.fromkeys(names), key=lambda name: (not name.startswith("full network"), name))

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from experiments.report.figures.drawing import (
@@ -10,9 +11,10 @@ from experiments.report.figures.drawing import (
     legend_below,
     room_above,
     round_ticks,
+    styled,
     values_band,
 )
-from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
+from experiments.report.figures.palette import GREY, cycle, new_figure
 from experiments.report.replicates import Replicates
 from experiments.runs.naming import said
 from foundations.averages import average, standard_deviation
@@ -22,17 +24,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Series = Mapping[str, Sequence[Replicates]]
+"""The lines of each curve, by its name."""
 FULL_DASHES = ("--", ":", "-.")
 LABEL_CHARACTERS = 16  # of a line below a tick
 
 
-def accuracy(lines: Sequence[Replicates], varied: Sequence[str], *, effective: bool = False) -> "Figure":
-    """Accuracy against density where a strategy has several densities, else strategy by strategy.
+def lottery_figures(lines: Sequence[Replicates], varied: Sequence[str]) -> "dict[str, Callable[[], Figure]]":
+    """Return what draws each figure of subnetworks, by its file's name; none without a result of one.
 
     Args:
-        lines: the subnetworks.
+        lines: the subnetworks, and the full network.
         varied: the hyperparameters that stand in the names of curves.
-        effective: against the effective density; lines without one are left out.
+    """
+    pruned = [line for line in lines if line.values and not line.is_full]
+    makers: dict[str, Callable[[], Figure]] = {}
+    if pruned:
+        makers["accuracy"] = partial(accuracy, lines, varied)
+        if any(line.lies_idle for line in lines):
+            makers["accuracy_effective"] = partial(accuracy, lines, varied, effective=True)
+    if any(line.early_stopped for line in pruned):
+        makers["early_stopping"] = partial(early_stopping, lines, varied)
+    return makers
+
+
+def accuracy(lines: Sequence[Replicates], varied: Sequence[str], *, effective: bool = False) -> "Figure":
+    """Draw accuracy against density where a strategy has several densities, else strategy by strategy.
+
+    With ``effective`` it is the effective density; lines without one are left out.
     """
     pruned = [line for line in lines if not line.is_full and (line.effective_density or not effective)]
     series = in_series(pruned, varied)
@@ -55,7 +73,7 @@ def accuracy(lines: Sequence[Replicates], varied: Sequence[str], *, effective: b
 
 
 def in_series(lines: Sequence[Replicates], varied: Sequence[str]) -> dict[str, list[Replicates]]:
-    """The lines of each curve by its name, which says k and other hyperparameters only where strategies need it."""
+    """Return the lines of each curve by its name, which says k and other hyperparameters only where needed."""
     several_k = len({(line.strategy, line.k) for line in lines}) > len({line.strategy for line in lines})
     series: dict[str, list[Replicates]] = {}
     for line in lines:
@@ -65,7 +83,6 @@ def in_series(lines: Sequence[Replicates], varied: Sequence[str]) -> dict[str, l
 
 
 def varied_of(line: Replicates, varied: Sequence[str]) -> list[str]:
-    """Return what a name says of the hyperparameters that differ."""
     return [said(name, line.varied[name]) for name in varied if name in line.varied]
 
 
@@ -78,11 +95,11 @@ def full_network(axes: "Axes", line: Replicates, label: str, dashes: str) -> Non
 
 
 def against_density(axes: "Axes", series: Series, *, effective: bool = False) -> None:
-    """A curve for each strategy with a band of its standard deviation; density falls to the right, as pruning goes on.
+    """Draw a curve for each strategy with a band of its standard deviation; density falls to the right.
 
     A mark is hollow where not all replicates ended as they should; where none did a cross stands on the axis.
     """
-    for (name, group), colour, marker in zip(series.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+    for name, group, colour, marker in styled(series):
         at = [(100 * density_of(line, effective), line) for line in sorted(group, key=lambda line: -line.density)]
         values = [(x, 100 * line.mean, 100 * line.standard_deviation) for x, line in at if line.mean is not None]
         values_band(axes, values, colour, name, marker)
@@ -108,9 +125,7 @@ def density_of(line: Replicates, effective: bool) -> float:
 
 def by_strategy(axes: "Axes", series: Series) -> None:
     """Draw each replicate as a dot, mean and standard deviation beside them."""
-    for place, ((line,), colour, marker) in enumerate(
-        zip(series.values(), cycle(COLOURS), cycle(MARKERS), strict=False)
-    ):
+    for place, (_, (line,), colour, marker) in enumerate(styled(series)):
         if line.mean is None:
             continue
         values, deviation = [100 * value for value in line.values], 100 * line.standard_deviation
@@ -133,61 +148,43 @@ def tick_label(name: str, line: Replicates) -> str:
     return "\n".join(parts if line.whole else [*parts, line.counted.replace("; ", ",\n")])
 
 
-Point = tuple[float, float]
-"""A mean and a standard deviation."""
-
-
 def early_stopping(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figure":
-    """Iteration and test accuracy of early stopping against density, as Frankle & Carbin 2019 (arXiv 1803.03635) draw
-    them.
+    """Draw iteration and test accuracy of early stopping against density, as Frankle & Carbin 2019 do.
 
-    Args:
-        lines: the subnetworks; those without a validation set are left out.
-        varied: the hyperparameters that stand in the names of curves.
+    arXiv 1803.03635. Lines without a validation set are left out.
     """
     known = [line for line in lines if line.early_stopped]
+    pruned = [line for line in known if not line.is_full]
     figure = new_figure(7.2, 3.4)
     panels = figure.subplots(1, 2)
-    for axes, label, point in zip(panels, LABELS, (iteration, early_stopped_accuracy), strict=True):
-        draw(axes, known, varied, point)
+    labels = ("early-stopping iteration", "test accuracy there (%)")
+    for axes, label, point in zip(panels, labels, (iteration, early_stopped_accuracy), strict=True):
+        for line in (line for line in known if line.is_full):
+            axes.axhline(point(line)[0], color="black", linestyle="--", linewidth=1.2, label="full network")
+        for name, group, colour, marker in styled(in_series(pruned, varied)):
+            in_order = sorted(group, key=lambda line: -line.density)
+            values = [(100 * line.density, *point(line)) for line in in_order]
+            values_band(axes, values, colour, name, marker)
+        density_axis(axes, {line.density for line in pruned})
         axes.set_ylabel(label)
     figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
     figure.suptitle("where the validation loss is smallest", fontsize=8, color=GREY)
     return figure
 
 
-LABELS = ("early-stopping iteration", "test accuracy there (%)")
-
-
-def iteration(line: Replicates) -> Point:
+def iteration(line: Replicates) -> tuple[float, float]:
+    """Return the mean iteration of early stopping; its deviation is not drawn."""
     return line.early_stopping_iteration or 0.0, 0.0
 
 
-def early_stopped_accuracy(line: Replicates) -> Point:
+def early_stopped_accuracy(line: Replicates) -> tuple[float, float]:
     return 100 * (average(line.early_stopped) or 0.0), 100 * (standard_deviation(line.early_stopped) or 0.0)
 
 
-def draw(
-    axes: "Axes", lines: Sequence[Replicates], varied: Sequence[str], point: Callable[[Replicates], Point]
-) -> None:
-    """Draw a curve for each strategy, and a level line for the full network."""
-    for line in lines:
-        if line.is_full:
-            axes.axhline(point(line)[0], color="black", linestyle="--", linewidth=1.2, label="full network")
-    pruned = [line for line in lines if not line.is_full]
-    curves = in_series(pruned, varied).items()
-    for (name, group), colour, marker in zip(curves, cycle(COLOURS), cycle(MARKERS), strict=False):
-        in_order = sorted(group, key=lambda line: -line.density)
-        values_band(axes, [(100 * line.density, *point(line)) for line in in_order], colour, name, marker)
-    density_axis(axes, {line.density for line in pruned})
-
-
 def accuracy_against_cost(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figure":
-    """Accuracy against the multiply-adds of the whole training, finding the mask included, relative to the dense one.
+    """Draw accuracy against the multiply-adds of the whole training, finding the mask included.
 
-    Args:
-        lines: the subnetworks; those without a cost or a result are left out.
-        varied: the hyperparameters that stand in the names of curves.
+    They are relative to the dense training's. Lines without a cost or a result are left out.
     """
     figure = new_figure(6.4, 3.6)
     axes = figure.subplots()
@@ -195,7 +192,7 @@ def accuracy_against_cost(lines: Sequence[Replicates], varied: Sequence[str]) ->
         if line.is_full:
             full_network(axes, line, "full network", "--")
     series = in_series([line for line in lines if line.training_cost and line.values and not line.is_full], varied)
-    for (name, group), colour, marker in zip(series.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+    for name, group, colour, marker in styled(series):
         points = sorted(
             (line.training_cost or 0, 100 * (line.mean or 0), 100 * line.standard_deviation) for line in group
         )

@@ -41,21 +41,16 @@ def cycle(values: Sequence[str]) -> Iterator[str]:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure; inches. It belongs to no window and to no global state."""
+    """Return an empty figure of a size in inches that belongs to no window and to no global state."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def images(make: Callable[[], "Figure"], style: str = "screen", forms: Sequence[str] = FORMS) -> dict[str, bytes]:
-    """A figure in each of ``forms`` (``svg``, ``png``, ``pdf``); the same bytes for the same figure: no date goes in.
+    """Return a figure in each of ``forms`` (``svg``, ``png``, ``pdf``), without a date: equal figures, equal bytes.
 
     ``savefig`` would draw it four times and lay it out twice, which takes most of the time.
-
-    Args:
-        make: draws it.
-        style: ``screen`` or ``paper``.
-        forms: the formats.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -79,7 +74,7 @@ def images(make: Callable[[], "Figure"], style: str = "screen", forms: Sequence[
 
 
 def fit_paper(figure: "Figure") -> None:
-    """Give a figure the width of a column or of the text, and takes its heading away: a caption stands there."""
+    """Give a figure the width of a column or of the text, and take away its heading, since papers have captions."""
     before = figure.get_figwidth()
     width = COLUMN_WIDTH if before <= 6.4 else TEXT_WIDTH
     height = figure.get_figheight() * (width / before) ** 0.6  # text does not shrink as the figure does

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.figures.drawing import band, legend_columns, room_above
+from experiments.report.figures.drawing import band, legend_columns, room_above, styled
 from experiments.report.figures.lottery import Series, in_series
-from experiments.report.figures.palette import COLOURS, MARKERS, new_figure
+from experiments.report.figures.palette import new_figure
 from experiments.report.replicates import Replicates
 from experiments.report.tables import grouped
 from foundations.formats import Row
@@ -20,7 +20,7 @@ NAMED_LAYERS = 8  # more names would lie over each other
 
 
 def accuracy_over_training(lines: Sequence[Replicates], varied: Sequence[str], curves: Sequence[Row]) -> "Figure":
-    """Test accuracy over the training of the subnetworks, and of the full network."""
+    """Draw test accuracy over the training of the subnetworks, and of the full network."""
     full = [row for row in curves if not row["level"]]
 
     def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
@@ -38,7 +38,7 @@ def accuracy_over_training(lines: Sequence[Replicates], varied: Sequence[str], c
 
 
 def kept_by_layer(lines: Sequence[Replicates], varied: Sequence[str], layers: Sequence[Row]) -> "Figure":
-    """The density of each layer, on a logarithmic axis; means over replicates. A layer that is empty leaves a gap."""
+    """Draw the density of each layer, on a logarithmic axis; means over replicates. An empty layer leaves a gap."""
     names = list(dict.fromkeys(row["layer"] for row in layers))
 
     def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
@@ -64,7 +64,7 @@ def kept_by_layer(lines: Sequence[Replicates], varied: Sequence[str], layers: Se
 
 
 def masks_over_training(lines: Sequence[Replicates], varied: Sequence[str], updates: Sequence[Row]) -> "Figure":
-    """Return what masks keep over training, and, dashed, the weights that were ever kept until then."""
+    """Draw what masks keep over training, and, dashed, the weights that were ever kept until then."""
 
     def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
         rows = of_line(updates, line)
@@ -88,18 +88,15 @@ def of_line(rows: Sequence[Row], line: Replicates) -> list[Row]:
 def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figure, list[Axes]]":
     """Return a panel for each density, in which each strategy has its own colour.
 
-    Args:
-        series: the lines of each curve, by its name.
-        ylabel: of the panels on the left.
-        begin: is called with an axis before anything is drawn.
-        draw: is called with axis, line, name, colour, marker.
+    ``begin(axis)`` is called before anything is drawn in a panel, ``draw(axis, line, name, colour, marker)`` for each
+    line there; ``ylabel`` names the panels on the left.
     """
     by_density = densities(series)
     columns = min(COLUMNS, len(by_density))
     rows = -(-len(by_density) // columns)
     figure = new_figure(1.2 + 2.4 * columns, 0.7 + 2.1 * rows)
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    styles = {name: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for place, name in enumerate(series)}
+    styles = {name: style for name, _, *style in styled(series)}
     handles: dict[str, Any] = {}
     for axes, (density, members) in zip(grid.flat, by_density.items(), strict=False):
         begin(axes)

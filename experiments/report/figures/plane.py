@@ -39,7 +39,7 @@ MAPS = (
 
 
 def plane(points: Sequence[Row], places: Sequence[Row], network: str, index: Index) -> "Figure":
-    """Contours of the test error and of the training loss, side by side; below each other those of several k."""
+    """Draw contours of the test error and of the training loss, side by side; below each other those of several k."""
     analyses = grouped(points, index.column, "replicate")
     heights = [max(0.9, PANEL * extent(own, "y") / extent(own, "x")) for own in analyses]
     figure = new_figure(8.4, 0.8 + sum(heights) + 0.8 * len(analyses))
@@ -59,13 +59,12 @@ def plane(points: Sequence[Row], places: Sequence[Row], network: str, index: Ind
 
 
 def extent(rows: Sequence[Row], name: str) -> float:
-    """Return how long the grid is along one of its axes."""
     values = [float(row[name]) for row in rows]
     return max(values) - min(values)
 
 
 def draw_map(axis: "Axes", rows: Sequence[Row], shown: Map) -> None:
-    """Filled contours in geometric steps of what lies on a grid; a value that is not finite leaves a hole."""
+    """Draw filled contours of a grid in geometric steps; a value that is not finite leaves a hole."""
     import matplotlib
     import numpy as np
     from matplotlib.colors import BoundaryNorm

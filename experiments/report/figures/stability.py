@@ -12,14 +12,14 @@ from experiments.report.figures.drawing import (
     band,
     density_axis,
     how_many,
-    in_order,
     k_axis,
     labelled,
     legend_below,
+    styled,
     threshold_line,
     treatments,
 )
-from experiments.report.figures.palette import COLOURS, DASHES, GREY, MARKERS, SPLIT_COLOURS, cycle, new_figure
+from experiments.report.figures.palette import DASHES, GREY, SPLIT_COLOURS, new_figure
 from experiments.report.figures.plane import plane
 from experiments.report.tables import grouped
 from foundations.formats import Row
@@ -43,7 +43,7 @@ ERROR, LOSS = Quantity("error", "error (%)", 100), Quantity("loss", "cross entro
 
 
 def interpolation(lines: Sequence[Row], network: str, index: Index) -> "Figure":
-    """Error and, below it, loss along the line between every two children, a column for each k or level."""
+    """Draw error and, below it, loss along the line between every two children, a column for each k or level."""
     places = grouped(sorted(lines, key=lambda row: row[index.column]), index.column)
     shown = treatments(lines)
     columns = min(COLUMNS, len(places))
@@ -82,7 +82,7 @@ def draw_lines(axes: "Axes", rows: Sequence[Row], quantity: Quantity) -> None:
 
 
 def name_axes(axes: "Axes", quantity: Quantity, *, left: bool, lowest: bool) -> None:
-    """Draw names and numbers at the outer panels only."""
+    """Name axes, with numbers at the outer panels only."""
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.tick_params(labelleft=left, labelbottom=quantity is LOSS)
@@ -93,7 +93,6 @@ def name_axes(axes: "Axes", quantity: Quantity, *, left: bool, lowest: bool) -> 
 
 
 def legend(splits: Container[str], shown: Sequence[str]) -> list[Any]:
-    """Return a line for each split and treatment."""
     from matplotlib.lines import Line2D
 
     return [
@@ -109,23 +108,28 @@ SPLIT_TITLES = {"test": "test set", "train": "training set", "validation": "vali
 
 def figures(rows: Analyses) -> dict[str, Callable[[], "Figure"]]:
     """Return what draws each figure, by its file's name. Only drawing imports matplotlib."""
-    networks = in_order(row["network"] for row in rows.analyses)
+    lines, points, places = (by_network(rows, table) for table in (rows.lines, rows.plane, rows.places))
     makers: dict[str, Callable[[], Figure]] = {}
-    for network in networks:
-        own = [row for row in rows.lines if row["network"] == network]
-        suffix = "" if len(networks) == 1 else "_" + "_".join(re.findall(r"[\w.]+", network))
-        makers[f"interpolation{suffix}"] = partial(interpolation, own, network, rows.index)
-        points, places = ([row for row in table if row["network"] == network] for table in (rows.plane, rows.places))
-        if points:
-            makers[f"plane{suffix}"] = partial(plane, points, places, network, rows.index)
+    for network in lines:
+        suffix = "" if len(lines) == 1 else "_" + "_".join(re.findall(r"[\w.]+", network))
+        makers[f"interpolation{suffix}"] = partial(interpolation, lines[network], network, rows.index)
+        if points[network]:
+            makers[f"plane{suffix}"] = partial(plane, points[network], places[network], network, rows.index)
     makers[f"barrier_by_{rows.index.name}"] = partial(barrier_by_index, rows)
     makers["barrier_against_gap"] = partial(barrier_against_gap, rows)
     makers["accuracy"] = partial(accuracy, rows)
     return makers
 
 
+def by_network(rows: Analyses, table: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of one of the tables by network, the full network first."""
+    names = {row["network"] for row in rows.analyses}
+    order = sorted(names, key=lambda name: (not name.startswith("full network"), name))
+    return {name: [row for row in table if row["network"] == name] for name in order}
+
+
 def barrier_by_index(rows: Analyses) -> "Figure":
-    """Error barrier against k, or against the density of the levels, with its standard deviation, on each split."""
+    """Draw the error barrier with its deviation against k, or the density of the levels, a panel for each split."""
     splits = [split for split in SPLIT_TITLES if any(f"{split}_error_barrier_raw" in row for row in rows.pairs)]
     figure = new_figure(3.6 * len(splits), 3.4)
     panels = figure.subplots(1, len(splits), sharey=True)
@@ -147,9 +151,7 @@ def barrier_by_index(rows: Analyses) -> "Figure":
 def draw_barriers(axis: "Axes", rows: Analyses, split: str) -> None:
     """Draw a curve for each network and treatment of BatchNorm."""
     shown = treatments(rows.lines)
-    networks = in_order(row["network"] for row in rows.analyses)
-    for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
-        own = [row for row in rows.pairs if row["network"] == network]
+    for network, own, colour, marker in styled(by_network(rows, rows.pairs)):
         for treatment in shown:
             points = averaged(own, f"{split}_error_barrier_{treatment}", rows.index)
             axis.errorbar(
@@ -163,7 +165,7 @@ def draw_barriers(axis: "Axes", rows: Analyses, split: str) -> None:
 
 
 def barrier_against_gap(rows: Analyses) -> "Figure":
-    """Error barrier against the accuracy that is missing to the full network, a point for each analysis."""
+    """Draw error barriers against what children lack of the full network's accuracy, a point for each analysis."""
     figure = new_figure(4.8, 3.8)
     axis = figure.subplots()
     marked = draw_points(axis, rows)
@@ -181,14 +183,13 @@ def barrier_against_gap(rows: Analyses) -> "Figure":
 
 
 def draw_points(axis: "Axes", rows: Analyses) -> list[tuple[str, list[tuple[float, float, str]]]]:
-    """Return the points of each network; its colour with (gap, barrier, mark) of each."""
+    """Draw the points of each network; return its colour with (gap, barrier, mark) of each."""
     marked: list[tuple[str, list[tuple[float, float, str]]]] = []
-    networks = in_order(row["network"] for row in rows.analyses)
-    for network, colour, marker in zip(networks, cycle(COLOURS), cycle(MARKERS), strict=False):
+    for network, own, colour, marker in styled(by_network(rows, rows.analyses)):
         points = [
             (100 * row["accuracy_gap"], 100 * row["test_error_barrier_raw"], rows.index.mark.format_map(row))
-            for row in rows.analyses
-            if row["network"] == network and row["test_error_barrier_raw"] is not None
+            for row in own
+            if row["test_error_barrier_raw"] is not None
         ]
         axis.plot(
             [x for x, _, _ in points], [y for _, y, _ in points], color=colour, marker=marker, linestyle="none",
@@ -199,8 +200,8 @@ def draw_points(axis: "Axes", rows: Analyses) -> list[tuple[str, list[tuple[floa
 
 
 def accuracy(rows: Analyses) -> "Figure":
-    """Test accuracy over training, a panel for each network: the children of each k or level and the full network."""
-    networks = in_order(row["network"] for row in rows.analyses)
+    """Draw test accuracy over training, a panel for each network: children of each k or level and the full network."""
+    networks = by_network(rows, rows.analyses)
     figure = new_figure(1.2 + 3.1 * len(networks), 3.5)
     panels = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
     handles: dict[str, Any] = {}

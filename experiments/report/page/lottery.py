@@ -6,13 +6,13 @@ from statistics import fmean
 
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import how_many_replicates
-from experiments.report.figures.lottery import accuracy, accuracy_against_cost, early_stopping
+from experiments.report.figures.lottery import accuracy_against_cost, lottery_figures
 from experiments.report.figures.panels import accuracy_over_training, kept_by_layer, masks_over_training, of_line
-from experiments.report.lottery import lies_idle, lines_csv, lottery_table, named
+from experiments.report.lottery import about, lines_csv, lottery_table
 from experiments.report.material import Material
 from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.replicates import Replicates, not_whole, varied_names
-from experiments.report.tables import Table, as_csv, grouped, percent
+from experiments.report.tables import as_csv, grouped, percent, table_of
 from foundations.formats import Row
 
 SUBNETWORKS = (
@@ -36,31 +36,26 @@ def lottery_sections(found: Material) -> list[PageSection]:
     tables = [PageTable("subnetworks", SUBNETWORKS, lottery_table(lines, names, where=False))]
     if compared:
         tables.append(PageTable("comparisons", COMPARED, comparison_table(compared)))
-    figures = accuracy_figures(lines, names) if pruned else ()
     return [
-        PageSection("accuracy", "Accuracy against density", figures=figures, tables=tables),
+        PageSection("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names), tables=tables),
         training_section(found, lines, names),
         *([layers_section(found, lines, names), cost_section(found, lines, names)] if pruned else []),
     ]
 
 
 def accuracy_figures(lines: Sequence[Replicates], names: Sequence[str]) -> list[PageFigure]:
-    """Return accuracy by the density, by the effective one where that differs, and early stopping where it is known."""
     what = how_many_replicates(lines, "bands").partition("\n")[0]
-    data = lines_csv(lines, names, "training_cost")
-    caption = f"Test accuracy against the density; {what}. Dashed: the full network. {NO_RESULT}"
-    figures = [PageFigure("accuracy", caption, partial(accuracy, lines, names), data)]
-    if any(map(lies_idle, lines)):
-        caption = (
+    captions = {
+        "accuracy": f"Test accuracy against the density; {what}. Dashed: the full network. {NO_RESULT}",
+        "accuracy_effective": (
             "Test accuracy against the effective density: a kept weight counts only if it lies on a path of kept "
             "weights from input to output (Vysogorets and Kempe 2021, arXiv 2107.02306). Networks without any path "
             f"are left out.{exceptions(lines)}"
-        )
-        figures.append(PageFigure("accuracy_effective", caption, partial(accuracy, lines, names, effective=True), data))
-    if any(line.early_stopped and not line.is_full for line in lines):
-        caption = "Where the validation loss is smallest: the mean iteration, and the test accuracy there."
-        figures.append(PageFigure("early_stopping", caption, partial(early_stopping, lines, names), data))
-    return figures
+        ),
+        "early_stopping": "Where the validation loss is smallest: the mean iteration, and the test accuracy there.",
+    }
+    data = lines_csv(lines, names, "training_cost")
+    return [PageFigure(name, captions[name], make, data) for name, make in lottery_figures(lines, names).items()]
 
 
 def training_section(found: Material, lines: Sequence[Replicates], names: Sequence[str]) -> PageSection:
@@ -92,18 +87,17 @@ def cost_section(found: Material, lines: Sequence[Replicates], names: Sequence[s
     make = partial(accuracy_against_cost, lines, names)
     figure = PageFigure("cost", caption + exceptions(lines), make, lines_csv(lines, names, "training_cost"))
     reports = {row["path"]: row["report"] for row in found.levels if row["level"]}
-    headers = ["strategy", "k", *names, "level", "density", "multiply-adds", "of dense", "compact", "training of dense"]
-    cells = []
-    for line in lines:
-        if report := next((reports[path] for path in line.paths if reports.get(path)), None):
-            cost, compact = report["multiply_adds"], report.get("compact")
-            cells.append([
-                *named(line, names), str(cost["kept"]), f"{cost['kept'] / cost['dense']:.2%}" if cost["dense"] else "-",
-                str(compact["multiply_adds"]) if compact else "-",
-                f"{line.training_cost:.2%}" if line.training_cost else "-",
-            ])  # fmt: skip
+    first = [next((reports[path] for path in line.paths if reports.get(path)), None) for line in lines]
+    known = [(line, report, report["multiply_adds"]) for line, report in zip(lines, first, strict=True) if report]
+    table = table_of({
+        **about([line for line, *_ in known], names),
+        "multiply-adds": [str(cost["kept"]) for *_, cost in known],
+        "of dense": [f"{cost['kept'] / cost['dense']:.2%}" if cost["dense"] else "-" for *_, cost in known],
+        "compact": [str((report.get("compact") or {"multiply_adds": "-"})["multiply_adds"]) for _, report, _ in known],
+        "training of dense": [f"{line.training_cost:.2%}" if line.training_cost else "-" for line, *_ in known],
+    })  # fmt: skip
     caption = "Multiply-adds of one image's forward pass (first replicate), and of training."
-    return PageSection("cost", "Cost", figures=[figure], tables=[PageTable("cost", caption, Table(headers, cells))])
+    return PageSection("cost", "Cost", figures=[figure], tables=[PageTable("cost", caption, table)])
 
 
 def exceptions(lines: Sequence[Replicates]) -> str:
@@ -131,19 +125,14 @@ def mask_section(found: Material) -> PageSection:
     )
     make = partial(masks_over_training, lines, names, found.updates)
     figure = PageFigure("masks", caption, make, as_csv([*map(spread, found.updates)]))
-    headers = ["strategy", "k", *names, "level", "density", "at first", "ever kept", "updates", "dropped", "grown"]
-    cells = [[*named(line, names), *changes(of_line(found.updates, line))] for line in lines]
+    trainings = [grouped(of_line(found.updates, line), "path") for line in lines]
+    table = table_of({
+        **about(lines, names),
+        "at first": [percent([rows[0]["density"] for rows in own]) for own in trainings],
+        "ever kept": [percent([rows[-1]["ever_active"] for rows in own]) for own in trainings],
+        "updates": [f"{fmean(len(rows) - 1 for rows in own):g}" for own in trainings],
+        **{name: [f"{fmean(sum(row[name] for row in rows) for rows in own):g}" for own in trainings]
+           for name in ("dropped", "grown")},
+    })  # fmt: skip
     caption = "Shares of the prunable weights, and numbers of weights; means over replicates."
-    table = PageTable("masks", caption, Table(headers, cells))
-    return PageSection("masks", title, figures=[figure], tables=[table])
-
-
-def changes(updates: Sequence[Row]) -> list[str]:
-    """Return the first density, what was ever kept, and how often and how much the masks have changed."""
-    trainings = grouped(updates, "path")
-    return [
-        percent([rows[0]["density"] for rows in trainings]),
-        percent([rows[-1]["ever_active"] for rows in trainings]),
-        f"{fmean(len(rows) - 1 for rows in trainings):g}",
-        *(f"{fmean(sum(row[name] for row in rows) for rows in trainings):g}" for name in ("dropped", "grown")),
-    ]
+    return PageSection("masks", title, figures=[figure], tables=[PageTable("masks", caption, table)])

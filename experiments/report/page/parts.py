@@ -24,18 +24,15 @@ GLYPH = re.compile(r'\s*<path id="(DejaVu[^"]+)"[^>]*/>')
 
 @dataclass
 class Inliner:
-    """Makes elements of one page out of SVG files."""
+    """Turns SVG files into elements of one page."""
 
     colours: set[str] = field(default_factory=lambda: {INK})
     """Those that are used so far."""
     glyphs: set[str] = field(default_factory=set)
-    """Ids of the outlines of letters that are on the page already: all figures share them."""
+    """Ids of the outlines of letters that are on the page already, which all figures share."""
 
     def element(self, svg: str, name: str) -> str:
-        """Return an SVG file as an element.
-
-        Its other ids get the figure's name, since those of several figures meet on one page.
-        """
+        """Return an SVG file as an element; ids get the figure's name in front, since all figures share a page."""
         svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|\sxmlns(:xlink)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
         svg = svg[svg.index("<svg") :].strip().replace("xlink:href", "href")
         svg = GLYPH.sub(self.once, svg)
@@ -58,14 +55,14 @@ class Inliner:
 
 
 def variables(colours: Iterable[str], *, dark: bool) -> str:
-    """Declarations of CSS variables for colours, and of those of the page."""
+    """Return declarations of CSS variables for the colours of figures and of the page."""
     values = {colour: darkened(colour) if dark else colour for colour in sorted({*colours, *LIKE_FIGURES.values()})}
     page = [f"--{name}:var(--c-{colour})" for name, colour in LIKE_FIGURES.items()]
     return ";".join([*(f"--c-{colour}:#{value}" for colour, value in values.items()), *page])
 
 
 def darkened(colour: str) -> str:
-    """The colour for a dark page: greys with their lightness turned over, black to near white, others light enough."""
+    """Return a colour for a dark page: greys turned over, black to near white, others light enough."""
     red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (0, 2, 4))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     turned = 0.93 - 0.84 * lightness
