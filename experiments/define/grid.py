@@ -79,8 +79,6 @@ class Grid(Sequence[Experiment]):
             found[item.identity] = item
         return cls(session, command, found.values(), flags)
 
-    # A sequence of experiments -------------------------------------------------------------------------------
-
     @property
     def experiments(self) -> list[Experiment]:
         """All of them, each once; refused while the k of one is still to be found."""
@@ -116,8 +114,6 @@ class Grid(Sequence[Experiment]):
 
     def __iter__(self) -> Iterator[Experiment]:
         return iter(self.experiments)
-
-    # Computing -----------------------------------------------------------------------------------------------
 
     def run(self) -> "Grid":
         """Compute what is left of all of them, and nothing twice; return the grid.
@@ -157,8 +153,11 @@ class Grid(Sequence[Experiment]):
             dry: only say what would be put aside.
         """
         ready = [item for item in self.items if isinstance(item, Experiment)]
-        if self.session.options.recompute:
-            put_aside(ready, dry)
+        old = [store for one in ready for store in one.to_put_aside()] if self.session.options.recompute else []
+        for path, store in {store.path: store for store in old}.items():
+            if path.exists():
+                what = "would be put aside and recomputed" if dry else f"is put aside: it is now {store.put_aside()}"
+                self.session.context.reporter.say(f"{path} {what}")
         for experiment in ready:
             experiment.check()
         for search in self.unanswered:
@@ -190,8 +189,6 @@ class Grid(Sequence[Experiment]):
         """Return the results so far, a plain dictionary each: ``pandas.DataFrame(grid.rows())``."""
         return [plain(row, one.varied) for one in self.experiments for row in one.rows()]
 
-    # Criteria for k ------------------------------------------------------------------------------------------
-
     @property
     def found(self) -> list[Found]:
         stores = [search.network.store for search in self.searches]
@@ -204,15 +201,6 @@ class Grid(Sequence[Experiment]):
         """
         given = {one.desc.k.short for one in self.items if isinstance(one, Lottery)}
         return search_rows(self.found, known_runs([one.store for one in self.experiments]), given)
-
-
-def put_aside(experiments: Sequence[Experiment], dry: bool) -> None:
-    """Rename the directories of experiments, and of trunks that cannot be used; if ``dry``, only say so."""
-    stores = {store.path: (store, one) for one in experiments for store in one.to_put_aside()}
-    for store, one in stores.values():
-        if store.path.exists():
-            what = "would be put aside and recomputed" if dry else f"is put aside: it is now {store.put_aside()}"
-            one.session.context.reporter.say(f"{store.path} {what}")
 
 
 def different_densities(experiments: Iterable[Experiment]) -> str:
