@@ -32,32 +32,22 @@ NOT_IN_JSON = config(encoder=lambda value: None, exclude=lambda value: True)
 
 @dataclass(frozen=True)
 class Work:
-    """The work of a task.
+    """The work of a task."""
 
-    Args:
-        where: the directory that it works in, which takes its status and its log, if it has one.
-        done: whether its result lies on disk.
-        run: computes what is not there yet.
-        steps: the optimizer steps from its start to its end.
-    """
-
-    where: Store | None
-    done: Callable[[], bool]
-    run: Callable[[], object]
-    steps: int = 0
+    where: Store | None  # the directory that it works in, which takes its status and its log
+    done: Callable[[], bool]  # whether its result lies on disk
+    run: Callable[[], object]  # computes what is not there yet
+    steps: int = 0  # optimizer steps from its start to its end
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Method, ABC):
-    """A part of an experiment; when it is run again, it goes on from its checkpoint.
-
-    Args:
-        after: the tasks that must be done before. It is in no JSON, and equal tasks may differ in it.
-    """
+    """A part of an experiment; when it is run again, it goes on from its checkpoint."""
 
     what: ClassVar[str]
     """What people call this part of an experiment, such as ``mask of level {task.level}``."""
     after: "tuple[Task, ...]" = field(default=(), compare=False, repr=False, metadata=NOT_IN_JSON)
+    """The tasks that must be done before. It is in no JSON, and equal tasks may differ in it."""
 
     @property
     @abstractmethod
@@ -194,19 +184,13 @@ class BranchTask(OfLevel):
 
 @dataclass(frozen=True, kw_only=True)
 class OfAnalysis(Task):
-    """A task of the instability analysis at one k.
-
-    Args:
-        k: in its normal form, with less than an epoch of iterations.
-        settings: how many children there are, and how they are compared.
-        checkpoint: the file of weights that take the place of the trunk at k.
-    """
+    """A task of the instability analysis at one k."""
 
     desc: StabilityDesc
     replicate: int
-    k: Step
+    k: Step  # in its normal form, with less than an epoch of iterations
     settings: AnalysisHparams
-    checkpoint: str | None = None
+    checkpoint: str | None = None  # a file of weights that take the place of the trunk at k
 
     @property
     def experiment(self) -> str:
