@@ -8,7 +8,7 @@ import contextlib
 import heapq
 import importlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
@@ -16,11 +16,12 @@ from typing import Any
 
 from experiments.run.plan import Plan
 from experiments.run.plan_progress import PlanProgress, remove_ended_plans, store_of_plan
+from experiments.run.progress import fitted
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError
 from foundations.registry import Registry
-from foundations.reporting import Advanced, Began, Ended, EpochEnded, Reporter, Whole
+from foundations.reporting import Advanced, Began, Ended, EpochEnded, Reporter, StatusLine, Whole
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,23 @@ def failure_of(task: Task, answer: Mapping[str, Any], tried_again: bool = False)
     return Failure(task, answer["reason"], answer["refused"], tried_again=tried_again, **known)
 
 
-def pass_on(task: Task, answer: Mapping[str, Any], reporter: Reporter) -> None:
-    """Tell the reporter what such a process says while it does a task."""
-    if "warning" in answer:
-        reporter.warn(f"{task.label}: {answer['warning']}")
-    if "epoch" in answer:
-        reporter.hear(EpochEnded(answer["epoch"], bool(answer.get("last"))))
-    if "steps" in answer:
-        reporter.hear(Advanced(task, answer["steps"]))
+@contextlib.contextmanager
+def heard(task: Task, reporter: Reporter) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Inside, a line shows how far a task is; yields what takes the messages of the process that does it."""
+    at = ""
+
+    def hear(answer: Mapping[str, Any]) -> None:
+        nonlocal at
+        at = answer.get("line", at)
+        if "warning" in answer:
+            reporter.warn(f"{task.label}: {answer['warning']}")
+        if "epoch" in answer:
+            reporter.hear(EpochEnded(answer["epoch"], bool(answer.get("last"))))
+        if "steps" in answer:
+            reporter.hear(Advanced(task, answer["steps"]))
+
+    with reporter.during(StatusLine(lambda width: fitted([task.label, task.part], at, width))):
+        yield hear
 
 
 class Dispatcher:

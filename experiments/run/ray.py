@@ -14,15 +14,14 @@ from queue import Queue
 from typing import Any
 
 from experiments.options import SessionOptions
-from experiments.run.engine import Dispatcher, Failure, engines, failure_of, needed, pass_on
+from experiments.run.engine import Dispatcher, Failure, engines, failure_of, heard, needed
 from experiments.run.plan import Plan
-from experiments.run.progress import fitted
 from experiments.run.task_process import MAIN, PATIENCE, Answer, TaskProcess
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations.errors import UsageError, first_line
 from foundations.interruption import STOPPING
-from foundations.reporting import Began, StatusLine
+from foundations.reporting import Began
 
 ADDRESS, MODE, TOKEN, USAGE = "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"
 
@@ -64,17 +63,15 @@ class RayTasks:
             if self.stopped:
                 return Failure(task, "stopped", refused=True)
             self.running[task] = said = self.remote.remote(self.entries, task.entries())
-        at = ""
         try:
-            with self.reporter.during(StatusLine(lambda width: fitted([task.label, task.part], at, width))):
+            with heard(task, self.reporter) as hear:
                 for reference in said:
                     answer: Answer = self.ray.get(reference)
-                    at = answer.get("line", at)
                     if "ended" in answer:
                         return failure_of(task, answer)
                     if "begun" in answer:
                         self.reporter.hear(Began(task))
-                    pass_on(task, answer, self.reporter)
+                    hear(answer)
         except self.ray.exceptions.RayError as error:
             reason = f"{type(error).__name__}: {first_line(error)}"
             return Failure(task, reason, refused=self.stopped, details=str(error))

@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import SessionOptions
-from experiments.run.engine import Dispatcher, Failure, engines, failure_of, needed
+from experiments.run.engine import Dispatcher, Failure, engines, failure_of, heard, needed
 from experiments.run.plan import Plan
-from experiments.run.progress import fitted
 from experiments.run.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, JobAnswer, SlurmJob, record_of
 from experiments.run.task_process import MAIN
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations import files
 from foundations.errors import UsageError
-from foundations.reporting import Advanced, Began, StatusLine
+from foundations.reporting import Began
 from foundations.store import Store
 
 PAUSE = 2.0  # seconds between two looks at what a job says
@@ -107,16 +106,16 @@ class Jobs:
         record, said, missed = self.records[task], JobAnswer(), False
         if record.answer.state == SKIPPED or task in self.lost:
             self.submit_missing([task])
-        with self.reporter.during(StatusLine(lambda width: fitted([task.label, task.part], said.line, width))):
+        with heard(task, self.reporter) as hear:
             while not self.stopped.is_set():
                 alive = self.queue.state(record.number) not in ("", *OVER)
                 before, said = said, record.answer
                 if said.state == RUNNING and before.state != RUNNING:
                     self.reporter.hear(Began(task))
                 for warning in said.warnings[len(before.warnings) :]:
-                    self.reporter.warn(f"{task.label}: {warning}")
+                    hear({"warning": warning})
                 if said.steps > before.steps:
-                    self.reporter.hear(Advanced(task, said.steps - before.steps))
+                    hear({"steps": said.steps - before.steps, "line": said.line})
                 if said.state == DONE:
                     return None
                 if said.state in ENDED:  # a job that has failed has tried twice, one that was skipped not at all
