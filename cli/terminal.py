@@ -1,5 +1,6 @@
 """Tables on standard output."""
 
+import itertools
 import shutil
 import sys
 import textwrap
@@ -16,28 +17,50 @@ WHERE = "where"
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: ruled on a terminal, in aligned columns elsewhere.
+    """Print a table: ruled on a terminal that has room for that, in aligned columns elsewhere.
 
-    Paths of a last column for which a terminal has no room stand below the table, a line each, so that they stay whole.
+    Where a terminal has no room, paths of a last column stand whole below the table, a line each, and other cells go on
+    in the next line.
     """
     headers, *rows = ([printable(cell) for cell in line] for line in (headers, *rows))
-    if (width := width_of_terminal()) is None:
-        print(*aligned(headers, rows), sep="\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
+    width = width_of_terminal()
     paths = []
-    if headers[-1] == WHERE and sum(column_widths(headers, rows)) + 3 * len(headers) + 1 > width:
+    if width is not None and headers[-1] == WHERE and ruled_width(headers, rows) > width:
         paths = [row[-1] for row in rows]
         headers, *rows = (line[:-1] for line in (headers, *rows))
-    table = Table()
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+    if width is None or ruled_width(headers, rows) > width:
+        print(*aligned(*(wrapped(headers, rows, width) if width else (headers, rows))), sep="\n")
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*headers)
+        for row in rows:
+            table.add_row(*row)
+        Console(highlight=False, markup=False).print(table)
     print(*paths, sep="\n", end="\n" * bool(paths))
+
+
+def ruled_width(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    return sum(column_widths(headers, rows)) + 3 * len(headers) + 1
+
+
+def wrapped(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return a table that fits a width if it can: cells go on in lines of their own, broken between words."""
+    widths = column_widths(headers, rows)
+    words = [[word for cell in column for word in cell.split()] for column in zip(headers, *rows, strict=True)]
+    least = [max(map(len, own), default=0) for own in words]
+    while sum(widths) + len(GAP) * (len(widths) - 1) > width and widths != least:
+        place = max(range(len(widths)), key=lambda place: widths[place] - least[place])
+        widths[place] -= 1
+    found = []
+    for line in (headers, *rows):
+        cells = zip(line, widths, strict=True)
+        parts = [textwrap.wrap(cell, max(1, room), break_long_words=False) for cell, room in cells]
+        found += [list(part) for part in itertools.zip_longest(*parts, fillvalue="")]
+    return found[0], found[1:]
 
 
 def aligned(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -79,11 +79,10 @@ def lottery_table(lines: Sequence[Replicates], names: Sequence[str], *, where: b
             beside the density.
     """
     idle, stopped = any(line.lies_idle for line in lines), any(line.early_stopped for line in lines)
-    effective = ["-" if (found := line.effective_density) is None else f"{100 * found:.3g}%" for line in lines]
     return table_of({
         **about(lines, names),
         "weights": [] if where else [str(line.kept or "-") for line in lines],
-        "effective": effective if idle else [],
+        "effective": [line.effective_text for line in lines] if idle else [],
         "test accuracy": [percent(line.values) for line in lines],
         "n": [str(len(line.values)) for line in lines],
         EARLY_STOPPING: [line.early_stopping for line in lines] if stopped else [],

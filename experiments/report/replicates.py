@@ -71,6 +71,13 @@ class Replicates:
         return self.effective_density is not None and f"{self.effective_density:.2%}" != f"{self.density:.2%}"
 
     @property
+    def effective_text(self) -> str:
+        """The effective density; that asked for where every kept weight lies on a path, ``-`` where it is not known."""
+        if self.effective_density is None:
+            return "-"
+        return f"{100 * self.effective_density:.3g}%" if self.lies_idle else self.kept_text
+
+    @property
     def counted(self) -> str:
         """``n=3``, or ``2 of 3; 1 collapsed``."""
         return count(self.states or [DONE] * len(self.values), len(self.values))

@@ -44,6 +44,17 @@ def test_a_narrow_terminal_cuts_off_no_path_and_reads_no_markup(monkeypatch: pyt
     assert "where" not in stream.getvalue()
 
 
+def test_a_narrow_terminal_breaks_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("COLUMNS", "80")
+    headers = ["strategy", "k", "test barrier raw", "recalculated", "train barrier raw", "end accuracy", "gap to full"]
+    print_table([*headers, "verdict"], [["adsynflow", "1ep", *["28.03%"] * 4, "+30.70 points", "unstable"]])
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {"strategy", "recalculated", "accuracy", "adsynflow", "unstable", "28.03%"} <= set(" ".join(lines).split())
+
+
 def test_progress_on_a_terminal_takes_any_name(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     monkeypatch.setattr("sys.stderr", stream)

@@ -10,11 +10,11 @@ from experiments.report.page.parts import PageSection, PageTable
 from experiments.report.replicates import Replicates
 from experiments.report.tables import Table, percent
 from experiments.runs.directory import RunDirectory
-from experiments.runs.rows import DONE, flat, named
+from experiments.runs.naming import text
+from experiments.runs.rows import DONE, flat
 from experiments.runs.status import Status, read_status
 from foundations import files
 from foundations.formats import Row
-from foundations.hparams import as_text
 from foundations.recovery import MISREAD
 from foundations.store import Store
 
@@ -70,7 +70,7 @@ def hyperparameters(found: Material) -> PageSection:
     experiments: dict[str, Mapping[str, str]] = {}
     for run in found.runs:
         with contextlib.suppress(*MISREAD):  # which is named among the runs
-            known = {name: as_text(value) for name, value in named(flat(run.hyperparameters)).items()}
+            known = {name: text(value) for name, value in flat(run.hyperparameters).items()}
             experiments.setdefault(run.path.parent.name, {"kind": run.kind, **known})
     names = [name for name in dict.fromkeys(name for one in experiments.values() for name in one) if name != "format"]
     values = {name: {one.get(name, "") for one in experiments.values()} for name in names}
