@@ -1,4 +1,4 @@
-"""Masks that change while the subnetwork trains: what such a strategy is, then SET, RigL, GMP and their control."""
+"""Masks that change while the subnetwork trains: what such a strategy is, those that come with it, a control."""
 
 import math
 from abc import abstractmethod
@@ -118,12 +118,14 @@ class SET(RandomERK, ChangingMask):
         self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator,
         moment: UpdateProgress,
     ) -> Mask:  # fmt: skip
-        fraction = self.drop_fraction / 2 * (1 + math.cos(math.pi * moment.progress))
-        weights = prunable(model)
+        sizes, fraction = magnitudes(model, mask), self.exchanged_fraction(moment)
         return Mask({
-            name: exchanged(weights[name].detach().abs(), kept, self.growth(gradients[name], generator), fraction)
+            name: exchanged(sizes[name], kept, self.growth(gradients[name], generator), fraction)
             for name, kept in mask.items()
         })  # fmt: skip
+
+    def exchanged_fraction(self, moment: UpdateProgress) -> float:
+        return self.drop_fraction / 2 * (1 + math.cos(math.pi * moment.progress))
 
     def growth(self, gradient: Tensor, generator: torch.Generator) -> Tensor:
         """Return scores by which the weights of a layer grow: the highest do."""
@@ -176,8 +178,79 @@ class GMP(Magnitude, ChangingMask):
         self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator,
         moment: UpdateProgress,
     ) -> Mask:  # fmt: skip
-        density = 1 - (1 - moment.density) * (1 - (1 - moment.progress) ** 3)
-        weights, alive = prunable(model), dict(mask)
-        scores = {name: weights[name].detach().abs() for name in mask}
-        shrink(scores, alive, find_groups(mask, density, moment.pruning), moment.pruning)
-        return Mask(alive)
+        return pruned(model, mask, cubic_density(1.0, moment), moment.pruning)
+
+
+def cubic_density(first: float, moment: UpdateProgress) -> float:
+    """Return the density on the way from ``first`` to that of the level, along a cube (Zhu & Gupta 2017)."""
+    return first - (first - moment.density) * (1 - (1 - moment.progress) ** 3)
+
+
+def magnitudes(model: nn.Module, mask: Mask) -> dict[str, Tensor]:
+    """Return |w| of the layers of a mask."""
+    weights = prunable(model)
+    return {name: weights[name].detach().abs() for name in mask}
+
+
+def pruned(model: nn.Module, mask: Mask, density: float, pruning: PruningHparams) -> Mask:
+    """Return the mask of the largest weights that ``mask`` keeps, by the scope of ``pruning``."""
+    alive = dict(mask)
+    shrink(magnitudes(model, mask), alive, find_groups(mask, density, pruning), pruning)
+    return Mask(alive)
+
+
+@strategies.register("granet")
+@dataclass(frozen=True, kw_only=True)
+class GraNet(RigL):
+    """Prunes little by little, as gmp does, and exchanges weights within layers at each update, as rigl does.
+
+    Liu et al. 2021, "Sparse Training via Boosting Pruning Plasticity with Neuroregeneration" (NeurIPS), algorithm 1;
+    code: VITA-Group/GraNet, ``CIFAR/sparselearning/core.py``. The first mask is random, at Erdos-Renyi-kernel
+    densities.
+    """
+
+    initial_density: float = hp(0.5, within="(0, 1]")
+    """Share of the weights that the first mask keeps; 1: dense, the paper's dense-to-sparse training."""
+    drop_fraction: float = hp(0.5, within="(0, 1]")
+    """Share of a layer's weights that the first update would exchange."""
+
+    def first_density(self, density: float) -> float:
+        return max(density, self.initial_density)
+
+    def update(
+        self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator,
+        moment: UpdateProgress,
+    ) -> Mask:  # fmt: skip
+        density = cubic_density(self.first_density(moment.density), moment)
+        fewer = pruned(model, mask, density, moment.pruning)
+        return super().update(model, fewer, gradients, generator, moment)
+
+
+@strategies.register("acdc")
+@dataclass(frozen=True, kw_only=True)
+class ACDC(Magnitude, ChangingMask):
+    """Alternates phases in which all weights train and phases in which only the largest do; ends with one of these.
+
+    Peste et al. 2021, "AC/DC: Alternating Compressed/DeCompressed Training of Deep Neural Networks" (NeurIPS),
+    algorithm 1; code: IST-DASLab/ACDC, ``policies/``. The network is dense until the first update, and each compressed
+    phase ranks all weights anew.
+    """
+
+    update_every: Step = hp(Step("5ep"))
+    """Length of a phase; the last dense one is longer where the phases do not come out even."""
+    update_until: float = hp(0.85, within="(0, 1]")
+    """Share of the training, counted from its beginning, at which the last compressed phase begins."""
+
+    def first_density(self, density: float) -> float:
+        return 1.0
+
+    def updates(self, start: int, end: int, iterations_per_epoch: int) -> list[int]:
+        found = super().updates(start, end, iterations_per_epoch)
+        return found if len(found) % 2 else [*found[:-2], found[-1]]  # each second one is dense, the last is not
+
+    def update(
+        self, model: nn.Module, mask: Mask, gradients: Mapping[str, Tensor], generator: torch.Generator,
+        moment: UpdateProgress,
+    ) -> Mask:  # fmt: skip
+        dense = Mask({name: torch.ones_like(kept) for name, kept in mask.items()})
+        return pruned(model, dense, moment.density, moment.pruning) if mask == dense else dense

@@ -24,7 +24,7 @@ from training.state import TrainState
 
 Experiment = Callable[..., Levels]
 END = "model_3ep0it.safetensors"
-CHANGING = ["gmp", "set", "rigl"]
+CHANGING = ["gmp", "set", "rigl", "granet", "acdc", "srigl"]
 
 
 def changing(experiment: Experiment, name: str, k: str = "1ep", **pruning: Any) -> Levels:
@@ -48,7 +48,7 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, TrainState, Mask]]
     return seen
 
 
-@pytest.mark.parametrize("name", ["set", "rigl"])
+@pytest.mark.parametrize("name", ["set", "rigl", "srigl"])
 def test_every_layer_keeps_its_density_at_every_update(experiment: Experiment, masks: list[Any], name: str) -> None:
     runner = changing(experiment, name)
     assert runner.trunk.per_epoch == 5
@@ -72,6 +72,21 @@ def test_gmp_comes_to_its_density_step_by_step(experiment: Experiment, masks: li
     assert [mask.kept for _, _, mask in masks] == [round((1 - 0.8 * (1 - (1 - t) ** 3)) * total) for t in shares]
     for (_, _, before), (_, _, after) in pairwise(masks):
         assert all((after[layer] <= before[layer]).all() for layer in before)
+
+
+@pytest.mark.parametrize("name", ["granet", "acdc"])
+def test_what_ends_at_the_density_of_the_level_keeps_just_so_many(
+    experiment: Experiment, masks: list[Any], name: str
+) -> None:
+    """GraNet on its way from a half, AC/DC alternately a fifth and all, at 7, 9 and, 11 being left out, 12."""
+    runner = changing(experiment, name)
+    runner.run()
+    total = masks[0][2].total
+    shares = [0.5 - 0.3 * (1 - (1 - t) ** 3) for t in (2 / 7, 4 / 7, 6 / 7, 1)] if name == "granet" else [0.2, 1, 0.2]
+    assert [mask.kept for _, _, mask in masks] == [round(share * total) for share in shares]
+    final, mask = runner.level(1).here.read_tensors(END), Mask.load(runner.level(1).here / "mask.safetensors")
+    assert mask.kept == round(0.2 * total)
+    assert all(not final[layer][~kept].any() for layer, kept in mask.items())
 
 
 def test_grown_weights_and_their_momentum_start_at_zero_and_dropped_ones_stay_zero(

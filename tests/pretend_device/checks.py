@@ -58,7 +58,7 @@ OF_THEIR_OWN = {  # of these strategies
     "ntk_sap": {f"pruning/methods/ntk_sap.py {part}: {TO_DEVICE}" for part in ("normal", "drawn")},
     **{
         name: {f"pruning/methods/random.py score: {TO_DEVICE}"}
-        for name in ("random", "random_erk", "rigl", "set", "static")
+        for name in ("random", "random_erk", "rigl", "set", "static", "granet", "srigl")
     },
 }
 

@@ -1,4 +1,4 @@
-"""SET, RigL and GMP on four numbers."""
+"""SET, RigL, GMP, GraNet and AC/DC on four numbers."""
 
 import pytest
 import torch
@@ -95,6 +95,42 @@ def test_gmp_prunes_by_layer_if_the_scope_is_that() -> None:
     }
     assert [int(kept.sum()) for kept in after["global"].values()] == [0, 4]
     assert [int(kept.sum()) for kept in after["layer"].values()] == [2, 2]
+
+
+def test_granet_prunes_first_and_exchanges_then() -> None:
+    """On the way from 1 to 1/4 the density at 0.5 is 0.34: one of four weights stays, too few to exchange 0.48 of it.
+
+    At 0.1 three stay (4, 3, -1), of which 0.95 / 2 * (1 + cos(pi / 10)) = 0.93, two, are exchanged: 4 stays, and the
+    largest gradients of the rest are those of the first two.
+    """
+    model, before, gradient = layer(0.5, -1.0, 3.0, 4.0), mask(1, 1, 1, 1), [9.0, 8.0, 1.0, 0.0]
+    half, early = moment(0.5, density=0.25), moment(0.1, density=0.25)
+    given = {"initial_density": 1.0, "drop_fraction": 0.95}
+    assert updated("granet", model, before, gradient, half, **given) == mask(0, 0, 0, 1)
+    assert updated("granet", model, before, gradient, early, **given) == mask(1, 1, 0, 1)
+
+
+def test_granet_starts_at_a_density_of_its_own_and_never_below_that_of_the_level() -> None:
+    granet = strategies.get("granet")
+    assert granet().first_density(0.1) == 0.5
+    assert granet(initial_density=0.2).first_density(0.3) == 0.3
+
+
+def test_acdc_alternates_between_all_weights_and_the_largest() -> None:
+    """A weight that a dense phase has made large is taken in place of one that was there before."""
+    model, dense = layer(3.0, -4.0, 0.5, -1.0), mask(1, 1, 1, 1)
+    compressed = updated("acdc", model, dense, [0.0] * 4, moment(0.2))
+    assert compressed == mask(1, 1, 0, 0)
+    assert updated("acdc", model, compressed, [0.0] * 4, moment(0.4)) == dense
+    model[0].weight.data[0, 2] = 9.0
+    assert updated("acdc", model, dense, [0.0] * 4, moment(1.0)) == mask(0, 1, 1, 0)
+
+
+@pytest.mark.parametrize(("until", "expected"), [(0.75, [10, 20, 30, 40, 45]), (0.6, [10, 20, 36])])
+def test_acdc_ends_with_a_compressed_phase(until: float, expected: list[int]) -> None:
+    """Of 36 every 10 there would be a fourth phase, which is dense: the dense one before goes on in its place."""
+    acdc = strategies.get("acdc")(update_every=Step("10it"), update_until=until)
+    assert acdc.updates(start=0, end=60, iterations_per_epoch=6) == expected
 
 
 def test_updates_come_at_intervals_and_at_the_end_of_their_time() -> None:
