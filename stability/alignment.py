@@ -111,7 +111,7 @@ def match(graph: ChannelGraph, first: Tensors, second: Tensors, generator: torch
     used = {axis.tensor for axis in compared(graph, first)}
     if not all(tensors[name].isfinite().all() for tensors in (first, second) for name in used):
         return {group: torch.arange(graph.sizes[group]) for group in groups}
-    from_identity, from_input = (_Matching(graph, first, second) for _ in range(2))
+    from_identity, from_input = (Matching(graph, first, second) for _ in range(2))
     from_input.pass_forward()
     for matching in (from_identity, from_input):
         matching.descend(groups, generator)
@@ -124,8 +124,8 @@ def share_moved(permutations: Permutations) -> float:
     return moved / max(1, sum(map(len, permutations.values())))
 
 
-class _Matching:
-    """A network on its way to another: its parameters as they are permuted so far."""
+class Matching:
+    """A network on its way to another: its parameters as they are permuted so far, similar by what they are."""
 
     def __init__(self, graph: ChannelGraph, first: Tensors, second: Tensors) -> None:
         self.graph = graph

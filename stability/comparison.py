@@ -11,6 +11,7 @@ from foundations import files
 from foundations.errors import UsageError
 from pruning import Mask
 from pruning.channels import ChannelGraph
+from stability.activations import match_activations
 from stability.alignment import Permutations, alignable_graph, match, permuted, share_moved
 from stability.children import Children
 from stability.desc import AnalysisHparams
@@ -18,13 +19,17 @@ from stability.distances import disagreement, ensemble_accuracy, layer_distances
 from stability.interpolation import Examples, Line, Meter, batchnorms, even_alphas, walk
 from stability.plane import Landscape
 from stability.repair import Repair
-from stability.rows import ALIGNED, LinePoint, read_rows, write_rows
+from stability.rows import LinePoint, read_rows, renamed, write_rows
 from stability.verdict import Child, Distances, Verdict, read_verdict
 from training.arithmetic import arithmetic
 
 Trained = Mapping[int, Mapping[str, Tensor]]
 Numbers = tuple[int, int]
 """Of two children."""
+Matched = Mapping[Numbers, tuple[Permutations, Permutations]]
+"""Of every two children the order of the first's channels and of the second's in which they correspond."""
+MATCHED_ON = 50
+"""Images in a batch, of which two networks' activations are in memory at once."""
 Logits = Callable[[int], Tensor]
 """A child's outputs for the test set before the softmax, (N, classes), by its number."""
 
@@ -87,19 +92,36 @@ class Comparison:
     def graph(self) -> ChannelGraph:
         return alignable_graph(self.children.trunk.fresh().model)
 
-    def matched(self, trained: Trained) -> dict[Numbers, Permutations]:
-        """Return for every two children the order of the second's channels that fits those of the first."""
+    def matched(self, trained: Trained) -> Matched:
+        """Return the orders of channels in which every two children correspond."""
+        pairs, reporter = list(itertools.combinations(trained, 2)), self.children.trunk.context.reporter
+        to_first = self.settings.align_to == "first"
         found: dict[Numbers, Permutations] = {}
-        pairs, trunk = list(itertools.combinations(trained, 2)), self.children.trunk
-        with trunk.context.reporter.progress("alignment", len(pairs), "pairs") as advance:
-            for one, other in pairs:
-                generator = trunk.seeds.generator("weight matching", one, other)
-                found[one, other] = match(self.graph, trained[one], trained[other], generator)
+        wanted = [pair for pair in pairs if pair[0] == 1 or not to_first]
+        with reporter.progress("alignment", len(wanted), "pairs") as advance:
+            for one, other in wanted:
+                found[one, other] = self.match(trained, one, other)
                 advance(1)
-        return found
+        if to_first:
+            return {(one, other): (found.get((1, one), {}), found[1, other]) for one, other in pairs}
+        return {pair: ({}, order) for pair, order in found.items()}
+
+    def match(self, trained: Trained, one: int, other: int) -> Permutations:
+        trunk, first, second = self.children.trunk, trained[one], trained[other]
+        if self.settings.align_by == "weights":
+            return match(self.graph, first, second, trunk.seeds.generator("weight matching", one, other))
+        images = trunk.data.evaluation_batches("train", MATCHED_ON, self.settings.batchnorm_examples)
+        with arithmetic(self.children.hparams, trunk.data.device):
+            return match_activations(self.graph, self.children.start().model, first, second, images)
+
+    def aligned(self, trained: Trained, pair: Numbers, matched: Matched) -> list[dict[str, Tensor]]:
+        """Return two children with their channels in corresponding order."""
+        return [
+            permuted(trained[number], self.graph, order) for number, order in zip(pair, matched[pair], strict=True)
+        ]
 
     def distances(
-        self, trained: Trained, logits: Logits, matched: Mapping[Numbers, Permutations]
+        self, trained: Trained, logits: Logits, matched: Matched
     ) -> tuple[list[Child], list[Distances]]:
         """Return those of each child from the start, and of each pair."""
         before = self._before
@@ -120,9 +142,10 @@ class Comparison:
                     layer_l2=layer_distances(trained[one], trained[other], names),
                 )
             l2 = moved = None
-            if (order := matched.get((one, other))) is not None:
-                aligned, moved = permuted(trained[other], self.graph, order), share_moved(order)
-                l2 = weight_distances(trained[one], aligned, names)["l2"]
+            if (one, other) in matched:
+                first, second = self.aligned(trained, (one, other), matched)
+                l2 = weight_distances(first, second, names)["l2"]
+                moved = share_moved(matched[one, other][1])
             pairs[one, other] = replace(pairs[one, other], aligned_l2=l2, channels_moved=moved)
         return [children[number] for number in trained], [pairs[pair] for pair in itertools.combinations(trained, 2)]
 
@@ -134,7 +157,7 @@ class Comparison:
         labels = self.children.trunk.data.labels["test"]
         return ensemble_accuracy((logits(number).softmax(1) for number in numbers), labels)
 
-    def rows(self, trained: Trained, matched: Mapping[Numbers, Permutations]) -> list[LinePoint]:
+    def rows(self, trained: Trained, matched: Matched) -> list[LinePoint]:
         """Return all pairs' points at the alphas wanted; new ones go to ``interpolation.csv`` after each alpha."""
         settings, here, trunk = self.settings, self.children.here, self.children.trunk
         alphas = even_alphas(settings.alphas)
@@ -152,12 +175,12 @@ class Comparison:
             for one, other in pairs:
                 line = Line(model, trained[one], trained[other])
                 wanted += walk(line, meter, (one, other), alphas, tuple(stored_rows), keep, advance)
-                if (order := matched.get((one, other))) is not None:
-                    line = Line(model, trained[one], permuted(trained[other], self.graph, order))
+                if (one, other) in matched:
+                    line = Line(model, *self.aligned(trained, (one, other), matched))
                     repair = None if batchnorms(model) else Repair(line, self.graph, meter.recalculate)
-                    wanted += walk(
-                        line, meter, (one, other), alphas, tuple(stored_rows), keep, advance, ALIGNED, repair
-                    )  # fmt: skip
+                    wanted += renamed(walk(
+                        line, meter, (one, other), alphas, tuple(stored_rows), keep, advance, settings.aligned, repair
+                    ), settings.aligned)  # fmt: skip
         return wanted
 
     @cached_property

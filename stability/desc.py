@@ -8,6 +8,7 @@ from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, tagged
 from foundations.steps import Step
 from pruning import PruningHparams, Strategy, strategies
+from stability.rows import ALIGNED
 from training.hparams import TrainDesc
 from training.metrics import VALIDATION
 
@@ -76,6 +77,10 @@ class AnalysisHparams(Hparams):
     align: bool = hp(False, absent=False)
     """Also walk the line to the second child with its channels permuted to match the first's: barriers aligned, and
     aligned with the statistics of activations restored."""
+    align_by: str = hp("weights", choices=("weights", "activations"), absent="weights")
+    """What corresponding channels have in common: their weights, or what they answer to training images."""
+    align_to: str = hp("each_other", choices=("each_other", "first"), absent="each_other")
+    """What is aligned: the second child of each pair to its first, or all children to child 1."""
     plane: int = hp(0, absent=0, within="[0, 201]")
     """Also measure error and loss on the plane through the start and the first two children, on a grid with so many
     points a side; 0: no plane. 21 are 441 networks, where a line has 30."""
@@ -84,3 +89,13 @@ class AnalysisHparams(Hparams):
         super().__post_init__()
         if self.plane == 1:
             raise UsageError("--plane=1: expected 0 or at least 2 points a side")
+        for name, usual in (("align_by", "weights"), ("align_to", "each_other")):
+            if not self.align and getattr(self, name) != usual:
+                raise UsageError(f"--{name}={getattr(self, name)}: nothing is aligned; give --align, too")
+
+    @property
+    def aligned(self) -> tuple[str, str]:
+        """What ``interpolation.csv`` calls the treatments ``ALIGNED``: with how, unless that is the default."""
+        how = [value for value in (self.align_by, self.align_to) if value not in ("weights", "each_other")]
+        plain, recalculated = ("_".join((name, *how)) for name in ALIGNED)
+        return plain, recalculated

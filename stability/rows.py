@@ -1,6 +1,6 @@
 """interpolation.csv: error and loss along the lines between the children; and tables of dataclasses at large."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, astuple, dataclass, fields, replace
 from typing import Any, Self, TypeVar
 
@@ -71,6 +71,15 @@ def read_rows(store: Store) -> list[LinePoint]:
         if not rows:
             raise ValueError("it has no rows")
         return rows
+
+
+def renamed(rows: Iterable[LinePoint], aligned: Sequence[str]) -> list[LinePoint]:
+    """Return the rows with ``ALIGNED`` in place of the names that they have by how networks were aligned.
+
+    Rows of networks that were aligned in other ways are left out.
+    """
+    names = {**dict(zip(BATCHNORM, BATCHNORM, strict=True)), **dict(zip(aligned, ALIGNED, strict=True))}
+    return [replace(row, batchnorm=names[row.batchnorm]) for row in rows if row.batchnorm in names]
 
 
 # Tables of dataclasses -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from lottery import LotteryDesc
 from stability import StabilityDesc
 from stability.interpolation import even_alphas
 from stability.plane import Landmark, PlanePoint
-from stability.rows import LinePoint, read_rows, read_table
+from stability.rows import LinePoint, read_rows, read_table, renamed
 from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, read_verdict
 from stability.verdict import flat as flat_barriers
 
@@ -157,7 +157,8 @@ def add_analysis(rows: Analyses, here: Store, who: Row, per_epoch: int) -> None:
         for pair in verdict.pairs
     ]  # fmt: skip
     wanted = asked_for(verdict)
-    rows.lines += [{**at, **asdict(row)} for row in read_rows(here) if wanted(row)]
+    points = renamed(read_rows(here), verdict.analysis.aligned)
+    rows.lines += [{**at, **asdict(row)} for row in points if wanted(row)]
     if verdict.analysis.plane:
         rows.plane += [{**at, **asdict(point)} for point in read_table(here, files.PLANE, PlanePoint)]
         rows.places += [{**at, **asdict(place)} for place in read_table(here, files.PLANE_PLACES, Landmark)]

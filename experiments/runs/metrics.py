@@ -77,6 +77,8 @@ def lacking_points(store: Store) -> str:
     try:
         treatments = verdict["pairs"][0]["error_barrier"]["test"] if verdict["pairs"] else ()
         last = verdict["analysis"]["alphas"] - 1
+        how = [verdict["analysis"][name] for name in ("align_by", "align_to") if name in verdict["analysis"]]
+        treatments = ["_".join((name, *how)) if name.startswith("aligned") else name for name in treatments]
         wanted = {
             (*pair["children"], index / last, split, treatment, verdict["examples"][split])
             for pair in verdict["pairs"] for index in range(last + 1)
