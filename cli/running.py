@@ -10,8 +10,7 @@ from experiments.define.experiment import Experiment
 from experiments.define.grid import Grid
 from experiments.define.stability import Stability
 from experiments.report.comparisons import comparison_table, comparisons
-from experiments.report.criteria import CAPTION, criteria_table
-from experiments.report.figures.criteria import write_criteria
+from experiments.report.criteria import CAPTION, criteria_table, write_criteria
 from experiments.report.lottery import lottery_table, write_report
 from experiments.report.replicates import full_network_once, summarize, varied_names
 from experiments.report.stability import report_stability, stability_table

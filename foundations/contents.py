@@ -137,7 +137,10 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "multiply_adds": {"trunk": int, "children": int, "scores": int, "dense_training": int},
     },
     files.MEASUREMENTS: {"measured": measured},
-    files.STATUS: {"state": str, "task": str, "since": str},
+    files.STATUS: {
+        "state": str, "task": str, "since": str, "ended?": str, "reason?": str, "attempts?": int, "seconds?": float,
+        "processor_seconds?": float, "peak_memory?": float,
+    },
     files.INSTABILITY: {
         "k": Step, "strategy": str, "density": fraction, "threshold": float, "stable": bool, "learned": bool,
         "child_error": {"test": [fraction], "train": [fraction]}, "child_loss": {"test": [LOSS], "train": [LOSS]},

@@ -11,11 +11,11 @@ from experiments.define.grid import Grid
 from experiments.workspace import Workspace
 from foundations.averages import average, standard_deviation
 from foundations.errors import UsageError, near_misses
+from foundations.formats import Row
 from foundations.registry import Registry
 from foundations.steps import Step
 from training.data.torchvision_sets import is_there
 
-Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]
 """The rows of each run, by its name."""
 Measure = Callable[[Rows], dict[int, float]]

@@ -1,11 +1,15 @@
-"""The table of criteria for k."""
+"""Table and files of criteria for k."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from experiments.report.tables import Table, grouped, percent
-from experiments.runs.searches import COSTS
+from experiments.report.figures.criteria import criteria_figures, curve_csv
+from experiments.report.tables import Table, as_csv, grouped, percent, write_files
+from experiments.runs.searches import COSTS, Found
 from foundations.averages import average
 from foundations.formats import Row
+from foundations.reporting import Reporter
+from foundations.store import Store
 
 COLUMNS = ("network", "criterion", "replicate", "k", *COSTS, "dense_training", "test_accuracy", "path")
 """Of ``criteria.csv``; costs in multiply-adds."""
@@ -23,3 +27,10 @@ def criteria_table(rows: Sequence[Row]) -> Table:
         about = [*(group[0][name] for name in several), group[0]["criterion"], ks]
         cells.append([*about, *(f"{cost:.3g}" for cost in (*costs, sum(costs))), accuracy])
     return Table([*several, "criterion", "k", *COSTS, "in all", "test accuracy"], cells)
+
+
+def write_criteria(found: Sequence[Found], rows: Sequence[Row], directory: Path, reporter: Reporter) -> None:
+    """Write ``criteria.csv``, the figure of each curve and its numbers, and say where they are."""
+    drawn = criteria_figures(found)
+    tables = {"criteria": as_csv(rows, COLUMNS), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
+    write_files(Store(directory), tables, {name: make for name, (_, make) in drawn.items()}, reporter)

@@ -5,7 +5,6 @@ import platform
 import sys
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from foundations import files
 from foundations.errors import UsageError
@@ -81,12 +80,7 @@ def read_status(store: Store) -> Status | None:
     if not store.has(files.STATUS):
         return None
     try:
-        entries: dict[str, Any] = store.read_json(files.STATUS)
-        status = Status(**{name: value for name, value in entries.items() if name in Status.__dataclass_fields__})
-    except (UsageError, OSError, TypeError):
+        entries = store.read_json(files.STATUS)
+    except (UsageError, OSError):
         return None
-    texts = (status.state, status.task, status.since, status.ended, status.reason)
-    sound = all(isinstance(text, str) for text in texts) and all(
-        isinstance(number, int | float) for number in status.cost.values()
-    )
-    return status if sound else None
+    return Status(**{name: value for name, value in entries.items() if name in Status.__dataclass_fields__})

@@ -2,20 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.report.criteria import COLUMNS
 from experiments.report.figures.drawing import legend_below
 from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
-from experiments.report.tables import CSV, as_csv, write_files
+from experiments.report.tables import CSV, as_csv
 from experiments.runs.naming import text
 from experiments.runs.searches import Found
 from foundations.formats import Row
 from foundations.hparams import as_text
-from foundations.reporting import Reporter
 from foundations.steps import Step
-from foundations.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,16 +29,9 @@ def criteria_figures(found: Sequence[Found]) -> "dict[str, tuple[list[Found], Ca
             groups.setdefault((one.network, one.criterion), []).append(one)
     several = len({network for network, _ in groups}) > 1
     return {
-        "_".join([plain(criterion), *([plain(network)] if several else [])]): (group, partial(curve, group))
+        "_".join([file_name(criterion), *([file_name(network)] if several else [])]): (group, partial(curve, group))
         for (network, criterion), group in groups.items()
     }
-
-
-def write_criteria(found: Sequence[Found], rows: Sequence[Row], directory: Path, reporter: Reporter) -> None:
-    """Write ``criteria.csv``, the figure of each curve and its numbers, and say where they are."""
-    drawn = criteria_figures(found)
-    tables = {"criteria": as_csv(rows, COLUMNS), **{name: curve_csv(group) for name, (group, _) in drawn.items()}}
-    write_files(Store(directory), tables, {name: make for name, (_, make) in drawn.items()}, reporter)
 
 
 def curve_csv(found: Sequence[Found]) -> CSV:
@@ -55,8 +44,7 @@ def curve_csv(found: Sequence[Found]) -> CSV:
     return as_csv(rows, [name for name in columns if any(name in row for row in rows)])
 
 
-def plain(name: str) -> str:
-    """Return a name as part of a file's name."""
+def file_name(name: str) -> str:
     return "_".join("".join(c if c.isalnum() or c in "._" else " " for c in name).split())
 
 
