@@ -159,12 +159,9 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 
 
 def check(name: str, directory: str, entries: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` if the entries of a JSON file, or of a line of one, are not what they must be.
+    """Raise ``ValueError`` if the entries of a file, or of a line of it, are not what they must be.
 
-    Args:
-        name: of the file.
-        directory: the name of that in which it lies.
-        entries: its content.
+    ``name`` is that of the file, ``directory`` that of the directory in which it lies.
     """
     name = name.removesuffix(files.COPY)
     if name == files.DONE and not entries:

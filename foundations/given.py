@@ -6,11 +6,7 @@ from foundations.errors import UsageError
 
 
 def read_given(path: Path, named: str) -> bytes:
-    """Return the content of a regular file.
-
-    Args:
-        path: of the file.
-        named: what the user called it by, such as ``--config=<path>``: messages begin with it.
+    """Return the content of a regular file, which the user ``named`` as in ``--config=<path>``.
 
     Raises:
         UsageError: it is missing or cannot be read, or is a pipe or device, which may have no end.

@@ -24,25 +24,15 @@ REWRITTEN = (files.DESC, files.NETWORK)
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do about a file.
-
-    Args:
-        text: for people.
-        replaceable: whether the file may be put aside, because the same command makes it again.
-    """
+    """What to do about a file, in words."""
 
     text: str
     replaceable: bool
+    """Whether the file may be put aside, because the same command makes it again."""
 
 
 def advise(store: "Store", name: str, command: str = "the same command") -> Advice:
-    """Return what to do about a file that is missing, damaged, or a directory, and with it whoever needs it.
-
-    Args:
-        store: the directory that it belongs in.
-        name: of the file.
-        command: what makes it again.
-    """
+    """Return what to do about a file that is missing, damaged, or a directory; ``command`` makes it again."""
     path = store / name
     comes_back = what_comes_back(store, name)
     if comes_back is None:

@@ -143,9 +143,8 @@ def find_mask(
 ) -> Mask:
     """Prune ``model`` to ``density`` with the replicate's own batches and random numbers.
 
-    Scores are computed in the arithmetic of the training (TF32 only if it was asked for), though never in bf16.
-
-    The same trunk, network, strategy and density give the same mask, whoever asks.
+    Scores are computed in the arithmetic of the training (TF32 only if it was asked for), though never in bf16. The
+    same trunk, network, strategy and density give the same mask, whoever asks.
 
     Args:
         trunk: gives the data, the seeds and the reporter.

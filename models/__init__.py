@@ -9,17 +9,6 @@ from models.factory import ModelHparams, build, refuse_lazy, trained_weights
 from models.registry import ImageShape, family, models, of_library, parse
 
 __all__ = [
-    "ImageShape",
-    "ModelHparams",
-    "build",
-    "family",
-    "lenet",
-    "libraries",
-    "models",
-    "of_library",
-    "parse",
-    "refuse_lazy",
-    "resnet",
-    "trained_weights",
-    "vgg",
-]
+    "ImageShape", "ModelHparams", "build", "family", "lenet", "libraries", "models", "of_library", "parse",
+    "refuse_lazy", "resnet", "trained_weights", "vgg",
+]  # fmt: skip

@@ -11,21 +11,7 @@ from pruning.prune import prune
 from pruning.strategy import Strategy, strategies
 
 __all__ = [
-    "Batches",
-    "ChangingMask",
-    "ImportedMask",
-    "Mask",
-    "PruningHparams",
-    "Strategy",
-    "UpdateProgress",
-    "check_strategy",
-    "effective_mask",
-    "empty_layers",
-    "has_path",
-    "ignored_layers",
-    "left_dense",
-    "make_dense",
-    "prunable",
-    "prune",
+    "Batches", "ChangingMask", "ImportedMask", "Mask", "PruningHparams", "Strategy", "UpdateProgress", "check_strategy",
+    "effective_mask", "empty_layers", "has_path", "ignored_layers", "left_dense", "make_dense", "prunable", "prune",
     "strategies",
-]
+]  # fmt: skip

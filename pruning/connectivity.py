@@ -49,17 +49,14 @@ EXTREMES = functions("amax", "max", "maximum") | LEAST
 
 
 class Reach(NamedTuple):
-    """What :func:`reach` finds.
-
-    Args:
-        effective: the kept weights that lie on a path from the input to an output.
-        output: whether any path leads to an output.
-        sizeless: whether marks of another size would find the same.
-    """
+    """What :func:`reach` finds."""
 
     effective: Mask
+    """The kept weights that lie on a path from the input to an output."""
     output: bool
+    """Whether any path leads to an output."""
     sizeless: bool = False
+    """Whether marks of another size would find the same."""
 
 
 def reach(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> Reach | None:
@@ -257,12 +254,7 @@ def effective_mask(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> Mask
     and normalization carry no path: a unit that hears only its own bias is a constant. (A normalization written by hand
     does: its statistics hear all units.) A weight of a convolution that meets nothing but padding is on no path either.
     Through attention paths lead from the values, and from queries and keys where both are there; its masks are left
-    out. A maximum counts as reached by all that it is taken over. See :func:`pruning.connectivity.reach`.
-
-    Args:
-        model: the network; the values of its parameters do not matter.
-        mask: the weights kept.
-        shape: the shape of an input: channels, height, width.
+    out. A maximum counts as reached by all that it is taken over. See :func:`reach`, also for the arguments.
 
     Raises:
         UsageError: no path is found in the dense network, either.
@@ -279,14 +271,9 @@ def empty_layers(mask: Mask) -> list[str]:
 
 
 def has_path(model: nn.Module, mask: Mask, shape: tuple[int, ...]) -> bool | None:
-    """Whether any path of kept weights leads from the input to an output; see :func:`pruning.connectivity.reach`.
+    """Return whether any path of kept weights leads from the input to an output; see :func:`reach`.
 
     None where that cannot be told: no path is found in the dense network, either.
-
-    Args:
-        model: the network; the values of its parameters do not matter.
-        mask: the weights kept.
-        shape: the shape of an input: channels, height, width.
     """
     found = reach(model, mask, shape)
     return None if found is None else found.output

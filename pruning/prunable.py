@@ -106,11 +106,8 @@ def overlap(one: Tensor, other: Tensor) -> bool:
 def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str]:
     """Return the prunable parameters that ``layers_to_ignore`` names.
 
-    Args:
-        model: the model to be pruned.
-        layers_to_ignore: names of parameters (``"conv.weight"``), of layers (``"conv"``) or of modules that
-            contain layers (``"blocks.0"``), or patterns of them (``"*.shortcut"``; ``*`` matches dots
-            too).
+    Its entries are names of parameters (``"conv.weight"``), of layers (``"conv"``) or of modules that contain layers
+    (``"blocks.0"``), or patterns of them (``"*.shortcut"``; ``*`` matches dots too).
 
     Raises:
         UsageError: if an entry matches nothing.
@@ -122,10 +119,8 @@ def ignored_layers(model: nn.Module, layers_to_ignore: Iterable[str]) -> set[str
 def layer_fractions(names: Collection[str], entries: Iterable[str]) -> dict[str, float]:
     """Return the fraction that a level prunes of each layer that has one of its own.
 
-    Args:
-        names: prunable parameters.
-        entries: ``"fc:0.1"``, a name or pattern as for :func:`ignored_layers` and a fraction; of several that match a
-            layer the last one counts.
+    Entries are as ``"fc:0.1"``: a name or pattern as for :func:`ignored_layers`, and a fraction; of several that match
+    a layer the last one counts.
 
     Raises:
         UsageError: if an entry matches nothing.

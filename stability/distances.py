@@ -11,15 +11,9 @@ Tensors = Mapping[str, Tensor]
 
 
 def weight_distances(first: Tensors, second: Tensors, names: Collection[str]) -> dict[str, float]:
-    """Return L2 and angular distance of two networks' parameters, each taken as one vector, in float64.
+    """Return the distances of two networks' parameters called ``names``, each network taken as one float64 vector.
 
-    Args:
-        first: tensors by name; what is not in ``names`` (BatchNorm's statistics) does not count.
-        second: likewise.
-        names: the parameters' names.
-
-    Returns:
-        ``l2`` and ``angular``; the latter in radians, from 0 (same direction) to pi.
+    They are ``l2`` and ``angular``, the latter in radians, from 0 (same direction) to pi.
     """
     one, other = flat(first, names), flat(second, names)
     return {"l2": float((one - other).norm()), "angular": angle(one, other)}
@@ -54,12 +48,7 @@ def outputs(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tenso
 
 
 def disagreement(first: Tensor, second: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return how often two networks' predictions differ.
-
-    Args:
-        first: predicted classes, (N,).
-        second: likewise.
-        labels: the true classes, (N,).
+    """Return how often two networks' predicted classes (N,) differ; ``labels`` are the true ones.
 
     Returns:
         ``disagreement``: the fraction of images on which they differ. ``classification_difference``: the number of
@@ -81,8 +70,6 @@ def ensemble_accuracy(probabilities: Iterable[Tensor], labels: Tensor) -> float:
     Lakshminarayanan et al. 2017, arXiv 1612.01474; what it has over the networks' own accuracy says whether they are
     different functions (Fort et al. 2020, arXiv 1912.02757).
 
-    Args:
-        probabilities: of each network, (N, classes).
-        labels: the true classes, (N,).
+    Probabilities are (N, classes) for each network, labels (N,).
     """
     return float((sum(probabilities).argmax(1) == labels).double().mean())  # type: ignore[union-attr]

@@ -119,12 +119,7 @@ class Follower:
         self.state: TrainState | None = None
 
     def train(self, segment: Segment, data: TrainingData, train: Callable[..., None]) -> None:
-        """Train a segment.
-
-        Args:
-            segment: what the first process has sent.
-            data: the data set that it names.
-            train: ``training.loop.train``.
+        """Train a segment of the first process on ``data``, which it names, by ``training.loop.train``.
 
         Raises:
             UsageError: this process's data are others than those of the first one.

@@ -18,14 +18,7 @@ def try_training(model: nn.Module, data: TrainingData, named: str = "The network
     """Take a training step with a copy of ``model``, and find whether it takes images that are channels-last.
 
     One that does not, but takes them in plain memory order, is kept in that (see ``arithmetic.keep_contiguous``).
-
-    Args:
-        model: the network, on the device of ``data``.
-        data: what it is to be trained on.
-        named: what the user calls the network.
-
-    Returns:
-        The two training images that it was tried on.
+    Returns the two training images that it was tried on; ``named`` is what the user calls the network.
 
     Raises:
         UsageError: it cannot be copied, fails, or gives other than a score for each class.

@@ -154,16 +154,10 @@ def listing_of(
 
 
 def read_image_files(folder: Path, dataset: str, splits: Sequence[str], reporter: Reporter) -> ImageFiles:
-    """Return the images of ``<folder>/{train,val}/<class>/``, to be streamed.
-
-    Args:
-        folder: where they are.
-        dataset: the value of ``--dataset``, for error messages.
-        splits: the names of training set and test set.
-        reporter: says that it takes a while.
+    """Return the images of ``<folder>/<split>/<class>/``, to be streamed; ``splits`` name training and test set.
 
     Raises:
-        UsageError: a directory is absent or empty, or the classes of the two splits differ.
+        UsageError: a directory is absent or empty, or the classes of the two splits differ; it names ``dataset``.
     """
     reporter.say(f"Listing the images in {folder}")
     try:

@@ -107,16 +107,7 @@ def decoded_folder(
     """Return the images of a listing, all of one size, decoded.
 
     They stay gray if all of them are, else all become RGB. They are kept in ``<data_dir>/<name>.cache.safetensors`` and
-    read from there until a file changes.
-
-    Args:
-        listing: of the folder.
-        name: the folder's.
-        data_dir: the directory of all data sets.
-        reporter: shows the progress of decoding.
-        crop_padding: see ``Dataset``.
-        flip: see ``Dataset``.
-        images: those of the cache, if it has been read.
+    read from there until a file changes; ``images`` are those of the cache, if it has been read already.
 
     Raises:
         UsageError: an image is unreadable or of another size; nothing is written then.

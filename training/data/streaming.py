@@ -96,13 +96,9 @@ class StreamedData(TrainingData):
 
 
 class Ahead:
-    """An epoch's batches from one on, in their order; the last few can be had again.
+    """An epoch's batches number ``first`` to ``end - 1``, in their order; the last few can be had again.
 
-    Args:
-        key: what tells the epoch from others.
-        first: the number of the first one.
-        end: the number after that of the last one.
-        batches: they.
+    ``key`` tells the epoch from others.
     """
 
     def __init__(self, key: object, first: int, end: int, batches: Iterator[Batch]) -> None:
