@@ -78,7 +78,7 @@ Indices = tuple[Tensor | None, ...]
 
 @dataclass(frozen=True, eq=False)
 class Compacted:
-    """What :func:`pruning.compaction` makes.
+    """What :func:`compact` makes.
 
     Args:
         model: the small network.

@@ -102,6 +102,15 @@ def advance_to(
         with pace.writing():
             store.write_state(files.CHECKPOINT, {**state.checkpoint(), **keep(rows)})
 
+    def evaluate() -> None:
+        row = measure(state, data, hparams)
+        if not is_finite(row) and not context.allow_divergence:
+            give_up(store, row, good, hparams, data)
+        add(row)
+        reporter.hear(RowAdded(store.path, row))
+        if first_not_finite(rows):
+            reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
+
     with context.interruption.deferred():
         rows = history(store, Evaluations(start, end, every), state.iteration, reporter)
         if not rows:
@@ -126,13 +135,7 @@ def advance_to(
                 if there and stop in change_at:
                     change(state)
                 if there and (stop % every == 0 or stop == end) and stop > rows[-1]["iteration"]:
-                    row = measure(state, data, hparams)
-                    if not is_finite(row) and not context.allow_divergence:
-                        give_up(store, row, good, hparams, data)
-                    add(row)
-                    reporter.hear(RowAdded(store.path, row))
-                    if first_not_finite(rows):
-                        reporter.warn(f"{Step(row['step']).short}: the loss is no longer finite; try a smaller --lr")
+                    evaluate()
                 stopping = asked()  # of a signal that comes later the next step's checkpoint takes care
                 if finite and (state.iteration == until or stopping or pace.due()):
                     checkpoint()
