@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """Student's comparison of paired values, d_i = ours_i - theirs_i of each replicate i that both have.
 
     The interval is mean(d) +- t sd(d) / sqrt(n), t with n - 1 degrees of freedom at ``CONFIDENCE``. It covers
@@ -38,24 +38,24 @@ class Difference:
         return f"{unit * self.mean:+.2f}{ends}, n = {self.n}"
 
 
-def difference(ours: Mapping[Hashable, float], theirs: Mapping[Hashable, float]) -> Difference | None:
+def difference(ours: Mapping[Hashable, float], theirs: Mapping[Hashable, float]) -> PairedDifference | None:
     """Compare two methods by the values of their replicates; None if they have no replicate in common."""
     return of_differences([ours[replicate] - theirs[replicate] for replicate in ours if replicate in theirs])
 
 
-def of_differences(values: Sequence[float]) -> Difference | None:
+def of_differences(values: Sequence[float]) -> PairedDifference | None:
     """Return Student's interval and test of the mean of some differences; None if there are none."""
     n = len(values)
     if n < 2:
-        return Difference(n, values[0]) if values else None
+        return PairedDifference(n, values[0]) if values else None
     mean = fmean(values)
     if stdev(values) == 0:  # of which no test can be made
-        return Difference(n, mean, mean, mean, 1.0 if mean == 0 else 0.0)
+        return PairedDifference(n, mean, mean, mean, 1.0 if mean == 0 else 0.0)
     from scipy.stats import ttest_1samp
 
     test = ttest_1samp(values, 0.0)
     interval = test.confidence_interval(CONFIDENCE)
-    return Difference(n, mean, float(interval.low), float(interval.high), float(test.pvalue))
+    return PairedDifference(n, mean, float(interval.low), float(interval.high), float(test.pvalue))
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""Where and how a run is computed: everything that is no part of its key."""
+"""Where and how a run is computed: everything that is not part of its key."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -14,7 +14,7 @@ from foundations.steps import Step
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Handed down from the command line to whatever trains; there is no global platform."""
+    """Handed down from the command line to whatever trains."""
 
     root: Path
     """Directory of all runs."""

@@ -31,6 +31,6 @@ class Desc(Hparams):
 
 
 def key_of(kind: str, hparams: Hparams) -> str:
-    """Return ``<kind>_<hash>`` of hyperparameters that are no descriptor by themselves."""
+    """Return ``<kind>_<hash>`` of hyperparameters that are not a descriptor by themselves."""
     text = json.dumps(canonical(hparams), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return f"{kind}_{hashlib.sha256(text.encode()).hexdigest()[:12]}"

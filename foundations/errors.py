@@ -27,7 +27,7 @@ class UsageError(Exception):
 def shorten(text: str) -> str:
     """Return ``text`` without the middle of what is too long to be read, such as a value of 5,000 characters.
 
-    Characters that are no text (a null byte, an escape sequence, half of a surrogate pair) are written as Python does.
+    What cannot be shown (null bytes, escape sequences, half of a surrogate pair) is written as Python does.
     """
     lines = []
     for line in text.splitlines():

@@ -175,7 +175,7 @@ def is_aside(name: str) -> bool:
 
 
 def temporary_target(name: str) -> str | None:
-    """Return what a temporary file of this name was to become; None if it is none."""
+    """Return what a temporary file of this name was to become; None for another file."""
     match = TEMPORARY.fullmatch(name)
     return match[1] if match else None
 

@@ -88,7 +88,7 @@ def decode_json(path: Path, content: bytes) -> dict[str, Any]:
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError: it is no JSON object, or its checksum does not match.
+        ValueError: it is not a JSON object, or its checksum does not match.
     """
     entries = unseal(path, parse(content))
     if entries.keys() & {FILES}:
@@ -132,7 +132,7 @@ def parse(content: bytes | str) -> Any:
 
 def refuse_constant(text: str) -> NoReturn:
     """Raise ``ValueError``: Python reads NaN and Infinity, which JSON does not have."""
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def finite_number(text: str) -> float:
@@ -179,7 +179,7 @@ def decode_table(path: Path, content: bytes) -> list[dict[str, str]]:
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError, csv.Error: it is no table, or a row's checksum does not match.
+        ValueError, csv.Error: it is not a table, or a row's checksum does not match.
     """
     if not content.endswith(b"\n"):
         raise ValueError("its last line is not whole")
@@ -223,12 +223,7 @@ def seal(
 ) -> dict[str, Any]:  # fmt: skip
     """Return entries with their format, whose file they are and a checksum in front.
 
-    Args:
-        path: of the file.
-        entries: its content, free of the envelope's names.
-        more: an entry of the envelope.
-        digits: of the checksum.
-        data: bytes that belong to the file, too.
+    ``more`` are entries of the envelope, ``digits`` those of the checksum, and ``data`` further bytes of the file.
     """
     if taken := sorted({*ENVELOPE} & entries.keys()):
         raise ValueError(f"{path.name}: the entry {taken[0]!r} is one that every file has")
@@ -243,7 +238,7 @@ def unseal(path: Path, entries: Any, data: Sequence[bytes | memoryview] = ()) ->
 
     Raises:
         UsageError: a newer program wrote the file.
-        ValueError: these are no entries, their checksum does not match, or they belong to another file.
+        ValueError: this is not an object, its checksum does not match, or it belongs to another file.
     """
     if not isinstance(entries, dict):
         raise ValueError(f"expected an object, found {type(entries).__name__}")

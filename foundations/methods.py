@@ -92,7 +92,7 @@ class MethodRegistry(Registry[type[Base]]):
         for annotated in method.__annotations__:
             if annotated not in known and ClassVar not in (hints[annotated], get_origin(hints[annotated])):
                 raise UsageError(
-                    f"{self.what.capitalize()} {name!r}: {annotated!r} is no field; decorate the class with "
+                    f"{self.what.capitalize()} {name!r}: {annotated!r} is not a field; decorate the class with "
                     "@dataclass(frozen=True, kw_only=True) below the registration"
                 )
 

@@ -51,7 +51,7 @@ class Plugin:
 
 
 def plugins_of(code: Iterable[object]) -> list[Plugin]:
-    """Return the plug-ins that define the given classes and functions; ours and those of libraries are none."""
+    """Return the plug-ins that define some of the given classes and functions: no modules of ours or of libraries."""
     found = {plugin.name: plugin for plugin in map(plugin_of, code) if plugin}
     return [found[name] for name in sorted(found)]
 
@@ -150,7 +150,7 @@ def definition_in_cell(thing: object) -> str | None:
 
 
 def read_source(path: Path) -> tuple[str, ast.Module]:
-    """Return a file's source in a normal form, and its syntax tree; a file that is no Python counts by its bytes."""
+    """Return a file's source in a normal form, and its syntax tree; a file that is not Python counts by its bytes."""
     content = path.read_bytes()
     try:
         tree = ast.parse(content)

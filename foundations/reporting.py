@@ -19,23 +19,17 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training; it advances by optimizer steps.
-
-    Args:
-        path: its directory.
-        first: the iteration it goes on from.
-        until: the one it goes on to.
-        iterations_per_epoch: iterations of an epoch.
-        batch_size: images of an iteration.
-        last: the last row of its metrics.
-    """
+    """A training in the directory ``path``; it advances by optimizer steps."""
 
     path: Path
     first: int
+    """The iteration that it goes on from."""
     until: int
+    """The one that it goes on to."""
     iterations_per_epoch: int
     batch_size: int
     last: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """The last row of its metrics."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +87,12 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Ended:
-    """An activity or a task has ended.
-
-    Args:
-        what: the activity or task.
-        failed: whether the task has failed.
-        skipped: the tasks that are skipped since they depend on it.
-    """
+    """An activity or a task has ended; a task may have failed."""
 
     what: Hashable
     failed: bool = False
     skipped: Sequence[Hashable] = ()
+    """The tasks that are skipped since they depend on it."""
 
 
 @dataclass(frozen=True)

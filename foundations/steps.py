@@ -28,7 +28,7 @@ class Step(str):
         epochs, iterations = match["ep"] or match["ep2"] or "0", match["it"] or match["it2"] or "0"
         for given, most, unit in ((epochs, MOST_EPOCHS, "epochs"), (iterations, MOST_ITERATIONS, "iterations")):
             if len(given.lstrip("0")) > len(str(most)) or int(given) > most:
-                raise UsageError(f"{str(text)!r} is no step of a training: more than {most:,} {unit}")
+                raise UsageError(f"{str(text)!r} is not a step of a training: more than {most:,} {unit}")
         return super().__new__(cls, f"{int(epochs)}ep{int(iterations)}it")
 
     @classmethod

@@ -96,7 +96,7 @@ class Store:
             append_lines(self / name, formats.encode_rows(self / name, rows))
 
     def read_rows(self, name: str) -> list[dict[str, Any]]:
-        """Return the JSON lines of a file; an absent file has none, and a last line that is torn is none."""
+        """Return the JSON lines of a file; none if it is absent; a torn last line is left out."""
         if not self.has(name):
             return []
         with self.intact(name):

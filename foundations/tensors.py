@@ -75,7 +75,7 @@ STATE = "state"
 
 
 def encode_state(path: Path, value: Any) -> bytes:
-    """Return a state as a safetensors file; raise ``TypeError`` if something in it is no tensor and no plain value."""
+    """Return a state as a safetensors file; raise ``TypeError`` for what is neither a tensor nor a plain value."""
     tensors: dict[str, Tensor] = {}
 
     def plain(value: Any, name: str) -> Any:

@@ -232,7 +232,7 @@ class Ticket:
 
 
 def check_lottery(desc: LotteryDesc, trunk: Trunk) -> None:
-    """Raise ``UsageError`` for an experiment that its data or its model do not bear: before anything is trained."""
+    """Raise ``UsageError`` for an experiment that its data or its model do not allow: before anything is trained."""
     trunk.check_step("k", desc.k)
     check_layers(trunk.fresh().model, desc.pruning)
     check_changing(desc.strategy, desc.pruning, trunk, desc.k)

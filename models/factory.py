@@ -152,7 +152,7 @@ def build(hparams: ModelHparams, shape: ImageShape, generator: torch.Generator) 
 
     Raises:
         UsageError: ``output_frozen`` finds no layer called ``fc``, or the builder refuses the shape, fails, or returns
-            what is no network.
+            something else than a network.
     """
     _, builder, arguments = parse(hparams.model)
     seed = int(torch.randint(2**62, (), generator=generator))
@@ -173,7 +173,7 @@ def made(name: str, builder: Builder, shape: ImageShape, arguments: tuple[int | 
     except Exception as error:
         raise UsageError(f"--model={name}: its function failed for {shape}: {summary_of(error)}") from error
     if not isinstance(model, nn.Module):
-        raise UsageError(f"--model={name}: its function returned {model!r}, no nn.Module; is a return missing?")
+        raise UsageError(f"--model={name}: its function returned {model!r}, not an nn.Module; is a return missing?")
     if next(model.parameters(), None) is None:
         raise UsageError(f"--model={name}: it has no parameters to train")
     refuse_lazy(model, f"--model={name}")

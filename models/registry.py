@@ -67,7 +67,7 @@ class Slot:
         if re.fullmatch(r"\d+(\|\d+)*", rule):
             choices = sorted(map(int, rule.split("|")))
             return cls(label, choices, f"one of {', '.join(map(str, choices))}")
-        raise UsageError(f"<{label}={rule}>: {rule!r} is no rule for numbers; write for example 6n+2 or 11|13|16")
+        raise UsageError(f"<{label}={rule}>: {rule!r} is not a rule for numbers; write for example 6n+2 or 11|13|16")
 
     def nearest(self, number: int) -> list[int]:
         """Return the nearest valid numbers, one on either side; ``number`` itself where it is valid."""
@@ -87,7 +87,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> "Pattern":
-        """Read a pattern; raise ``UsageError`` where the text is none."""
+        """Read a pattern; raise ``UsageError`` if it is malformed."""
         parts = re.fullmatch(NAME, text)
         if parts is None:
             raise UsageError(

@@ -142,10 +142,7 @@ def make_plain(model: nn.Module, weights: Iterable[str]) -> None:
 def check_products(model: nn.Module, names: Collection[str], inputs: Tensor) -> None:
     """Raise ``UsageError`` if a parameter is not zero where it is multiplied although a mask has made it zero.
 
-    Args:
-        model: a copy that may be spoiled.
-        names: the parameters to be masked.
-        inputs: of one forward pass.
+    ``model`` is a copy that may be spoiled, ``names`` are the parameters to be masked.
     """
     parameters = {id(parameter): name for name, parameter in model.named_parameters() if name in names}
     for seed, parameter in enumerate(model.parameters()):

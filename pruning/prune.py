@@ -140,17 +140,13 @@ def say_ties(scores: Mapping[str, Tensor], alive: Mapping[str, Tensor], method: 
 
 @dataclass(frozen=True)
 class Group:
-    """Layers whose weights compete with each other.
-
-    Args:
-        names: their parameters.
-        first: the density they have, taken together.
-        last: the density that they come to; no higher than the first.
-    """
+    """Layers whose weights compete with each other, by the names of their parameters."""
 
     names: tuple[str, ...]
     first: float
+    """The density they have, taken together."""
     last: float
+    """The density that they come to; no higher than the first."""
 
 
 def find_groups(mask: Mask, density: float, hparams: PruningHparams) -> list[Group]:
@@ -190,14 +186,9 @@ def shrink(
     hparams: PruningHparams,
     progress: float = 1.0,
 ) -> None:
-    """Shrink ``alive`` to its weights of the highest scores; uses the scores up.
+    """Shrink ``alive``, the weights that compete, to those of the highest scores; this uses the scores up.
 
-    Args:
-        scores: of each layer's weights.
-        alive: the weights that compete, by layer.
-        groups: the layers that compete with each other, and their densities.
-        hparams: the scope, and the schedule of densities.
-        progress: how far on the schedule the densities have come; 1 is its end.
+    ``progress`` says how far on the schedule the densities have come; 1 is its end.
     """
     for group in groups:
         if hparams.pruning_scope == "erk":
@@ -255,13 +246,9 @@ def erk_scores(scores: Tensor, alive: Tensor) -> Tensor:
     min(1, eps * sum(d) / prod(d)), with the eps at which the whole network has the density asked for. So, as
     long as it is not full, a layer keeps eps * sum(d) weights.
 
-    The result is sum(d) / (r + 1/2), r the weight's rank in its layer. A threshold of 1/eps on it keeps in every
-    layer the ranks below eps * sum(d), and no more than there are: for any global density the cut falls at the eps
-    that belongs to it.
-
-    Args:
-        scores: of the layer's weights, in the layer's shape.
-        alive: the weights that compete; all others rank behind them.
+    The result is sum(d) / (r + 1/2), r the weight's rank in its layer; weights that are not ``alive`` rank last. A
+    threshold of 1/eps on it keeps in every layer the ranks below eps * sum(d), and no more than there are: for any
+    global density the cut falls at the eps that belongs to it.
     """
     ordered = scores.masked_fill(~alive, -torch.inf).flatten().argsort(descending=True, stable=True)
     return sum(scores.shape) / (ordered.argsort() + 0.5).view(scores.shape)

@@ -18,7 +18,7 @@ from pruning.prune import check_layers
 from stability.alignment import check_alignable
 from stability.barrier import Subject, chance_error, check_judged, judge
 from stability.children import Children, Perturbation
-from stability.comparison import Comparison
+from stability.comparison import ChildComparison
 from stability.desc import AnalysisHparams, StabilityDesc
 from stability.verdict import Verdict, read_verdict, stored, write_verdict
 from training.imported import load_weights
@@ -50,7 +50,7 @@ def analyse(
         full = full_network()
         for number in range(1, settings.children + 1):
             children.train(number)
-        measured = Comparison(children, mask, settings).run()
+        measured = ChildComparison(children, mask, settings).run()
         verdict = judge(subject, measured, settings, full["test_accuracy"], chance_error(trunk.data, settings.judge_by))
         own = [name for name in (files.MASK, files.SPARSITY_REPORT) if here.has(name)]
         write_verdict(here, verdict, *own, *children.files(settings.children))
@@ -72,7 +72,7 @@ class AnalysisAtK:
         checkpoint: weights that take the place of the trunk at k, if any.
 
     Raises:
-        UsageError: data or model do not bear it; nothing has been computed yet.
+        UsageError: data or model do not allow it; nothing has been computed yet.
     """
 
     def __init__(

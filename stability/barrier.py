@@ -185,7 +185,7 @@ def barrier(values: Sequence[float | None]) -> float | None:
 def has_learned(errors: Sequence[float], chance: float) -> bool:
     """Return whether every child is well below chance: its error is less than ``LEARNED`` times that of guessing.
 
-    Two networks that have learned nothing err equally everywhere on the line between them. That is no stability.
+    Two networks that have learned nothing err equally everywhere on the line between them. That is not stability.
     """
     return max(errors) < LEARNED * chance
 

@@ -23,17 +23,14 @@ from training.trunk import Trunk
 
 @dataclass(frozen=True)
 class Perturbation:
-    """What makes children differ beside, or instead of, their SGD noise; the first child is never perturbed.
-
-    Args:
-        hyperparameters: relative standard deviation of learning rate and weight decay.
-        weights: relative size of a perturbation of the weights; the SGD noise is then the same for all.
-        iteration: when that happens.
-    """
+    """What makes children differ beside, or instead of, their SGD noise; the first child is never perturbed."""
 
     hyperparameters: float = 0.0
+    """Relative standard deviation of learning rate and weight decay."""
     weights: float = 0.0
+    """Relative size of a perturbation of the weights; the SGD noise is then the same for all."""
     iteration: int = 0
+    """When the weights are perturbed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +40,17 @@ class Children:
     A child's data order and augmentation come from its number, from the first step after ``start`` on. All else,
     the optimizer's state included, is the start's.
 
-    Args:
-        here: the directory of the analysis.
-        trunk: gives the data, the seeds and the reporter.
-        start: makes the state they start from, with the trunk's noise, masked.
-        hparams: how they are trained.
-        perturbation: what else they differ in.
-        updates: how the mask changes in training from a state, if it does; then each child has one of its own.
+    ``here`` is the directory of the analysis; ``trunk`` gives the data, the seeds and the reporter.
     """
 
     here: Store
     trunk: Trunk
     start: Callable[[], TrainState]
+    """Makes the state they start from, with the trunk's noise, masked."""
     hparams: TrainingHparams
     perturbation: Perturbation = Perturbation()
     updates: Callable[[TrainState], MaskUpdates | None] = lambda state: None
+    """How the mask changes in training from a state, if it does; then each child has one of its own."""
 
     def store(self, number: int) -> Store:
         return self.here.sub(files.child(number))

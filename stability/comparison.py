@@ -45,7 +45,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ChildComparison:
     """Compares the children that ``settings`` asks for, all of which are trained.
 
     What an earlier comparison has left in ``interpolation.csv`` and ``instability.json`` is not computed again.
@@ -79,7 +79,7 @@ class Comparison:
         """Return a child's weights; raise ``UsageError`` if they are not zero where its mask is."""
         tensors = self.children.weights(number)
         for name, kept in (self.children.own_mask(number) or self.mask or {}).items():
-            pruned = tensors[name][~kept.cpu()].nan_to_num(0)  # 0 * inf: a child that has diverged is no other's
+            pruned = tensors[name][~kept.cpu()].nan_to_num(0)  # 0 * inf is nan: a diverged child has no other mask
             if revived := int(pruned.count_nonzero()):
                 raise UsageError(
                     f"{self.children.store(number).path} was trained under another mask: {revived} weights of {name} "

@@ -17,7 +17,7 @@ from training.metrics import VALIDATION
 class StabilityDesc(Desc):
     """Children trained from step k to the end with different SGD noise, pruned at k or not.
 
-    The step k is no part of it, nor is anything of :class:`AnalysisHparams`: a curve over k is one experiment.
+    The step k is not part of it, nor is anything of :class:`AnalysisHparams`: a curve over k is one experiment.
     """
 
     kind: ClassVar[str] = "stability"

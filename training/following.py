@@ -27,28 +27,20 @@ from training.state import Noise, TrainState, forward_of
 
 @dataclass(frozen=True)
 class Segment:
-    """What the followers need to train a segment.
-
-    Args:
-        data: the data set, and how it is batched.
-        fingerprint: of the data as the first process has them.
-        hparams: how to train.
-        threads: of the first process, with which the run may have begun.
-        noise: data order and augmentation.
-        iteration: the step that the training state is at.
-        until: the step to train to.
-        state: the network, its optimizer and mask, as ``torch.save`` writes them; None for those that the processes
-            have trained last, whose numbers follow.
-    """
+    """What the followers need to train a segment, from ``iteration`` to ``until``."""
 
     data: DataHparams
     fingerprint: str
+    """Of the data as the first process has them."""
     hparams: TrainingHparams
     threads: int
+    """Of the first process, with which the run may have begun."""
     noise: Noise
     iteration: int
     until: int
     state: bytes | None
+    """The network, its optimizer and mask, as ``torch.save`` writes them; None for those that the processes have
+    trained last, whose numbers follow."""
 
 
 @contextmanager

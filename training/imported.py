@@ -93,7 +93,7 @@ class OpaqueDict(Opaque):
 
 
 def decode_pickle(content: bytes) -> Any:
-    """Return what ``torch.save`` wrote, on the CPU, with an :class:`Opaque` for every object that is no plain value.
+    """Return what ``torch.save`` wrote, on the CPU, with an :class:`Opaque` for every object that is not a plain value.
 
     Raises:
         ValueError: the bytes are something else, or compressed, which ``torch.save`` never does: what is in them may
@@ -119,7 +119,7 @@ def decode_pickle(content: bytes) -> Any:
 
 
 def state_dict_in(value: Any, named: str) -> dict[str, Tensor]:
-    """Return the only state dict in what a file holds; ``UsageError`` if there is none, or several."""
+    """Return the only state dict in what a file holds; raise ``UsageError`` if there is none, or several."""
     if isinstance(value, Mapping) and all(isinstance(tensor, Tensor) for tensor in value.values()):
         found = {"": value}
     else:

@@ -30,31 +30,26 @@ class MaskUpdates:
     so far: in-time over-parameterization, Liu et al. 2021, arXiv 2102.02887), ``dropped`` and ``grown`` (numbers of
     weights) and ``multiply_adds`` (of one image's forward pass). Layers that pruning ignores count in the last alone.
 
-    Args:
-        strategy: decides the masks.
-        density: what it is to come to.
-        pruning: how scores become a mask.
-        ignored: the layers that stay as they are.
-        index: tells the random numbers from those of other trainings of the replicate.
-        positions: how often each weight is used for one image; see ``pruning.weight_use.output_positions``.
-        data: that of the training.
-        start: the iteration at which the training begins.
-        end: the one at which it ends.
+    The training goes from iteration ``start`` to ``end``.
     """
 
     strategy: ChangingMask
     density: float
+    """What the mask is to come to."""
     pruning: PruningHparams
     ignored: Collection[str]
+    """The layers that stay as they are."""
     index: tuple[int, ...]
+    """Tells the random numbers from those of other trainings of the replicate."""
     positions: Mapping[str, int]
+    """How often each weight is used for one image; see ``pruning.weight_use.output_positions``."""
     data: TrainingData
     start: int
     end: int
 
     @property
     def iterations(self) -> list[int]:
-        """The iterations after which there is an update; ``UsageError`` if there is none."""
+        """The iterations after which there is an update; raises ``UsageError`` if there is none."""
         return self.strategy.updates(self.start, self.end, self.data.iterations_per_epoch)
 
     def rows(self, store: Store) -> list[Row]:

@@ -206,7 +206,7 @@ def open_lth_imagenet() -> Values:
 
 @register("digits", "*", "digits")
 def digits() -> Values:
-    """A short training for 1,437 images of 8x8 pixels."""
+    """A short training for 1,442 images of 8x8 pixels."""
     return {
         "batchnorm_init": "ones", "optimizer": "momentum", "lr": 0.05, "training_steps": Step("20ep"),
         "milestone_steps": (Step("12ep"), Step("17ep")), "gamma": 0.1, "weight_decay": 5e-4, "batch_size": 64,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from experiments.report.replicates import FULL, full_network_once
 from experiments.report.tables import Table
 from experiments.runs.rows import density_text
-from foundations.comparisons import CONFIDENCE, Difference, difference, holm
+from foundations.comparisons import CONFIDENCE, PairedDifference, difference, holm
 from foundations.formats import Row
 
 COLUMNS = ("level", "density", "method", "minus", "points", "low", "high", "replicates", "p", "p_holm")
@@ -32,7 +32,7 @@ class MethodComparison:
     method: str
     reference: str
     kept: str
-    found: Difference
+    found: PairedDifference
     p: float | None
 
     @property

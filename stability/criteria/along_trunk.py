@@ -162,7 +162,7 @@ class AlongTrunk(Criterion):
         """Return the last iteration at which is looked: ``max_k``, or the last one before the end.
 
         Raises:
-            UsageError: there is none.
+            UsageError: that is beyond the end, or before the first step to look at.
         """
         trunk = runner.trunk
         limit = last_iteration(trunk, max_k, trunk.end - 1)

@@ -84,12 +84,15 @@ class CriterionRegistry(MethodRegistry[Criterion]):
     """The criteria by name, none of which may read as a step."""
 
     def register(self, name: str) -> Callable[[C], C]:  # type: ignore[override]  # of criteria alone
-        """Register a criterion; raise ``UsageError`` if its name reads as a step, or it is no ``Criterion``."""
+        """Register a criterion; raise ``UsageError`` if its name reads as a step, or it is not a ``Criterion``."""
         enter = super().register(name)
 
         def checked(criterion: C) -> C:
             if not (isinstance(criterion, type) and issubclass(criterion, Criterion)):
-                raise UsageError(f"The {self.what} {name!r} is no class derived from Criterion; see docs/extending.md")
+                raise UsageError(
+                    f"The {self.what} {name!r} is not a class derived from Criterion; see "
+                    "docs/extending.md"
+                )
             if is_step(name):
                 raise UsageError(f"The {self.what} {name!r} reads as a step; choose another name")
             return enter(criterion)

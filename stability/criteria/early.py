@@ -22,8 +22,8 @@ class EarlyBird(AlongTrunk):
 
     You et al. 2020, arXiv 1909.11957, algorithm 1: the mask is drawn after every epoch, and compared with the masks of
     the ``patience`` - 1 epochs before. Where none of these distances is above ``mask_distance``, the network is pruned.
-    The distance is the normalized Hamming distance (``along_trunk.mask_distance``). The paper draws masks of channels by
-    the factors of BatchNorm; here they are those of the chosen strategy.
+    The distance is the normalized Hamming distance (``along_trunk.mask_distance``). The paper draws masks of channels
+    by the factors of BatchNorm; here they are those of the chosen strategy.
     """
 
     mask_distance: float = hp(0.1, within="[0, 1]")

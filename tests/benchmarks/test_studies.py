@@ -29,7 +29,7 @@ from benchmarks.studies.study import Part, Study
 from cli import main
 from experiments.report.figures.stability import barrier_by_index
 from experiments.session import Session
-from foundations.comparisons import Difference
+from foundations.comparisons import PairedDifference
 from models.factory import ModelHparams, build
 from models.registry import ImageShape
 from pruning import PruningHparams
@@ -191,7 +191,7 @@ def test_differences_are_taken_replicate_by_replicate() -> None:
 
 def test_comparisons_are_counted() -> None:
     """p = 0.03 is told apart alone, and not beside a second comparison, since 2 x 0.03 > 5%."""
-    one, other = Difference(3, 1.0, 0.2, 1.8, 0.03), Difference(3, 0.5, -1.0, 2.0, 0.4)
+    one, other = PairedDifference(3, 1.0, 0.2, 1.8, 0.03), PairedDifference(3, 0.5, -1.0, 2.0, 0.4)
     assert difference_cells([one, None]) == [["**+1.00 (0.20 to 1.80), n = 3**"], [""]]
     assert difference_cells([one, other]) == [["+1.00 (0.20 to 1.80), n = 3"], ["+0.50 (-1.00 to 2.00), n = 3"]]
 

@@ -82,7 +82,7 @@ def test_its_fields_are_flags_of_its_own_and_enter_the_key(tmp_path: Path, comma
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("pass", "its function returned None, no nn.Module; is a return missing?"),
+        ("pass", "its function returned None, not an nn.Module; is a return missing?"),
         ("return nn.Linear(1, 2, 3, 4, 5, 6)", "its function failed for 1x8x8 with 10 classes: TypeError"),
         ("return nn.Linear(7, shape.classes)", "a training step failed: RuntimeError"),
         ("return nn.Flatten()", "it has no parameters to train"),

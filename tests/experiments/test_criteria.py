@@ -105,7 +105,7 @@ def test_a_plug_in_says_what_it_sees_and_the_walk_does_the_rest() -> None:
 def test_what_is_no_criterion_is_not_registered() -> None:
     with pytest.raises(UsageError, match="'30' reads as a step"):
         criteria.register("30")(EarlyBird)
-    with pytest.raises(UsageError, match="'halfway' is no class derived from Criterion"):
+    with pytest.raises(UsageError, match="'halfway' is not a class derived from Criterion"):
         criteria.register("halfway")(lambda question: None)  # type: ignore[type-var]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from foundations.comparisons import Difference, difference, holm, of_differences
+from foundations.comparisons import PairedDifference, difference, holm, of_differences
 
 
 def test_two_replicates_say_little() -> None:
@@ -32,14 +32,14 @@ def test_what_replicates_share_drops_out() -> None:
 
 def test_one_replicate_has_no_interval() -> None:
     found = of_differences([0.4])
-    assert found == Difference(1, 0.4)
+    assert found == PairedDifference(1, 0.4)
     assert (found.decided, found.text(100)) == (False, "+40.00, n = 1")
     assert of_differences([]) is None
 
 
 def test_equal_differences_have_no_width() -> None:
-    assert of_differences([0.0, 0.0]) == Difference(2, 0.0, 0.0, 0.0, 1.0)
-    assert of_differences([1.0, 1.0]) == Difference(2, 1.0, 1.0, 1.0, 0.0)
+    assert of_differences([0.0, 0.0]) == PairedDifference(2, 0.0, 0.0, 0.0, 1.0)
+    assert of_differences([1.0, 1.0]) == PairedDifference(2, 1.0, 1.0, 1.0, 0.0)
 
 
 def test_holm_by_hand() -> None:

@@ -43,5 +43,5 @@ def test_a_forgotten_decorator_is_said() -> None:
         strength: float = 1.0
 
     registry: MethodRegistry[Method] = MethodRegistry("method")
-    with pytest.raises(UsageError, match="'strength' is no field; decorate the class"):
+    with pytest.raises(UsageError, match="'strength' is not a field; decorate the class"):
         registry.register("forgotten")(Forgotten)

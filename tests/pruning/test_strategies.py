@@ -94,7 +94,7 @@ def test_a_forgotten_dataclass_decorator_is_noticed():
     class Forgotten(Strategy):
         power: int = 1
 
-    with pytest.raises(UsageError, match="'power' is no field; decorate the class with @dataclass"):
+    with pytest.raises(UsageError, match="'power' is not a field; decorate the class with @dataclass"):
         own.register("forgotten")(Forgotten)
 
 

@@ -24,7 +24,7 @@ META = torch.device("meta")
 
 @pytest.fixture(scope="module")
 def distant_data() -> DeviceData:
-    """1,437 digits, cropped and flipped, in batches of 256: the last of the six of an epoch is smaller."""
+    """1,442 digits, cropped and flipped, in batches of 256: the last of the six of an epoch is smaller."""
     hparams = DataHparams(dataset="digits", batch_size=256)
     return DeviceData(replace(load(hparams, Path(), Reporter()), crop_padding=1, flip=True), hparams, META)
 

@@ -24,7 +24,7 @@ class Split:
     """The training set, the test set or the validation set.
 
     Args:
-        images: (N, H, W, C), uint8; features that are no images, float32.
+        images: (N, H, W, C), uint8; features other than images, float32.
         labels: (N,), int64.
     """
 
@@ -152,7 +152,7 @@ class Dataset(Splits):
         test_labels: Any,
         class_names: Sequence[str] | None = None,
     ) -> "Dataset":
-        """Return a data set of numbers that are no bytes. They are used as they are, neither normalized nor augmented.
+        """Return a data set of numbers other than bytes. They are used as they are, neither normalized nor augmented.
 
         Args:
             train_features: (N, features), (N, channels, length), (N, channels, height, width) or, with all further

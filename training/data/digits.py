@@ -17,7 +17,7 @@ def digits(directory: Path, reporter: Reporter) -> Dataset:
 
     The source has no split of its own. Here every fifth image of each class, in the order of the file, is a
     test image: 1,442 and 355. (Every fifth regardless of class makes uneven classes: the writers wrote the
-    digits in turn.) Eight pixels are too few to crop, and mirrored digits are none: no augmentation.
+    digits in turn.) Eight pixels are too few to crop, and mirrored digits are not digits: no augmentation.
     """
     with np.load(FILE) as arrays:
         images, labels = arrays["images"], arrays["labels"]

@@ -97,7 +97,7 @@ def network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-# MNIST is not augmented, as is usual for it: its digits are centred, and mirrored digits are none. The
+# MNIST is not augmented, as is usual for it: its digits are centred, and mirrored digits are not digits. The
 # clothes of Fashion-MNIST may be shifted, but its shoes all point one way.
 SOURCES = (
     Source("cifar10", "CIFAR10", "cifar-10-batches-py", crop_padding=4, flip=True),
