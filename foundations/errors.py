@@ -1,10 +1,11 @@
 """The one error that a user's mistake raises, and the search for what was meant."""
 
 import difflib
+import importlib
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foundations.text import printable
 
@@ -22,6 +23,23 @@ class UsageError(Exception):
 
     exit_code = 2
     """The command line's."""
+
+
+def needed(package: str, what: str, install: str) -> Any:
+    """Import a package that comes with an extra.
+
+    Args:
+        package: its name.
+        what: needs it, such as ``--engine=ray``.
+        install: what is to be installed, such as ``adsynflow[ray]``.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UsageError(f"{what} needs the package {package}: pip install '{install}'") from error
 
 
 def shorten(text: str) -> str:

@@ -10,7 +10,7 @@ from experiments.define.defaults import Section, Selection
 from experiments.define.experiment import experiments
 from experiments.options import SessionOptions
 from experiments.run.engines import engines
-from foundations.errors import UsageError
+from foundations.errors import UsageError, needed
 from foundations.hparams import Hparams, field_docs
 from lottery.branch import branches
 from models.registry import models
@@ -30,10 +30,7 @@ def run(given: Given[Hparams]) -> int:
     """
     if len(given.operands) != 1 or given.operands[0] not in SHELLS:
         raise UsageError(f"completion: expected a shell, one of {', '.join(SHELLS)}")
-    try:
-        import shtab
-    except ImportError as error:
-        raise UsageError("completion needs the package shtab: pip install shtab") from error
+    shtab = needed("shtab", "completion", "shtab")
     print(shtab.complete(whole_parser(shtab), given.operands[0]))
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from experiments.checks.check import Check, Claim, Protocol, Run, checks, error, minus, percent, two_networks
-from foundations.errors import UsageError
+from foundations.errors import needed
 from foundations.steps import Step
 from foundations.store import Store
 
@@ -203,10 +203,7 @@ class Mnist1dLottery(Check):
 
 def write_mnist1d(file: Path) -> None:
     """Make the data by the authors' package; ``UsageError`` if that is not installed."""
-    try:
-        from mnist1d import data
-    except ModuleNotFoundError as error:
-        raise UsageError("MNIST-1D is made by a package that is not installed: pip install mnist1d") from error
+    data = needed("mnist1d.data", "Making MNIST-1D", "mnist1d")
     before = random.getstate(), np.random.get_state()  # noqa: NPY002  # it seeds both
     try:
         made = data.make_dataset(data.get_dataset_args())

@@ -1,7 +1,6 @@
 """The formats: each function writes the files of one, and its docstring says on the model card how to use it."""
 
 import copy
-import importlib
 import json
 import tempfile
 import time
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from experiments.exchange.export import Subnetwork, export_formats, refuse_difference
-from foundations.errors import UsageError, first_line
+from foundations.errors import UsageError, first_line, needed
 from foundations.store import Store
 
 TOLERANCE = 1e-5
@@ -98,7 +97,8 @@ def write_onnx(subnetwork: Subnetwork, folder: Path) -> list[str]:
     (logits,) = session.run(None, {"images": images})
     ```
     """
-    need("onnx onnxscript onnxruntime", "onnx")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        needed(package, "--format=onnx", "adsynflow[onnx]")
     to_onnx(subnetwork.model, subnetwork, folder / "network.onnx")
     run = session(folder / "network.onnx")
     found = [agreement(subnetwork, run, "network.onnx")]
@@ -151,15 +151,6 @@ def agreement_of_state(
         layer, _, parameter = name.rpartition(".")
         prune.custom_from_mask(other.get_submodule(layer), parameter, mask)
     return agreement(subnetwork, other, what)
-
-
-def need(packages: str, extra: str) -> None:
-    """Raise ``UsageError`` with the command that installs what is missing."""
-    for name in packages.split():
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise UsageError(f"--format={extra} needs the package {name}: pip install 'adsynflow[{extra}]'") from error
 
 
 def speed(dense: Sequence[float], own: Sequence[float]) -> str:

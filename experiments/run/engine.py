@@ -6,7 +6,6 @@ it would be refused again. What depends on a failed task is skipped and listed; 
 
 import contextlib
 import heapq
-import importlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -84,18 +83,6 @@ def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
 def command_text(command: Sequence[str]) -> str:
     """Return the command and the branch, without flags."""
     return " ".join(itertools.takewhile(lambda token: not token.startswith("-"), command))
-
-
-def needed(package: str, engine: str) -> Any:
-    """Return the package that an engine rests on; ``UsageError`` if its extra is not installed."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        hint = f"pip install 'adsynflow[{engine}]'"
-        raise UsageError(f"--engine={engine}: needs the package {package}: {hint}") from error
-
-
-# Tasks that another process does --------------------------------------------------------------------------------------
 
 
 def failure_of(task: Task, answer: Mapping[str, Any], tried_again: bool = False) -> Failure | None:

@@ -14,12 +14,12 @@ from queue import Queue
 from typing import Any
 
 from experiments.options import SessionOptions
-from experiments.run.engine import Dispatcher, Failure, engines, failure_of, heard, needed
+from experiments.run.engine import Dispatcher, Failure, engines, failure_of, heard
 from experiments.run.plan import Plan
 from experiments.run.task_process import MAIN, PATIENCE, Answer, TaskProcess
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
-from foundations.errors import UsageError, first_line
+from foundations.errors import UsageError, first_line, needed
 from foundations.interruption import STOPPING
 from foundations.reporting import Began
 
@@ -120,7 +120,7 @@ def connected() -> Iterator[Any]:
         os.environ.setdefault(MODE, "token")
         if os.environ[MODE] == "token":
             os.environ.setdefault(TOKEN, secrets.token_hex(32))
-    ray = needed("ray", "ray")
+    ray = needed("ray", "--engine=ray", "adsynflow[ray]")
     more = {} if address is not None else {"include_dashboard": False}
     try:
         with own_signals():

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.options import SessionOptions
-from experiments.run.engine import Dispatcher, Failure, engines, failure_of, heard, needed
+from experiments.run.engine import Dispatcher, Failure, engines, failure_of, heard
 from experiments.run.plan import Plan
 from experiments.run.slurm_jobs import DONE, ENDED, FAILED, RUNNING, SKIPPED, JobAnswer, SlurmJob, record_of
 from experiments.run.task_process import MAIN
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations import files
-from foundations.errors import UsageError
+from foundations.errors import UsageError, needed
 from foundations.reporting import Began
 from foundations.store import Store
 
@@ -166,7 +166,9 @@ class SlurmQueue:
         self.executor()  # refuses what does not suit
 
     def executor(self, **more: str) -> Any:
-        executor = needed("submitit", "slurm").SlurmExecutor(self.folder, max_num_timeout=MOST_TIMES)
+        executor = needed("submitit", "--engine=slurm", "adsynflow[slurm]").SlurmExecutor(
+            self.folder, max_num_timeout=MOST_TIMES
+        )
         executor.update_parameters(**self.parameters, **more)
         return executor
 
