@@ -16,12 +16,12 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(Hparams):
-    """What every experiment has."""
+    """Options of every experiment."""
 
     recipe: str | None = hp(None)
     """Defaults to start from: the model's and data set's own, or a named one (open_lth)."""
     imported: str = hp("")
-    """Start from a network that `import` has taken in, import_<hash>, in the place of an initialization."""
+    """Start from an imported network, import_<hash> as `import` prints it, instead of an initialization."""
     replicate: int = hp(1, within="[1, inf)")
     """Number of the repetition, which all random numbers depend on; 1-3 or 1,4 for several."""
     measure: tuple[str, ...] = hp((), choices=measurements.keys())
@@ -106,11 +106,11 @@ class SessionOptions(Hparams):
     """Processes that compute in parallel, each with --threads threads (default: a share of the machine): trunks,
     levels, branches and children of all that the command asks for."""
     workers: int | None = hp(None, within=f"[0, {MOST_THREADS}]")
-    """Processes that decode images which are streamed (imagenet); default: one for each processor, at most 8, shared by
+    """Processes that decode streamed images (imagenet); default: one for each processor, at most 8, shared by
     the processes of torchrun. However many there are, the bits are the same."""
     verify_data: bool = hp(False)
-    """Read every image file that is streamed and take its contents, too, into the fingerprint by which a run knows its
-    data; without, that is of names, sizes and times."""
+    """Include the contents of every streamed image file in the fingerprint of the data; by default it is made of names,
+    sizes and modification times."""
     at_once: int = hp(1, within="[1, inf)")
     """Tasks that are computed at once in this process, over one copy of the data, with the same results: fills a GPU
     with small networks. On a CPU they take turns, and nothing is gained. Not together with --jobs."""
@@ -126,16 +126,16 @@ class SessionOptions(Hparams):
     detach: bool = hp(False)
     """With --engine=slurm: submit the jobs and end; the same command, given later, shows what came of them."""
     deterministic: bool = hp(False)
-    """Same bits each time on CUDA too, at some cost in speed. On a CPU that is always so."""
+    """Make results on CUDA reproducible bit by bit, at some cost in speed; on a CPU they always are."""
     cuda_graphs: str = hp("auto", choices=("auto", "off"))
     """Training steps on CUDA as CUDA graphs where they can be (auto), or launched one by one (off): the same bits."""
     allow_divergence: bool = hp(False)
-    """Train on even once the loss is no longer finite."""
+    """Go on training after the loss has become infinite or NaN."""
     evaluate_every: Step = hp(Step("1ep"))
-    """Evaluate the test set during training each so many steps, and at its end; on small sets it takes a fifth of the
-    time. It changes no weight."""
+    """How often the test set is evaluated during training, and at its end; on small data sets evaluation takes a fifth
+    of the time. It changes no weight."""
     recompute: bool = hp(False)
-    """Put the directories of what is asked for aside, if there are any, and recompute it."""
+    """Put existing results aside (their directories are renamed) and compute them again."""
     quiet: bool = hp(False)
     """Print nothing but warnings and the result."""
     track: tuple[str, ...] = repeatable()
@@ -155,21 +155,21 @@ MATCHES = BY_NAME, BY_ORDER = ("names", "order")
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(Hparams):
-    """Which network it is, and how its tensors find their place."""
+    """Which network it is, and how its tensors are matched with the model's."""
 
     mask: str = hp("")
-    """File of its mask, or zeros: weights that are zero are pruned, too; default: what lies beside or in them."""
+    """File of its mask; or zeros, to prune weights that are zero; default: the mask in or beside the weights."""
     model: str = hp("cifar_resnet_20")
     """The network's architecture, by the name that it has here."""
     dataset: str | None = hp(None)
     """What it was trained on; default: the model's own."""
     normalization: str = hp(DataHparams.normalization)
-    """How its inputs were made, as the flag of the commands that train: standardize, unit or none."""
+    """How its inputs were normalized, as for the commands that train: standardize, unit or none."""
     step: Step = hp(Step("0ep"))
-    """Step of a training at which it stands: what starts from it goes on from there."""
+    """Training step that the network has reached; trainings that start from it continue there."""
     match: str = hp(BY_NAME, choices=MATCHES)
-    """How tensors find their place: by names, or by their order and shapes, where the names are others."""
+    """Match tensors by their names, or by order and shape where the names differ."""
     names: str = hp("")
-    """JSON file of names, or of their beginnings, theirs and ours: {"blocks.0": "layer1.0"}."""
+    """JSON file that maps their names, or prefixes of them, to ours: {"blocks.0": "layer1.0"}."""
     replace_head: bool = hp(False)
-    """Draw the last layer anew, for a network that was trained on other classes."""
+    """Initialize the last layer anew, for a network that was trained on other classes."""

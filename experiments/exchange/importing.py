@@ -30,11 +30,11 @@ from training.trial import try_training
 from training.trunk import describe_network
 
 REPLICATE = 1
-"""There is one: what starts from it has replicates of its own."""
+"""The only one; trainings that start from it have replicates of their own."""
 
 
 def import_network(workspace: Workspace, place: Path, options: ImportOptions) -> Imported:
-    """Write the network in ``place`` as the run ``import_<hash>``, or finds that it was imported before.
+    """Write the network in ``place`` as the run ``import_<hash>``, unless it was imported before.
 
     Raises:
         UsageError: its files cannot be read, or do not fit the model and the data; nothing is written then.

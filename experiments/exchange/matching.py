@@ -1,4 +1,4 @@
-"""Whose weight is whose: from the names of other programs to those of our model."""
+"""Matching the tensors of somebody else's network with those of our model."""
 
 import json
 from collections import Counter
@@ -32,7 +32,7 @@ def put_into(
     model: nn.Module, network: Network, match: str = BY_NAME, names: str = "", *, shape: ImageShape | None = None,
     replace_head: bool = False, say: Say = lambda text: None,
 ) -> Mask | None:  # fmt: skip
-    """Make ``model`` the network, not masked.
+    """Load a network's weights into ``model``, unmasked, and return its mask.
 
     Args:
         model: of the architecture.
@@ -78,7 +78,7 @@ def put_into(
 
 
 def head_of(model: nn.Module, shape: ImageShape) -> tuple[str, ...]:
-    """Return the names of the parameters of the layer that gives the classes: the last that is called."""
+    """Return the names of the parameters of the classifier: the last layer that is called."""
     called: list[str] = []
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, HEADS)}
     hooks = [
@@ -107,10 +107,10 @@ def run_on_noise(model: nn.Module, shape: ImageShape) -> Tensor:
 def without_beginning(
     tensors: Tensors, own: Collection[str], file: str = "", say: Say = lambda text: None
 ) -> Tensors:
-    """Return the tensors without what stands before all the names that our model has, such as ``model.``.
+    """Remove the prefix, such as ``model.``, that the file has before the names of our model.
 
     Raises:
-        UsageError: the names are those of our model behind two beginnings: the file holds two networks.
+        UsageError: there are several such prefixes: the file holds several networks.
     """
     hits: Counter[str] = Counter()
     for name in tensors:
@@ -144,7 +144,7 @@ def read_names(file: str) -> Mapping[str, str]:
 
 
 def rename(name: str, renamed: Mapping[str, str]) -> str:
-    """Return a name with its longest beginning that is renamed in our form; a beginning ends at a dot."""
+    """Replace the longest prefix of a name that is renamed; prefixes end at a dot."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         if (ours := renamed.get(".".join(parts[:end]))) is not None:
@@ -155,7 +155,7 @@ def rename(name: str, renamed: Mapping[str, str]) -> str:
 def in_order(
     theirs: Tensors, own: Mapping[str, Tensor], head: Collection[str] = ()
 ) -> tuple[Tensors, dict[str, str], Folded]:
-    """Find the place of each of their tensors by the order.
+    """Match their tensors with ours by order.
 
     The last parts of the names (``weight``, ``running_mean``) and the shapes must be the same in every place, but for
     the shapes of the ``head``.
@@ -183,7 +183,7 @@ def kind_of(name: str, value: Tensor) -> tuple[str, tuple[int, ...]]:
 
 
 def without_idle_biases(tensors: Tensors) -> tuple[Tensors, Folded]:
-    """Take out the biases of convolutions that BatchNorm takes away again.
+    """Remove the biases of convolutions before a BatchNorm, which cancels them.
 
     BatchNorm subtracts the mean, and a bias shifts the mean alone: without it, and with the running mean less it, the
     network is the same, in training as well.
@@ -213,7 +213,7 @@ def check_folded(model: nn.Module, folded: Folded, shape: ImageShape) -> None:
 
 
 def hint(weights: Tensors, own: Mapping[str, Tensor], network: Network, match: str, replace_head: bool) -> str:
-    """Return what is said behind a file's name if its names do not fit, but something else does."""
+    """Return a hint for the error message if names do not match, but shapes or order do."""
     shapes = [name for name, value in weights.items() if name in own and value.shape != own[name].shape]
     if shapes and not replace_head and len({name.rpartition(".")[0] for name in shapes}) == 1:
         return " (--replace_head draws a last layer of another width anew)"

@@ -1,6 +1,6 @@
-"""What other programs' files hold: weights and masks, under the names that they have there.
+"""Reading weights and masks from the files of other programs, under the names that they have there.
 
-Known are plain state dicts and safetensors files, and
+Supported are plain state dicts and safetensors files, and
 
 - ``torch.nn.utils.prune``: ``conv.weight_orig`` beside ``conv.weight_mask``;
 - a mask as a parametrization: ``conv.parametrizations.weight.original`` beside ``conv.parametrizations.weight.0.mask``;
