@@ -83,7 +83,7 @@ TRACKED = "tracked"
 """The directory of what trackers write."""
 
 # Directories that are numbered, or named by a step, begin with these.
-REPLICATE, LEVEL, ANALYSIS, CHILD = "replicate_", "level_", "k_", "child_"
+REPLICATE, LEVEL, ANALYSIS, CHILD, CYCLE = "replicate_", "level_", "k_", "child_", "cycle_"
 FULL_NETWORK = "full_network"
 """The directory of the network that children from a checkpoint are compared with."""
 ASIDE = ".aside_"
@@ -107,7 +107,7 @@ NAMED_MODEL = re.compile(rf"(\.\./\.\./\.\./[^/]+/{REPLICATE}\d+/)?model_{STEP}\
 
 def is_of_training(directory: str) -> bool:
     """Return whether the directory of this name is that of a trunk, level or child, in which a network is trained."""
-    return bool(re.fullmatch(rf"({REPLICATE}|{LEVEL}|{CHILD})\d+|{FULL_NETWORK}", directory))
+    return bool(re.fullmatch(rf"({REPLICATE}|{LEVEL}|{CHILD}|{CYCLE})\d+|{FULL_NETWORK}", directory))
 
 
 def model(step: Step) -> str:
@@ -162,6 +162,10 @@ def mask_at(step: Step) -> str:
 
 def child(number: int) -> str:
     return f"{CHILD}{number}"
+
+
+def cycle(number: int) -> str:
+    return f"{CYCLE}{number}"
 
 
 def free_aside(path: Path) -> Path:

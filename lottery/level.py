@@ -66,6 +66,11 @@ class Level:
     def generator(self, purpose: str) -> torch.Generator:
         return self.trunk.seeds.generator(purpose, self.number)
 
+    def of_replicate(self, replicate: int) -> "Level":
+        """Return the same level of another replicate."""
+        trunk = self.trunk
+        return replace(self, trunk=Trunk(trunk.desc, replicate, trunk.data, trunk.context))
+
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
         """Begin the run, or go on with it, and hold the level for this process."""

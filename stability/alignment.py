@@ -27,24 +27,24 @@ SMALLEST_GAIN = 1e-12
 """Of the inner product, as a share of the product of the two norms; what is below may be rounding."""
 
 
-def check_alignable(model: nn.Module, shape: ImageShape, context: Context) -> None:
-    """Say, once, how many channels ``--align`` may move, before anything is trained.
+def check_alignable(model: nn.Module, shape: ImageShape, context: Context, flag: str = "--align") -> None:
+    """Say, once, how many channels ``flag`` may move, before anything is trained.
 
     The network with all of them in random order is compared with the network itself.
 
     Raises:
         UsageError: no channel can move, the two networks compute other functions, or the model cannot be traced.
     """
-    graph, name, leave = alignable_graph(model), type(model).__name__, "leave the flag out"
+    graph, name, leave = alignable_graph(model, flag), type(model).__name__, "leave the flag out"
     movable, hidden = graph.channels_outside(graph.pinned)
     if not movable:
         held = f": {why} must have theirs in order" if (why := graph.why(graph.pinned)) else ""
-        raise UsageError(f"--align: none of the {hidden} hidden channels of {name} can move{held}; {leave}")
+        raise UsageError(f"{flag}: none of the {hidden} hidden channels of {name} can move{held}; {leave}")
     if moved := layers_that_differ(model, graph, example_of(shape.channels, shape.height, shape.width)):
-        raise UsageError(f"--align: {name} with the channels of {moved} in another order is another function; {leave}")
+        raise UsageError(f"{flag}: {name} with the channels of {moved} in another order is another function; {leave}")
     if (check_alignable, name) not in context.reported:
         context.reported.add((check_alignable, name))
-        context.reporter.say(f"--align: {movable} of the {hidden} hidden channels of {name} can move")
+        context.reporter.say(f"{flag}: {movable} of the {hidden} hidden channels of {name} can move")
 
 
 def layers_that_differ(model: nn.Module, graph: ChannelGraph, example: Tensor) -> str:
@@ -62,12 +62,12 @@ def layers_that_differ(model: nn.Module, graph: ChannelGraph, example: Tensor) -
                                    for name in graph.writers(group)))  # fmt: skip
 
 
-def alignable_graph(model: nn.Module) -> ChannelGraph:
-    """Return the model's channel graph; raise ``UsageError`` if ``--align`` cannot have one."""
+def alignable_graph(model: nn.Module, flag: str = "--align") -> ChannelGraph:
+    """Return the model's channel graph; raise ``UsageError`` if ``flag`` cannot have one."""
     try:
         return channel_graph(model)
     except UsageError as error:
-        raise UsageError(f"--align: {error}; leave the flag out") from error
+        raise UsageError(f"{flag}: {error}; leave the flag out") from error
 
 
 def permuted(tensors: Tensors, graph: ChannelGraph, permutations: Permutations) -> dict[str, Tensor]:

@@ -54,14 +54,18 @@ def level_tasks(
 def branch_tasks(
     desc: LotteryDesc, replicate: int, levels: Iterable[int], allow_collapse: bool, branch: Branch
 ) -> list[BranchTask]:
-    """Return the graph of a branch: the level, then its branch, on the steps of the trunk that it reads."""
-    steps = dict.fromkeys((desc.k, *branch.trunk_steps(desc)))
-    trunks = [TrunkTask(desc=desc.train, replicate=replicate, to=step) for step in steps]
+    """Return the graph of a branch: the level, then its branch, on the steps of the trunk that it reads.
+
+    Other replicates that it reads come before it: their levels, and the same steps of their trunks.
+    """
+    steps, others = dict.fromkeys((desc.k, *branch.trunk_steps(desc))), branch.replicates()
+    trunks = [TrunkTask(desc=desc.train, replicate=one, to=step) for one in (replicate, *others) for step in steps]
+    read = {one: level_tasks(desc, one, levels, allow_collapse) for one in others}
     of = {task.level: task for task in level_tasks(desc, replicate, levels, allow_collapse)}
     return [
         BranchTask(
             desc=desc, replicate=replicate, level=level, allow_collapse=allow_collapse, branch=branch,
-            after=(of[level], *trunks),
+            after=(of[level], *trunks, *(task for tasks in read.values() for task in tasks if task.level == level)),
         )
         for level in levels
     ]  # fmt: skip

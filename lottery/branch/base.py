@@ -33,6 +33,10 @@ class Branch(Method, ABC):
         """Return the steps of the trunk that the branch reads beside those that its level does."""
         return ()
 
+    def replicates(self) -> tuple[int, ...]:
+        """Return the other replicates whose levels and full networks the branch reads; they are trained before."""
+        return ()
+
     @abstractmethod
     def start(self, ticket: Ticket) -> Ticket:
         """Return the subnetwork that the branch trains.

@@ -3,14 +3,20 @@
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TypeVar, get_type_hints
 
+from torch import nn
+
+from foundations import files
 from foundations.errors import UsageError
 from foundations.hparams import field_docs, hp
 from foundations.steps import Step
+from foundations.store import Store
 from lottery.branch.base import Branch, branches
-from lottery.desc import LotteryDesc
+from lottery.desc import LotteryDesc, state_of_the_end
 from lottery.level import Ticket
+from pruning import ChangingMask
 from training.hparams import TrainingHparams
 from training.optimizers import make_optimizer, with_hparams
+from training.segments import load_network
 from training.trunk import Trunk
 
 
@@ -30,6 +36,41 @@ class Rewind(Branch):
 
     def start(self, ticket: Ticket) -> Ticket:
         return replace(ticket, state=ticket.level.state_at(self.start_step))
+
+
+@branches.register("cyclic")
+@dataclass(frozen=True, kw_only=True)
+class Cyclic(Branch):
+    """Trains the subnetwork from k to the end again and again, each time from the weights that it has come to.
+
+    The schedule is repeated under one mask, with a fresh optimizer: as many steps as iterative pruning takes with a
+    level for each cycle ("Cyclic Sparse Training: Is it Enough?", 2024, arXiv 2406.02773).
+    """
+
+    cycles: int = hp(3, within="[2, inf)")
+    """How often it is trained in all; the level's own training is the first."""
+
+    def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
+        if isinstance(desc.strategy, ChangingMask):
+            raise UsageError(f"cyclic: the mask of --pruning_strategy={desc.strategy.name} changes in training")
+
+    def start(self, ticket: Ticket) -> Ticket:
+        return self.again(ticket, ticket.level.trained())
+
+    def again(self, ticket: Ticket, trained: nn.Module) -> Ticket:
+        level = ticket.level
+        return replace(ticket, state=state_of_the_end(trained, level.trunk, level.desc.k))
+
+    def run(self, here: Store, ticket: Ticket) -> None:
+        """Train the last cycle in ``here``, and those between it and the first each in a directory within."""
+        level = ticket.level
+        for number in range(2, self.cycles):
+            cycle, model = here.sub(files.cycle(number)), level.trunk.fresh().model
+            if not cycle.done:
+                level.train_ticket(cycle, ticket, self.name)
+            load_network(cycle, cycle.result()["model"], model)
+            ticket = self.again(ticket, model)
+        level.train_ticket(here, ticket, self.name)
 
 
 PREFIX = "retrain_"

@@ -1,5 +1,6 @@
 """Retraining other than by rewinding weights, against a loop of plain PyTorch."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cli import main
+from foundations.errors import UsageError
+from foundations.interruption import Interrupted
 from foundations.steps import Step
+from lottery.branch import LevelBranch, branches
 from lottery.desc import at_last_rate, state_of_the_end
 from pruning import Mask
 from tests.lottery.conftest import Levels
+from tests.steps import Steps
 from training.hparams import TrainingHparams
 from training.state import TrainState
 from training.trunk import Trunk
@@ -105,3 +110,51 @@ def test_it_is_refused_for_what_prunes_the_network_of_k(tmp_path: Any, capsys: p
     said = "--retrain=rewind_lr: goes on with a trained network, but --pruning_strategy=snip prunes that of step k"
     assert said in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_cyclic_repeats_the_schedule_from_the_weights_of_the_cycle_before(experiment: Experiment) -> None:
+    """Three cycles: the level's own, and two more loops of plain PyTorch with a fresh optimizer each."""
+    runner = experiment("magnitude", k="1ep")
+    training = replace(runner.desc.train.training, milestone_steps=(Step("2ep"),))
+    desc = replace(runner.desc, train=replace(runner.desc.train, training=training))
+    runner = Levels(desc, 1, runner.data, runner.context, levels=(1,))
+    runner.run()
+    level, trunk = runner.level(1), runner.trunk
+    branch = LevelBranch(level, branches.get("cyclic")(cycles=3))
+    branch.train()
+    tensors = level.here.read_tensors(END)
+    for here in (branch.here.sub("cycle_2"), branch.here):
+        model = by_hand(trunk, tensors, level.mask(), lambda step: 0.1 if step < 2 * trunk.per_epoch else 0.01)
+        tensors = here.read_tensors(END)
+        assert_same(model, tensors)
+    assert branch.here.result()["density"] == level.mask().density
+
+
+def test_cycles_that_are_done_are_not_trained_again(experiment: Experiment, steps: Steps) -> None:
+    runner = experiment("magnitude", k="1ep")
+    runner.run()
+    branch = LevelBranch(runner.level(1), branches.get("cyclic")(cycles=3))
+    interruption = runner.context.interruption
+
+    def ask(state: TrainState) -> None:
+        if len(steps.taken) == 12:
+            interruption.signal = signal.SIGTERM
+
+    steps.taken.clear()
+    steps.before.append(ask)
+    with pytest.raises(Interrupted):
+        branch.train()
+    steps.before.remove(ask)
+    interruption.signal = None
+    assert branch.here.sub("cycle_2").done
+    assert not branch.done
+    done = len(steps.taken)
+    branch.train()
+    assert branch.done
+    assert len(steps.taken) == 20
+    assert done < 20
+
+
+def test_a_mask_that_changes_has_no_cycles(experiment: Experiment) -> None:
+    with pytest.raises(UsageError, match="cyclic: the mask of --pruning_strategy=rigl changes in training"):
+        LevelBranch(experiment("rigl").level(1), branches.get("cyclic")()).check()
