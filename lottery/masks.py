@@ -1,7 +1,7 @@
 """From a strategy to a mask on disk, and the report of what it keeps."""
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import nn
@@ -74,15 +74,20 @@ def sparsity_report(model: nn.Module, mask: Mask, shape: ImageShape, ignored: Co
             "dense": dense + sum(kept.numel() * positions[name] for name, kept in mask.items()),
             "kept": dense + sum(layer["multiply_adds"] for layer in layers),
         },
-        "compact": compact_size(model, mask, shape),
+        "compact": compact_size(model, mask, shape, positions),
         "empty_layers": empty_layers(mask),
         "has_path": found is None or found.output,
         "layers": layers,
     }
 
 
-def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, int] | None:
-    """Return parameters and multiply-adds of an image's forward pass of the compact network; None if there is none."""
+def compact_size(
+    model: nn.Module, mask: Mask, shape: ImageShape, positions: Mapping[str, int]
+) -> dict[str, int] | None:
+    """Return parameters and multiply-adds of an image's forward pass of the compact network; None if there is none.
+
+    Its weights are used as often as the full network's, at ``positions``.
+    """
     masked = copy.deepcopy(model)
     mask.apply_(masked)
     try:
@@ -90,7 +95,6 @@ def compact_size(model: nn.Module, mask: Mask, shape: ImageShape) -> dict[str, i
     except UsageError:
         return None
     weights = dict(small.named_parameters())
-    positions = output_positions(small, shape)
     return {
         "parameters": sum(weight.numel() for weight in weights.values()),
         "multiply_adds": sum(weights[name].numel() * count for name, count in positions.items()),
