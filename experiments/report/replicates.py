@@ -61,9 +61,14 @@ class Replicates:
         return standard_deviation(self.values) or 0.0
 
     @property
+    def asked(self) -> float:
+        """The density that was asked for where that is known: 0.1, though the mask may keep 0.0997 of the weights."""
+        return self.density if self.density_asked is None else self.density_asked
+
+    @property
     def kept_text(self) -> str:
-        """The density that was asked for: ``10%``, though the mask may keep 9.97% of the weights."""
-        return density_text(self.density if self.density_asked is None else self.density_asked)
+        """The same as text: ``10%``."""
+        return density_text(self.asked)
 
     @property
     def lies_idle(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from experiments.report.figures.drawing import legend_below
+from experiments.report.figures.drawing import columns, finish
 from experiments.report.figures.palette import COLOURS, GREY, MARKERS, cycle, new_figure
 from experiments.report.tables import CSV, as_csv
 from experiments.runs.naming import text
@@ -56,7 +56,7 @@ def curve(found: Sequence[Found]) -> "Figure":
     draw_values(panels[0], found)
     if distances:
         draw_distances(panels[1], found[0])
-    figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
+    finish(figure, panels[0], 3.0)
     figure.suptitle(f"{found[0].criterion}: {found[0].network}", fontsize=9)
     return figure
 
@@ -67,11 +67,8 @@ def draw_values(axis: "Axes", found: Sequence[Found]) -> None:
     for one, colour, marker in zip(found, cycle(COLOURS), cycle(MARKERS), strict=False):
         points = [point for point in one.curve["points"] if point["value"] is not None]
         replicate = f"replicate {one.run.replicate}, " if len(found) > 1 else ""
-        k = "no k" if one.curve["k"] is None else f"k = {Step(one.curve['k']).short}"
-        axis.plot(
-            [point["epoch"] for point in points], [point["value"] for point in points], color=colour, marker=marker,
-            markersize=4, label=f"{replicate}{k}",
-        )  # fmt: skip
+        label = replicate + ("no k" if one.curve["k"] is None else f"k = {Step(one.curve['k']).short}")
+        axis.plot(*columns(points, "epoch", "value"), color=colour, marker=marker, markersize=4, label=label)
         if one.curve["k"] is not None:
             last = points[-1]
             axis.plot(last["epoch"], last["value"], marker="o", markersize=11, color=colour, fillstyle="none")
@@ -94,20 +91,17 @@ def draw_neighbours(axis: "Axes", points: Sequence[Row]) -> None:
     """Draw how far masks are from the ones just before, which is known earlier than the largest distance."""
     compared = [point for point in points if point.get("masks")]
     if compared:
-        axis.plot(
-            [point["epoch"] for point in compared], [point["masks"][-1] for point in compared], color=GREY,
-            marker=".", linewidth=0.9, label="to the mask before",
-        )  # fmt: skip
+        epochs, distances = columns(compared, "epoch", "masks")
+        last = [some[-1] for some in distances]
+        axis.plot(epochs, last, color=GREY, marker=".", linewidth=0.9, label="to the mask before")
 
 
 def draw_threshold(axis: "Axes", points: Sequence[Row], colour: str) -> None:
     """Draw the threshold, from the step on at which it is known."""
     known = [point for point in points if point["threshold"] is not None]
     if known:
-        axis.plot(
-            [point["epoch"] for point in known], [point["threshold"] for point in known], color=colour, linestyle=":",
-            linewidth=1.2, label=f"threshold ({text(known[0]['threshold'])[:6]})",
-        )  # fmt: skip
+        label = f"threshold ({text(known[0]['threshold'])[:6]})"
+        axis.plot(*columns(known, "epoch", "threshold"), color=colour, linestyle=":", linewidth=1.2, label=label)
 
 
 def draw_distances(axis: "Axes", one: Found) -> None:

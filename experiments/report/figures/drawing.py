@@ -27,6 +27,21 @@ def styled(series: Mapping[str, T]) -> Iterator[tuple[str, T, str, str]]:
         yield name, value, colour, marker
 
 
+def columns(rows: Iterable[Row], *names: str) -> list[list[Any]]:
+    """Return the values of rows by column, as matplotlib takes them."""
+    listed = list(rows)
+    return [[row[name] for row in listed] for name in names]
+
+
+def finish(figure: "Figure", axis: "Axes", height: float, heading: str = "") -> None:
+    """Put the legend of an axis, if it has any, below the figure, which grows by it; the heading is small and grey."""
+    if axis.get_legend_handles_labels()[0]:
+        height += 0.17 * legend_below(figure, axis)
+    figure.set_figheight(height)
+    if heading:
+        figure.suptitle(heading, fontsize=8, color=GREY)
+
+
 def annotate(axis: "Axes", points: Sequence[tuple[float, float, str, str]]) -> None:
     """Mark points (x, y, mark, colour). Those of a colour that lie together share one text, and no two texts overlap.
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from experiments.report.figures.drawing import (
     density_axis,
+    finish,
     how_many_replicates,
-    legend_below,
     room_above,
     round_ticks,
     styled,
     values_band,
 )
-from experiments.report.figures.palette import GREY, cycle, new_figure
+from experiments.report.figures.palette import cycle, new_figure
 from experiments.report.replicates import Replicates
 from experiments.runs.naming import said
 from foundations.averages import average, standard_deviation
@@ -65,10 +65,7 @@ def accuracy(lines: Sequence[Replicates], varied: Sequence[str], *, effective: b
         by_strategy(axes, series)
     axes.set_ylabel("test accuracy (%)")
     room_above(axes)
-    below = legend_below(figure, axes) if axes.get_legend_handles_labels()[0] else 0
-    figure.set_figheight(3.6 + 0.17 * below)
-    spread = "bands" if over_density else "dots: replicates; bars"
-    figure.suptitle(how_many_replicates(lines, spread), fontsize=8, color=GREY)
+    finish(figure, axes, 3.6, how_many_replicates(lines, "bands" if over_density else "dots: replicates; bars"))
     return figure
 
 
@@ -116,11 +113,11 @@ def against_density(axes: "Axes", series: Series, *, effective: bool = False) ->
         axes.invert_xaxis()
         axes.set_xlabel("prunable weights on a path from input to output (%)")
     else:
-        density_axis(axes, {line.density for group in series.values() for line in group})
+        density_axis(axes, {line.asked for group in series.values() for line in group})
 
 
 def density_of(line: Replicates, effective: bool) -> float:
-    return line.effective_density or 0.0 if effective else line.density
+    return line.effective_density or 0.0 if effective else line.asked
 
 
 def by_strategy(axes: "Axes", series: Series) -> None:
@@ -134,7 +131,7 @@ def by_strategy(axes: "Axes", series: Series) -> None:
         axes.errorbar(
             place, 100 * line.mean, yerr=deviation or None, color=colour, marker=marker, markersize=6, capsize=4
         )
-    if len({line.density for (line,) in series.values()}) > 1:
+    if len({line.asked for (line,) in series.values()}) > 1:
         axes.set_title("not at one density", fontsize="medium")
     axes.set_xticks(range(len(series)), [tick_label(name, line) for name, (line,) in series.items()])
     axes.set_xlim(-0.5, len(series) - 0.5)
@@ -163,12 +160,11 @@ def early_stopping(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figur
             axes.axhline(point(line)[0], color="black", linestyle="--", linewidth=1.2, label="full network")
         for name, group, colour, marker in styled(in_series(pruned, varied)):
             in_order = sorted(group, key=lambda line: -line.density)
-            values = [(100 * line.density, *point(line)) for line in in_order]
+            values = [(100 * line.asked, *point(line)) for line in in_order]
             values_band(axes, values, colour, name, marker)
-        density_axis(axes, {line.density for line in pruned})
+        density_axis(axes, {line.asked for line in pruned})
         axes.set_ylabel(label)
-    figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
-    figure.suptitle("where the validation loss is smallest", fontsize=8, color=GREY)
+    finish(figure, panels[0], 3.0, "where the validation loss is smallest")
     return figure
 
 
@@ -205,5 +201,5 @@ def accuracy_against_cost(lines: Sequence[Replicates], varied: Sequence[str]) ->
     axes.set_xlabel("multiply-adds of training, mask included (dense training = 1)")
     axes.set_ylabel("test accuracy (%)")
     room_above(axes)
-    figure.set_figheight(3.3 + 0.17 * legend_below(figure, axes))
+    finish(figure, axes, 3.3)
     return figure

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.report.collect import Index
+from experiments.report.figures.drawing import columns
 from experiments.report.figures.palette import COLOURS, GREY, new_figure
 from experiments.report.tables import grouped
 from foundations.formats import Row
@@ -94,8 +95,8 @@ def draw_places(axis: "Axes", places: Sequence[Row]) -> None:
     trunk = [row for row in places if row["place"] == "trunk"]
     if trunk:
         axis.plot(
-            [row["x"] for row in trunk], [row["y"] for row in trunk], color=GREY, marker=".", markersize=4,
-            linewidth=0.8, label="trunk's saved epochs, projected", zorder=4,
+            *columns(trunk, "x", "y"), color=GREY, marker=".", markersize=4, linewidth=0.8,
+            label="trunk's saved epochs, projected", zorder=4,
         )  # fmt: skip
     for (name, mark), colour in zip(MARKS.items(), ("black", COLOURS[1], COLOURS[3]), strict=True):
         [row] = [row for row in places if row["place"] == name]

@@ -11,10 +11,10 @@ from experiments.report.figures.drawing import (
     averaged,
     band,
     density_axis,
+    finish,
     how_many,
     k_axis,
     labelled,
-    legend_below,
     styled,
     threshold_line,
     treatments,
@@ -143,8 +143,7 @@ def barrier_by_index(rows: Analyses) -> "Figure":
             k_axis(axis, rows.analyses)
     panels[0].set_ylim(bottom=0)  # after both are drawn: it ends the scaling of the shared axis
     panels[0].set_ylabel("error barrier (percentage points)")
-    figure.set_figheight(3.0 + 0.17 * legend_below(figure, panels[0]))
-    figure.suptitle(how_many(rows), fontsize=8, color=GREY)
+    finish(figure, panels[0], 3.0, how_many(rows))
     return figure
 
 
@@ -176,8 +175,7 @@ def barrier_against_gap(rows: Analyses) -> "Figure":
     axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
     axis.set_xlabel("accuracy gap: full network minus children (percentage points)")
     axis.set_ylabel("raw error barrier, test set (percentage points)")
-    figure.suptitle(f"beside the points: {rows.index.name}", fontsize=8, color=GREY)
-    figure.set_figheight(3.4 + 0.17 * legend_below(figure, axis))
+    finish(figure, axis, 3.4, f"beside the points: {rows.index.name}")
     annotate(axis, [(*point, colour) for colour, points in marked for point in points])
     return figure
 

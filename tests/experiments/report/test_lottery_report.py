@@ -51,6 +51,14 @@ def test_the_full_network_that_strategies_share_counts_once() -> None:
     ]  # fmt: skip
 
 
+def test_the_axis_of_densities_shows_those_asked_for() -> None:
+    pytest.importorskip("matplotlib")
+    densities = ((0.0997, 0.1), (0.0203, 0.02))
+    rows = [{**row("snip", 1, 1, 0.6, density=exact), "density_asked": asked} for exact, asked in densities]
+    [axes] = accuracy(summarize(rows), []).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["10", "2"]
+
+
 def test_densities_are_lines_of_their_own() -> None:
     lines = summarize([row("snip", 1, 1, 0.6), row("snip", 1, 1, 0.5, density=0.05)])
     assert [line.density for line in lines] == [0.1, 0.05]
