@@ -127,7 +127,7 @@ class Jobs:
         return Failure(task, "not watched any more", refused=True)
 
     def failure_of_lost(self, task: Task, said: JobAnswer) -> Failure:
-        """Return why a job is gone without a word: cancelled, or ended from outside."""
+        """Return why a job is gone without an answer: cancelled, or ended from outside."""
         number = self.records[task].number
         state = self.queue.state(number)
         self.lost.add(task)
@@ -140,7 +140,7 @@ class Jobs:
         """Remove what lies on the disk of jobs that are done."""
         for record in self.records.values():
             if record.answer.state == DONE:
-                self.queue.forget(record.number)
+                remove(self.logs.path, f"{record.number}_*", f"{record.number.partition('_')[0]}_submission.sh")
                 record.remove()
 
 
@@ -166,9 +166,8 @@ class SlurmQueue:
         self.executor()  # refuses what does not suit
 
     def executor(self, **more: str) -> Any:
-        executor = needed("submitit", "--engine=slurm", "adsynflow[slurm]").SlurmExecutor(
-            self.folder, max_num_timeout=MOST_TIMES
-        )
+        submitit = needed("submitit", "--engine=slurm", "adsynflow[slurm]")
+        executor = submitit.SlurmExecutor(self.folder, max_num_timeout=MOST_TIMES)
         executor.update_parameters(**self.parameters, **more)
         return executor
 
@@ -202,10 +201,6 @@ class SlurmQueue:
                 self.states = dict(line.strip().split("|", 1) for line in said.splitlines() if "|" in line)
         return self.states.get(number, "")
 
-    def forget(self, number: str) -> None:
-        """Remove the script and the output of a job."""
-        remove(self.folder, f"{number}_*", f"{number.partition('_')[0]}_submission.sh")
-
 
 def remove(folder: Path, *patterns: str) -> None:
     for path in (path for pattern in patterns for path in folder.glob(pattern)):
@@ -237,7 +232,7 @@ def parameters(options: SessionOptions) -> dict[str, Any]:
 
 
 def given(parts: Sequence[str]) -> dict[str, Any]:
-    """Return ``("partition=gpu", "exclude=n1", "n2", "time=240")`` as options, ``n2`` as part of the one before."""
+    """Return the options in ``("partition=gpu", "exclude=n1", "n2", "time=240")``; ``n2`` belongs to the one before."""
     found: dict[str, Any] = {}
     for part in parts:
         name, sign, value = part.partition("=")

@@ -72,9 +72,6 @@ class Queue:
     def state(self, number: str) -> str:
         return self.cluster.states.get(number, "")
 
-    def forget(self, number: str) -> None:
-        pass
-
 
 @pytest.fixture
 def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
