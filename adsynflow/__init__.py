@@ -54,16 +54,17 @@ from training.loop import evaluate, train
 from training.optimizers import optimizers
 from training.recipes import register as register_recipe
 from training.schedules import schedules
+from training.segments import load_network
 from training.state import Noise, TrainState
 
 __all__ = [
     "AlongTrunk", "Answer", "Batches", "Branch", "ChangingMask", "Check", "Criterion", "DataHparams", "Dataset",
     "DeviceData", "Examples", "Failed", "Failure", "Finished", "Grid", "ImageFiles", "ImageShape", "Line", "Mask",
     "Measurement", "Meter", "ModelHparams", "Noise", "Plan", "PruningHparams", "Question", "Reporter", "Seeds", "Seen",
-    "Session", "Step", "StoredRun", "Strategy", "Subnetwork", "Task", "Ticket", "Tracker", "TrainState", "TrainingData",
-    "TrainingHparams", "UsageError", "Verdict", "barrier", "branch_reports", "branches", "build", "channel_graph",
-    "check_strategy", "checks", "compact", "criteria", "datasets", "engines", "evaluate", "even_alphas",
-    "export_formats", "hp", "in_process", "load", "make_dense", "make_plan", "measurements", "models", "open_run",
-    "optimizers", "prunable", "prune", "read_image_files", "register_recipe", "schedules", "strategies", "trackers",
-    "train", "walk",
+    "Session", "Step", "StoredRun", "Strategy", "Subnetwork", "Task", "Ticket", "Tracker", "TrainState",
+    "TrainingData", "TrainingHparams", "UsageError", "Verdict", "barrier", "branch_reports", "branches", "build",
+    "channel_graph", "check_strategy", "checks", "compact", "criteria", "datasets", "engines", "evaluate",
+    "even_alphas", "export_formats", "hp", "in_process", "load", "load_network", "make_dense", "make_plan",
+    "measurements", "models", "open_run", "optimizers", "prunable", "prune", "read_image_files", "register_recipe",
+    "schedules", "strategies", "trackers", "train", "walk",
 ]  # fmt: skip

@@ -32,6 +32,8 @@ def show(grid: Grid) -> None:
     if any(branch.outcome in row for row in rows):
         print_rows(branch_table(rows, branch.name, branch.outcome))
         report_branch([one.store for one in runs], branch, grid.session.context)
+    elif any(one.rows() for one in runs):
+        grid.session.context.reporter.warn(f"{branch.name}: its results have no {branch.outcome!r}, its outcome")
 
 
 def overview() -> str:

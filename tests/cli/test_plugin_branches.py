@@ -104,3 +104,14 @@ def test_an_installed_one_that_fails_is_said_once_and_the_command_goes_on(
     assert outcome.code == 0
     assert outcome.err.count(f"The plug-in {name} ({name}) failed: ") == 1
     assert len(outcome.out.splitlines()) == 3
+
+
+def test_a_branch_whose_result_lacks_its_outcome_is_told_so_in_a_line(
+    command: Command, plugin: Callable[[str], str], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    flag = plugin("strength")
+    path = Path(flag.removeprefix("--plugin="))
+    path.write_text(f"{path.read_text()}\n    def run(self, here, ticket):\n        here.finish({{'accuracy': 0.5}})\n")
+    outcome = command("lottery_branch", "as_it_is", flag, *small, "--k=1")
+    assert outcome.code == 0
+    assert "as_it_is: its results have no 'test_accuracy', its outcome" in outcome.err
