@@ -11,7 +11,7 @@ from experiments.define.grid import Grid
 from experiments.define.stability import Stability
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.criteria import CAPTION, criteria_table, write_criteria
-from experiments.report.lottery import lottery_table, write_report
+from experiments.report.lottery import lottery_table, measurements_table, write_report
 from experiments.report.replicates import full_network_once, summarize, varied_names
 from experiments.report.stability import report_stability, stability_table
 from experiments.report.tables import Table, directory_for
@@ -32,7 +32,11 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
     rows: list[Row] = [row for one in experiments for row in (*one.rows(), *one.missing())]
     if all("test_accuracy" not in row for row in rows):
         return
-    print_rows(lottery_table(summarize(full_network_once(rows)), varied_names(rows)))
+    lines, names = summarize(full_network_once(rows)), varied_names(rows)
+    print_rows(lottery_table(lines, names))
+    if (measured := measurements_table(lines, names, rows)).cells:
+        print()
+        print_rows(measured)
     if compared := comparisons(rows):
         print()
         print_rows(comparison_table(compared))

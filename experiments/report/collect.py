@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.runs.directory import Part
 from experiments.runs.metrics import iterations_per_epoch
 from experiments.runs.naming import distinct, name_of_network
-from experiments.runs.rows import DAMAGED, DONE, ending, fault_of
+from experiments.runs.rows import DAMAGED, DONE, ending, fault_of, measured
 from foundations import files
 from foundations.desc import Desc
 from foundations.errors import UsageError
@@ -148,7 +148,7 @@ def add_analysis(rows: Analyses, here: Store, who: Row, per_epoch: int) -> None:
     verdict = read_verdict(here)
     at = {**who, "k": verdict.k.short, "k_epoch": verdict.k.iteration(per_epoch) / per_epoch}
     at |= {name: getattr(verdict, name) for name in rows.index.from_verdict}
-    rows.analyses.append({**at, **verdict.summary(), "state": DONE})
+    rows.analyses.append({**at, **verdict.summary(), "state": DONE, **measured(here)})
     distances = (*DISTANCES, *(ALIGNED_DISTANCES if verdict.analysis.align else ()))
     rows.pairs += [
         {**at, "first_child": pair.children[0], "second_child": pair.children[1],

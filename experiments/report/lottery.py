@@ -14,8 +14,8 @@ from experiments.report.replicates import (
     summarize,
     varied_names,
 )
-from experiments.report.tables import CSV, Table, as_csv, percent, table_of, write_files
-from experiments.runs.rows import COUNTED, DONE
+from experiments.report.tables import CSV, Table, as_csv, number, percent, table_of, write_files
+from experiments.runs.rows import COUNTED, DONE, measured_names
 from foundations.averages import average, standard_deviation
 from foundations.formats import DIVERGED, Row
 from foundations.reporting import Reporter
@@ -90,6 +90,22 @@ def lottery_table(lines: Sequence[Replicates], names: Sequence[str], *, where: b
     }, not_whole(lines))  # fmt: skip
 
 
+def measurements_table(lines: Sequence[Replicates], names: Sequence[str], rows: Iterable[Row]) -> Table:
+    """Return a line for each subnetwork with the numbers that were measured, mean and deviation over the replicates.
+
+    Args:
+        lines: the subnetworks.
+        names: the hyperparameters that differ.
+        rows: of all levels.
+    """
+    once = full_network_once(rows)
+    numbers = {
+        name: [number([row.get(name) for row in once if row["path"] in line.paths]) for line in lines]
+        for name in measured_names(once)
+    }
+    return table_of({**about(lines, names), **numbers} if numbers else {})
+
+
 def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
     """Return a line for each level with the outcome of a branch beside the level's accuracy (``level_accuracy``)."""
     levels, branched = summarize(rows, "level_accuracy"), summarize(rows, outcome)
@@ -129,7 +145,7 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
     runs = [{"state": DONE, **row, **{name: row.get("varied", {}).get(name, "") for name in names}} for row in once]
     tables = {
         **({"comparisons": (COMPARED, [one.cells for one in compared])} if compared else {}),
-        "runs": as_csv(runs, ["strategy", "k", *names, *COLUMNS]),
+        "runs": as_csv(runs, ["strategy", "k", *names, *COLUMNS, *measured_names(once)]),
         "table": lines_csv(lines, names),
     }
     write_files(Store(directory), tables, lottery_figures(lines, names), reporter)

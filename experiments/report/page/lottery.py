@@ -8,7 +8,7 @@ from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import how_many_replicates
 from experiments.report.figures.lottery import accuracy_against_cost, lottery_figures
 from experiments.report.figures.panels import accuracy_over_training, kept_by_layer, masks_over_training, of_line
-from experiments.report.lottery import about, lines_csv, lottery_table
+from experiments.report.lottery import about, lines_csv, lottery_table, measurements_table
 from experiments.report.material import Material
 from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.replicates import Replicates, not_whole, varied_names
@@ -23,6 +23,7 @@ COMPARED = (
     "Differences of test accuracy, paired by replicate, with Student's interval over replicates (not over test "
     "images); the p-values count all comparisons of the table (Holm), * is below 5%."
 )
+MEASURED = "Numbers of --measure: means and standard deviations over replicates."
 NO_RESULT = "A hollow mark: not every replicate ended as it should; a cross: none has a result."
 
 
@@ -36,6 +37,8 @@ def lottery_sections(found: Material) -> list[PageSection]:
     tables = [PageTable("subnetworks", SUBNETWORKS, lottery_table(lines, names, where=False))]
     if compared:
         tables.append(PageTable("comparisons", COMPARED, comparison_table(compared)))
+    if (measured := measurements_table(lines, names, found.levels)).cells:
+        tables.append(PageTable("measurements", MEASURED, measured))
     return [
         PageSection("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names), tables=tables),
         training_section(found, lines, names),

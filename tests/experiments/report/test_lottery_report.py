@@ -9,7 +9,7 @@ import pytest
 
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.lottery import accuracy
-from experiments.report.lottery import branch_table, lottery_table, write_report
+from experiments.report.lottery import branch_table, lottery_table, measurements_table, write_report
 from experiments.report.replicates import FULL, Replicates, full_network_once, summarize, varied_names
 from experiments.report.tables import Table
 from foundations.reporting import Reporter
@@ -263,3 +263,15 @@ def test_the_full_network_lies_where_it_was_trained() -> None:
     """Whatever run's level 0 it was read from."""
     rows = at_lr("0.1", row("snip", 0, 1, 0.9), row("random", 0, 1, 0.9))
     assert [str(line.place) for line in summarize(full_network_once(rows))] == ["runs/train_0.1/replicate_1"]
+
+
+def test_measured_numbers_have_a_table_and_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    rows = [{**entry, "signs.kept": 0.5 * entry["replicate"]} for entry in ROWS if entry["strategy"] == "snip"]
+    table = measurements_table(summarize(full_network_once(rows)), [], rows)
+    assert table.headers == ["strategy", "k", "level", "density", "signs.kept"]
+    assert [cells[-1] for cells in table.cells] == ["0.75 +- 0.35", "0.75 +- 0.35"]
+    assert measurements_table(summarize(ROWS), [], ROWS).cells == []
+    write_report(rows, tmp_path, Reporter())
+    found = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    assert [one["signs.kept"] for one in found] == ["0.5", "1.0", "0.5", "1.0"]
