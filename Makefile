@@ -14,18 +14,21 @@ help:  ## this list
 
 setup: $(STAMP)  ## make .venv with the versions of constraints.txt
 
+# Cores less what runs on them now, before anything is installed: threads that wait for a busy core slow the others down.
+demo: THREADS := $(shell $(PYTHON) -c "import os; print(max(1, len(os.sched_getaffinity(0)) - round(os.getloadavg()[0])))")
 demo: $(RUNS)  ## AdSynFlow on the bundled digits, under 3 minutes on 2 cores
-	$(BIN)/python main.py lottery --dataset=digits --pruning_strategy=adsynflow --levels=0-1
+	$(BIN)/python main.py lottery --dataset=digits --pruning_strategy=adsynflow --levels=0-1 --threads=$(THREADS)
 
 # A stamp says what the environment was made from; make brings it up to date when either file changes.
 # The demo needs only what runs; setup adds the tools that test.
 $(RUNS): constraints.txt pyproject.toml
 	@echo "$(VENV): an environment for Python, $$($(PYTHON) --version)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip  # a new one says how far it is
 	@echo "1 of 2: PyTorch. The build for CPUs is 0.2 GB to download; the one for CUDA, which pip takes from PyPI, several GB."
-	@$(PIP) torch==2.13.0 torchvision==0.28.0
-	@echo "2 of 2: this program, matplotlib and what else it needs"
-	@$(PIP) --editable '.[plot]'
+	@$(PIP) --progress-bar=on torch==2.13.0 torchvision==0.28.0
+	@echo "2 of 2: this program, matplotlib and what else it needs (0.1 GB)"
+	@$(PIP) --progress-bar=on --editable '.[plot]'
 	@touch $@
 
 $(STAMP): $(RUNS)
