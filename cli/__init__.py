@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "one HTML page of runs: tables, figures, commands",
     "export": "a trained subnetwork as files for other programs",
     "import": "somebody else's network and mask as a run to start from",
+    "small_dense": "dense networks as large as a subnetwork: its control",
     "diff": "compare two runs: hyperparameters, versions, results, weights",
     "available": "list strategies, models, data sets, recipes and so on",
     "completion": "print a script that lets a shell complete flags",

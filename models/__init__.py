@@ -6,9 +6,9 @@ Importing the package registers the networks that come with it. A plug-in adds o
 
 from models import lenet, libraries, resnet, vgg
 from models.factory import ModelHparams, build, refuse_lazy, trained_weights
-from models.registry import ImageShape, family, models, of_library, parse
+from models.registry import ImageShape, family, models, of_library, parse, with_width
 
 __all__ = [
     "ImageShape", "ModelHparams", "build", "family", "lenet", "libraries", "models", "of_library", "parse",
-    "refuse_lazy", "resnet", "trained_weights", "vgg",
+    "refuse_lazy", "resnet", "trained_weights", "vgg", "with_width",
 ]  # fmt: skip

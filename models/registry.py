@@ -182,6 +182,26 @@ def family(name: str) -> str:
     return name if of_library(name) else _read(name)[0].family
 
 
+def with_width(name: str, width: int) -> str:
+    """Return the name of the network of the same kind whose width is another; of several widths the others go along.
+
+    ``with_width("cifar_resnet_20", 5)`` is cifar_resnet_20_5, ``with_width("mnist_lenet_300_100", 30)``
+    mnist_lenet_30_10. Raises ``UsageError`` if the family has no width in its name, or like ``parse``.
+    """
+    if of_library(name):
+        raise UsageError(f"--model={name}: its name has no width")
+    pattern, numbers = _read(name)
+    labels = [slot.label for slot in pattern.places(numbers)]
+    first = labels.index("width") if "width" in labels else len(numbers)
+    if first == len(numbers) and (first == len(pattern.slots) or pattern.slots[first].label != "width"):
+        raise UsageError(f"--model={name}: its name has no width; {pattern.text} is all there is")
+    others = [
+        max(1, round(number * width / numbers[first])) if label == "width" else number
+        for number, label in zip(numbers[first + 1 :], labels[first + 1 :], strict=True)
+    ]
+    return "_".join(map(str, (pattern.family, *numbers[:first], width, *others)))
+
+
 def of_library(name: str) -> tuple[str, str] | None:
     """Return the library of ``timm:resnet18`` and the name there; None for a name of our own, or of no library."""
     library, _, rest = name.partition(":")
