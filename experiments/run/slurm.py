@@ -94,7 +94,7 @@ class Jobs:
             after = [records[one].path for one in before[task]]
             jobs.append(SlurmJob(records[task].path, task.entries(), self.entries, after))
         for task, number in zip(tasks, self.queue.submit(jobs, list(numbers)), strict=True):
-            records[task].write_json(files.JOB, {"job": number})
+            records[task].write_json(files.JOB, {"job": number, "label": task.label})
 
     def queued(self, task: Task) -> bool:
         """Whether a job waits for its turn, or runs, that will do the task."""
