@@ -70,7 +70,7 @@ class Jobs:
         self.plan, self.reporter, self.entries = plan, session.context.reporter, session.entries_elsewhere()
         self.logs = Store(root / files.SLURM / files.LOGS)
         self.queue = SlurmQueue(self.logs.path, session.options)
-        self.records = {task: record_of(task.entries(), root) for task in plan}
+        self.records = {task: record_of(task.entries(), root) for task in (*plan, *plan.done)}
         self.pause = PAUSE * max(1.0, len(plan) / 200)  # of all threads together some hundred looks a second at most
         self.lost: set[Task] = set()
         self.stopped = threading.Event()
