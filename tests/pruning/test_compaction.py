@@ -256,3 +256,14 @@ def test_a_small_network_that_is_another_function_is_refused_by_name() -> None:
     Mask(mask).apply_(model)
     with pytest.raises(UsageError, match=r"^Hiding without the pruned channels of conv1 computes another function$"):
         compact(model, Mask(mask), 1, example_of(3, 8, 8))
+
+
+def test_a_way_back_to_another_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("mnist_lenet_40_24")
+    mask = found_by("synflow", model, density=0.03)
+    mask.apply_(model)
+    example = example_of(SHAPE.channels, SHAPE.height, SHAPE.width)
+    assert compact(model, mask, example=example).places
+    monkeypatch.setattr(Compacted, "expand", lambda compacted, small, snapshot: snapshot)  # forgets the small network
+    with pytest.raises(UsageError, match="computes another function"):
+        compact(model, mask, example=example)

@@ -13,6 +13,7 @@ from training.data import DeviceData
 from training.hparams import TrainingHparams
 from training.loop import evaluate, train
 from training.state import Noise, TrainState
+from training.trial import try_evaluation
 
 HPARAMS = TrainingHparams(lr=0.05, training_steps="2ep")
 Start = Callable[..., TrainState]
@@ -225,3 +226,21 @@ def test_unusual_networks_train_as_in_plain_pytorch(
     train(state, small_data, HPARAMS, until=4)
     for one, other in zip(state.model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+class TrainsOnly(WithFurtherOutputs):
+    """Gives scores in training only."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.training:
+            raise RuntimeError("there are no running statistics")
+        return images.flatten(1)[:, :10]
+
+
+@pytest.mark.parametrize(("model", "text"), [
+    (TrainsOnly(), "--model=mine: evaluation failed: RuntimeError: there are no running statistics"),
+    (nn.Flatten(), r"--model=mine: of a batch of 2 the network made a tensor of shape \(2, 64\)"),
+])  # fmt: skip
+def test_a_network_that_cannot_be_evaluated_is_named(model: nn.Module, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        try_evaluation(model, torch.zeros(2, 1, 8, 8), 10, "--model=mine")
