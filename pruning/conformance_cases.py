@@ -87,8 +87,6 @@ def make_batches(shape: tuple[int, int, int], count: int, size: int = 5) -> Batc
 
 # ruff: noqa: NPY002  it is numpy's global generator that strategies may draw from
 
-
-
 PLAIN = (bool, int, float, str, tuple, torch.dtype)
 
 

@@ -41,7 +41,6 @@ class WeightUse(TorchFunctionMode, ABC):
     its projections, some of them packed into one, to a function, and so does torchvision's Swin transformer. Attention
     is taken apart into its linear maps, the product of queries and keys, a softmax, and the product with the values,
     without masks, dropout and biases.
-
     """
 
     @abstractmethod
