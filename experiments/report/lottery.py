@@ -93,6 +93,8 @@ def lottery_table(lines: Sequence[Replicates], names: Sequence[str], *, where: b
 def measurements_table(lines: Sequence[Replicates], names: Sequence[str], rows: Iterable[Row]) -> Table:
     """Return a line for each subnetwork with the numbers that were measured, mean and deviation over the replicates.
 
+    Numbers of single layers (``signs.changed.fc.weight``) stand in the CSV files alone.
+
     Args:
         lines: the subnetworks.
         names: the hyperparameters that differ.
@@ -101,8 +103,8 @@ def measurements_table(lines: Sequence[Replicates], names: Sequence[str], rows: 
     once = full_network_once(rows)
     numbers = {
         name: [number([row.get(name) for row in once if row["path"] in line.paths]) for line in lines]
-        for name in measured_names(once)
-    }
+        for name in measured_names(once) if name.count(".") == 1
+    }  # fmt: skip
     return table_of({**about(lines, names), **numbers} if numbers else {})
 
 
