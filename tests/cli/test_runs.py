@@ -140,6 +140,13 @@ def test_a_log_has_a_line_for_each_epoch(command: Command, place: Any, small: tu
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
+def test_milestones_past_the_end_are_mentioned_where_they_were_given(
+    command: Command, place: Any, small: tuple[str, ...]
+) -> None:
+    said = command("train", *small, "--milestone_steps=2,9", *place.flags).err
+    assert "--milestone_steps: 9ep is not reached, since --training_steps=3ep; the learning rate stays" in said
+
+
 def test_a_run_whose_data_have_changed_refuses_to_go_on(
     command: Command, finished: Any, small: tuple[str, ...]
 ) -> None:
