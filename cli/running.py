@@ -13,7 +13,7 @@ from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.criteria import CAPTION, criteria_table, write_criteria
 from experiments.report.lottery import lottery_table, measurements_table, write_report
 from experiments.report.replicates import full_network_once, summarize, varied_names
-from experiments.report.stability import report_stability, stability_table
+from experiments.report.stability import measured_analyses, report_stability, stability_table
 from experiments.report.tables import Table, directory_for
 from experiments.run.engines import Failed, Failure
 from foundations.context import Context
@@ -27,6 +27,12 @@ def print_rows(table: Table) -> None:
         print(*map(printable, table.notes), sep="\n", end="\n" * bool(table.notes))
 
 
+def print_measured(table: Table) -> None:
+    if table.cells:
+        print()
+        print_rows(table)
+
+
 def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
     """Print a line for each subnetwork; of several experiments also write table and figure."""
     rows: list[Row] = [row for one in experiments for row in (*one.rows(), *one.missing())]
@@ -34,9 +40,7 @@ def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:
         return
     lines, names = summarize(full_network_once(rows)), varied_names(rows)
     print_rows(lottery_table(lines, names))
-    if (measured := measurements_table(lines, names, rows)).cells:
-        print()
-        print_rows(measured)
+    print_measured(measurements_table(lines, names))
     if compared := comparisons(rows):
         print()
         print_rows(comparison_table(compared))
@@ -69,6 +73,7 @@ def show_stability(experiments: Sequence[Experiment], context: Context, *, repor
     table, sentences = stability_table(rows, {one.desc.key: (one.desc.strategy_name, one.desc) for one in asked_for})
     print_rows(table)
     print(*sentences, sep="\n")
+    print_measured(measured_analyses(rows))
     if report:
         report_stability(done, context)
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from cli import program
 from cli.command_line import known_first, read_command
-from cli.running import print_rows, run_experiments
+from cli.running import print_measured, print_rows, run_experiments
 from cli.terminal import listed
 from experiments.define.grid import Grid
 from experiments.define.lottery import LotteryBranch
 from experiments.plugins import load_plugins
-from experiments.report.lottery import branch_table
+from experiments.report.lottery import branch_table, measurements_table
+from experiments.report.replicates import summarize, varied_names
 from experiments.report.stability import report_branch
 from experiments.run.progress import make_reporter
 from lottery.branch import branches
@@ -31,6 +32,7 @@ def show(grid: Grid) -> None:
     rows = [row for one in runs for row in (*one.rows(), *one.missing())]
     if any(branch.outcome in row for row in rows):
         print_rows(branch_table(rows, branch.name, branch.outcome))
+        print_measured(measurements_table(summarize(rows), varied_names(rows)))
         report_branch([one.store for one in runs], branch, grid.session.context)
     elif any(one.rows() for one in runs):
         grid.session.context.reporter.warn(f"{branch.name}: its results have no {branch.outcome!r}, its outcome")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from cli.command_line import read_command
-from cli.running import print_rows, run_experiments
+from cli.running import print_measured, print_rows, run_experiments
 from experiments.define.grid import Grid
-from experiments.report.lottery import training_table
+from experiments.report.lottery import measured_trainings, training_table
 
 
 def run(argv: Sequence[str]) -> int:
@@ -14,4 +14,6 @@ def run(argv: Sequence[str]) -> int:
 
 
 def show(grid: Grid) -> None:
-    print_rows(training_table([row for one in grid for row in one.rows()]))
+    rows = [row for one in grid for row in one.rows()]
+    print_rows(training_table(rows))
+    print_measured(measured_trainings(rows))

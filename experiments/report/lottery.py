@@ -6,6 +6,8 @@ from pathlib import Path
 from experiments.report.comparisons import COLUMNS as COMPARED
 from experiments.report.comparisons import comparisons
 from experiments.report.figures.lottery import lottery_figures
+from experiments.report.figures.numbers import measured_figures
+from experiments.report.numbers import measured_numbers, numbers_csv, numbers_table
 from experiments.report.replicates import (
     EARLY_STOPPED,
     Replicates,
@@ -14,8 +16,8 @@ from experiments.report.replicates import (
     summarize,
     varied_names,
 )
-from experiments.report.tables import CSV, Table, as_csv, number, percent, table_of, write_files
-from experiments.runs.rows import COUNTED, DONE, measured_names
+from experiments.report.tables import CSV, Table, as_csv, percent, table_of, write_files
+from experiments.runs.rows import COUNTED, DONE
 from foundations.averages import average, standard_deviation
 from foundations.formats import DIVERGED, Row
 from foundations.reporting import Reporter
@@ -90,22 +92,22 @@ def lottery_table(lines: Sequence[Replicates], names: Sequence[str], *, where: b
     }, not_whole(lines))  # fmt: skip
 
 
-def measurements_table(lines: Sequence[Replicates], names: Sequence[str], rows: Iterable[Row]) -> Table:
-    """Return a line for each subnetwork with the numbers that were measured, mean and deviation over the replicates.
+def measurements_table(lines: Sequence[Replicates], names: Sequence[str]) -> Table:
+    """Return what was measured of each subnetwork; empty where nothing was."""
+    known = [line for line in lines if line.measured]
+    return numbers_table(about(known, names), [line.measured for line in known])
 
-    Numbers of single layers (``signs.changed.fc.weight``) stand in the CSV files alone.
 
-    Args:
-        lines: the subnetworks.
-        names: the hyperparameters that differ.
-        rows: of all levels.
-    """
-    once = full_network_once(rows)
-    numbers = {
-        name: [number([row.get(name) for row in once if row["path"] in line.paths]) for line in lines]
-        for name in measured_names(once) if name.count(".") == 1
+def measured_trainings(rows: Sequence[Row]) -> Table:
+    """Return what was measured of dense trainings, replicates together; empty where nothing was."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(str(row["varied"]), []).append(row)
+    columns = {
+        name: [group[0]["varied"].get(name, "") for group in groups.values()] for name in varied_names(rows)
     }  # fmt: skip
-    return table_of({**about(lines, names), **numbers} if numbers else {})
+    columns["n"] = [str(len(group)) for group in groups.values()]
+    return numbers_table(columns, [measured_numbers(group) for group in groups.values()])
 
 
 def branch_table(rows: Sequence[Row], branch: str, outcome: str) -> Table:
@@ -138,8 +140,8 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
     """Write ``runs.csv``, ``table.csv`` (mean and standard deviation over replicates), ``accuracy.svg`` and ``.png``.
 
     With two replicates and more there is ``comparisons.csv``, see :func:`comparisons`; where weights lie on no path
-    ``accuracy_effective``; with a validation set ``early_stopping``. Without the result of a pruned network there is
-    no figure.
+    ``accuracy_effective``; with a validation set ``early_stopping``; with measurements ``measurements`` and
+    ``measurements_pairs``. Without the result of a pruned network there is no figure.
     """
     levels = list(rows)
     names, once = varied_names(levels), full_network_once(levels)
@@ -147,10 +149,11 @@ def write_report(rows: Iterable[Row], directory: Path, reporter: Reporter) -> No
     runs = [{"state": DONE, **row, **{name: row.get("varied", {}).get(name, "") for name in names}} for row in once]
     tables = {
         **({"comparisons": (COMPARED, [one.cells for one in compared])} if compared else {}),
-        "runs": as_csv(runs, ["strategy", "k", *names, *COLUMNS, *measured_names(once)]),
+        "runs": as_csv(runs, ["strategy", "k", *names, *COLUMNS, *measured_numbers(once)]),
         "table": lines_csv(lines, names),
     }
-    write_files(Store(directory), tables, lottery_figures(lines, names), reporter)
+    drawn = {**lottery_figures(lines, names), **measured_figures(lines, names)}
+    write_files(Store(directory), tables, drawn, reporter)
 
 
 def lines_csv(lines: Sequence[Replicates], names: Sequence[str], *more: str) -> CSV:
@@ -165,4 +168,6 @@ def lines_csv(lines: Sequence[Replicates], names: Sequence[str], *more: str) -> 
         ]
         for line in lines
     ]  # fmt: skip
-    return ["strategy", "k", *names, *LINE_COLUMNS, *more], cells
+    columns, numbers = numbers_csv([line.measured for line in lines])
+    whole = [[*own, *measured] for own, measured in zip(cells, numbers, strict=True)]
+    return ["strategy", "k", *names, *LINE_COLUMNS, *more, *columns], whole

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.report.numbers import Numbers, measured_numbers
 from experiments.report.tables import percent
 from experiments.runs.rows import DONE, ENDINGS, density_text
 from foundations.averages import average, standard_deviation
@@ -50,6 +51,8 @@ class Replicates:
     """What the mask was asked to keep; None where that is not known."""
     kept: int | None = None
     """The number of weights that the mask keeps, in the first replicate."""
+    measured: Numbers = field(default_factory=dict)
+    """What ``--measure`` has found, of the replicates that have it."""
 
     @property
     def mean(self) -> float | None:
@@ -170,6 +173,7 @@ def line_of(group: Sequence[Row], value: str, lost: Sequence[str] = ()) -> Repli
         early_stopping_iteration=average([row["early_stopping_iteration"] for row in stopped]),
         density_asked=first.get("density_asked"),
         kept=first.get("kept"),
+        measured=measured_numbers(group),
     )
 
 

@@ -1,13 +1,16 @@
 """Tables and figures of instability analyses: where they go, and what is said of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments.report.collect import Analyses, collect, collect_levels, refuse_damaged
+from experiments.report.figures.numbers import over_analyses
 from experiments.report.figures.stability import figures
+from experiments.report.numbers import measured_numbers, numbers_table
 from experiments.report.replicates import count
-from experiments.report.tables import Table, as_csv, directory_for, percent, table_of, write_files
+from experiments.report.tables import Figures, Table, as_csv, directory_for, grouped, percent, table_of, write_files
 from experiments.runs.naming import distinct
 from foundations import files
 from foundations.averages import average
@@ -45,7 +48,12 @@ def write_report(rows: Analyses, directory: Path, reporter: Reporter) -> None:
         "training": rows.training,
         **({"plane_points": rows.plane, "plane_networks": rows.places} if rows.plane else {}),
     }  # fmt: skip
-    write_files(Store(directory), {name: as_csv(table) for name, table in tables.items()}, figures(rows), reporter)
+    write_files(Store(directory), {name: as_csv(table) for name, table in tables.items()}, all_figures(rows), reporter)
+
+
+def all_figures(rows: Analyses) -> Figures:
+    measured = {"measurements": partial(over_analyses, rows)} if measured_numbers(rows.analyses) else {}
+    return {**figures(rows), **measured}
 
 
 # What is said --------------------------------------------------------------------------------------------------------
@@ -74,6 +82,14 @@ def stability_table(rows: Iterable[Row], networks: Mapping[str, tuple[str, Desc]
     columns = {name: [cells[name] for cells in lines] for name in (lines[0] if lines else ())}
     empty = [name for name in ONLY_IF_MEASURED if set(columns.get(name, ())) <= {"-"}]
     return table_of({name: cells for name, cells in columns.items() if name not in empty}, notes), sentences
+
+
+def measured_analyses(rows: Iterable[Row]) -> Table:
+    """Return what was measured of analyses, a line for each network and k; empty where nothing was."""
+    groups = grouped({row["path"]: row for row in rows if "verdict" in row}.values(), "key", "strategy", "k")
+    columns = {name: [str(group[0][name]) for group in groups] for name in ("strategy", "k")}
+    columns["n"] = [str(len(group)) for group in groups]
+    return numbers_table(columns, [measured_numbers(group) for group in groups])
 
 
 def judged(group: Iterable[Row]) -> list[Row]:

@@ -49,14 +49,6 @@ def percent(values: Sequence[float | None]) -> str:
     return f"{mean:.2%}" + ("" if deviation is None else f" +- {100 * deviation:.2f}")
 
 
-def number(values: Sequence[float | None]) -> str:
-    """Return ``0.1234``, or mean and standard deviation of several: ``0.1234 +- 0.0056``; ``-`` if one is missing."""
-    mean, deviation = average(values), standard_deviation(values)
-    if mean is None:
-        return "-"
-    return f"{mean:.4g}" + ("" if deviation is None else f" +- {deviation:.2g}")
-
-
 def directory_for(kind: str, runs: Iterable[Path], root: Path, alone: str = "") -> Path:
     """Return ``<root>/report/<kind>_<hash>``: the same runs compared again have the same place, in whatever order.
 

@@ -4,7 +4,7 @@
 Only the numbers of an analysis need PyTorch, so that hundreds of runs are listed at once.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.runs.directory import Part, RunDirectory
@@ -95,11 +95,6 @@ def measured(here: Store) -> Row:
     """Return what was measured in a directory (``--measure``), as ``<measurement>.<number>``."""
     entries = here.read_json(files.MEASUREMENTS)["measured"] if here.has(files.MEASUREMENTS) else {}
     return {f"{name}.{number}": value for name, entry in entries.items() for number, value in entry["numbers"].items()}
-
-
-def measured_names(rows: Iterable[Row]) -> list[str]:
-    """Return the columns of measured numbers that some of the rows have."""
-    return list(dict.fromkeys(name for row in rows for name in row if "." in name))
 
 
 def numbers_of_verdict(verdict: "Verdict") -> Row:

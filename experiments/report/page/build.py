@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.report.figures.palette import ALL_FORMS, images
 from experiments.report.material import Material, gather
 from experiments.report.page import parts as theme
-from experiments.report.page.lottery import lottery_sections, mask_section
+from experiments.report.page.lottery import lottery_sections, mask_section, measurements_section
 from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.page.runs import compute, hyperparameters, reproduce, runs_section, summary
 from experiments.report.page.stability import criteria_sections, stability_sections
@@ -86,7 +86,7 @@ def sections(found: Material) -> list[PageSection]:
     verdicts = list(stability[0].sentences) if stability else []
     every = [
         summary(found, verdicts), *lottery_sections(found), mask_section(found), *criteria_sections(found), *stability,
-        runs_section(found),
+        measurements_section(found), runs_section(found),
         hyperparameters(found), reproduce(found), compute(found),
     ]  # fmt: skip
     return [one for one in every if not one.empty]

@@ -7,12 +7,15 @@ from statistics import fmean
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import how_many_replicates
 from experiments.report.figures.lottery import accuracy_against_cost, lottery_figures
+from experiments.report.figures.numbers import measured_figures
 from experiments.report.figures.panels import accuracy_over_training, kept_by_layer, masks_over_training, of_line
-from experiments.report.lottery import about, lines_csv, lottery_table, measurements_table
+from experiments.report.lottery import about, lines_csv, lottery_table
 from experiments.report.material import Material
+from experiments.report.numbers import measured_numbers, numbers_table
 from experiments.report.page.parts import PageFigure, PageSection, PageTable
 from experiments.report.replicates import Replicates, not_whole, varied_names
 from experiments.report.tables import as_csv, grouped, percent, table_of
+from foundations.comparisons import CONFIDENCE
 from foundations.formats import Row
 
 SUBNETWORKS = (
@@ -23,7 +26,7 @@ COMPARED = (
     "Differences of test accuracy, paired by replicate, with Student's interval over replicates (not over test "
     "images); the p-values count all comparisons of the table (Holm), * is below 5%."
 )
-MEASURED = "Numbers of --measure: means and standard deviations over replicates."
+INTERVAL = f"Student's {CONFIDENCE:.0%} interval over replicates"
 NO_RESULT = "A hollow mark: not every replicate ended as it should; a cross: none has a result."
 
 
@@ -37,13 +40,33 @@ def lottery_sections(found: Material) -> list[PageSection]:
     tables = [PageTable("subnetworks", SUBNETWORKS, lottery_table(lines, names, where=False))]
     if compared:
         tables.append(PageTable("comparisons", COMPARED, comparison_table(compared)))
-    if (measured := measurements_table(lines, names, found.levels)).cells:
-        tables.append(PageTable("measurements", MEASURED, measured))
     return [
         PageSection("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names), tables=tables),
         training_section(found, lines, names),
         *([layers_section(found, lines, names), cost_section(found, lines, names)] if pruned else []),
     ]
+
+
+def measurements_section(found: Material) -> PageSection:
+    """Return what was measured of everything, and of subnetworks how it goes with the density and with each other."""
+    groups = grouped((row for row in found.rows if measured_numbers([row])), "key", "part")
+    columns = {
+        heading: [str(group[0].get(name, "")) for group in groups]
+        for heading, name in (("experiment", "key"), ("part", "part"), ("strategy", "strategy"), ("k", "k"))
+    }
+    columns["n"] = [str(len(group)) for group in groups]
+    table = numbers_table(columns, [measured_numbers(group) for group in groups])
+    names, lines = varied_names(found.levels), found.lines
+    captions = {
+        "measurements": f"Measurements of subnetworks against the density; bands: {INTERVAL}.",
+        "measurements_pairs": f"Test accuracy and measurements of subnetworks against each other; bars: {INTERVAL}.",
+    }
+    figures = [
+        PageFigure(name, captions[name], make, lines_csv(lines, names))
+        for name, make in measured_figures(lines, names).items()
+    ]
+    tables = [PageTable("measurements", f"Means; in brackets: {INTERVAL}.", table)] if table.cells else ()
+    return PageSection("measurements", "Measurements", figures=figures, tables=tables)
 
 
 def accuracy_figures(lines: Sequence[Replicates], names: Sequence[str]) -> list[PageFigure]:

@@ -3,10 +3,9 @@
 from experiments.report.criteria import CAPTION, criteria_table
 from experiments.report.figures.criteria import criteria_figures, curve_csv
 from experiments.report.figures.drawing import how_many
-from experiments.report.figures.stability import figures
 from experiments.report.material import Material
 from experiments.report.page.parts import PageFigure, PageSection, PageTable
-from experiments.report.stability import stability_table
+from experiments.report.stability import all_figures, stability_table
 from experiments.report.tables import as_csv
 from experiments.runs.searches import search_rows, searches
 from foundations import files
@@ -26,10 +25,11 @@ def stability_sections(found: Material) -> list[PageSection]:
         "interpolation": ("Error and cross entropy between two children; a line for each pair and replicate.",
                           as_csv(rows.lines)),
         "accuracy": ("Test accuracy of children over training; bands: lowest to highest child.", as_csv(rows.training)),
+        "measurements": ("What was measured of analyses; bands: standard deviation over replicates.", analysed),
         "plane": ("Test error and training loss on the plane through the start and two children.", as_csv(rows.plane)),
     }  # fmt: skip
     drawn: dict[str, list[PageFigure]] = {kind: [] for kind in kinds}
-    for name, make in figures(rows).items():
+    for name, make in all_figures(rows).items():
         kind = next(kind for kind in kinds if name.startswith(kind))
         drawn[kind].append(PageFigure(f"stability_{name}", kinds[kind][0], make, kinds[kind][1]))
     caption = "Error barriers in percentage points: means and standard deviations over replicates."
@@ -40,6 +40,7 @@ def stability_sections(found: Material) -> list[PageSection]:
         PageSection("interpolation", "Error along the interpolation", figures=drawn["interpolation"]),
         PageSection("plane", "On the plane through the start and two children", figures=drawn["plane"]),
         PageSection("children", "Training of the children", figures=drawn["accuracy"]),
+        PageSection("measured_analyses", "Measurements of the analyses", figures=drawn["measurements"]),
     ]  # fmt: skip
 
 

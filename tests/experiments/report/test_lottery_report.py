@@ -268,10 +268,10 @@ def test_the_full_network_lies_where_it_was_trained() -> None:
 def test_measured_numbers_have_a_table_and_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     rows = [{**entry, "signs.kept": 0.5 * entry["replicate"]} for entry in ROWS if entry["strategy"] == "snip"]
-    table = measurements_table(summarize(full_network_once(rows)), [], rows)
+    table = measurements_table(summarize(full_network_once(rows)), [])
     assert table.headers == ["strategy", "k", "level", "density", "signs.kept"]
-    assert [cells[-1] for cells in table.cells] == ["0.75 +- 0.35", "0.75 +- 0.35"]
-    assert measurements_table(summarize(ROWS), [], ROWS).cells == []
+    assert [cells[-1] for cells in table.cells] == ["0.75 (-2.427 to 3.927)"] * 2
+    assert measurements_table(summarize(ROWS), []).cells == []
     write_report(rows, tmp_path, Reporter())
     found = list(csv.DictReader((tmp_path / "runs.csv").open()))
     assert [one["signs.kept"] for one in found] == ["0.5", "1.0", "0.5", "1.0"]
