@@ -48,7 +48,6 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def experiments(runs: Sequence[RunDirectory]) -> list[str]:
-    """Return how many there are, and how their parts ended."""
     ended: dict[str, int] = {}
     for run in runs:
         for part in run.parts:
@@ -106,7 +105,6 @@ def intervals(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def compute(runs: Sequence[RunDirectory]) -> list[str]:
-    """Return parts, attempts, hours and memory by processor."""
     return [
         f"{processor}, {threads} threads: {parts} parts in {attempts} attempts, {hours} hours, {processor_hours} "
         f"processor-hours, at most {memory} MB a process."

@@ -42,7 +42,6 @@ def report_stability(runs: Iterable[Store], context: Context) -> None:
 
 
 def write_report(rows: Analyses, directory: Path, reporter: Reporter) -> None:
-    """Write tables and figures and say where they are."""
     tables = {
         f"barrier_by_{rows.index.name}": [*rows.analyses, *rows.missing], "pairs": rows.pairs, "lines": rows.lines,
         "training": rows.training,

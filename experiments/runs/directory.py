@@ -1,4 +1,4 @@
-"""What a run's directory says to who reads it without PyTorch: its parts, how far each has come, and its results."""
+"""A run's directory, read without PyTorch: its parts, how far each has come, and its results."""
 
 import os
 import re
@@ -192,7 +192,7 @@ def parts_of_training(run: Store) -> Iterator[Part]:
 
 @kinds.register("lottery")
 def parts_of_lottery(run: Store) -> Iterator[Part]:
-    """Levels, and their branches behind each."""
+    """Yield the levels, each with its branches behind it."""
     for level in numbered(run, files.LEVEL):
         yield Part(level.path.name, level)
         for path in sorted(level.path.iterdir()):

@@ -12,17 +12,17 @@ from foundations.store import Store
 
 
 def whole_metrics(store: Store) -> list[Row]:
-    """The rows of metrics of a training; ``UsageError`` if they are damaged, or end before what is saved of it."""
+    """Return the metrics of a training; ``UsageError`` if they are damaged, or end before what is saved of it."""
     if lacking := lacking_metrics(store):
         raise UsageError(f"{store / files.METRICS} {lacking}.\n{advise(store, files.METRICS).text}")
     return store.read_rows(files.METRICS)
 
 
 def lacking_metrics(store: Store) -> str:
-    """What is wrong with the metrics of a training that is not done: rows of steps that its states show were taken.
+    """Return which rows of metrics a training that is not done has lost, as far as its saved states show; empty if none.
 
-    The checkpoint has all rows up to its step. States that are saved later lie at most one evaluation after the last
-    row; how often there is one is seen in the rows themselves.
+    The checkpoint has all rows up to its step. A state that was saved later lies at most one evaluation after the last
+    row; how often there is an evaluation is seen in the rows themselves.
     """
     if store.has(files.DONE):
         return ""
@@ -55,9 +55,9 @@ def epoch_length(rows: Iterable[Row]) -> int | None:
 
 
 def iterations_per_epoch(*trainings: Store) -> int:
-    """Read off their metrics; of trainings that end within an epoch the iterations that they have.
+    """Return what the metrics of trainings show; of trainings that end within an epoch the iterations that they have.
 
-    Metrics that are damaged say nothing; whoever shows them names them.
+    Damaged metrics are passed over.
     """
     longest = 1
     for training in trainings:

@@ -53,7 +53,6 @@ def result_rows(
 
 
 def new_part(run: RunDirectory, name: str) -> Part:
-    """Return a part that has not been begun."""
     return Part(name, run.store.sub(name), files.INSTABILITY if name.startswith(files.ANALYSIS) else files.DONE)
 
 

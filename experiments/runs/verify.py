@@ -218,7 +218,7 @@ def unfinished(run: StoredRun) -> Iterator[Finding]:
 
 
 def unsaved(trunk: Store) -> Iterator[Finding]:
-    """States on the trunk's grid that are not there."""
+    """Yield states on the trunk's grid that are missing."""
     iterations = [row["iteration"] for row in trunk.read_rows(files.METRICS)] or [0]
     per_epoch = iterations_per_epoch(trunk)
     wanted = [iteration for iteration in grid(iterations[-1], per_epoch) if iteration >= iterations[0]]

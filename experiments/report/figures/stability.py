@@ -82,7 +82,6 @@ def draw_lines(axes: "Axes", rows: Sequence[Row], quantity: Quantity) -> None:
 
 
 def name_axes(axes: "Axes", quantity: Quantity, *, left: bool, lowest: bool) -> None:
-    """Name axes, with numbers at the outer panels only."""
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.tick_params(labelleft=left, labelbottom=quantity is LOSS)

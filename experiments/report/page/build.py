@@ -117,7 +117,6 @@ class Page:
         )  # fmt: skip
 
     def section(self, one: PageSection) -> Mapping[str, Any]:
-        """Return what the template needs of a section."""
         return {
             "name": one.name, "title": one.title, "sentences": one.sentences, "commands": one.commands,
             "figures": [self.figure(figure) for figure in one.figures],
