@@ -19,7 +19,7 @@ def whole_metrics(store: Store) -> list[Row]:
 
 
 def lacking_metrics(store: Store) -> str:
-    """Return which rows of metrics a training that is not done has lost, as far as its saved states show; empty if none.
+    """Return which rows of metrics a training that is not done has lost, as far as its states show; empty if none.
 
     The checkpoint has all rows up to its step. A state that was saved later lies at most one evaluation after the last
     row; how often there is an evaluation is seen in the rows themselves.
