@@ -16,6 +16,7 @@ from foundations.text import printable_text
 
 WIDTH = 80
 LONGEST_RANGE = 1000  # more is a mistyped number
+TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 
 
 COMMON, ALL = "common", "all"
@@ -180,7 +181,7 @@ def parse_value(name: str, given: str, hint: Any) -> Any:
             texts = expand_range(given) if element is int else [part for part in given.split(",") if part]
             return tuple(parse_value(name, part.strip(), element) for part in texts)
         if hint is bool:
-            return {"true": True, "false": False, "1": True, "0": False}[given.lower()]
+            return TRUTHS[given.lower()]
         if not given and hint in (str, Step):
             raise UsageError("a value is missing")
         return float(Decimal(given.removesuffix("%")) / 100) if hint is float and given.endswith("%") else hint(given)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Generic, TypeVar, get_type_hints
 
-from cli.flags import make_parser, parse_value
+from cli.flags import TRUTHS, make_parser, parse_value
 from experiments.run.progress import make_reporter
 from experiments.runs.directory import directories_from_environment
 from foundations.errors import UsageError, near_misses
@@ -102,7 +102,12 @@ def read(
     defaults = {flag: value for flag, value in directories_from_environment().items() if flag in known}
     parser = make_parser(name, summary, [Section("flags", cls, defaults)])
     parser.usage = f"{parser.prog} {operands} --flag=value ...".replace("  ", " ")
-    namespace, found = parser.parse_known_args(list(argv))
+    switches = {f"--{flag}" for flag in known if hints[flag] is bool}  # an operand behind one is not its value
+    tokens = [
+        f"{token}=true" if token in switches and following.lower() not in TRUTHS else token
+        for token, following in zip(argv, [*argv[1:], ""], strict=False)
+    ]
+    namespace, found = parser.parse_known_args(tokens)
     texts = dict(vars(namespace))
     if texts.pop("help", False):
         print(parser.format_help())

@@ -34,6 +34,8 @@ def test_a_copy_is_equal(pair: tuple[Path, Path], command: Command) -> None:
     assert outcome.code == 0
     assert outcome.out.splitlines()[-1] == "The runs are equal."
     assert command("diff", str(pair[0].parent), str(pair[1])).code == 0  # the only replicate
+    for flag in (["--json"], ["--json", "true"], ["--json=true"]):  # a run behind a switch is not its value
+        assert json.loads(command("diff", *flag, *map(str, pair)).out)["equal"] is True
 
 
 def test_another_machine_is_shown_and_makes_no_difference(pair: tuple[Path, Path], command: Command) -> None:
