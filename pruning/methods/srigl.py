@@ -47,18 +47,20 @@ class SRigL(RigL):
     ) -> Mask:  # fmt: skip
         salient = super().update(model, mask, gradients, generator, moment)
         last, sizes, entries = list(prunable(model))[-1], magnitudes(model, mask), {}
-        alive = {
-            name: neurons_kept(kept, salient[name], 0.0 if name == last else self.gamma_sal)
-            for name, kept in mask.items()
-        }
-        useless = reads_constants(model, alive)
+        useful: Mapping[str, Tensor] = {name: torch.ones_like(kept) for name, kept in mask.items()}
+        for _ in range(2):  # neurons that are needed, where weights have no room in others, leave fewer constants
+            alive = {
+                name: neurons_kept(kept, salient[name], useful[name], 0.0 if name == last else self.gamma_sal)
+                for name, kept in mask.items()
+            }
+            useful = without_constants(model, alive, mask)
         for name, kept in mask.items():
             total = int(kept.count_nonzero())
-            useful = ~useless.get(name, torch.zeros_like(kept))
-            stays = kept & useful & alive[name].view(-1, *(1 for _ in kept.shape[1:]))
+            stays = kept & useful[name] & alive[name].view(-1, *(1 for _ in kept.shape[1:]))
             keep = total - int(self.exchanged_fraction(moment) * total)
             stays = highest(sizes[name].flatten(), stays.flatten(), keep).view(kept.shape)
-            order = ranks(gradients[name].abs().masked_fill(~useful, -1), first=sizes[name].masked_fill(~stays, -1))
+            growth, size = gradients[name].abs().masked_fill(~useful[name], -1), sizes[name].masked_fill(~stays, -1)
+            order = ranks(growth, first=size)
             entries[name] = evenly(order, salient[name], alive[name], total).view(kept.shape)
         return Mask(entries)
 
@@ -71,14 +73,14 @@ def ranks(scores: Tensor, first: Tensor | None = None) -> Tensor:
     return order.argsort(1)
 
 
-def neurons_kept(kept: Tensor, salient: Tensor, share: float) -> Tensor:
+def neurons_kept(kept: Tensor, salient: Tensor, useful: Tensor, share: float) -> Tensor:
     """Return (neurons,) bool: those with at least ``share`` times the fan-in of salient weights.
 
-    As many of the best stay as it takes to hold all weights of the layer.
+    As many of the best stay as it takes to hold all weights of the layer in ``useful`` places.
     """
     total, neurons = int(kept.count_nonzero()), int(kept.flatten(1).any(1).count_nonzero())
-    counts = salient.flatten(1).sum(1)
-    needed = highest(counts, torch.ones_like(counts, dtype=torch.bool), -(-total // kept[0].numel()))
+    counts, room = salient.flatten(1).sum(1), int(useful[0].count_nonzero())
+    needed = highest(counts, torch.ones_like(counts, dtype=torch.bool), -(-total // max(room, 1)))
     return needed | (counts >= share * total / max(neurons, 1))
 
 
@@ -92,26 +94,25 @@ def evenly(order: Tensor, salient: Tensor, alive: Tensor, total: int) -> Tensor:
     return highest(scores.flatten(), alive[:, None].expand_as(order).flatten(), total)
 
 
-def reads_constants(model: nn.Module, alive: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return, for the weights of layers that read ablated neurons, which of them do: bool, of the weights' shapes.
+def without_constants(model: nn.Module, alive: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
+    """Return the places of weights that do not read ablated neurons, bool, of the weights' shapes.
 
-    A channel is a constant if all layers that write it have ablated it. Empty where the network cannot be traced.
+    A channel is a constant if all layers that write it have ablated it. Where the network cannot be traced none is.
     """
+    found = {name: torch.ones_like(kept) for name, kept in mask.items()}
     try:
         graph = channel_graph(model)
     except UsageError:
-        return {}
-    dead = {}
+        return found
+    live = {}
     for group in graph.sizes.keys() - graph.whole:
         writers = [alive.get(f"{name}.weight") for name in graph.writers(group)]
         there = [neurons for neurons in writers if neurons is not None]
         if there and len(there) == len(writers):
-            dead[group] = ~torch.stack(there).any(0)
-    weights, found = prunable(model), {}
+            live[group] = torch.stack(there).any(0)
     for layer in graph.layers:
-        name = f"{layer.name}.weight"
-        if layer.reads in dead and layer.blocks == 1 and name in alive:
-            shape = weights[name].shape
-            places = dead[layer.reads].repeat_interleave(shape[1] // graph.sizes[layer.reads])
-            found[name] = places.view(1, -1, *(1 for _ in shape[2:])).expand(shape)
+        places = found.get(f"{layer.name}.weight")
+        if layer.reads in live and layer.blocks == 1 and places is not None:
+            channels = live[layer.reads].repeat_interleave(places.shape[1] // graph.sizes[layer.reads])
+            places &= channels.view(1, -1, *(1 for _ in places.shape[2:]))
     return found

@@ -94,7 +94,7 @@ def test_ablated_neurons_are_what_compaction_takes_out() -> None:
         nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.BatchNorm2d(6), nn.ReLU(),
         nn.Flatten(), nn.Linear(6 * 16, 10),
     )  # fmt: skip
-    srigl = strategies.get("srigl")(gamma_sal=0.7)
+    srigl = strategies.get("srigl")(gamma_sal=1.0)
     mask = prune(srigl, model, density=0.2)
     mask.apply_(model)
     slopes: dict[str, Tensor] = {name: torch.randn(weight.shape) for name, weight in prunable(model).items()}
