@@ -86,7 +86,7 @@ def finished_training(trunk: Trunk) -> Finished:
 
 def finished_level(level: Level) -> Finished:
     def start() -> nn.Module:
-        return masked(level.ticket())
+        return masked(level.ticket()) if level.number else level.trunk.state_at(level.desc.k).model
 
     training = level.desc.train.training
     return Finished(level.trunk, level.desc.k, training, level.mask, start, level.trained, level.number)

@@ -125,7 +125,7 @@ class Part:
         """What is wrong with the files from which tables and figures are made; of networks and masks ``verify`` says.
 
         Raises:
-            UsageError: its marker is damaged, or a directory stands in a file's place.
+            UsageError: its marker or its measurements are damaged, or a directory stands in a file's place.
         """
         if "/" in self.name and not self.store.has(files.DESC):
             return Fault(self.store / files.DESC, "is missing")
@@ -140,6 +140,8 @@ class Part:
                 return Fault(self.store / name, f"is not the one that {self.marker} was written with")
         if self.marker == files.INSTABILITY and (lacking := lacking_points(self.store)):
             return Fault(self.store / files.INTERPOLATION, lacking)
+        if self.store.has(files.MEASUREMENTS):
+            self.store.read_json(files.MEASUREMENTS)
         return None
 
     @property

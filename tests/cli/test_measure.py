@@ -180,6 +180,19 @@ def test_children_are_measured_together_and_one_by_one(command: Command, place: 
     assert now["cka.mean"] != first["cka.mean"]
 
 
+def test_where_a_network_starts_depends_on_how_it_is_retrained(
+    command: Command, place: Any, small: tuple[str, ...]
+) -> None:
+    """Finetuned: from the pruned network of the end, so that few weights move far; the full network from k."""
+    flags = ("lottery", *small, "--k=1", "--pruning_strategy=sparse_global", *place.flags, "--measure=distance")
+    assert command(*flags).code == 0
+    assert command(*flags, "--retrain=finetune").code == 0
+    levels = [row for row in rows(command, place) if row["level"] is not None]
+    far = {(row["retrain"], row["level"]): row["distance.l2"] for row in levels}
+    assert far["finetune", 0] == far["rewind_weights", 0] > 0
+    assert 0 < far["finetune", 1] < far["rewind_weights", 1] / 2
+
+
 def test_masks_of_another_run_and_of_scores_are_overlapped(
     command: Command, finished: Any, small: tuple[str, ...]
 ) -> None:
@@ -191,6 +204,27 @@ def test_masks_of_another_run_and_of_scores_are_overlapped(
     assert row["overlap.adsynflow"] == 1
     assert row["overlap.chance"] == row["overlap.with_chance"] == row["density"]
     assert row["density"] < row["overlap.magnitude"] < 1
+
+
+def test_damaged_numbers_are_named_and_measured_again_once_they_are_deleted(
+    command: Command, finished: Any, small: tuple[str, ...]
+) -> None:
+    flags = ("lottery", *small, "--k=1", "--levels=0-1", *finished.flags, "--measure=signs")
+    assert command(*flags).code == 0
+    file = finished.one("lottery_*/replicate_1/level_1/measurements.json")
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b'"changed": 0.', b'"changed": 1.', 1))
+    assert {row["part"]: row["state"] for row in rows(command, finished)} == {
+        "": "done", "level_0": "done", "level_1": "damaged",
+    }  # fmt: skip
+    for argv in (("verify", f"--root={finished.root}"), flags):
+        outcome = command(*argv)
+        assert outcome.code != 0
+        assert "measurements.json" in outcome.out + outcome.err
+        assert "Delete this file and run the same command again" in outcome.out + outcome.err
+    file.unlink()
+    assert command(*flags).code == 0
+    assert file.read_bytes() == whole
 
 
 def test_as_a_task_it_travels_as_json(finished: Any, small: tuple[str, ...]) -> None:
