@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 
 .DEFAULT_GOAL := help
 STUDIES := thesis thesis-medium thesis-small thesis-small-bf16 thesis-mnist thesis-imagenet
-.PHONY: help setup demo test torture lint bench test-engines test-integrations test-real docs $(STUDIES)
+.PHONY: help setup demo test torture lint bench test-engines test-integrations test-real test-wheel docs $(STUDIES)
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -67,6 +67,12 @@ test-engines: setup  ## Slurm, Ray and worker processes for real, on this machin
 	$(PIP) --quiet --editable '.[plot,dev,ray,slurm]'
 	$(BIN)/python -m pytest -s tests/engines/prove_local.py tests/engines/prove_slurm.py tests/engines/prove_ray.py
 	$(BIN)/python -m tests.engines.many_runs
+
+test-wheel: setup  ## the wheel and the sdist in dist/, and the wheel tried in a fresh environment, away from the checkout
+	$(BIN)/python -m hatchling build --clean --directory dist
+	$(PYTHON) -m venv --clear .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet --constraint constraints.txt torch torchvision dist/*.whl
+	cd "$$(mktemp -d)" && $(CURDIR)/.venv-wheel/bin/adsynflow lottery --dataset=digits --training_steps=2ep --k=1
 
 # An environment of its own, which sees the packages of $(VENV), so that PyTorch is there once.
 LOOPS := .venv-integrations/bin/python
