@@ -9,7 +9,7 @@ from foundations.steps import Step
 from models import ModelHparams, parse
 from training.data import DataHparams
 from training.data.loading import find_loader
-from training.optimizers import optimizers
+from training.optimizers import DECAYING, optimizers
 from training.schedules import schedules
 
 
@@ -35,7 +35,10 @@ class TrainingHparams(Hparams):
     warmup_steps: Step = hp(Step("0ep"))
     """The learning rate grows linearly from zero over this many steps."""
     weight_decay: float = hp(0.0, within="[0, inf)")
-    """Weight decay of all parameters (L2; decoupled for adamw)."""
+    """Weight decay (L2; decoupled for adamw)."""
+    weight_decay_of: str = hp("all", choices=DECAYING, absent="all")
+    """Which parameters decay: all, all but those of BatchNorm (without_batchnorm), or neither those nor biases
+    (weights)."""
     clip_grad_norm: float = hp(0.0, within="[0, inf)", absent=0.0)
     """Norm to which the gradient of a step is scaled down where it is larger; 0 leaves it as it is."""
     label_smoothing: float = hp(0.0, within="[0, 1)")

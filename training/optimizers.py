@@ -26,6 +26,9 @@ MakeOptimizer = Callable[["TrainingHparams", nn.Module], optim.Optimizer]
 LR_FACTOR = "lr_factor"
 """The entry of a parameter group by which its learning rate differs from that of the schedule; 1 if absent."""
 
+DECAYING = ALL, WITHOUT_BATCHNORM, WEIGHTS = ("all", "without_batchnorm", "weights")
+"""Values of --weight_decay_of."""
+
 optimizers: Registry[MakeOptimizer] = Registry("optimizer", "optimizer")
 """Functions from training hyperparameters and a model to an optimizer of its trainable parameters."""
 
@@ -51,21 +54,21 @@ def nesterov(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
 @optimizers.register("adam")
 def adam(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
     """Kingma & Ba 2015, arXiv 1412.6980, with PyTorch's defaults; weight decay is part of the gradient."""
-    parameters, fused = trainable(model), can_be_fused(model)
+    parameters, fused = decaying(hparams, model), can_be_fused(model)
     return optim.Adam(parameters, lr=hparams.lr, weight_decay=hparams.weight_decay, fused=fused)
 
 
 @optimizers.register("adamw")
 def adamw(hparams: "TrainingHparams", model: nn.Module) -> optim.Optimizer:
     """Adam with decoupled weight decay, Loshchilov & Hutter 2019, arXiv 1711.05101."""
-    parameters, fused = trainable(model), can_be_fused(model)
+    parameters, fused = decaying(hparams, model), can_be_fused(model)
     return optim.AdamW(parameters, lr=hparams.lr, weight_decay=hparams.weight_decay, fused=fused)
 
 
 def _sgd(hparams: "TrainingHparams", model: nn.Module, *, momentum: float, nesterov: bool = False) -> optim.Optimizer:
     made = optim.SGD(
-        trainable(model), lr=hparams.lr, momentum=momentum, weight_decay=hparams.weight_decay, nesterov=nesterov,
-        fused=can_be_fused(model),
+        decaying(hparams, model), lr=hparams.lr, momentum=momentum, weight_decay=hparams.weight_decay,
+        nesterov=nesterov, fused=can_be_fused(model),
     )  # fmt: skip
     if momentum:
         made.register_step_pre_hook(start_momentum)
@@ -88,6 +91,22 @@ def start_momentum(optimizer: optim.Optimizer, *_: object) -> None:
 def trainable(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that are not frozen, in the model's order."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def decaying(hparams: "TrainingHparams", model: nn.Module) -> list[nn.Parameter] | list[dict[str, Any]]:
+    """Return the trainable parameters, in two groups where ``weight_decay_of`` spares some: the others, and these."""
+    if hparams.weight_decay_of == ALL:
+        return trainable(model)
+    of_batchnorm = {
+        parameter for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        for parameter in layer.parameters(recurse=False)
+    }  # fmt: skip
+    spared = [
+        parameter for parameter in trainable(model)
+        if parameter in of_batchnorm or (hparams.weight_decay_of == WEIGHTS and parameter.ndim < 2)
+    ]  # fmt: skip
+    others = [parameter for parameter in trainable(model) if not any(parameter is one for one in spared)]
+    return [{"params": others}, {"params": spared, "weight_decay": 0.0}]
 
 
 def can_be_fused(model: nn.Module) -> bool:

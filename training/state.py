@@ -42,6 +42,8 @@ class Noise:
         return EpochNoise(
             self.seeds.generator("data order", *self.child, epoch),
             self.seeds.generator("augmentation", *self.child, epoch),
+            epoch,
+            self.seeds.generator("flips", *self.child),
         )
 
     def step(self, iteration: int, process: int = 0) -> int:

@@ -159,7 +159,7 @@ def test_noise_differs_by_child_epoch_and_replicate_in_order_and_augmentation(sm
         (Noise(Seeds(1)), 0), (Noise(Seeds(1)), 1), (Noise(Seeds(2)), 0),
         (Noise(Seeds(1), (1,)), 0), (Noise(Seeds(1), (2,)), 0), (Noise(Seeds(1), (1,)), 1),
     ]  # fmt: skip
-    plans = [small_data.epoch(*noise.epoch(epoch)) for noise, epoch in noises]
+    plans = [small_data.epoch(noise.epoch(epoch)) for noise, epoch in noises]
     for choices in ([plan[:, column] for plan in plans] for column in (0, 1, 3)):
         assert len({tuple(choice.tolist()) for choice in choices}) == len(noises)
     assert len({noise.step(7) for noise in (Noise(Seeds(1)), Noise(Seeds(1), (1,)), Noise(Seeds(1), (2,)))}) == 3

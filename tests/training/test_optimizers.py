@@ -54,6 +54,22 @@ def test_steps_by_hand(optimizer: str, expected: list[float]) -> None:
     assert values == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("decaying", "left"),
+    [("all", {"0.weight", "0.bias", "1.weight", "1.bias"}), ("without_batchnorm", {"0.weight", "0.bias"}),
+     ("weights", {"0.weight"})],
+)  # fmt: skip
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam", "adamw"])
+def test_what_decays_without_a_gradient(optimizer: str, decaying: str, left: set[str]) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+        parameter.grad = torch.zeros_like(parameter)
+    hparams = TrainingHparams(optimizer=optimizer, lr=0.1, weight_decay=0.5, weight_decay_of=decaying)
+    make_optimizer(hparams, model).step()
+    assert {name for name, parameter in model.named_parameters() if (parameter < 1).all()} == left
+
+
 def test_everything_frozen_is_refused() -> None:
     model = OneWeight().requires_grad_(False)
     with pytest.raises(UsageError, match="every parameter is frozen"):

@@ -24,10 +24,13 @@ WHOLE = Share()
 
 
 class EpochNoise(NamedTuple):
-    """The generators from which an epoch of SGD noise is drawn."""
+    """An epoch of SGD noise: the generators of the order of the images and of their augmentation; and for flips that
+    alternate the number of the epoch and the generator of those of epoch 0."""
 
     order: torch.Generator
     augmentation: torch.Generator
+    epoch: int = 0
+    first_flips: torch.Generator | None = None
 
 
 class TrainingData(ABC):

@@ -11,7 +11,7 @@ from torch import Tensor
 from foundations.processes import Share
 from training.data.batches import WHOLE, Batch, EpochNoise, Pair, TrainingData
 from training.data.dataset import Dataset
-from training.data.hparams import DataHparams
+from training.data.hparams import ALTERNATING, REFLECTED, DataHparams
 
 
 class DeviceData(TrainingData):
@@ -22,8 +22,7 @@ class DeviceData(TrainingData):
         self.dataset = dataset
         self.padding = 0 if hparams.do_not_augment else dataset.crop_padding
         self.flip = dataset.flip and not hparams.do_not_augment
-        # Padding is black: it comes before normalization.
-        padded = F.pad(dataset.train.images, (0, 0, *[self.padding] * 4)).to(device)
+        padded = bordered(dataset.train.images, self.padding, hparams.crop_border).to(device)
         self.padded_size = padded.shape[1], padded.shape[2]
         self.train_pixels = padded.view(-1, self.shape.channels)
         edge = self.padding
@@ -33,20 +32,23 @@ class DeviceData(TrainingData):
         self.columns = torch.arange(self.shape.width, device=device)
 
     def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
-        every = self.epoch(*epoch).split(self.batch_size)
+        every = self.epoch(epoch).split(self.batch_size)
         return ((batch[share.part(len(batch))],) for batch in every[first:last])
 
-    def epoch(self, order_generator: torch.Generator, augment_generator: torch.Generator) -> Tensor:
-        """Draw an epoch's order, crops and flips on the CPU, and brings them to the device at once.
+    def epoch(self, noise: EpochNoise) -> Tensor:
+        """Draw an epoch's order, crops and flips on the CPU, and bring them to the device at once.
 
         Returns:
             (N, 4) int64, at each place of the epoch's order an image, the first row and the first column of its crop in
             the padded image, and whether the crop is mirrored, 0 or 1.
         """
         size = self.sizes["train"]
-        order = torch.randperm(size, generator=order_generator)
-        corners = torch.randint(2 * self.padding + 1, (2, size), generator=augment_generator)
-        flips = torch.randint(2 if self.flip else 1, (size,), generator=augment_generator)
+        order = torch.randperm(size, generator=noise.order)
+        corners = torch.randint(2 * self.padding + 1, (2, size), generator=noise.augmentation)
+        flips = torch.randint(2 if self.flip else 1, (size,), generator=noise.augmentation)
+        if self.flip and self.hparams.flips == ALTERNATING:  # of each image, not of each place
+            first = torch.randint(2, (size,), generator=noise.first_flips)
+            flips = (first[order] + noise.epoch) % 2
         return torch.stack([order, *corners, flips], 1).to(self.device)
 
     def fetch(self, batch: Batch) -> Pair:
@@ -76,3 +78,14 @@ class DeviceData(TrainingData):
         total = torch.from_numpy(images.numpy().sum(0, dtype=np.int64 if whole else np.float64)).double()
         mean = (total - low * len(images)) / ((high - low) * len(images))
         return mean.float().permute(2, 0, 1).contiguous().to(self.device)
+
+
+def bordered(images: Tensor, padding: int, border: str) -> Tensor:
+    """Return images (N, H, W, C) with ``padding`` more pixels on each side, black or mirrored at the edge.
+
+    Black is that of the pixels: it comes before normalization.
+    """
+    if border == REFLECTED and padding:
+        channels_first = images.permute(0, 3, 1, 2).float()
+        return F.pad(channels_first, [padding] * 4, mode="reflect").to(images.dtype).permute(0, 2, 3, 1).contiguous()
+    return F.pad(images, (0, 0, *[padding] * 4))

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from foundations.hparams import Hparams, hp
 
+CROP_BORDERS = BLACK, REFLECTED = ("black", "reflected")
+FLIPS = RANDOM, ALTERNATING = ("random", "alternating")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataHparams(Hparams):
@@ -23,6 +26,13 @@ class DataHparams(Hparams):
 
     do_not_augment: bool = False
     """Train on the images as they are, without random crops and flips."""
+
+    crop_border: str = hp("black", choices=CROP_BORDERS, absent="black")
+    """What random crops reach beyond an image: black pixels, or the image mirrored at its edge (reflected)."""
+
+    flips: str = hp("random", choices=FLIPS, absent="random")
+    """Whether an image is mirrored: drawn anew in each epoch, or drawn once and then in every other epoch
+    (alternating)."""
 
     subsample_fraction: float = hp(1.0, within="(0, 1]")
     """Fraction of the training images that is kept, in the same proportion of every class."""

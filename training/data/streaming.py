@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from foundations.errors import UsageError
 from foundations.processes import Share
 from foundations.seeds import Seeds
 from training.data.batches import WHOLE, Batch, EpochNoise, Pair, TrainingData
@@ -38,6 +39,9 @@ class StreamedData(TrainingData):
 
     def __init__(self, files: ImageFiles, hparams: DataHparams, device: torch.device, workers: int) -> None:
         super().__init__(files, hparams, device, index_device=torch.device("cpu"))
+        for flag in ("flips", "crop_border"):
+            if (value := getattr(hparams, flag)) != getattr(DataHparams, flag):
+                raise UsageError(f"--{flag}={value}: images that are streamed are cropped and mirrored at random")
         self.files, self.workers = files, workers
         self._ahead: Ahead | None = None
 

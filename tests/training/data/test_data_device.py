@@ -38,7 +38,8 @@ def epoch(data: DeviceData, number: int = 0) -> list[Pair]:
 
 def noise(number: int = 0) -> EpochNoise:
     seeds = Seeds(1)
-    return EpochNoise(seeds.generator("order", number), seeds.generator("augmentation", number))
+    generators = (seeds.generator("order", number), seeds.generator("augmentation", number))
+    return EpochNoise(*generators, number, seeds.generator("flips"))
 
 
 def cropped(top: int, left: int, flip: bool) -> list[list[int]]:
@@ -54,6 +55,29 @@ def test_crops_and_flips_by_hand():
     assert cropped(0, 0, flip=True) == [[0, 0], [1, 0]]
     assert cropped(2, 1, flip=False) == [[3, 4], [0, 0]]
     assert cropped(2, 0, flip=True) == [[3, 0], [0, 0]]
+
+
+def test_a_border_that_is_reflected_by_hand():
+    image = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], dtype=np.uint8)[None, :, :, None].repeat(3, 3)
+    dataset = Dataset.from_arrays(image, [0], image, [0], crop_padding=1)
+    data = device_data(dataset, crop_border="reflected")
+    seen = pixels(data.fetch((torch.tensor([[0, 0, 2, 0]]),))[0], data)[0, :, :, 0]  # one up, and one to the right
+    assert seen.tolist() == [[5, 6, 5], [2, 3, 2], [5, 6, 5]]
+
+
+def test_flips_that_alternate_show_both_sides_of_every_image_in_two_epochs():
+    images = np.arange(200, dtype=np.uint8).reshape(100, 1, 2).copy()
+    dataset = Dataset.from_arrays(images, range(100), images, range(100), crop_padding=0, flip=True)
+    data = device_data(dataset, flips="alternating")
+
+    def mirrored(number: int) -> torch.Tensor:
+        seen = [(labels, pixels(inputs, data)[:, 0, :, 0].int()) for inputs, labels in epoch(data, number)]
+        labels, images = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        return (images[:, 0] > images[:, 1])[labels.argsort()]
+
+    assert torch.equal(mirrored(0), ~mirrored(1))
+    assert torch.equal(mirrored(0), mirrored(2))
+    assert 30 < mirrored(0).sum() < 70
 
 
 def test_normalization_by_hand():
@@ -114,7 +138,7 @@ def test_an_epoch_shows_every_image_once(augment):
 
 def test_all_crops_and_both_flips_occur():
     data = device_data(random_dataset(600, crop_padding=1))
-    _, top, left, flip = data.epoch(*noise()).unbind(1)
+    _, top, left, flip = data.epoch(noise()).unbind(1)
     assert top.unique().tolist() == left.unique().tolist() == [0, 1, 2]
     assert flip.unique().tolist() == [0, 1]
     assert not torch.equal(top, left)
@@ -126,7 +150,7 @@ def test_without_augmentation_batches_are_the_images_themselves():
         device_data(dataset, do_not_augment=True),
         device_data(replace(dataset, crop_padding=0, flip=False)),
     ):
-        assert torch.equal(pixels(epoch(data)[0][0], data), dataset.train.images[data.epoch(*noise())[:, 0]])
+        assert torch.equal(pixels(epoch(data)[0][0], data), dataset.train.images[data.epoch(noise())[:, 0]])
 
 
 def test_a_batch_depends_on_the_generators_alone():
@@ -141,8 +165,8 @@ def test_a_batch_depends_on_the_generators_alone():
 
 def test_order_and_augmentation_have_generators_of_their_own():
     data, seeds = device_data(random_dataset(40)), Seeds(1)
-    order, top, _, flip = data.epoch(seeds.generator("order"), seeds.generator("augmentation")).unbind(1)
-    other = data.epoch(seeds.generator("order"), seeds.generator("another augmentation")).unbind(1)
+    order, top, _, flip = data.epoch(EpochNoise(seeds.generator("order"), seeds.generator("crops"))).unbind(1)
+    other = data.epoch(EpochNoise(seeds.generator("order"), seeds.generator("other crops"))).unbind(1)
     assert torch.equal(order, other[0])
     assert not torch.equal(top, other[1])
     assert not torch.equal(flip, other[3])
