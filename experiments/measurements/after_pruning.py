@@ -44,8 +44,8 @@ class GradientFlow(Measurement):
     """The squared norm of the loss's gradient with respect to all parameters but the pruned weights.
 
     It is how fast the loss falls by gradient descent (Wang et al. 2020, "Picking winning tickets before training by
-    preserving gradient flow", arXiv 2002.07376, equation 2; Evci et al. 2022, arXiv 2010.03533): ``start`` right after
-    pruning, ``end`` of the trained network. The loss is the mean cross entropy of training images in evaluation mode.
+    preserving gradient flow", arXiv 2002.07376; Evci et al. 2022, arXiv 2010.03533): ``start`` right after pruning,
+    ``end`` of the trained network. The loss is the mean cross entropy of training images in evaluation mode.
     """
 
     gradient_flow_examples: int = hp(1000, within="[1, inf)")

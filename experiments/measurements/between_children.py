@@ -56,7 +56,7 @@ class Disagreement(Measurement):
 class CKA(Measurement):
     """Linear centered kernel alignment of two children's features: 1 if they are the same up to rotation and scale.
 
-    Kornblith et al. 2019, arXiv 1905.00414, equation 4: ``||Y'X||^2 / (||X'X|| ||Y'Y||)`` in Frobenius norms, X and Y
+    Kornblith et al. 2019, arXiv 1905.00414: ``||Y'X||^2 / (||X'X|| ||Y'Y||)`` in Frobenius norms, X and Y
     the centered outputs of a prunable layer for test images, flattened. ``mean`` is that over all layers,
     ``layer.<weight>`` that of one; means over all pairs.
     """
