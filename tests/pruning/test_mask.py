@@ -222,3 +222,14 @@ def test_the_optimizer_within_a_wrapper_is_held(mask, network):
     mask.hold(network, Wrapper(optimizer))
     train(network, optimizer)
     assert torch.equal(network[0].weight != 0, mask["0.weight"])
+
+
+def test_a_wrapper_trains_the_network_within_masked(mask, network):
+    wrapper = nn.DataParallel(network)
+    optimizer = torch.optim.SGD(wrapper.parameters(), lr=0.1)
+    mask.hold(network, optimizer)
+    wrapper(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    assert torch.equal(network[0].weight != 0, mask["0.weight"])
+    with pytest.raises(UsageError, match="does not fit the model: it has no entry for module.0.weight"):
+        mask.hold(wrapper, optimizer)
