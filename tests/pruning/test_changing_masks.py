@@ -133,6 +133,12 @@ def test_acdc_ends_with_a_compressed_phase(until: float, expected: list[int]) ->
     assert acdc.updates(start=0, end=60, iterations_per_epoch=6) == expected
 
 
+def test_acdc_has_the_phases_of_its_paper_on_imagenet() -> None:
+    """Ten epochs dense, five each in turn, dense from 75 to 85 and compressed to the end at 100."""
+    found = strategies.get("acdc")(update_start=Step("5ep")).updates(start=0, end=100, iterations_per_epoch=1)
+    assert found == [10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 85]
+
+
 def test_updates_come_at_intervals_and_at_the_end_of_their_time() -> None:
     rigl = strategies.get("rigl")
     every = rigl(update_every=Step("10it"), update_until=0.75)
