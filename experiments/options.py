@@ -13,6 +13,8 @@ from training.data import DataHparams
 MOST_THREADS = 1024
 """More than any machine has use for; PyTorch ends in a segmentation fault at some number above."""
 
+PRESETS = OURS, PUBLISHED = ("ours", "published")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(Hparams):
@@ -20,6 +22,8 @@ class RunOptions(Hparams):
 
     recipe: str | None = hp(None)
     """Defaults to start from: the model's and data set's own, or a named one (open_lth)."""
+    preset: str = hp(OURS, choices=PRESETS)
+    """Defaults of the strategy where the publication's differ from ours (docs/methods.md): ours, or published."""
     imported: str = hp("")
     """Start from an imported network, import_<hash> as `import` prints it, instead of an initialization."""
     replicate: int = hp(1, within="[1, inf)")
@@ -56,6 +60,8 @@ class LotteryOptions(Hparams):
     retrain: str = hp(REWIND_WEIGHTS, choices=WAYS)
     """How a network that was pruned at the end of training is trained again: from weights and schedule of step k, from
     the weights of the end with the schedule of step k (rewind_lr), or at the last learning rate (finetune)."""
+    fresh_noise: bool = hp(False)
+    """Train each level on a data order and augmentation of its own, in the place of the trunk's from step k on."""
     allow_collapse: bool = hp(False)
     """Train even a subnetwork that has no path left from input to output."""
 

@@ -52,6 +52,9 @@ class LotteryDesc(Desc):
     retrain: str = hp(REWIND_WEIGHTS, choices=WAYS, absent=REWIND_WEIGHTS)
     """How a network that was pruned at the end of training is trained again."""
 
+    fresh_noise: bool = hp(False, absent=False)
+    """Train each level on SGD noise of its own, in the place of the trunk's."""
+
     def density(self, level: int) -> float:
         """Return the fraction of the prunable weights that a level keeps: ``(1 - pruning_fraction) ** level``."""
         return float((1 - self.pruning.pruning_fraction) ** level)

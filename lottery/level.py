@@ -27,7 +27,7 @@ from training.hparams import TrainingHparams
 from training.mask_updates import MaskUpdates
 from training.optimizers import make_optimizer
 from training.segments import load_network, train_branch
-from training.state import TrainState
+from training.state import Noise, TrainState
 from training.trunk import Trunk
 
 
@@ -62,6 +62,11 @@ class Level:
     @cached_property
     def ignored(self) -> set[str]:
         return ignored_layers(self.trunk.fresh().model, self.desc.pruning.layers_to_ignore)
+
+    @property
+    def noise(self) -> Noise:
+        """The SGD noise of the level's training: that of the trunk, unless it is to have its own."""
+        return Noise(self.trunk.seeds, (0, self.number) if self.desc.fresh_noise else ())
 
     def generator(self, purpose: str) -> torch.Generator:
         return self.trunk.seeds.generator(purpose, self.number)
@@ -119,6 +124,7 @@ class Level:
     def state_at(self, step: Step) -> TrainState:
         """Return the full network at ``step``, with the trunk's optimizer or, if so asked for, a fresh one."""
         state = self.trunk.state_at(step)
+        state.noise = self.noise
         if self.desc.reset_optimizer:
             state.optimizer = make_optimizer(self.desc.train.training, state.model)
         return state
@@ -131,7 +137,9 @@ class Level:
         if self.desc.retrain == FINETUNE:
             training = at_last_rate(training, self.trunk.per_epoch)
         model, _ = self._network_to_score()
-        return Ticket(self, state_of_the_end(model, self.trunk, self.desc.k), mask, training)
+        state = state_of_the_end(model, self.trunk, self.desc.k)
+        state.noise = self.noise
+        return Ticket(self, state, mask, training)
 
     # Training it ---------------------------------------------------------------------------------------------
 

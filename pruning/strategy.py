@@ -42,6 +42,10 @@ class Strategy(Method, ABC):
     None is the recipe's pre-training step: the step at which the full network is to be stable (30 epochs in
     the thesis)."""
 
+    published: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Values of flags, this strategy's or others, by which the publication or its authors' code differs from our
+    defaults; taken by ``--preset=published``."""
+
     revives: ClassVar[bool] = False
     """Whether a weight that an iteration has pruned may come back in a later one of the same pruning. Such a strategy
     scores in :meth:`score_all`."""

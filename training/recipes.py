@@ -124,8 +124,8 @@ def synflow() -> Values:
 def renda() -> Values:
     """Renda, Frankle & Carbin 2020, arXiv 2003.02389, ResNets on CIFAR-10, weights rewound to epoch 12.
 
-    Momentum as in their code (lottery-ticket/rewinding-iclr20-public), whose weight decay spares BatchNorm; ours
-    does not. Other ways to retrain: ``--retrain``.
+    Momentum as in their code (lottery-ticket/rewinding-iclr20-public), whose weight decay spares BatchNorm
+    (``--weight_decay_of=without_batchnorm``). Other ways to retrain: ``--retrain``.
     """
     return {
         "batchnorm_init": "ones", "optimizer": "momentum", "lr": 0.1, "training_steps": Step("182ep"),

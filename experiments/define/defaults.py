@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_origin, get_type_hints
 
 from experiments.measurements import Measurement, measurements
-from experiments.options import LotteryOptions, RunOptions, SessionOptions, StabilityOptions, TrainOptions
+from experiments.options import PUBLISHED, LotteryOptions, RunOptions, SessionOptions, StabilityOptions, TrainOptions
 from foundations.errors import UsageError, near_misses
 from foundations.hparams import Hparams, Section, coerce
 from foundations.methods import Method, MethodRegistry
@@ -114,6 +114,8 @@ def select(given: Mapping[str, Any], *, prunes: bool, branch: str | None = None)
     name = given.get("pruning_strategy", by_default)
     strategy = strategies.get(name) if prunes and name != NONE else None
     defaults = recipe if strategy is None else with_strategy(recipe, strategy)
+    if strategy is not None and given.get("preset") == PUBLISHED:
+        defaults = {**defaults, **strategy.published}
     k = given.get("k")
     criterion = criteria.get(k) if isinstance(k, str) and k in criteria else None
     measured = tuple(measurements.get(one) for one in coerce("measure", given.get("measure", ()), tuple[str, ...]))

@@ -181,6 +181,7 @@ def lottery_desc(session: Workspace, values: Values, options: LotteryOptions) ->
     return LotteryDesc(
         train=train, strategy=values.build(strategy), pruning=pruning, k=options.k,
         reset_optimizer=options.reset_optimizer, compact=options.compact, retrain=options.retrain,
+        fresh_noise=options.fresh_noise,
     )  # fmt: skip
 
 

@@ -60,6 +60,7 @@ class OfLoss(Strategy):
     """A strategy that differentiates the training loss, in the mode that the network is trained in or in the other."""
 
     mode: ClassVar[Literal["eval", "train"]] = "train"
+    published: ClassVar[Mapping[str, Any]] = {"scoring_mode": "eval"}
 
     scoring_mode: str = hp("train", choices=("train", "eval"), absent="train")
     """Whether BatchNorm normalizes by the scoring batch (train) or, as in published code, by its running statistics
@@ -100,8 +101,12 @@ class IterativeSNIP(SNIP):
 
     De Jorge et al. 2021, "Progressive Skeletonization: Trimming more fat from a network at initialization",
     where it is called Iterative SNIP. What is pruned stays pruned, unlike in their FORCE.
+
+    Scored in float64: a hundred rounds let one pair of scores that float32 cannot tell apart change half of the mask,
+    which would then be another one on another processor.
     """
 
+    dtype: ClassVar[torch.dtype | None] = torch.float64
     defaults: ClassVar[Mapping[str, Any]] = {"k": "0ep", "pruning_iterations": 100}
 
 

@@ -32,6 +32,7 @@ class SparseGlobal(Magnitude):
 
     score_at: ClassVar[Literal["k", "end"]] = "end"
     defaults: ClassVar[Mapping[str, Any]] = {"k": "0ep", "pruning_fraction": 0.2}
+    published: ClassVar[Mapping[str, Any]] = {"reset_optimizer": True}
 
 
 @strategies.register("sparse_layerwise")

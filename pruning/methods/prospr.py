@@ -32,6 +32,9 @@ class ProsPr(OfLoss):
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {"k": "0ep", "pruning_batches": 4}
+    published: ClassVar[Mapping[str, Any]] = {
+        **OfLoss.published, "prospr_lr": 0.1, "prospr_momentum": 0.0, "pruning_batches": 1,
+    }  # fmt: skip
 
     prospr_steps: int = hp(3, within="[0, inf)")
     """Steps of training that are looked ahead, M."""

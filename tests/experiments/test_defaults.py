@@ -13,7 +13,7 @@ from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
-from pruning import Strategy, strategies
+from pruning import PruningHparams, Strategy, strategies
 from training.hparams import TrainingHparams
 from training.recipes import recipes, register
 
@@ -199,3 +199,35 @@ def test_how_another_strategy_prunes_such_a_recipe_does_not_say(session: Session
 def test_the_help_names_the_strategy_of_the_recipe() -> None:
     chosen = select({**ON, "recipe": "published"}, prunes=True)
     assert chosen.section("", LotteryOptions).values()["pruning_strategy"] == "keen"
+
+
+# Published values of a strategy ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name", "ours", "theirs"),
+    [("snip", "scoring_mode", "train", "eval"), ("force", "scoring_mode", "train", "eval"),
+     ("prospr", "prospr_momentum", 0.9, 0.0), ("prospr", "pruning_batches", 4, 1),
+     ("sparse_layerwise", "reset_optimizer", False, True)],
+)  # fmt: skip
+def test_the_preset_published(session: Session, strategy: str, name: str, ours: object, theirs: object) -> None:
+    def value(**flags: Any) -> object:
+        [experiment] = session.lottery(**ON, pruning_strategy=strategy, **flags).experiments
+        return experiment_value(experiment.desc, name)
+
+    assert value() == ours
+    assert value(preset="published") == theirs
+    assert value(preset="published", **{name: ours}) == ours  # a flag that is given goes before it
+
+
+def experiment_value(desc: Any, name: str) -> object:
+    parts = (desc.strategy, desc.pruning, desc)
+    return next(getattr(part, name) for part in parts if hasattr(part, name))
+
+
+def test_every_published_value_is_one_of_a_flag() -> None:
+    flags = flags_of([Section("", cls) for cls in (LotteryOptions, PruningHparams)])
+    for name in strategies:
+        strategy = strategies.get(name)
+        own = flags_of([Section("", strategy)])
+        assert set(strategy.published) <= {*flags, *own}

@@ -1,5 +1,6 @@
 """Retraining other than by rewinding weights, against a loop of plain PyTorch."""
 
+import itertools
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -73,6 +74,17 @@ def test_both_are_a_loop_from_the_weights_of_the_end(experiment: Experiment, way
         here = level.here.read_tensors(END)
         assert_same(by_hand(trunk, before, level.mask(), rate), here)
         before = here
+
+
+@pytest.mark.parametrize("way", ["rewind_weights", "rewind_lr"])
+def test_fresh_noise_gives_each_level_another_data_order(experiment: Experiment, way: str) -> None:
+    asked = retraining(experiment, way, levels=(1, 2))
+    levels = Levels(replace(asked.desc, fresh_noise=True), 1, asked.data, asked.context, levels=(1, 2))
+    levels.run()
+    noises = [levels.level(number).ticket().state.noise for number in (1, 2)]
+    orders = [torch.randperm(100, generator=noise.epoch(1).order) for noise in (levels.trunk.fresh().noise, *noises)]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(orders, 2))
+    assert levels.desc.key != asked.desc.key
 
 
 def test_the_mask_of_the_first_level_is_that_of_rewinding(experiment: Experiment) -> None:
