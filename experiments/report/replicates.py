@@ -138,7 +138,7 @@ def not_whole(lines: Iterable[Replicates]) -> list[str]:
 
 
 def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[Row] = ()) -> list[Replicates]:
-    """Return the replicates of each experiment, level and density, in the order of their first rows.
+    """Return the replicates of each experiment, level, density and branch, in the order of their first rows.
 
     Args:
         rows: of levels or branches.
@@ -148,7 +148,9 @@ def summarize(rows: Iterable[Row], value: str = "test_accuracy", lost: Sequence[
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         density = None if "key" in row else row["density"]  # a key and a level say it already
-        groups.setdefault((row.get("key"), row["strategy"], row["k"], row["level"], density), []).append(row)
+        branch = Path(row["path"]).name if "branch" in row else ""  # with its fields
+        at = (row.get("key"), row["strategy"], row["k"], row["level"], density, branch)
+        groups.setdefault(at, []).append(row)
     return [
         line_of(group, value, [row["state"] for row in lost if row["key"] == key])
         for (key, *_), group in groups.items()

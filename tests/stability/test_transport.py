@@ -74,6 +74,7 @@ def test_a_command_compares_ways_of_matching(tmp_path: Path, capsys: pytest.Capt
     assert main(["lottery_branch", "transport_mask", *flags]) == 0
     out = capsys.readouterr().out
     assert "transport_mask: test accuracy" in out
+    assert [line.split()[2] for line in out.splitlines() if line.startswith("magnitude")] == ["none", "activations"]
     assert len(list(tmp_path.glob("lottery_*/replicate_1/level_1/transport_mask_*/done.json"))) == 2
     assert len(list(tmp_path.glob("lottery_*/replicate_2/level_1/done.json"))) == 1
 
