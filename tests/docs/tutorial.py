@@ -19,8 +19,10 @@ from tests.docs.figure import smaller
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = DOCS / "tutorial.md"
-SHOWN = re.compile(r"^    python main\.py (?P<command>(?:.*\\\n)*.*)$(?P<prose>(?:\n(?!    ).*)*?)\n\n"
-                   r"(?P<output>(?:    (?:replicate|strategy|run) .*\n)(?:    .*\n|\n(?=    \S))*)", re.MULTILINE)  # fmt: skip
+COMMAND = r"^    python main\.py (?P<command>(?:.*\\\n)*.*)$"
+PROSE = r"(?P<prose>(?:\n(?!    ).*)*?)"
+OUTPUT = r"(?P<output>(?:    (?:replicate|strategy|run) .*\n)(?:    .*\n|\n(?=    \S))*)"
+SHOWN = re.compile(rf"{COMMAND}{PROSE}\n\n{OUTPUT}", re.MULTILINE)
 """A command, and the table that it prints, with a paragraph between them at the most."""
 
 
