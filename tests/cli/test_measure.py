@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from experiments.measurements import measurements
+from experiments.runs.directory import RunDirectory
+from experiments.runs.rows import result_rows
 from experiments.session import Session
 from foundations.store import Store
 
@@ -95,7 +97,8 @@ def test_other_source_or_other_fields_are_measured_again_and_that_is_said(
     assert "measured again" not in first.err
     assert "measured again" not in measure(FINE).err
     assert "largest_weight is measured again (fields changed)" in measure(FINE, "--largest_of=start").err
-    assert "largest_weight is measured again (source and fields changed)" in measure('{"weight": 7.0}').err
+    assert "largest_weight is measured again (source and fields changed)" in measure('{"weight": 8.0}').err
+    assert "largest_weight is measured again (source changed)" in measure('{"weight": 7.0}').err
     assert {row["largest_weight.weight"] for row in rows(command, finished) if row["level"] is not None} == {7.0}
 
 
@@ -217,6 +220,8 @@ def test_damaged_numbers_are_named_and_measured_again_once_they_are_deleted(
     assert {row["part"]: row["state"] for row in rows(command, finished)} == {
         "": "done", "level_0": "done", "level_1": "damaged",
     }  # fmt: skip
+    run = RunDirectory(file.parents[1], "lottery", 1)
+    assert [(row["level"], row["state"]) for row in result_rows(run)] == [(0, "done"), (1, "damaged")]
     for argv in (("verify", f"--root={finished.root}"), flags):
         outcome = command(*argv)
         assert outcome.code != 0

@@ -94,6 +94,19 @@ def test_the_hessian_of_a_quadratic() -> None:
     assert spectrum(part, 3, generator) == pytest.approx({"largest": 4, "trace": 1 + 4})
 
 
+def test_biases_count_in_the_hessian() -> None:
+    """They are never pruned: ``mean (w x + b)^2`` has ``2 mean [[x^2, x], [x, 1]]``."""
+    pytest.importorskip("curvlinops")
+    from experiments.measurements.curvature import hessian_of, spectrum
+
+    model, inputs = nn.Linear(1, 1).double(), torch.tensor([[1.0], [2.0]]).double()
+    hessian = hessian_of(model, nn.MSELoss(), [(inputs, torch.zeros(2, 1).double())], mask(True))
+    found = spectrum(hessian, 3, torch.Generator())
+    assert found["trace"] == pytest.approx(2 * (2.5 + 1))
+    pruned = hessian_of(model, nn.MSELoss(), [(inputs, torch.zeros(2, 1).double())], mask(False))
+    assert spectrum(pruned, 3, torch.Generator()) == pytest.approx({"largest": 2, "trace": 2})
+
+
 def test_lanczos_and_hutch_find_what_the_whole_matrix_has() -> None:
     pytest.importorskip("curvlinops")
     from experiments.measurements.curvature import hessian_of, spectrum
