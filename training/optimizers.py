@@ -97,16 +97,13 @@ def decaying(hparams: "TrainingHparams", model: nn.Module) -> list[nn.Parameter]
     """Return the trainable parameters, in two groups where ``weight_decay_of`` spares some: the others, and these."""
     if hparams.weight_decay_of == ALL:
         return trainable(model)
-    of_batchnorm = {
-        parameter for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
-        for parameter in layer.parameters(recurse=False)
-    }  # fmt: skip
-    spared = [
-        parameter for parameter in trainable(model)
-        if parameter in of_batchnorm or (hparams.weight_decay_of == WEIGHTS and parameter.ndim < 2)
-    ]  # fmt: skip
-    others = [parameter for parameter in trainable(model) if not any(parameter is one for one in spared)]
-    return [{"params": others}, {"params": spared, "weight_decay": 0.0}]
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    of_batchnorm = {parameter for layer in layers for parameter in layer.parameters(recurse=False)}
+    groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
+    for parameter in trainable(model):
+        spared = parameter in of_batchnorm or (hparams.weight_decay_of == WEIGHTS and parameter.ndim < 2)
+        groups[spared]["params"].append(parameter)
+    return groups
 
 
 def can_be_fused(model: nn.Module) -> bool:

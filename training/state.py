@@ -31,8 +31,8 @@ class Noise:
 
     Args:
         seeds: those of the replicate.
-        child: () for the trunk and the levels that go on with its noise; (0, n) for a level n that has its own; (n,) for
-            child n of a stability run.
+        child: () for the trunk and the levels that go on with its noise; (0, n) for a level n that has its own; (n,)
+            for child n of a stability run.
     """
 
     seeds: Seeds

@@ -11,7 +11,7 @@ from benchmarks.studies.figures import OF_GAP, OF_TRAINING, name_of
 from benchmarks.studies.rows import ACCURACIES, BARRIERS, KINDS, RESULTS, STABILITY, read
 from benchmarks.studies.study import Part, Study
 from foundations.comparisons import CONFIDENCE as PAIRED
-from foundations.comparisons import Difference, difference, holm
+from foundations.comparisons import PairedDifference, difference, holm
 from foundations.hparams import as_text
 from stability.barrier import CONFIDENCE, over_replicates
 from stability.verdict import Interval
@@ -107,7 +107,7 @@ def with_deviation(values: Sequence[float]) -> str:
     return f"{mean(values):.2f}{deviation} ({len(values)})"
 
 
-def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str) -> Difference | None:
+def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str) -> PairedDifference | None:
     """The difference in points to the reference's runs of the same replicates, whose initialization they share."""
 
     def points(some: Sequence[Row]) -> dict[Hashable, float]:
@@ -118,7 +118,7 @@ def paired(own: Sequence[Row], rows: Sequence[Row], reference: str, density: str
     return difference(points([row for row in own if row["title"] != reference]), points(theirs))
 
 
-def difference_cells(differences: Sequence[Difference | None]) -> list[list[str]]:
+def difference_cells(differences: Sequence[PairedDifference | None]) -> list[list[str]]:
     """A column of a table, its comparisons counted."""
     adjusted = holm([one and one.p for one in differences])
     texts = ["" if one is None else one.text() for one in differences]

@@ -12,6 +12,7 @@ from statistics import mean, stdev
 
 from benchmarks.studies.rows import RESULTS, read
 from experiments.checks import checks
+from experiments.define.grid import Grid
 from experiments.session import Session
 from foundations.comparisons import of_differences
 from foundations.store import Store
@@ -27,16 +28,16 @@ REINITIALIZED = {7: 97.946, 15: 97.086}
 Row = Mapping[str, str]
 
 
-def write(root: Path, data_dir: Path, size: str) -> None:
+def write(root: Path, data_dir: Path, size: str, replicates: int) -> None:
     """Write the rows of all levels and branches that the check's runs have."""
-    protocol = checks.get("lenet_imp")().protocol(size, "mnist")
+    protocol = checks.get("lenet_imp")().protocol(size, "mnist").with_replicates(replicates)
     session = Session(root=root, data_dir=data_dir, quiet=True, evaluate_every=protocol.evaluate_every)
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for name, run in protocol.runs.items():
         flags = {**run.flags, "levels": tuple(range(21))}
-        for experiment in type(run)(run.command, flags, run.branch).grid(session).experiments:
+        for experiment in Grid.of(session, run.command, flags, run.branch):
             table.writerows({"network": name, **row} for row in experiment.rows())
     Store(FILE.parent).write_bytes(FILE.name, text.getvalue().encode())
 
@@ -108,8 +109,9 @@ def main() -> None:
     parser.add_argument("--root", default="runs", type=Path)
     parser.add_argument("--data_dir", default="data", type=Path)
     parser.add_argument("--size", default="full")
+    parser.add_argument("--replicates", default=5, type=int)
     arguments = parser.parse_args()
-    write(arguments.root, arguments.data_dir, arguments.size)
+    write(arguments.root, arguments.data_dir, arguments.size, arguments.replicates)
     rows = read(FILE)
     draw(rows)
     print(*lines(rows), sep="\n")

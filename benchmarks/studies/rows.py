@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.studies.study import Part, Study
 from experiments.define.experiment import Experiment
+from experiments.define.grid import Grid
 from experiments.report.collect import curves
 from experiments.runs.metrics import iterations_per_epoch
 from experiments.session import Session
@@ -68,12 +69,17 @@ def found(study: Study, session: Session) -> dict[Kind, list[Row]]:
     rows: dict[Kind, list[Row]] = {kind: [] for kind in KINDS}
     for part in study.parts:
         kind = BARRIERS if part.command == STABILITY else ACCURACIES
-        for experiment in part.grid(session).experiments:
+        for experiment in grid_of(part, session):
             own = [row_of(part, experiment, row) for row in experiment.rows() if is_result(part, experiment)]
             rows[kind] += own
             if kind is ACCURACIES and part.title in study.followed:
                 rows[TRAININGS] += [one for row in own for one in training_of(row)]
     return rows
+
+
+def grid_of(part: Part, session: Session) -> Grid:
+    """The experiments of a part."""
+    return Grid.of(session, part.command, part.flags, part.branch)
 
 
 def is_result(part: Part, experiment: Experiment) -> bool:

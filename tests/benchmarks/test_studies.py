@@ -24,7 +24,7 @@ from benchmarks.studies.document import (
     was_run,
 )
 from benchmarks.studies.figures import analyses, trainings
-from benchmarks.studies.rows import TRAININGS, read, write
+from benchmarks.studies.rows import TRAININGS, grid_of, read, write
 from benchmarks.studies.study import Part, Study
 from cli import main
 from experiments.report.figures.stability import barrier_by_index
@@ -70,7 +70,7 @@ def test_the_document_is_what_the_rows_say() -> None:
 def test_every_part_of_a_study_is_experiments_that_can_be_defined(name: str, tmp_path: Path) -> None:
     session = Session(root=tmp_path, data_dir=tmp_path, quiet=True)
     for part in studies()[name].parts:
-        assert len(part.grid(session)) >= len(part.flags["replicate"])
+        assert len(grid_of(part, session)) >= len(part.flags["replicate"])
 
 
 @pytest.mark.parametrize("name", studies())
@@ -90,12 +90,12 @@ def test_the_command_line_of_a_part_comes_to_its_directories(
     part = tiny().parts[1]
     assert main([*part.arguments, f"--root={tmp_path}", "--display_output_location"]) == 0
     printed = capsys.readouterr().out.split()
-    assert printed == [str(one.store.path) for one in part.grid(Session(root=tmp_path, quiet=True)).experiments]
+    assert printed == [str(one.store.path) for one in grid_of(part, Session(root=tmp_path, quiet=True))]
 
 
 def test_what_is_done_becomes_rows_and_the_rest_is_listed(tmp_path: Path) -> None:
     study, session = tiny(), Session(root=tmp_path / "runs", threads=1, quiet=True)
-    study.parts[1].grid(session).run()
+    grid_of(study.parts[1], session).run()
     write(study, session, tmp_path)
     rows = read(tmp_path / "tiny.csv")
     assert [(row["title"], row["replicate"], row["k"]) for row in rows] == [
@@ -118,7 +118,7 @@ def test_the_training_of_what_is_followed_is_kept_by_epoch_and_drawn(tmp_path: P
     study = replace(tiny(), parts=(tiny().parts[0], pruned), followed=("full network", "pruned"))
     session = Session(root=tmp_path / "runs", threads=1, quiet=True)
     for part in study.parts:
-        part.grid(session).run()
+        grid_of(part, session).run()
     write(study, session, tmp_path)
     rows = read(TRAININGS.file_of(study, tmp_path))
     assert [(row["title"], row["replicate"], float(row["epoch"])) for row in rows] == [
@@ -175,7 +175,7 @@ def test_rows_of_another_machine_stay(tmp_path: Path) -> None:
     study = tiny()
     for number, part in enumerate(study.parts[1:], 1):
         session = Session(root=tmp_path / f"machine_{number}", threads=1, quiet=True)
-        part.grid(session).run()
+        grid_of(part, session).run()
         write(study, session, tmp_path)
     assert [row["title"] for row in read(tmp_path / "tiny.csv")] == ["SynFlow", "SynFlow", "random"]
 
