@@ -6,7 +6,6 @@ from experiments.measurements import measurements
 from foundations.errors import UsageError
 from foundations.hparams import Hparams, hp, repeatable
 from foundations.steps import Step
-from lottery.desc import REWIND_WEIGHTS, WAYS
 from stability.criteria import criteria
 from training.data import DataHparams
 
@@ -53,15 +52,6 @@ class LotteryOptions(Hparams):
     k: Step | str | None = hp(None, words=criteria)
     """Step from which the subnetwork is trained, and at which it is found unless --score_at=end; or the name of a
     criterion that finds it, whose flags then apply too. Several (auto,early_bird,4) are compared."""
-    reset_optimizer: bool = hp(False)
-    """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
-    compact: bool = hp(False)
-    """Train subnetworks at their true size: same results, faster where few channels are left."""
-    retrain: str = hp(REWIND_WEIGHTS, choices=WAYS)
-    """How a network that was pruned at the end of training is trained again: from weights and schedule of step k, from
-    the weights of the end with the schedule of step k (rewind_lr), or at the last learning rate (finetune)."""
-    fresh_noise: bool = hp(False)
-    """Train each level on a data order and augmentation of its own, in the place of the trunk's from step k on."""
     allow_collapse: bool = hp(False)
     """Train even a subnetwork that has no path left from input to output."""
 
@@ -81,15 +71,6 @@ class StabilityOptions(Hparams):
     """What pruning keeps of the prunable weights; --pruning_fraction prunes the rest."""
     checkpoint: str | None = hp(None)
     """File of weights (safetensors or a plain state dict) that takes the place of the trunk at k."""
-    reset_optimizer: bool = hp(False)
-    """Start the children with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
-    perturb_hyperparameters: float = hp(0.0, within="[0, 1)")
-    """Draw learning rate and weight decay of all children but the first from a normal of this relative deviation."""
-    perturb_weights: float = hp(0.0, within="[0, inf)")
-    """Give all children the same SGD noise, and all but the first a random perturbation of the weights of this relative
-    size, such as 1e-3: how sensitive is training itself?"""
-    perturb_at: Step | None = hp(None)
-    """Step at which weights are perturbed; default: k."""
     report: bool = hp(True)
     """Draw figures and write tables at the end."""
     child: int | None = hp(None, within="[1, inf)")

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import nn
 
 from foundations.desc import Desc
-from foundations.hparams import hp, tagged
+from foundations.hparams import Hparams, hp, tagged
 from foundations.steps import Step
 from pruning import PruningHparams, Strategy, strategies
 from training.hparams import TrainDesc, TrainingHparams
@@ -35,7 +35,22 @@ def at_last_rate(training: TrainingHparams, iterations_per_epoch: int) -> Traini
 
 
 @dataclass(frozen=True, kw_only=True)
-class LotteryDesc(Desc):
+class SubnetworkHparams(Hparams):
+    """How subnetworks are trained."""
+
+    reset_optimizer: bool = hp(False)
+    """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
+    compact: bool = hp(False, absent=False)
+    """Train subnetworks at their true size: same results, faster where few channels are left."""
+    retrain: str = hp(REWIND_WEIGHTS, choices=WAYS, absent=REWIND_WEIGHTS)
+    """How a network that was pruned at the end of training is trained again: from weights and schedule of step k, from
+    the weights of the end with the schedule of step k (rewind_lr), or at the last learning rate (finetune)."""
+    fresh_noise: bool = hp(False, absent=False)
+    """Train each level on a data order and augmentation of its own, in the place of the trunk's from step k on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LotteryDesc(SubnetworkHparams, Desc):
     """Train to k, prune, train the subnetwork from k to the end; level by level."""
 
     kind: ClassVar[str] = "lottery"
@@ -44,16 +59,6 @@ class LotteryDesc(Desc):
     pruning: PruningHparams
     k: Step = hp(Step("0ep"))
     """Step at which the subnetwork starts (rewinding step), and at which it is found unless --score_at=end."""
-    reset_optimizer: bool = hp(False)
-    """Start subnetworks with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
-    compact: bool = hp(False, absent=False)
-    """Train subnetworks at their true size: without the channels that cannot influence the output."""
-
-    retrain: str = hp(REWIND_WEIGHTS, choices=WAYS, absent=REWIND_WEIGHTS)
-    """How a network that was pruned at the end of training is trained again."""
-
-    fresh_noise: bool = hp(False, absent=False)
-    """Train each level on SGD noise of its own, in the place of the trunk's."""
 
     def density(self, level: int) -> float:
         """Return the fraction of the prunable weights that a level keeps: ``(1 - pruning_fraction) ** level``."""

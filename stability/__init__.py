@@ -2,6 +2,6 @@
 
 from stability import branch, transport  # noqa: F401  they register themselves
 from stability.analysis import AnalysisAtK
-from stability.desc import AnalysisHparams, StabilityDesc
+from stability.desc import AnalysisHparams, ChildrenHparams, StabilityDesc
 
-__all__ = ["AnalysisAtK", "AnalysisHparams", "StabilityDesc"]
+__all__ = ["AnalysisAtK", "AnalysisHparams", "ChildrenHparams", "StabilityDesc"]

@@ -14,7 +14,22 @@ from training.metrics import VALIDATION
 
 
 @dataclass(frozen=True, kw_only=True)
-class StabilityDesc(Desc):
+class ChildrenHparams(Hparams):
+    """How children are trained."""
+
+    reset_optimizer: bool = hp(False)
+    """Start the children with a fresh optimizer, as open_lth does, instead of the trunk's at k."""
+    perturb_hyperparameters: float = hp(0.0, within="[0, 1)")
+    """Draw learning rate and weight decay of all children but the first from a normal of this relative deviation."""
+    perturb_weights: float = hp(0.0, within="[0, inf)", absent=0.0)
+    """Give all children the same SGD noise, and all but the first a random perturbation of the weights of this relative
+    size, such as 1e-3: how sensitive is training itself?"""
+    perturb_at: Step | None = hp(None, absent=None)
+    """Step at which weights are perturbed; default: k."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityDesc(ChildrenHparams, Desc):
     """Children trained from step k to the end with different SGD noise, pruned at k or not.
 
     The step k is not part of it, nor is anything of :class:`AnalysisHparams`: a curve over k is one experiment.
@@ -26,14 +41,6 @@ class StabilityDesc(Desc):
     """What prunes at k; None for the full network."""
     pruning: PruningHparams | None = None
     """None exactly when the strategy is."""
-    reset_optimizer: bool = hp(False)
-    """Start the children with a fresh optimizer instead of the trunk's at k."""
-    perturb_hyperparameters: float = hp(0.0, within="[0, 1)")
-    """Relative standard deviation of the children's learning rate and weight decay."""
-    perturb_weights: float = hp(0.0, within="[0, inf)", absent=0.0)
-    """Children have the same SGD noise; all but the first get a perturbation of this size relative to the weights."""
-    perturb_at: Step | None = hp(None, absent=None)
-    """Step at which they get it; default: k."""
     checkpoint: str = hp("", absent="")
     """Digest of the weights that take the place of the trunk at k; empty for the trunk itself."""
 
@@ -49,10 +56,7 @@ class StabilityDesc(Desc):
     def full_network(self) -> "StabilityDesc":
         """The analysis of the full network, to which the network belongs that children from a checkpoint are
         compared with."""
-        return replace(
-            self, strategy=None, pruning=None, perturb_hyperparameters=0.0, perturb_weights=0.0, perturb_at=None,
-            reset_optimizer=False,
-        )  # fmt: skip
+        return replace(self, strategy=None, pruning=None, **vars(ChildrenHparams()))
 
     def code(self) -> tuple[object, ...]:
         return (*self.train.code(), *(() if self.strategy is None else (type(self.strategy),)))

@@ -16,11 +16,12 @@ from foundations.hparams import Hparams, Section, coerce
 from foundations.methods import Method, MethodRegistry
 from foundations.provenance import plugin_of
 from foundations.steps import Step
+from lottery import SubnetworkHparams
 from lottery.branch import Branch, branches
 from models import ModelHparams
 from models.registry import parse as parse_model
 from pruning import ImportedMask, PruningHparams, Strategy, strategies
-from stability import AnalysisHparams
+from stability import AnalysisHparams, ChildrenHparams
 from stability.criteria import Criterion, criteria
 from training.data import DataHparams, find_loader
 from training.hparams import TrainDesc, TrainingHparams
@@ -41,12 +42,12 @@ ELSEWHERE_CALLED: Mapping[str, str] = {
 }
 """Names that other programs have for flags."""
 SHARED: tuple[type[Hparams], ...] = (
-    RunOptions, TrainOptions, SessionOptions, LotteryOptions, ModelHparams, DataHparams, TrainingHparams,
-    PruningHparams,
+    RunOptions, TrainOptions, SessionOptions, LotteryOptions, SubnetworkHparams, ModelHparams, DataHparams,
+    TrainingHparams, PruningHparams,
 )  # fmt: skip
 """Fields of these may be those of no strategy and of no branch."""
 
-OF_STABILITY: tuple[type[Hparams], ...] = (StabilityOptions, AnalysisHparams)
+OF_STABILITY: tuple[type[Hparams], ...] = (StabilityOptions, ChildrenHparams, AnalysisHparams)
 """Fields of these may be those of no strategy. Branches may share them: one of them is the analysis."""
 
 FRAMEWORK: tuple[type[Hparams], ...] = (*SHARED, *OF_STABILITY)

@@ -22,9 +22,9 @@ from foundations.steps import Step
 from foundations.store import Store
 from lottery import Level, LotteryDesc, with_needed
 from lottery.branch import Branch, LevelBranch
-from lottery.desc import REWIND_WEIGHTS
+from lottery.desc import REWIND_WEIGHTS, SubnetworkHparams
 from pruning import Mask, PruningHparams
-from stability import AnalysisHparams
+from stability import AnalysisHparams, ChildrenHparams
 from stability.branch import Stability as StabilityBranch
 from training.segments import load_network
 
@@ -87,19 +87,22 @@ class Lottery(Experiment):
         own = [
             *selection.shared_sections(),
             selection.section("lottery", LotteryOptions),
+            selection.section("subnetworks", SubnetworkHparams),
             selection.section("pruning", PruningHparams),
             *selection.method_sections("strategy", selection.strategy),
         ]
         if selection.criterion is None:
             return own
-        of_search, of_analyses = flags_of([Section("", StabilityOptions)]), flags_of([Section("", AnalysisHparams)])
+        of_analyses = (StabilityOptions, ChildrenHparams, AnalysisHparams)
+        of_search, *others = (flags_of([Section("", cls)]) for cls in of_analyses)
         hidden = [name for name in of_search if name != "max_k"]
         if selection.criterion.analyses:
-            hidden, of_analyses = [*flags_of([Section("", LotteryOptions)]), "child"], []
+            hidden, others = [*flags_of([Section("", LotteryOptions)]), "child"], [["reset_optimizer"], []]
         return [
             *own,
             selection.section("search for k", StabilityOptions, *hidden),
-            selection.section("comparison", AnalysisHparams, *of_analyses),
+            selection.section("children", ChildrenHparams, *others[0]),
+            selection.section("comparison", AnalysisHparams, *others[1]),
             *selection.method_sections("criterion for k", selection.criterion),
         ]
 
@@ -173,15 +176,14 @@ def lottery_desc(session: Workspace, values: Values, options: LotteryOptions) ->
     if options.k.certainly_after(train.training.training_steps):
         by_default = "" if "k" in values.given else " (k is the default here; give a smaller one)"
         raise after_end("k", options.k, train, by_default)
-    if options.retrain != REWIND_WEIGHTS and pruning.score_at != "end":
+    subnetworks: SubnetworkHparams = values.build(SubnetworkHparams)
+    if subnetworks.retrain != REWIND_WEIGHTS and pruning.score_at != "end":
         raise UsageError(
-            f"--retrain={options.retrain}: goes on with a trained network, but --pruning_strategy={strategy.name} "
+            f"--retrain={subnetworks.retrain}: goes on with a trained network, but --pruning_strategy={strategy.name} "
             "prunes that of step k; give --score_at=end"
         )
     return LotteryDesc(
-        train=train, strategy=values.build(strategy), pruning=pruning, k=options.k,
-        reset_optimizer=options.reset_optimizer, compact=options.compact, retrain=options.retrain,
-        fresh_noise=options.fresh_noise,
+        train=train, strategy=values.build(strategy), pruning=pruning, k=options.k, **vars(subnetworks)
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
 from foundations.store import Store
+from lottery import SubnetworkHparams
 from lottery.masks import find_mask
 from pruning import PruningHparams, prunable
 from pruning.weight_use import output_positions
@@ -222,6 +223,8 @@ def make_search(kind: type[Experiment], session: Workspace, values: Values) -> S
     else:
         raise UsageError(f"--k={values.given['k']}: find the step by stability or lottery, then give it here")
     desc = stability_desc(session, values, options, pruning)
+    if kind is Lottery:
+        desc = replace(desc, reset_optimizer=values.build(SubnetworkHparams).reset_optimizer)
     chosen = values.selection.criterion
     assert chosen is not None, "k has the name of one"
     for flag, value in (("checkpoint", options.checkpoint), ("imported", desc.train.imported)):
@@ -253,6 +256,4 @@ def of_last_level(session: Workspace, values: Values) -> tuple[StabilityOptions,
         raise UsageError(f"--k={options.k}: --levels=0 prunes nothing")
     pruning = values.pruning(session.context.root, options.density, last)
     fraction = pruning.pruning_fraction if last == 1 else 1 - float((1 - pruning.pruning_fraction) ** last)
-    looked_at: StabilityOptions = values.build(StabilityOptions)
-    asked = replace(looked_at, reset_optimizer=options.reset_optimizer)
-    return asked, replace(pruning, pruning_fraction=fraction)
+    return values.build(StabilityOptions), replace(pruning, pruning_fraction=fraction)

@@ -24,7 +24,7 @@ from foundations.errors import UsageError
 from foundations.formats import Row
 from foundations.steps import Step
 from pruning import PruningHparams
-from stability import AnalysisAtK, AnalysisHparams, StabilityDesc
+from stability import AnalysisAtK, AnalysisHparams, ChildrenHparams, StabilityDesc
 
 
 def analysis_tasks(
@@ -72,6 +72,7 @@ class Stability(Experiment):
         return [
             *selection.shared_sections(),
             selection.section("stability", StabilityOptions, *hidden),
+            selection.section("children", ChildrenHparams),
             selection.section("comparison", AnalysisHparams),
             *pruning,
             *selection.method_sections("strategy", selection.strategy),
@@ -158,9 +159,6 @@ def stability_desc(
         train=train,
         strategy=values.build(strategy) if strategy else None,
         pruning=pruning,
-        reset_optimizer=options.reset_optimizer,
-        perturb_hyperparameters=options.perturb_hyperparameters,
-        perturb_weights=options.perturb_weights,
-        perturb_at=options.perturb_at,
+        **vars(values.build(ChildrenHparams)),
         checkpoint=session.checkpoint(options.checkpoint)[1] if options.checkpoint else "",
     )

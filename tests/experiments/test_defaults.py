@@ -13,6 +13,7 @@ from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
+from lottery import SubnetworkHparams
 from pruning import PruningHparams, Strategy, strategies
 from training.hparams import TrainingHparams
 from training.recipes import recipes, register
@@ -226,7 +227,7 @@ def experiment_value(desc: Any, name: str) -> object:
 
 
 def test_every_published_value_is_one_of_a_flag() -> None:
-    flags = flags_of([Section("", cls) for cls in (LotteryOptions, PruningHparams)])
+    flags = flags_of([Section("", cls) for cls in (LotteryOptions, SubnetworkHparams, PruningHparams)])
     for name in strategies:
         strategy = strategies.get(name)
         own = flags_of([Section("", strategy)])
