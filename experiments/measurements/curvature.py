@@ -74,9 +74,9 @@ def spectrum(hessian: Any, products: int, generator: torch.Generator) -> dict[st
     if size <= max(SMALL, products):
         matrix = hessian @ torch.eye(size, device=hessian.device, dtype=hessian.dtype)
         return {"largest": float(torch.linalg.eigvalsh(matrix)[-1]), "trace": float(matrix.trace())}
+    torch.manual_seed(generator.initial_seed())  # Hutch++ draws from PyTorch's own generator
     first = torch.randn(size, generator=generator, dtype=torch.float64).numpy()
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        torch.manual_seed(generator.initial_seed())  # Hutch++ draws from PyTorch's own generator
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="There is a performance drop")  # of vmap, where a pooling is
         [largest] = eigsh(hessian.to_scipy(), k=1, which="LA", v0=first, tol=1e-4, return_eigenvectors=False)
         return {"largest": float(largest), "trace": float(hutchpp_trace(hessian, products - products % 3))}
