@@ -6,7 +6,7 @@ STAMP := $(VENV)/.set-up-from
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-STUDIES := thesis thesis-medium thesis-small thesis-small-bf16 thesis-mnist thesis-imagenet
+STUDIES := thesis thesis-budget thesis-medium thesis-small thesis-small-bf16 thesis-mnist thesis-imagenet mnist-scores
 .PHONY: help setup demo test torture lint bench test-engines test-integrations test-real test-wheel docs $(STUDIES)
 
 help:  ## this list
@@ -83,7 +83,7 @@ test-integrations: setup  ## in the loops of Lightning, Transformers, timm, acce
 	$(LOOPS) -m pip install --quiet --constraint constraints.txt pytorch-lightning transformers timm accelerate
 	$(LOOPS) -m pytest -n 0 tests/integrations/prove_*.py
 
-thesis: setup  ## the thesis repeated, for a GPU; thesis-medium, -small, -small-bf16, -mnist, -imagenet at other sizes; ARGS=--dry_run
+thesis: setup  ## the thesis repeated, for a GPU; thesis-budget, -medium, -small, -small-bf16, -mnist, -imagenet at other sizes; ARGS=--dry_run
 thesis-small: PARTS = --first=14
 $(STUDIES): setup
 	$(BIN)/python -m benchmarks.studies $@ $(PARTS) $(ARGS)

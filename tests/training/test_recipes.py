@@ -47,6 +47,7 @@ def test_the_lottery_ticket_papers_convolutional_networks_have_its_recipe(model,
         ("mnist_lenet_300_100", "mnist", "default", 0.05, 40),
         ("cifar_vgg_16", "cifar100", "synflow", 0.1, 160),
         ("cifar_resnet_20", "cifar10", "renda", 0.1, 182),
+        ("cifar_resnet_20", "cifar10", "budget", 0.1, 70),
     ],
 )
 def test_the_recipe_of_a_pair(model: str, dataset: str, name: str | None, lr: float, epochs: int) -> None:
