@@ -194,9 +194,10 @@ SIZES = (
     SMALL,
     Size(
         name="thesis-budget", summary="all 50,000 images, 70 epochs in bfloat16; for two CPU cores",
-        about="ResNet-20 on CIFAR-10 by the recipe budget: 70 epochs, Nesterov momentum, one cycle up to lr 0.1, weight "
-        "decay 5e-4 of weights alone, label smoothing 0.1, batch 128, in bfloat16; 45,000 training and 5,000 validation "
-        f"images, by which barriers are judged; k = 13 epochs. Unlike the thesis: half of its epochs; {JPEG}.",
+        about="ResNet-20 on CIFAR-10 by the recipe budget: 70 epochs, Nesterov momentum, one cycle up to lr 0.1, "
+        "weight decay 5e-4 of weights alone, label smoothing 0.1, batch 128, in bfloat16; 45,000 training and 5,000 "
+        "validation images, by which barriers are judged; k = 13 epochs. Unlike the thesis: half of its epochs; "
+        f"{JPEG}.",
         training={"model": "cifar_resnet_20", "dataset": "cifar10", "recipe": "budget", "precision": "bf16",
                   "validation_fraction": 0.1},
         k=13, ks=(0, 3, 7, 13, 26), published=THESIS, analysis={"judge_by": "validation", "children": 5},

@@ -88,7 +88,7 @@ def test_an_unknown_recipe_names_the_pairs_own() -> None:
     with pytest.raises(
         UsageError,
         match=r"--recipe=open_lht: no such recipe for cifar_resnet_20 on cifar10 \(did you mean 'open_lth'\?\); "
-        r"valid: default, linear_mode_connectivity, open_lth, renda, thesis",
+        r"valid: budget, default, linear_mode_connectivity, open_lth, renda, thesis",
     ):
         find_recipe("cifar_resnet_20", "cifar10", "open_lht")
 
