@@ -17,6 +17,7 @@ from pathlib import Path
 from foundations.errors import UsageError, near_misses, shorten
 from foundations.interruption import Interruption
 from foundations.processes import Share, end_with_parent, own_share
+from foundations.text import printable_text
 
 NAME = "adsynflow"
 COMMANDS: Mapping[str, str] = {
@@ -47,7 +48,7 @@ exit codes:
   130, 143, 129
        interrupted by SIGINT, SIGTERM, SIGHUP; the same command goes on"""
 RESUMES = "A defect of the program or a plug-in. The same command resumes."
-GOES_ON = "The same command goes on from the last checkpoint."
+NO_MEMORY = "There is not enough memory. The same command goes on from the last checkpoint."
 PACKAGES = ("foundations", "models", "pruning", "training", "lottery", "stability", "experiments")
 
 
@@ -78,17 +79,20 @@ def guarded(arguments: Sequence[str], interruption: Interruption) -> int:
     except BrokenPipeError:
         pass
     except MemoryError:
-        print(f"There is not enough memory. {GOES_ON}", file=sys.stderr)
+        print(NO_MEMORY, file=sys.stderr)
     except OSError as error:  # no permission, no space
         of_output = error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EBADF)
         where = "Standard output" if of_output else error.filename
         print(shorten(f"{where}: {error.strerror}" if where else str(error)), file=sys.stderr)
         print("Once this is put right, the same command goes on from the last checkpoint.", file=sys.stderr)
         return BAD_INPUT
-    except Exception:
+    except Exception as error:
         if interruption.asked():  # which a library has made an error of its own of
             return interrupted(interruption)
-        traceback.print_exc()
+        if isinstance(error, ImportError) and "failed to map segment" in str(error):  # what dlopen(3) makes of ENOMEM
+            print(NO_MEMORY, file=sys.stderr)
+            return FAILED
+        print(printable_text(traceback.format_exc().rstrip()), file=sys.stderr)
         print(f"\n{RESUMES}", file=sys.stderr)
     return FAILED
 

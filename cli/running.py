@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from cli import FAILED, RESUMES
 from cli.command_line import CommandLine
-from cli.terminal import print_table
+from cli.terminal import print_table, say
 from experiments.define.experiment import Experiment
 from experiments.define.grid import Grid
 from experiments.define.stability import Stability
@@ -24,7 +24,7 @@ from foundations.text import printable, printable_text
 def print_rows(table: Table) -> None:
     if table.cells:
         print_table(table.headers, table.cells)
-        print(*map(printable, table.notes), sep="\n", end="\n" * bool(table.notes))
+        say(*table.notes)
 
 
 def print_measured(table: Table) -> None:
@@ -72,7 +72,7 @@ def show_stability(experiments: Sequence[Experiment], context: Context, *, repor
         return
     table, sentences = stability_table(rows, {one.desc.key: (one.desc.strategy_name, one.desc) for one in asked_for})
     print_rows(table)
-    print(*sentences, sep="\n")
+    say(*sentences)
     print_measured(measured_analyses(rows))
     if report:
         report_stability(done, context)
@@ -108,7 +108,7 @@ def report_failures(failures: Sequence[Failure]) -> int:
         text = f"{failure.task.experiment if failure.refused else failure.task.label}: {failure.reason}"
         print(printable_text(text if failure.refused else f"{failure.details}{text}"), file=sys.stderr)
         for task in failure.skipped:
-            print(f"  skipped, since it depends on that: {task.label}", file=sys.stderr)
+            print(printable(f"  skipped, since it depends on that: {task.label}"), file=sys.stderr)
     if all(failure.refused for failure in failures):
         return min(failure.exit_code for failure in failures)
     print(f"\n{RESUMES}", file=sys.stderr)

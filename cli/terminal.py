@@ -9,11 +9,16 @@ from collections.abc import Mapping, Sequence
 from experiments.runs.listing import state_text
 from experiments.runs.rows import density_text
 from foundations.formats import Row
-from foundations.text import printable
+from foundations.text import printable, printable_text
 
 GAP = "  "
 WHERE = "where"
 """The heading of a column of paths."""
+
+
+def say(*texts: str) -> None:
+    """Print texts, a line or some each, with what a terminal would not show escaped."""
+    print(*map(printable_text, texts), sep="\n", end="\n" * bool(texts))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -167,7 +167,13 @@ class Session(Workspace):
     # Computing them ------------------------------------------------------------------------------------------
 
     def task_line(self, task: Task) -> str:
-        """Return a line of JSON that ``python main.py task`` understands on any machine that has the same files."""
+        """Return a line of JSON that ``python main.py task`` understands on any machine that has the same files.
+
+        Raises:
+            UsageError: this is no task.
+        """
+        if not isinstance(task, Task):
+            raise UsageError(f"task_line: expected a task, such as grid.tasks has, found {task!r}")
         return json.dumps({"session": self.entries(), "task": task.entries()})
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -228,6 +229,9 @@ def flat(error: Barriers, loss: Barriers, treatments: Sequence[str]) -> dict[str
     }
 
 
+hints_of = cache(get_type_hints)
+
+
 def decode(hint: Any, value: Any) -> Any:
     """Return the value of a type that an entry of the file stands for; entries of newer programs are left aside."""
     origin, arguments = get_origin(hint), get_args(hint)
@@ -243,7 +247,8 @@ def decode(hint: Any, value: Any) -> Any:
         return AnalysisHparams.from_dict(value)
     if not is_dataclass(hint):
         return value
-    keys = {name: (ON_DISK.get(name, name), field) for name, field in get_type_hints(hint).items()}
+    hints = hints_of(hint)  # type: ignore[arg-type]  # it is a class
+    keys = {name: (ON_DISK.get(name, name), field) for name, field in hints.items()}
     known = {name: decode(field, value[key]) for name, (key, field) in keys.items() if key in value}
     return hint(**known)  # type: ignore[operator]  # it is a class
 
@@ -263,7 +268,10 @@ def read_verdict(here: Store) -> Verdict:
 
 def write_verdict(here: Store, verdict: Verdict, *parts: str) -> None:
     """Write ``instability.json``, with the names of the files that it rests on."""
-    here.write_json(files.INSTABILITY, verdict.to_dict(), here.sums(*parts, growing=tables(verdict.analysis)))
+    whole = tables(verdict.analysis)[1:]  # those of the plane are written anew with each verdict
+    here.write_json(
+        files.INSTABILITY, verdict.to_dict(), here.sums(*parts, *whole, growing=[files.INTERPOLATION])
+    )  # fmt: skip
 
 
 def stored(here: Store, settings: AnalysisHparams) -> Verdict | None:

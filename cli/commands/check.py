@@ -9,7 +9,7 @@ from typing import Any
 from cli import FAILED
 from cli.reading import ANY, Given, command
 from cli.running import print_plan, report_failures
-from cli.terminal import listed, print_table
+from cli.terminal import listed, print_table, say
 from experiments.checks import Claim, Outcome, Protocol, checks, outcomes, planned, with_dataset
 from experiments.checks.check import SIZES
 from experiments.options import SessionOptions
@@ -83,7 +83,7 @@ def make_session(options: CheckOptions, protocol: Protocol, command: Sequence[st
 
 
 def show(about: dict[str, Any], found: Sequence[Outcome]) -> None:
-    print(f"{about['check']}, size {about['size']}, {about['dataset']}. Theirs: {about['source']}")
+    say(f"{about['check']}, size {about['size']}, {about['dataset']}. Theirs: {about['source']}")
     headers = ["", "theirs", "ours", "n", "difference", "tolerance", ""]
     print_table(headers, [cells(one) for one in found])
 

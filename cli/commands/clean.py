@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.reading import Given, PluginOptions, RootOptions, command
-from cli.terminal import aligned, size_text
+from cli.terminal import aligned, say, size_text
 from foundations.hparams import hp
 
 
@@ -28,10 +28,10 @@ def run(given: Given[CleanOptions]) -> int:
     options, reporter = given.options, given.reporter
     found = [one for one in superfluous(Path(options.root), reporter) if free(one)]
     if not found:
-        print(f"Nothing below {options.root} is superfluous.")
+        say(f"Nothing below {options.root} is superfluous.")
         return 0
     cells = [[one.why, size_text(one.size), str(one.path)] for one in found]
-    print(*aligned(["what", "size", "where"], cells), sep="\n")
+    say(*aligned(["what", "size", "where"], cells))
     if not options.yes:
         print(f"{size_text(sum(one.size for one in found))} in all. Nothing was removed; --yes does it.")
         return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cli import program
 from cli.reading import Given, PluginOptions, RootOptions, command
+from cli.terminal import say
 from experiments.exchange.importing import import_network
 from experiments.options import ImportOptions, SessionOptions
 from experiments.runs.directory import directories_from_environment
@@ -34,7 +35,7 @@ def run(given: Given[ImportFlags]) -> int:
     with workspace.computing():
         imported = import_network(workspace, Path(given.operands[0]), options)
     desc, result = imported.desc, imported.store.result()
-    print(f"{imported.store.path}: {result['density']:.2%} of the weights, test accuracy {result['test_accuracy']:.2%}")
+    say(f"{imported.store.path}: {result['density']:.2%} of the weights, test accuracy {result['test_accuracy']:.2%}")
     flags = [f"--imported={imported.key}", f"--model={desc.model.model}", f"--dataset={desc.data.dataset}"]
     if desc.data.normalization != ImportFlags.normalization:
         flags.append(f"--normalization={desc.data.normalization}")
@@ -42,5 +43,5 @@ def run(given: Given[ImportFlags]) -> int:
     usual = {"root": ImportFlags.root, "data_dir": ImportFlags.data_dir, **directories_from_environment()}
     flags += [f"--{name}={getattr(options, name)}" for name in usual if getattr(options, name) != usual[name]]
     flags += [f"--plugin={plugin}" for plugin in options.plugin]
-    print(f"Start from it: {program()} {shlex.join(['lottery', *flags])}")
+    say(f"Start from it: {program()} {shlex.join(['lottery', *flags])}")
     return 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.reading import Given, RootOptions, command
-from cli.terminal import run_table, size_text, width_of_terminal
+from cli.terminal import run_table, say, size_text, width_of_terminal
 from experiments.run.plan_progress import running_plans
 from experiments.runs.listing import chosen, in_order, known_columns, list_runs
 from experiments.runs.status import FAILED
@@ -60,7 +60,7 @@ def run(given: Given[ListOptions]) -> int:
     elif options.csv:
         print_csv(rows)
     else:
-        print(*shown(rows, options), sep="\n")
+        say(*shown(rows, options))
     return 0
 
 

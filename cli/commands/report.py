@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.reading import ANY, Given, PluginOptions, RootOptions, command
+from cli.terminal import say
 from experiments.report.checklist import checklist
 from experiments.report.figures.palette import STYLES
 from experiments.report.page.build import write_page
@@ -30,8 +31,8 @@ def run(given: Given[ReportOptions]) -> int:
     options = given.options
     runs = runs_at(given.operands, options.root)
     if options.checklist:
-        print(checklist(runs), end="")
+        say(checklist(runs).rstrip("\n"))
         return 0
     beside = write_page(runs, Path(options.output), options.style, given.reporter)
-    print(f"Report: {options.output}\nFigures and tables: {beside}")
+    say(f"Report: {options.output}\nFigures and tables: {beside}")
     return 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cli import FAILED
 from cli.reading import ANY, Given, PluginOptions, RootOptions, command
+from cli.terminal import say
 from experiments.runs.stored import runs_at
 from experiments.runs.verify import Finding, check, checked_files, repair
 from foundations.hparams import hp
@@ -29,10 +30,10 @@ def run(given: Given[VerifyOptions]) -> int:
         findings = check(one)
         files += len(checked_files(one))
         wrong += sum(finding.wrong for finding in findings)
-        print(*map(text_of, findings), sep="\n", end="\n" * bool(findings))
+        say(*map(text_of, findings))
         if given.options.repair and any(finding.replaceable for finding in findings):
             for place in repair(one, findings, given.reporter):
-                print(f"put aside: {place}")
+                say(f"put aside: {place}")
     print(f"{len(runs)} runs, {files} files: {'nothing is wrong' if not wrong else f'{wrong} are wrong'}")
     return FAILED if wrong else 0
 

@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from experiments.run.plan import Plan
-from experiments.run.plan_progress import PlanProgress, remove_ended_plans, store_of_plan
+from experiments.run.plan_progress import PlanProgress, remove_empty, remove_ended_plans, store_of_plan
 from experiments.run.progress import fitted
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
@@ -65,10 +65,10 @@ def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
 
     Meanwhile ``plan.json`` below the root says how far it has come.
     """
-    if not len(plan):
-        return []
     context = session.context
     remove_ended_plans(context.root)
+    if not len(plan):
+        return []
     store = store_of_plan(context.root)
     progress = PlanProgress(plan, plan.steps(session), session.jobs, command_text(context.command), store)
     with store.lock(Reporter()), session.reporters.also(progress), session.reporters.during(Whole(progress.text)):
@@ -76,8 +76,7 @@ def run_plan(plan: Plan, session: Workspace) -> list[Failure]:
             return engines.get(session.options.engine)(plan, session)
         finally:
             store.remove()
-            with contextlib.suppress(OSError):  # that of another command lies there
-                store.path.parent.rmdir()
+            remove_empty(store.path.parent)
 
 
 def command_text(command: Sequence[str]) -> str:

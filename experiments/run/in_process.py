@@ -17,6 +17,7 @@ from foundations.errors import UsageError
 from foundations.interruption import Interrupted
 from foundations.reporting import Advanced, Began, Ended, EpochEnded, Event, Left, Reporter, Several, Training
 from foundations.store import Store
+from foundations.text import printable
 
 AFTER_AN_OS_ERROR = "Once this is put right, the same command goes on from the last checkpoint."
 
@@ -106,7 +107,7 @@ class LogReporter(MeteringReporter):
     def say(self, text: str) -> None:
         for line in text.splitlines():
             with contextlib.suppress(OSError):  # as in write()
-                self.store.append_line(files.LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}")
+                self.store.append_line(files.LOG, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {printable(line)}")
 
     warn = say
 

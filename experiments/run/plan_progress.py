@@ -226,6 +226,12 @@ def remove_ended_plans(root: Path) -> None:
             with contextlib.suppress(OSError), hold_all([path]) as free:
                 if free:
                     Store(path).remove()
+    remove_empty(root / files.PLANS)
+
+
+def remove_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # that of another command lies there, or there is none
+        directory.rmdir()
 
 
 def running_plans(root: Path | str) -> Iterator[PlanFile]:

@@ -61,7 +61,7 @@ def check(run: StoredRun) -> list[Finding]:
 def look(run: StoredRun) -> list[Finding]:
     """Return one finding for each file: the first, which says most."""
     found = {finding.path: finding for finding in unexpected(run)}
-    for finding in [*missing_of_run(run), *unlike_markers(run), *cut_short(run), *unfinished(run)]:
+    for finding in [*missing_of_run(run), *unmasked(run), *unlike_markers(run), *cut_short(run), *unfinished(run)]:
         found.setdefault(finding.path, finding)
     return list(found.values())
 
@@ -161,9 +161,13 @@ def is_intact(store: Store, name: str) -> bool:
 
 
 def missing_of_run(run: StoredRun) -> Iterator[Finding]:
-    """Yield what a run or branch that was begun lacks of descriptor, environment, its copy, and network."""
-    begun = {path.parent for path in checked_files(run) if path.name in (files.DESC, *ENVIRONMENTS)}
-    for store in map(Store, sorted({run.path, *begun})):
+    """Yield what a run or branch that was begun lacks of descriptor, environment, its copy, and network.
+
+    A command writes ``status.json`` before it begins a run, so that alone is no beginning.
+    """
+    written = [path for path in checked_files(run) if path.name != files.STATUS]
+    begun = {path.parent for path in written if path.name in (files.DESC, *ENVIRONMENTS)}
+    for store in map(Store, sorted({run.path, *begun} if written else ())):
         if not store.has(files.DESC):
             yield with_advice(run, store / files.DESC, "is missing")
         elif store.path == run.path and run.readable and run.desc.key != run.path.parent.name:
@@ -172,6 +176,17 @@ def missing_of_run(run: StoredRun) -> Iterator[Finding]:
             yield with_advice(run, store / files.NETWORK, "is missing")
         for name in ENVIRONMENTS:
             if not store.has(name):
+                yield with_advice(run, store / name, "is missing")
+
+
+def unmasked(run: StoredRun) -> Iterator[Finding]:
+    """Yield the mask or its report where a subnetwork was begun to be trained and the other one is there."""
+    both = {files.MASK, files.SPARSITY_REPORT}
+    for store in map(Store, sorted({path.parent for path in checked_files(run)})):
+        there = set(filter(store.has, both))
+        own = not store.path.name.startswith(files.CHILD)  # a child's mask, if it changes, has no report
+        if own and there and (store.has(files.METRICS) or store.has(files.CHECKPOINT)):
+            for name in sorted(both - there):
                 yield with_advice(run, store / name, "is missing")
 
 

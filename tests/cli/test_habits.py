@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -108,3 +109,15 @@ def test_a_full_disk_behind_standard_output_is_named(unbuffered: str) -> None:
         )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == "Standard output: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), ImportError("libtorch_cpu.so: failed to map segment from shared object")]
+)
+def test_too_little_memory_for_imports_is_a_line(
+    error: Exception, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.importlib.import_module", mock.Mock(side_effect=error))
+    outcome = command("train")
+    assert outcome.code == 1
+    assert outcome.err == "There is not enough memory. The same command goes on from the last checkpoint.\n"

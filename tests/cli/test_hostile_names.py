@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,39 @@ def test_lists_and_comparisons_show_no_control_characters(hostile_root: Path, co
         outcome = command(*argv)
         assert "\x1b" not in outcome.out + outcome.err
         assert "\x07" not in outcome.out + outcome.err
+
+
+def test_a_path_with_control_characters_is_shown_without_them(
+    finished: Any, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    root = tmp_path / f"ru{ESCAPE}ns"
+    shutil.copytree(finished.root, root)
+    (trunk,) = root.glob("train_*/replicate_1")
+    (ticket,) = root.glob("lottery_*/replicate_1")
+    (trunk / ".desc.json.abcd1234").touch()
+    shutil.copytree(trunk, f"{trunk}.aside_1")
+    (ticket / "network.json").write_text("{}")
+    at = f"--root={root}"
+    for argv in (
+        ["verify", at], ["list", at], ["clean", at], ["report", at, f"--output={root / 'page.html'}"],
+        ["report", at, "--checklist"], ["diff", str(trunk), str(ticket)], ["export", str(trunk), f"--output={trunk}"],
+        ["verify", "--repair", at], ["clean", at, "--yes"], ["list", f"--root={root / 'none'}"],
+        ["train", *finished.flags, at, "--dry_run"],
+    ):  # fmt: skip
+        outcome = command(*argv)
+        assert not set(outcome.out + outcome.err) & {"\x1b", "\x07"}, argv
+    assert r"\x1b]0;owned\x07" in command("verify", at).out
+
+
+def test_a_traceback_shows_none(command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(f"a defect{ESCAPE}")
+
+    monkeypatch.setattr("cli.commands.list.selected", fail)
+    outcome = command("list")
+    assert outcome.code == 1
+    assert r"a defect\x1b]0;owned" in outcome.err
+    assert "\x1b" not in outcome.err
 
 
 def test_cells_that_spreadsheets_would_compute_are_quoted(hostile_root: Path, command: Callable[..., Any]) -> None:

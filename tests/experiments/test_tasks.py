@@ -233,3 +233,8 @@ def test_every_branch_has_a_task(session: Session) -> None:
         task = branch_task(session, name)
         assert from_json(task.to_json()) == task
         assert name in task.label
+
+
+def test_what_is_no_task_has_no_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"task_line: expected a task, .* found None"):
+        Session(root=tmp_path, quiet=True).task_line(None)  # type: ignore[arg-type]

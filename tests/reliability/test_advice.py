@@ -2,27 +2,16 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cli import main
 from tests.reliability.conftest import TINY, computed
+from tests.reliability.damages import DAMAGES
 from tests.steps import watched_steps
 
-
-def become_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3]),
-    "emptied": lambda path: path.write_bytes(b""),
-    "deleted": Path.unlink,
-    "a directory": become_directory,
-}
+KINDS = ("cut", "emptied", "deleted", "a directory")
 
 EVERY = 3
 """Each damage is done to every third file here; ``tests.reliability.looking`` does them all to every file."""
@@ -118,7 +107,7 @@ def interrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return root, argv[:-1], computed(root.with_name("undisturbed"))
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", KINDS)
 def test_advice_ends_with_the_bits_of_an_undisturbed_run(
     interrupted: Case, damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +115,7 @@ def test_advice_ends_with_the_bits_of_an_undisturbed_run(
     wrong: dict[str, str] = {}
     names = [*computed(origin), *(str(path.relative_to(origin)) for path in origin.rglob("environment.*"))]
     names = [name for name in names if "/report/" not in name]  # these are written anew by each command
-    for name in names[list(DAMAGES).index(damage) % EVERY :: EVERY]:
+    for name in names[KINDS.index(damage) % EVERY :: EVERY]:
         root = tmp_path / "runs"
         shutil.copytree(origin, root)
         DAMAGES[damage](root / name)

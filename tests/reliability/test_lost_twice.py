@@ -136,3 +136,41 @@ def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.
             write(Store(tmp_path), "checkpoint.safetensors", {"a": 1})
         assert caught.value.filename == str(tmp_path / "checkpoint.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_metrics_are_restored_below_a_directory_that_was_put_aside(command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "x.aside_1" / "runs"
+    assert command("train", *TINY, f"--root={root}").code == 0
+    before = computed_in(root)
+    (run,) = root.glob("train_*/replicate_1")
+    (run / "metrics.jsonl").unlink()
+    assert command("verify", f"--root={root}").code == 1
+    assert command("train", *TINY, f"--root={root}").code == 0
+    assert computed_in(root) == before
+    assert command("verify", f"--root={root}").code == 0
+    assert command("clean", "--yes", f"--root={root}").code == 0
+    assert not (run / "checkpoint.safetensors").exists()
+
+
+def computed_in(root: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in root.rglob("*.*") if path.name.endswith(("tensors", "jsonl"))}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_a_killed_process_left_is_swept_by_the_next_command(
+    finished: bool, command: Command, tmp_path: Path
+) -> None:
+    argv = ("lottery", *TINY, "--pruning_strategy=synflow", "--k=1", f"--root={tmp_path}")
+    assert command(*argv).code == 0
+    (level,) = tmp_path.glob("lottery_*/replicate_1/level_1")
+    if not finished:
+        (level / "done.json").unlink()
+    plan = tmp_path / "plans" / "host_1_1"
+    plan.mkdir(parents=True)
+    left = [level / ".lock.held_by", level.parent / ".lock.held_by", level / ".status.json.abcd1234", plan / ".lock",
+            plan / "plan.json", plan / ".plan.json.abcd1234"]  # fmt: skip
+    for path in left:
+        path.touch()
+    assert command(*argv).code == 0
+    assert [path for path in left if path.exists()] == []
+    assert not (tmp_path / "plans").exists()

@@ -15,12 +15,13 @@ from foundations import files
 from foundations.reporting import Reporter
 from foundations.store import Store
 from tests.reliability.conftest import TINY, computed
+from tests.reliability.damages import WITHIN, flip, swap, without_line
 
 Command = Callable[..., Any]
 
 TRAIN = ("train", *TINY)
 LOTTERY = ("lottery", *TINY, "--pruning_strategy=sparse_global", "--k=1", "--levels=0-2")
-STABILITY = ("stability", *TINY, "--pruning_strategy=synflow", "--k=1", "--alphas=3", "--report=false")
+STABILITY = ("stability", *TINY, "--pruning_strategy=synflow", "--k=1", "--alphas=3", "--plane=2", "--report=false")
 BRANCH = ("lottery_branch", "shuffle", *TINY, "--pruning_strategy=sparse_global", "--k=1", "--levels=1")
 
 
@@ -38,37 +39,6 @@ def root(runs: Path, tmp_path: Path) -> Path:
     """A copy of it that may be damaged."""
     shutil.copytree(runs, tmp_path / "runs")
     return tmp_path / "runs"
-
-
-def flip(path: Path, place: int) -> None:
-    """Flips one bit of a file."""
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
-
-
-def swap(path: Path) -> None:
-    """Puts the other replicate's file in the place of this one's."""
-    shutil.copy(str(path).replace("replicate_1", "replicate_2"), path)
-
-
-def become_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "a bit in the head": lambda path: flip(path, 12),
-    "a bit in the data": lambda path: flip(path, -9),
-    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3]),
-    "emptied": lambda path: path.write_bytes(b""),
-    "another replicate's": swap,
-    "deleted": Path.unlink,
-    "a directory": become_directory,
-    "{}": lambda path: path.write_text("{}\n"),
-    "[]": lambda path: path.write_text("[]\n"),
-    "null": lambda path: path.write_text("null\n"),
-}
 
 
 def named(root: Path, wrong_only: bool = True) -> set[str]:
@@ -91,12 +61,12 @@ def test_nothing_is_wrong_with_what_was_written(runs: Path, command: Command) ->
     assert len(names(runs)) > 40
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", WITHIN)
 def test_every_damage_to_every_file_is_named(damage: str, root: Path, runs: Path) -> None:
     missed = {}
     for name in names(runs):
         path = root / name
-        DAMAGES[damage](path)
+        WITHIN[damage](path)
         no_result = path.name == files.STATUS
         found = named(root, wrong_only=not (may_be_missing(path) or no_result))
         if name not in found and not (no_result and not path.exists()):  # that there is none is nothing
@@ -143,7 +113,7 @@ def test_a_repaired_run_is_computed_anew_with_the_same_bits(
     name: str, damage: str, root: Path, runs: Path, command: Command
 ) -> None:
     (path,) = root.glob(name)
-    DAMAGES[damage](path)
+    WITHIN[damage](path)
     outcome = command("verify", "--repair", f"--root={root}")
     assert outcome.code == 1
     assert str(path) in outcome.out
@@ -156,6 +126,28 @@ def test_a_repaired_run_is_computed_anew_with_the_same_bits(
         expected.pop(str(path.relative_to(root)))
     assert computed(root) == expected
     assert command("verify", f"--root={root}").code == 0
+
+
+@pytest.mark.parametrize("table", ["plane.csv", "plane_places.csv"])
+def test_a_row_that_the_plane_has_lost_is_noticed_and_comes_back(
+    table: str, root: Path, runs: Path, command: Command
+) -> None:
+    (path,) = root.glob(f"stability_*/replicate_1/k_*/{table}")
+    without_line(-1)(path)
+    assert str(path.relative_to(root)) in named(root)
+    shown = command("list", f"--root={root}").out
+    assert f"{table} is not the one that instability.json was written with" in shown
+    assert command("verify", "--repair", f"--root={root}").code == 1
+    assert command(*STABILITY, "--replicate=1", f"--root={root}", "--quiet").code == 0
+    assert computed(root) == computed(runs)
+
+
+@pytest.mark.parametrize("name", ["mask.safetensors", "sparsity_report.json"])
+def test_a_mask_or_its_report_that_is_lost_from_a_training_is_noticed(name: str, root: Path) -> None:
+    (level,) = root.glob("lottery_*/replicate_1/level_1")
+    (level / "done.json").unlink()  # it was interrupted
+    (level / name).unlink()
+    assert named(root) == {str((level / name).relative_to(root))}
 
 
 @pytest.mark.parametrize("name", ["mask", "checkpoint"])
@@ -174,7 +166,7 @@ def test_another_replicate_s_file_is_not_taken(name: str, root: Path, runs: Path
 
 def test_nothing_is_deleted_by_a_repair(root: Path, command: Command) -> None:
     (mask,) = root.glob("lottery_*/replicate_1/level_1/mask.safetensors")
-    flip(mask, -1)
+    flip(-1)(mask)
     before = mask.read_bytes()
     outcome = command("verify", "--repair", f"--root={root}")
     assert f"put aside: {mask}.aside_1" in outcome.out
@@ -186,7 +178,7 @@ def test_what_is_kept_nowhere_else_is_not_put_aside(root: Path, command: Command
     for path in run.glob("environment.*"):
         path.write_text("{}")
     (level,) = root.glob("lottery_*/replicate_1/level_1")
-    flip(level / "metrics.jsonl", -5)
+    flip(-5)(level / "metrics.jsonl")
     (level / "checkpoint.safetensors").unlink()
     before = computed(root)
     outcome = command("verify", "--repair", f"--root={root}")
@@ -196,7 +188,7 @@ def test_what_is_kept_nowhere_else_is_not_put_aside(root: Path, command: Command
 
 def test_a_run_in_which_a_process_works_is_left_alone(root: Path, command: Command) -> None:
     (run,) = root.glob("train_*/replicate_1")
-    flip(run / "done.json", -9)
+    flip(-9)(run / "done.json")
     before = computed(root)
     with Store(run).lock(Reporter()):
         outcome = command("verify", "--repair", f"--root={root}")
@@ -208,7 +200,7 @@ def test_a_run_in_which_a_process_works_is_left_alone(root: Path, command: Comma
 def test_given_directories_are_verified_alone(root: Path, command: Command) -> None:
     (run,) = root.glob("train_*/replicate_1")
     (other,) = root.glob("lottery_*/replicate_1")
-    flip(other / "desc.json", 30)
+    flip(30)(other / "desc.json")
     assert command("verify", str(run)).code == 0
     assert command("verify", str(run.parent)).out.startswith("2 runs")
     assert command("verify", str(run), str(other)).code == 1

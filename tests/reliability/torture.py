@@ -135,10 +135,9 @@ def differences(root: Path, expected: Mapping[str, bytes]) -> str:
     """What of a root is not as it should be; empty if nothing is."""
     left = computed(root)
     differing = sorted(name for name in {*left, *expected} if left.get(name) != expected.get(name))
-    leftovers = (path.relative_to(root) for path in root.rglob(".*") if files.is_left_over(path))
-    temporary = [  # but for two that are written where nobody may come again; `clean` removes them
-        str(path) for path in leftovers
-        if not path.name.startswith(f".{files.STATUS}.") and files.PLANS not in path.parts
+    temporary = [
+        str(path.relative_to(root)) for path in root.rglob("*")
+        if files.is_left_over(path) or (path.is_dir() and path.parent.name == files.PLANS)
     ]  # fmt: skip
     return "; ".join(
         f"{what}: {', '.join(names)}" for what, names in (("differ", differing), ("left over", temporary)) if names

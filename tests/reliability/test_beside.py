@@ -1,0 +1,49 @@
+"""What commands that look at runs say beside one that is starting, working and ending."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cli
+from experiments.runs.stored import runs
+from experiments.runs.verify import check
+from tests.reliability.conftest import TINY
+
+SYNFLOW = ("--pruning_strategy=synflow", "--k=1")
+COMMANDS: dict[str, Sequence[str]] = {
+    "levels": ("lottery", *TINY, *SYNFLOW, "--levels=0-1", "--measure=signs"),
+    "branch": ("lottery_branch", "shuffle", *TINY, *SYNFLOW),
+    "stability": ("stability", *TINY, *SYNFLOW, "--alphas=2", "--plane=2", "--report=false"),
+    "early_bird": ("stability", *TINY, "--pruning_strategy=synflow", "--k=early_bird", "--patience=2", "--alphas=2"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_verify_finds_nothing_wrong_at_any_moment_of_a_command(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after each rename, and after each flush: all that changes what lies on the disk."""
+    root, found, looks = tmp_path / "runs", [], 0
+    replace, fsync = os.replace, os.fsync
+
+    def look(when: str) -> None:
+        nonlocal looks
+        looks += 1
+        for run in runs(root):
+            found.extend(f"{when}: {one.path} {one.what}" for one in check(run) if one.wrong)
+
+    def renamed(source: Any, target: Any) -> None:
+        look(f"before {target}")
+        replace(source, target)
+        look(f"after {target}")
+
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(os, "fsync", lambda handle: look("flushed"))
+    assert cli.main([*COMMANDS[name], f"--root={root}", "--quiet"]) == 0
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert not found, "\n".join(dict.fromkeys(one.replace(str(root), "") for one in found))
+    assert looks > 50
