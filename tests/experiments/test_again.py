@@ -1,5 +1,6 @@
 """A run again: recomputed, only planned, or trained further than before."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,17 +100,19 @@ class Edited(Magnitude):
 
 
 @pytest.fixture
-def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], str]]:
+def edit(tmp_path: Path) -> Iterator[Callable[[int], str]]:
     """``edit(2)`` writes the second version of a plug-in; the flag that loads it."""
-    entries = dict(strategies._entries)
+    registered = contextlib.ExitStack()
 
     def edit(version: int) -> str:
         sys.modules.pop("adsynflow_plugin_edited", None)
-        monkeypatch.setattr(strategies, "_entries", dict(entries))
+        registered.close()
+        registered.enter_context(strategies.temporarily())
         (tmp_path / "edited.py").write_text(STRATEGY.format(version))
         return f"--plugin={tmp_path / 'edited.py'}"
 
-    yield edit
+    with registered:
+        yield edit
     sys.modules.pop("adsynflow_plugin_edited", None)
 
 

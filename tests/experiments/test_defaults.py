@@ -19,13 +19,6 @@ from training.hparams import TrainingHparams
 from training.recipes import recipes, register
 
 
-@pytest.fixture(autouse=True)
-def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is gone after it."""
-    for registry in (recipes, strategies):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-
-
 @pytest.fixture
 def session() -> Session:
     return Session("nowhere", reporter=Reporter())

@@ -164,10 +164,9 @@ def test_a_task_alone_needs_no_worker(
 
 
 def test_engines_are_chosen_by_name_and_not_called_for_nothing(
-    make_session: Callable[..., Session], stubs: Stubs, monkeypatch: pytest.MonkeyPatch
+    make_session: Callable[..., Session], stubs: Stubs
 ) -> None:
     called: list[int] = []
-    monkeypatch.setattr(engines, "_entries", dict(engines._entries))
 
     @engines.register("own")
     def own(plan: Plan, session: Workspace) -> list[Failure]:

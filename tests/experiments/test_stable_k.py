@@ -12,7 +12,6 @@ from experiments.session import Session
 from foundations.errors import UsageError
 from foundations.reporting import Reporter
 from foundations.steps import Step
-from stability.criteria import criteria
 from tests.experiments.conftest import TINY
 
 FLAGS = ("--dataset=digits", "--model=mnist_lenet_4", "--training_steps=2ep", "--threads=1")
@@ -36,8 +35,7 @@ class MyCriterion(Criterion):
 
 
 @pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(criteria, "_entries", dict(criteria._entries))
+def plugin(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "own_criterion.py").write_text(CRITERION)
     yield f"--plugin={tmp_path / 'own_criterion.py'}"
     sys.modules.pop("adsynflow_plugin_own_criterion", None)

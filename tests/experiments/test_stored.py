@@ -174,16 +174,13 @@ class OwnMagnitude(Magnitude):
 """
 
 
-def test_without_its_plugin_it_can_be_read_but_for_its_descriptor(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_plugin_it_can_be_read_but_for_its_descriptor(root: Path, tmp_path: Path) -> None:
     (tmp_path / "own_strategy.py").write_text(STRATEGY)
-    known = dict(strategies._entries)
-    session = Session(root, plugin=(str(tmp_path / "own_strategy.py"),), threads=1, reporter=Reporter())
-    [ticket] = session.lottery(**TINY, k=1, pruning_strategy="own_magnitude").run()
-    run = stored.open(ticket.store.path)
-    assert run.readable
-    monkeypatch.setattr(strategies, "_entries", known)
+    with strategies.temporarily():
+        session = Session(root, plugin=(str(tmp_path / "own_strategy.py"),), threads=1, reporter=Reporter())
+        [ticket] = session.lottery(**TINY, k=1, pruning_strategy="own_magnitude").run()
+        run = stored.open(ticket.store.path)
+        assert run.readable
     sys.modules.pop("adsynflow_plugin_own_strategy")
 
     run = stored.open(run.path)

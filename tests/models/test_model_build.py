@@ -95,16 +95,10 @@ def test_hyperparameters_survive_json() -> None:
     assert ModelHparams.from_dict(hparams.to_dict()) == hparams
 
 
-@pytest.fixture
-def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_entries", dict(models._entries))
-
-
 def linear(inputs: int = 64, outputs: int = 3) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, outputs))
 
 
-@pytest.mark.usefixtures("_registry")
 def test_a_network_of_ones_own() -> None:
     @models.register("my_net")
     def my_net(shape: ImageShape) -> nn.Module:
@@ -118,7 +112,6 @@ def test_a_network_of_ones_own() -> None:
         network(model="my_net", output_frozen=True)
 
 
-@pytest.mark.usefixtures("_registry")
 def test_a_family_of_ones_own() -> None:
     @models.register("wide_<width=2n+2>[_<depth>]")
     def wide(shape: ImageShape, width: int, depth: int = 1) -> nn.Module:
@@ -130,7 +123,6 @@ def test_a_family_of_ones_own() -> None:
         ModelHparams(model="wide_5")
 
 
-@pytest.mark.usefixtures("_registry")
 def test_a_network_of_ones_own_stays_as_its_code_builds_it_under_the_replicates_seed() -> None:
     @models.register("drawn")
     def drawn(shape: ImageShape) -> nn.Module:
@@ -151,7 +143,6 @@ def test_a_network_of_ones_own_stays_as_its_code_builds_it_under_the_replicates_
     assert trained_weights(ModelHparams(model="drawn"), SHAPE) == ""
 
 
-@pytest.mark.usefixtures("_registry")
 def test_trained_weights_are_kept_and_known_by_two_seeds() -> None:
     learned = torch.arange(192.0).view(3, 64)
 
@@ -167,7 +158,6 @@ def test_trained_weights_are_kept_and_known_by_two_seeds() -> None:
     assert trained_weights(ModelHparams(model="learned", model_init="binary"), SHAPE) == said + "give way to binary"
 
 
-@pytest.mark.usefixtures("_registry")
 def test_initial_values_of_a_computed_weight_are_refused_by_name() -> None:
     normed = nn.utils.parametrizations.weight_norm
     models.register("normed")(lambda shape: nn.Sequential(nn.Flatten(), normed(nn.Linear(64, shape.classes))))

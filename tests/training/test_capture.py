@@ -59,15 +59,13 @@ def test_a_replay_computes_the_bits_of_the_step(start: Start, data: DeviceData, 
     assert plain.optimizer.state_dict()["param_groups"] == fast.optimizer.state_dict()["param_groups"]
 
 
-def test_a_replay_reads_a_rate_for_each_parameter_group(
-    start: Start, data: DeviceData, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_reads_a_rate_for_each_parameter_group(start: Start, data: DeviceData) -> None:
     def two_groups(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
         first, *others = model.parameters()
         groups = [{"params": [first], "lr_factor": 0.25}, {"params": others}]
         return optim.SGD(groups, lr=hparams.lr, momentum=0.5, fused=True)
 
-    monkeypatch.setitem(optimizers._entries, "two_groups", two_groups)
+    optimizers.register("two_groups")(two_groups)
     hparams = hyperparameters("two_groups", lr=2**-6, warmup_steps=Step("32it"))
     plain, fast = start(hparams), captured(start(hparams))
     for state in (plain, fast):

@@ -89,9 +89,9 @@ def two_groups(hparams: TrainingHparams, model: nn.Module) -> optim.Optimizer:
 
 
 @pytest.fixture
-def hparams(monkeypatch: pytest.MonkeyPatch) -> TrainingHparams:
+def hparams() -> TrainingHparams:
     """Training hyperparameters with the optimizer above, as a plug-in registers it."""
-    monkeypatch.setitem(optimizers._entries, "two_groups", two_groups)
+    optimizers.register("two_groups")(two_groups)
     return TrainingHparams(optimizer="two_groups", lr=2**-5, weight_decay=2**-4, training_steps=Step("4ep"))
 
 

@@ -93,8 +93,8 @@ def test_the_schedule_is_in_the_key_unless_it_is_that_of_before() -> None:
     assert canonical(TrainingHparams(lr_schedule="cosine"))["lr_schedule"] == "cosine"
 
 
-def test_a_schedule_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(schedules._entries, "halving", lambda hparams, iteration, per_epoch: 0.5**iteration)
+def test_a_schedule_of_ones_own() -> None:
+    schedules.register("halving")(lambda hparams, iteration, per_epoch: 0.5**iteration)
     hparams = TrainingHparams(lr=1.0, lr_schedule="halving")
     assert [learning_rate(hparams, iteration, 10) for iteration in range(3)] == [1, 0.5, 0.25]
     with pytest.raises(UsageError, match=r"--lr_schedule=having: expected .* \(did you mean 'halving'\?\)"):
