@@ -24,7 +24,7 @@ COMMON, ALL = "common", "all"
 OFTEN_NEEDED = frozenset({
     "recipe", "replicate", "model", "dataset", "batch_size", "lr", "training_steps", "to", "pruning_strategy", "levels",
     "density", "k", "children", "threshold", "root", "data_dir", "device", "threads", "jobs", "plugin", "quiet",
-    "config", "dry_run", "display_output_location",
+    "config", "dry_run", "estimate", "display_output_location",
 })  # fmt: skip
 """Flags of the framework that ``--help`` shows; those of the chosen strategy and branch it always does."""
 

@@ -27,6 +27,8 @@ class CommandOptions(Hparams):
     """Print the run's directory and do nothing else."""
     dry_run: bool = hp(False)
     """Print the plan (what is done, what is shared, how many steps are left) and do nothing else."""
+    estimate: bool = hp(False)
+    """With --dry_run: time ten steps of each training, for those that no run here tells about; in bf16, too."""
 
 
 OF_COMMAND = {item.name for item in fields(CommandOptions)}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from cli import FAILED, RESUMES
 from cli.command_line import CommandLine
-from cli.terminal import print_table, say
+from cli.terminal import print_table, say, size_text
 from experiments.define.experiment import Experiment
 from experiments.define.grid import Grid
 from experiments.define.stability import Stability
@@ -15,8 +15,13 @@ from experiments.report.lottery import lottery_table, measurements_table, write_
 from experiments.report.replicates import full_network_once, summarize, varied_names
 from experiments.report.stability import measured_analyses, report_stability, stability_table
 from experiments.report.tables import Table, directory_for
+from experiments.run import slurm
 from experiments.run.engines import Failed, Failure
+from experiments.run.estimate import Estimate, estimate, names_of
+from experiments.run.plan import Plan
+from experiments.run.progress import duration
 from foundations.context import Context
+from foundations.errors import UsageError
 from foundations.formats import Row
 from foundations.text import printable, printable_text
 
@@ -90,8 +95,10 @@ def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str
         return 0
     if line.options.dry_run:
         grid.prepare(dry=True)
-        print_plan(grid)
+        print_plan(grid, timed=line.options.estimate)
         return 0
+    if line.options.estimate:
+        raise UsageError("--estimate: belongs to --dry_run")
     try:
         grid.run()
     except Failed as failed:
@@ -115,12 +122,67 @@ def report_failures(failures: Sequence[Failure]) -> int:
     return FAILED
 
 
-def print_plan(grid: Grid) -> None:
-    """Print a line for each task: whether it is done, for how many experiments it is, how many steps it takes."""
+def print_plan(grid: Grid, *, timed: bool = False) -> None:
+    """Print a line for each task, by how many experiments it is shared, its steps and time; then what all take.
+
+    Args:
+        timed: take ten steps of the trainings that no run here tells about.
+    """
     plan, session = grid.plan(), grid.session
-    wanted = grid.owners()
-    steps = plan.steps(session)
-    cells = [[task.label, "done", str(wanted[task]), ""] for task in plan.done]
-    cells += [[task.label, "to do", str(wanted[task]), str(steps[task] or "")] for task in plan]
-    print_table(["task", "state", "experiments", "steps"], cells)
+    on_slurm = session.options.engine == "slurm"
+    if on_slurm:
+        slurm.check_names(session.options)
+    steps, wanted, tasks = plan.steps(session), grid.owners(), [*plan.done, *plan]
+    expected = estimate(plan, steps, session, timed=timed)
+    names, shared = without_shared(names_of(tasks))
+    cells = [
+        [name, str(wanted[task]) if wanted[task] > 1 else "", str(steps[task] or "") if task in steps else "done",
+         about(expected.seconds[task]) if steps.get(task) and task in expected.seconds else ""]
+        for task, name in zip(tasks, names, strict=True)
+    ]  # fmt: skip
+    print(f"of all: {shared}\n" if shared else "", end="")
+    print_table(["task", "shared by", "steps", "time"], cells)
+    if plan:
+        print(*expectations(expected, plan, len(plan) if on_slurm else session.jobs), sep="\n")
+    if plan and on_slurm:
+        minutes = slurm.parameters(session.options)["time"]
+        print_table(["array", "jobs", "waits for", "hours at most", "expected"], arrays(plan, expected, minutes))
+        print(f"A job has {minutes} minutes (--slurm=time=...), and goes on in another one where they do not suffice.")
     print(f"{len(plan.done)} done, {len(plan)} to do, {sum(steps.values())} optimizer steps left")
+
+
+def about(seconds: float) -> str:
+    return duration(max(seconds, 1))
+
+
+def without_shared(names: Sequence[str]) -> tuple[list[str], str]:
+    """Return names without the parts that all of them have, and these parts."""
+    parts = [name.split(", ") for name in names]
+    shared = [part for part in parts[0] if all(part in own for own in parts)]
+    if any(set(own) <= set(shared) for own in parts):
+        return list(names), ""
+    return [", ".join(part for part in own if part not in shared) for own in parts], ", ".join(shared)
+
+
+def expectations(expected: Estimate, plan: Plan, jobs: int) -> list[str]:
+    """Return sentences on the time and the disk that a plan takes."""
+    seconds, number = expected.on_the_clock(plan, jobs), expected.trainings
+    if seconds is None:
+        said = ["Time: no run here, on this processor with these threads, tells;", "--estimate times ten steps."]
+    else:
+        source = f"by {number} training{'s' * (number != 1)} here" if number else "without evaluations, by ten steps"
+        said = [f"Time: about {about(seconds)}, {source} on this processor."]
+        said += [f"That is {jobs} tasks at once; {about(sum(expected.seconds.values()))} in all."] if jobs > 1 else []
+    share = ", ".join(f"{one:.2f}" for one in expected.bf16)
+    said += [f"--precision=bf16 took {share} of fp32's time a step (ten steps each)."] if share else []
+    return [*said, f"Disk: about {size_text(expected.size)} of networks, optimizer states and masks."]
+
+
+def arrays(plan: Plan, expected: Estimate, minutes: int) -> list[list[str]]:
+    """Return a line for each array that ``--engine=slurm`` submits, with the hours of all of its jobs."""
+    cells, whole = [], all(task in expected.seconds for task in plan)
+    for number, (tasks, after) in enumerate(slurm.arrays(plan), 1):
+        hours = f"{sum(expected.seconds[task] for task in tasks) / 3600:.2g}" if whole else ""
+        waits = ", ".join(str(one + 1) for one in after)
+        cells.append([str(number), str(len(tasks)), waits, f"{len(tasks) * minutes / 60:.3g}", hours])
+    return cells

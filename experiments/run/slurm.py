@@ -25,7 +25,7 @@ from experiments.run.task_process import MAIN
 from experiments.run.tasks import Task
 from experiments.workspace import Workspace
 from foundations import files
-from foundations.errors import UsageError, needed
+from foundations.errors import UsageError, near_misses, needed
 from foundations.reporting import Began
 from foundations.store import Store
 
@@ -153,6 +153,19 @@ def layers(tasks: Sequence[Task], before: Mapping[Task, Sequence[Task]]) -> Iter
         yield [task for task in tasks if depth[task] == layer]
 
 
+def arrays(plan: Plan) -> list[tuple[list[Task], list[int]]]:
+    """Return the arrays that a plan is submitted as, each with the places of those that it waits for."""
+    found: list[tuple[list[Task], list[int]]] = []
+    place: dict[Task, int] = {}
+    for layer in layers(list(plan), plan.before):
+        after = sorted({place[one] for task in layer for one in plan.before[task]})
+        for first in range(0, len(layer), LARGEST_ARRAY):
+            part = layer[first : first + LARGEST_ARRAY]
+            place.update(dict.fromkeys(part, len(found)))
+            found.append((part, after))
+    return found
+
+
 class SlurmQueue:
     """The cluster that this machine submits to, with a folder for the jobs' scripts and output."""
 
@@ -229,6 +242,19 @@ def parameters(options: SessionOptions) -> dict[str, Any]:
         **({"gpus_per_node": round(options.gpus_per_task)} if options.gpus_per_task else {}),
         **{name: chosen.pop(name) for name in WHOLE if name in chosen}, "additional_parameters": chosen,
     }  # fmt: skip
+
+
+def check_names(options: SessionOptions) -> None:
+    """Raise ``UsageError`` for a name in ``--slurm`` that the ``sbatch`` of this machine, if it has one, does not know.
+
+    Its help also lists what a cluster's own plug-ins add.
+    """
+    with contextlib.suppress(subprocess.SubprocessError, OSError):
+        said = subprocess.run(["sbatch", "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+        known = {name.replace("-", "_") for name in re.findall(r"--([a-z][a-z0-9-]*)", said)}
+        for name in given(options.slurm):
+            if known and name not in {*known, *WHOLE}:
+                raise UsageError(f"--slurm={name}=...: no option of sbatch{near_misses(name, known)}")
 
 
 def given(parts: Sequence[str]) -> dict[str, Any]:

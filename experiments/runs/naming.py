@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.runs.rows import flat, plain
 from foundations.desc import Desc
-from foundations.hparams import as_text
+from foundations.hparams import Hparams, as_text
 from stability import StabilityDesc
 
 SPEAKING = ("model", "dataset", "optimizer")
@@ -32,8 +32,8 @@ def distinct(described: Mapping[str, tuple[str, Desc]]) -> dict[str, str]:
     return {key: named[key] if taken.count(named[key]) == 1 else f"{named[key]} [{key[-4:]}]" for key in described}
 
 
-def differences(descs: Sequence[Desc]) -> list[list[str]]:
-    """Return for each descriptor what tells it from the others, such as ``["sgd", "lr = 0.01"]``."""
+def differences(descs: Sequence[Hparams]) -> list[list[str]]:
+    """Return for each descriptor (or task) what tells it from the others, such as ``["sgd", "lr = 0.01"]``."""
     known = [flat(desc.to_dict()) for desc in descs]
     names = list(dict.fromkeys(name for entries in known for name in entries))
     marks: list[list[str]] = [[] for _ in descs]
