@@ -140,14 +140,14 @@ def print_plan(grid: Grid, *, timed: bool = False) -> None:
          about(expected.seconds[task]) if steps.get(task) and task in expected.seconds else ""]
         for task, name in zip(tasks, names, strict=True)
     ]  # fmt: skip
-    print(f"of all: {shared}\n" if shared else "", end="")
+    say(*([f"of all: {shared}"] if shared else []))
     print_table(["task", "shared by", "steps", "time"], cells)
     if plan:
         print(*expectations(expected, plan, len(plan) if on_slurm else session.jobs), sep="\n")
     if plan and on_slurm:
         minutes = slurm.parameters(session.options)["time"]
         print_table(["array", "jobs", "waits for", "hours at most", "expected"], arrays(plan, expected, minutes))
-        print(f"A job has {minutes} minutes (--slurm=time=...), and goes on in another one where they do not suffice.")
+        print(f"A job has {minutes} minutes (--slurm=time=...); unfinished, it goes on in another.")
     print(f"{len(plan.done)} done, {len(plan)} to do, {sum(steps.values())} optimizer steps left")
 
 
