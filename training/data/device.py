@@ -54,10 +54,14 @@ class DeviceData(TrainingData):
     def fetch(self, batch: Batch) -> Pair:
         """Return the images of a batch, cropped and mirrored as drawn, and their labels. Nothing waits for the device.
 
-        Crop and flip are folded into the places that are fetched, so that every pixel is touched once.
+        Crop and flip are folded into the places that are fetched, so that every pixel is touched once. Images that are
+        not augmented are copied whole, which is several times faster.
         """
         [choices] = batch
         index, top, left, flip = choices.unbind(1)
+        labels = self.device_labels["train"].index_select(0, index)
+        if not (self.padding or self.flip):
+            return self.normalize(self.images["train"].index_select(0, index)), labels
         rows = top[:, None] + self.rows
         across = torch.where(flip[:, None].bool(), self.columns.flip(0), self.columns)
         columns = left[:, None] + across
@@ -65,7 +69,7 @@ class DeviceData(TrainingData):
         places = ((index[:, None] * height + rows) * width)[:, :, None] + columns[:, None, :]
         images = self.train_pixels.index_select(0, places.flatten())
         shape = (len(index), len(self.rows), len(self.columns), -1)
-        return self.normalize(images.view(shape)), self.device_labels["train"].index_select(0, index)
+        return self.normalize(images.view(shape)), labels
 
     def stored(self, split: str, parts: Sequence[Tensor]) -> Iterator[Tensor]:
         return (self.images[split][part] for part in parts)
