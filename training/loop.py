@@ -16,7 +16,7 @@ from training.data import Batch, TrainingData
 from training.distributed import processes
 from training.following import handed_over
 from training.hparams import TrainingHparams
-from training.optimizers import set_learning_rate
+from training.optimizers import forget_gradients, set_learning_rate
 from training.schedules import learning_rate
 from training.state import TrainState
 from training.trial import check_scores, odd_type
@@ -116,7 +116,7 @@ def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, bat
     inputs, labels = data.fetch(batch)
     outputs = state.forward(convert(inputs, state.memory_format))
     loss = F.cross_entropy(outputs, labels, label_smoothing=hparams.label_smoothing)
-    state.optimizer.zero_grad(set_to_none=True)
+    forget_gradients(state.optimizer)
     loss.backward()
     processes().average_gradients(state.model, len(labels))
     if hparams.clip_grad_norm:
@@ -126,7 +126,7 @@ def compute(state: TrainState, hparams: TrainingHparams, data: TrainingData, bat
     with torch.no_grad():
         correct = (outputs.argmax(1) == labels).sum()
         size = torch.full_like(correct, len(labels))
-        state.running_metrics += torch.stack([loss.detach() * size, correct, size]).to(state.running_metrics.dtype)
+        state.running_metrics += torch.stack([loss * size, correct, size])
 
 
 def clip_gradients(state: TrainState, largest: float) -> None:

@@ -13,6 +13,10 @@ from training.data.batches import WHOLE, Batch, EpochNoise, Pair, TrainingData
 from training.data.dataset import Dataset
 from training.data.hparams import ALTERNATING, REFLECTED, DataHparams
 
+AT_ONCE = 2**16
+"""Most values of pixels that a CPU fetches for several batches together: as float32, a part of its second cache."""
+CACHE_LINE = 16  # float32 values
+
 
 class DeviceData(TrainingData):
     """``TrainingData`` whose images all live on ``device``, as bytes, or whose features do."""
@@ -31,9 +35,28 @@ class DeviceData(TrainingData):
         self.rows = torch.arange(self.shape.height, device=device)
         self.columns = torch.arange(self.shape.width, device=device)
 
+    @cached_property
+    def at_once(self) -> int:
+        """How many batches are fetched together: several small ones on a CPU, one where each captured step fetches its
+        own, or where a batch might not begin at a cache line, on which the rounding of matrix products may depend.
+        """
+        values = self.shape.channels * self.shape.height * self.shape.width
+        if self.device.type != "cpu" or values % CACHE_LINE:
+            return 1
+        return max(1, AT_ONCE // (self.batch_size * values))
+
     def batches(self, epoch: EpochNoise, first: int, last: int, share: Share = WHOLE) -> Iterator[Batch]:
         every = self.epoch(epoch).split(self.batch_size)
-        return ((batch[share.part(len(batch))],) for batch in every[first:last])
+        parts = [batch[share.part(len(batch))] for batch in every[first:last]]
+        return self.fetched(parts) if self.at_once > 1 else ((part,) for part in parts)
+
+    def fetched(self, parts: Sequence[Tensor]) -> Iterator[Batch]:
+        """Fetch several small batches at once, which takes hardly longer than one; they are views of one tensor."""
+        for start in range(0, len(parts), self.at_once):
+            block = parts[start : start + self.at_once]
+            sizes = [len(part) for part in block]
+            images, labels = self.augmented(torch.cat(list(block)))
+            yield from zip(images.split(sizes), labels.split(sizes), strict=True)
 
     def epoch(self, noise: EpochNoise) -> Tensor:
         """Draw an epoch's order, crops and flips on the CPU, and bring them to the device at once.
@@ -52,12 +75,22 @@ class DeviceData(TrainingData):
         return torch.stack([order, *corners, flips], 1).to(self.device)
 
     def fetch(self, batch: Batch) -> Pair:
-        """Return the images of a batch, cropped and mirrored as drawn, and their labels. Nothing waits for the device.
+        """Return the images of a batch and their labels, unless both were fetched with those of other batches."""
+        match batch:
+            case images, labels:
+                return images, labels
+            case _:
+                return self.augmented(*batch)
+
+    def augmented(self, choices: Tensor) -> Pair:
+        """Return images, cropped and mirrored as drawn, and their labels. Nothing waits for the device.
 
         Crop and flip are folded into the places that are fetched, so that every pixel is touched once. Images that are
         not augmented are copied whole, which is several times faster.
+
+        Args:
+            choices: some rows of what :meth:`epoch` returns.
         """
-        [choices] = batch
         index, top, left, flip = choices.unbind(1)
         labels = self.device_labels["train"].index_select(0, index)
         if not (self.padding or self.flip):

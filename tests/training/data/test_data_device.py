@@ -247,3 +247,22 @@ def test_pruning_batches_of_a_small_training_set():
     assert len(data.pruning_batches(1, 128, torch.Generator())[0][1]) == 10
     with pytest.raises(UsageError, match="--pruning_batches=3: 10 training images make 2 batches of 8"):
         data.pruning_batches(3, 8, torch.Generator())
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_small_batches_that_are_fetched_together_are_those_fetched_alone(first):
+    images = np.random.default_rng(0).integers(256, size=(22, 4, 4), dtype=np.uint8)
+    data = device_data(Dataset.from_arrays(images, range(22), images, range(22), crop_padding=1, flip=True))
+    data.batch_size, last = 5, 5
+    alone = map(data.augmented, data.epoch(noise()).split(5)[first:last])
+    assert data.at_once > last
+    for batch, (inputs, labels) in zip(data.batches(noise(), first, last), alone, strict=True):
+        assert torch.equal(data.fetch(batch)[0], inputs)
+        assert torch.equal(data.fetch(batch)[1], labels)
+
+
+def test_images_that_are_not_augmented_are_those_of_the_data_set_in_the_order_of_the_epoch():
+    images = np.random.default_rng(0).integers(256, size=(22, 3, 5), dtype=np.uint8)
+    data = device_data(Dataset.from_arrays(images, range(22), images, range(22), crop_padding=0, flip=False))
+    seen = torch.cat([pixels(inputs, data) for inputs, _ in epoch(data)])
+    assert torch.equal(seen[:, :, :, 0], torch.from_numpy(images)[data.epoch(noise())[:, 0]])
