@@ -3,12 +3,14 @@
 from itertools import pairwise
 from typing import Any
 
+from torch import nn
+
 from foundations import files
 from foundations.errors import UsageError
 from foundations.steps import Step
 from foundations.store import Store
 from lottery.masks import record_mask
-from pruning import ChangingMask, Mask, PruningHparams, Strategy, ignored_layers
+from pruning import ChangingMask, Mask, PruningHparams, Strategy, ignored_layers, left_dense
 from pruning.weight_use import output_positions
 from training.mask_updates import MaskUpdates
 from training.state import TrainState
@@ -57,13 +59,30 @@ def conclude_updates(
     rows = updates.rows(here)
     record_mask(
         here, state.mask, model, trunk, updates.pruning, start=updates.start, end=updates.end,
-        found_by=found_by, subnetwork=cost_of(rows, updates.end, trunk),
+        found_by=found_by, subnetwork=cost_of(rows, updates, trunk, model),
     )  # fmt: skip
     return updates.summary(here)
 
 
-def cost_of(rows: list[dict[str, Any]], end: int, trunk: Trunk) -> int:
-    """Return the multiply-adds of the training: three forward passes an example, each under the mask of its time."""
-    ends = [*(row["iteration"] for row in rows), end]
-    examples = (trunk.examples_seen(last) - trunk.examples_seen(first) for first, last in pairwise(ends))
-    return sum(3 * row["multiply_adds"] * seen for row, seen in zip(rows, examples, strict=True))
+def cost_of(rows: list[dict[str, Any]], updates: MaskUpdates, trunk: Trunk, model: nn.Module) -> int:
+    """Return the multiply-adds of the training: three forward passes an example, each under the mask of its time.
+
+    An update that looks at the gradients of all weights takes a batch more, whose weight gradients are dense: with
+    f_S and f_D for a forward pass under the mask and a dense one, 2 f_S + f_D an example. Of n steps between two
+    updates that makes 3 f_S n + 2 f_S + f_D, the numerator of Evci et al. 2020 (appendix, FLOPs), there
+    divided by n + 1 steps.
+    """
+    sizes = {name: weight.numel() * updates.positions.get(name, 0) for name, weight in model.named_parameters()}
+    dense, left = sum(sizes.values()), sum(sizes[name] for name in left_dense(model))
+    forward = [row["multiply_adds"] + left for row in rows]
+    begins = [row["iteration"] for row in rows]
+    seen = trunk.examples_seen
+    steps: int = sum(
+        3 * passes * (seen(last) - seen(first))
+        for passes, (first, last) in zip(forward, pairwise([*begins, updates.end]), strict=True)
+    )
+    if not updates.strategy.uses_gradients:
+        return steps
+    looks = zip(forward, begins[1:], strict=False)  # each under the mask before the update
+    gradients: int = sum((2 * passes + dense) * (seen(at + 1) - seen(at)) for passes, at in looks)
+    return steps + gradients

@@ -169,12 +169,15 @@ class Level:
         result = {**self._about(self.here), **result, "model": model}
         self.here.finish(result, model, files.METRICS, files.MASK, files.SPARSITY_REPORT)
 
-    def train_ticket(self, here: Store, ticket: "Ticket", method: str) -> None:
-        """Train a subnetwork to the end, or go on with that, and mark ``here`` as done."""
+    def train_ticket(self, here: Store, ticket: "Ticket", method: str, trainings: int = 1) -> None:
+        """Train a subnetwork to the end, or go on with that, and mark ``here`` as done.
+
+        It is the last of so many trainings of it, which its report counts.
+        """
         data, context = self.trunk.data, self.trunk.context
         if not (here.has(files.MASK) and here.has(files.SPARSITY_REPORT)):
             start = Step.at(ticket.state.iteration, data.iterations_per_epoch)
-            self.record(here, ticket.mask, start, ticket.training, found_by=self._trainings_before())
+            self.record(here, ticket.mask, start, ticket.training, self._trainings_before(), trainings)
         look_for_collapse(here, method, context.reporter, allow=self.allow_collapse)
         updates = self.updates(ticket.state.iteration, ticket.training)
         ticket.state.prune(first_mask(here, Mask.load(here / files.MASK, ticket.state.model)))
@@ -197,10 +200,13 @@ class Level:
             start=start, end=self.trunk.iteration(training.training_steps),
         )  # fmt: skip
 
-    def record(self, here: Store, mask: Mask, start: Step, training: TrainingHparams, found_by: int) -> None:
+    def record(
+        self, here: Store, mask: Mask, start: Step, training: TrainingHparams, found_by: int, trainings: int = 1
+    ) -> None:
         record_mask(
             here, mask, self.trunk.fresh().model, self.trunk, self.desc.pruning,
             start=self.trunk.iteration(start), end=self.trunk.iteration(training.training_steps), found_by=found_by,
+            trainings=trainings,
         )  # fmt: skip
 
     def _about(self, here: Store) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def compact_size(
 
 
 def training_cost(
-    report: dict[str, Any], *, before_k: int, after_k: int, found_by: int = 0, subnetwork: int | None = None
+    report: dict[str, Any], *, before_k: int, after_k: int, found_by: int = 0, subnetwork: int | None = None,
+    trainings: int = 1,
 ) -> dict[str, int]:
     """Return the multiply-adds of a whole training, pre-training included, beside the dense training's.
 
@@ -116,10 +117,11 @@ def training_cost(
         found_by: multiply-adds of other trainings that the mask was found by (the levels before, if the strategy
             scores at the end).
         subnetwork: multiply-adds from k to the end; by default those of the report's mask throughout.
+        trainings: how often the subnetwork is trained from k to the end.
     """
     dense, kept = 3 * report["multiply_adds"]["dense"], 3 * report["multiply_adds"]["kept"]
     pretraining = dense * before_k
-    subnetwork = kept * after_k if subnetwork is None else subnetwork
+    subnetwork = trainings * kept * after_k if subnetwork is None else subnetwork
     return {
         "dense_training": dense * (before_k + after_k),
         "pretraining": pretraining,
@@ -206,15 +208,18 @@ def record_mask(
     end: int,
     found_by: int = 0,
     subnetwork: int | None = None,
+    trainings: int = 1,
 ) -> None:
     """Write ``sparsity_report.json`` and ``mask.safetensors`` of a subnetwork trained from one iteration to another.
 
     ``found_by`` are the multiply-adds of other trainings that the mask was found by, ``subnetwork`` those of its own
-    where the mask is not the same all the time.
+    where the mask is not the same all the time, and ``trainings`` says how often it is trained.
     """
     report = sparsity_report(model, mask, trunk.data.shape, ignored_layers(model, pruning.layers_to_ignore))
     before, after = trunk.examples_seen(start), trunk.examples_seen(end)
-    cost = training_cost(report, before_k=before, after_k=after - before, found_by=found_by, subnetwork=subnetwork)
+    cost = training_cost(
+        report, before_k=before, after_k=after - before, found_by=found_by, subnetwork=subnetwork, trainings=trainings
+    )
     if "effective_density" not in report:
         name = trunk.desc.model.model
         trunk.context.reporter.say(f"{name}: whether masks cut it cannot be told, as no path is found without one")

@@ -67,10 +67,10 @@ class Cyclic(Branch):
         for number in range(2, self.cycles):
             cycle, model = here.sub(files.cycle(number)), level.trunk.fresh().model
             if not cycle.done:
-                level.train_ticket(cycle, ticket, self.name)
+                level.train_ticket(cycle, ticket, self.name, number)
             load_network(cycle, cycle.result()["model"], model)
             ticket = self.again(ticket, model)
-        level.train_ticket(here, ticket, self.name)
+        level.train_ticket(here, ticket, self.name, self.cycles)
 
 
 PREFIX = "retrain_"

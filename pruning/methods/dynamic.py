@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,9 @@ class ChangingMask(Strategy):
     update takes away are set to zero and stay so; those that it gives back start from zero, and so does their
     optimizer's state.
     """
+
+    uses_gradients: ClassVar[bool] = True
+    """Whether updates look at the gradients of all weights, which the cost of a training counts."""
 
     update_every: Step = hp(Step("100it"))
     """Steps of training between two updates of the mask."""
@@ -111,6 +115,7 @@ class SET(RandomERK, ChangingMask):
     dropped may grow again, and then goes on as if it had not been.
     """
 
+    uses_gradients = False
     drop_fraction: float = hp(0.3, within="(0, 1]")
     """Share of a layer's weights that the first update would exchange."""
 
@@ -157,6 +162,8 @@ class RigL(SET):
     The gradients are those of the batch that is trained on next; the authors' code spends a batch on the update alone.
     """
 
+    uses_gradients = True
+
     def growth(self, gradient: Tensor, generator: torch.Generator) -> Tensor:
         return gradient.abs()
 
@@ -170,6 +177,8 @@ class GMP(Magnitude, ChangingMask):
     in which masks change its sparsity is s (1 - (1 - t)^3), s the one that it is to come to. What is pruned stays
     pruned.
     """
+
+    uses_gradients = False
 
     def first_density(self, density: float) -> float:
         return 1.0
@@ -236,6 +245,7 @@ class ACDC(Magnitude, ChangingMask):
     phase ranks all weights anew.
     """
 
+    uses_gradients = False
     update_every: Step = hp(Step("5ep"))
     """Length of a phase; the last dense one is longer where the phases do not come out even."""
     update_until: float = hp(0.85, within="(0, 1]")

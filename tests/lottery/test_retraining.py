@@ -140,6 +140,12 @@ def test_cyclic_repeats_the_schedule_from_the_weights_of_the_cycle_before(experi
         tensors = here.read_tensors(END)
         assert_same(model, tensors)
     assert branch.here.result()["density"] == level.mask().density
+    own, *cycles = (
+        here.read_json("sparsity_report.json")["training_multiply_adds"]
+        for here in (level.here, branch.here.sub("cycle_2"), branch.here)
+    )
+    assert [cycle["subnetwork"] for cycle in cycles] == [2 * own["subnetwork"], 3 * own["subnetwork"]]
+    assert cycles[1]["total"] == own["pretraining"] + 3 * own["subnetwork"]
 
 
 def test_cycles_that_are_done_are_not_trained_again(experiment: Experiment, steps: Steps) -> None:
