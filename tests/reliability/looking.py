@@ -1,6 +1,6 @@
 """Damages every file of runs in twelve ways, and looks at what each command that looks at runs makes of it.
 
-    python -m tests.reliability.looking [--every=N] [--record=FILE] [scenario ...]
+    python -m tests.reliability.looking [--every=N [--first=M]] [--record=FILE] [scenario ...]
 
 Of each damage each command must say so, or show and do what it does without the damage, or the damage must be harmless
 for a reason that stands in :data:`HARMLESS`. ``clean`` removes nothing of a damaged run; and the command that made the
@@ -377,6 +377,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Damages the runs of all scenarios, or of those named; prints the figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability.looking", description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N")
+    parser.add_argument("--first", type=int, default=0, metavar="N")
     parser.add_argument("--record", type=Path, metavar="FILE")
     parser.add_argument("scenarios", nargs="*", default=[*SCENARIOS], metavar="scenario")
     options = parser.parse_args(argv)
@@ -385,7 +386,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in options.scenarios:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            tally = torture(name, Path(folder), options.every, record=options.record)
+            tally = torture(name, Path(folder), options.every, options.first, options.record)
         print(f"{name}: {tally}, {time.monotonic() - began:.0f} s", *tally.silent, sep="\n", flush=True)
         total.damages += tally.damages
         total.outcomes += tally.outcomes
