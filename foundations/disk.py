@@ -155,6 +155,7 @@ def hold(directory: Path, reporter: Reporter, unless: Callable[[], bool]) -> Ite
     while not (lock.is_locked or unless()):
         with reporter.during(WAITING):
             time.sleep(0.5)
+        make_directory(directory)  # `clean` may have removed it meanwhile
         acquired(lock, 0)
     if not lock.is_locked:
         yield False
@@ -206,7 +207,8 @@ def hold_if_free(directory: Path) -> Iterator[bool]:
 
 
 def acquired(lock: FileLock, seconds: float) -> bool:
-    with contextlib.suppress(Timeout), named(Path(lock.lock_file)):
+    """Try to get a lock; return whether it is held: not where its directory has just been removed."""
+    with contextlib.suppress(Timeout, FileNotFoundError), named(Path(lock.lock_file)):
         lock.acquire(timeout=seconds)
     return lock.is_locked
 

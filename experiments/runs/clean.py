@@ -43,7 +43,15 @@ class Superfluous:
     @cached_property
     def size(self) -> int:
         inner = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
-        return sum(file.stat().st_size for file in inner)
+        return sum(map(size_of, inner))
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file; 0 if its process has removed it meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def superfluous(root: Path, reporter: Reporter) -> list[Superfluous]:

@@ -1,6 +1,7 @@
 """What commands that look at runs say beside one that is starting, working and ending."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 import cli
+from experiments.runs.clean import ended_plans, free
 from experiments.runs.stored import runs
 from experiments.runs.verify import check
 from tests.reliability.conftest import TINY
@@ -47,3 +49,23 @@ def test_verify_finds_nothing_wrong_at_any_moment_of_a_command(
     monkeypatch.setattr(os, "fsync", fsync)
     assert not found, "\n".join(dict.fromkeys(one.replace(str(root), "") for one in found))
     assert looks > 50
+
+
+def test_what_vanishes_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the plan and the temporary files of a command that ends beside ``clean``."""
+    plan = tmp_path / "plans" / "host_1_1"
+    plan.mkdir(parents=True)
+    for name in ("plan.json", ".lock"):
+        (plan / name).touch()
+    [found] = ended_plans(tmp_path)
+    is_file = Path.is_file
+
+    def gone(path: Path) -> bool:
+        there = is_file(path)
+        if there:
+            shutil.rmtree(plan, ignore_errors=True)
+        return there
+
+    monkeypatch.setattr(Path, "is_file", gone)
+    assert found.size == 0
+    assert free(found)
