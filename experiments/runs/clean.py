@@ -42,8 +42,8 @@ class Superfluous:
 
     @cached_property
     def size(self) -> int:
-        inner = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
-        return sum(map(size_of, inner))
+        inner = (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names)
+        return sum(map(size_of, [self.path] if self.path.is_file() else inner))
 
 
 def size_of(path: Path) -> int:
