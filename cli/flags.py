@@ -110,7 +110,7 @@ def metavar(item: Any, hint: Any) -> str:
         return "NAME" if too_long(choices) else "{" + ",".join(choices) + "}"
     plain = get_args(hint)[0] if get_origin(hint) in (UnionType, tuple) else hint
     name = {bool: "true|false", int: "N", float: "X", Step: "STEP"}.get(plain, "TEXT")
-    return f"{name},..." if get_origin(hint) is tuple else name
+    return f"{name},..." if get_origin(hint) is tuple and not item.metadata.get("repeatable") else name
 
 
 def too_long(choices: Iterable[str]) -> bool:

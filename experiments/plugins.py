@@ -66,9 +66,10 @@ def load_recorded(store: Store, reporter: Reporter) -> None:
             import_plugin(str(path))
             reporter.say(f"Plug-in {entry['file']}, with which the run was computed")
         else:
-            what = "has changed since" if path.is_file() else "is not there"
+            what = "or a module that it imports has changed since" if path.is_file() else "is not there"
             reporter.warn(
-                f"The run was computed with the plug-in {name}; {entry['file']} {what}: --plugin=FILE names it"
+                f"The run was computed with the plug-in {name}; {entry['file']} {what}. --plugin=FILE loads it as it "
+                "is now"
             )
 
 
@@ -96,7 +97,7 @@ def import_plugin(plugin: str) -> None:
         return
     path = Path(plugin).resolve()
     if not path.is_file():
-        raise UsageError("no such file")
+        raise UsageError("no such file" + ("; give --plugin once for each file" if "," in plugin else ""))
     name = f"adsynflow_plugin_{path.stem}"
     loaded = sys.modules.get(name)
     if loaded is not None and loaded.__file__ == str(path):

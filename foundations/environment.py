@@ -209,7 +209,7 @@ def settle(store: Store, code: Code, context: Context, data_fingerprint: str) ->
     recorded = with_request(recorded, context)
     threads = recorded["threads"]
     if threads != torch.get_num_threads():
-        context.reporter.say(f"Going on with {threads} threads, as this run began.")
+        context.reporter.say(f"Going on with {threads} thread{'s' * (threads != 1)}, as this run began.")
         torch.set_num_threads(threads)
     now = describe(code, context, data_fingerprint)
     if changes := changes_between(environments(recorded)[-1], now):

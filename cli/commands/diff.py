@@ -71,7 +71,7 @@ def show(comparison: RunDifference) -> None:
         )  # fmt: skip
         print()
     if comparison.equal_files:
-        print(f"{len(comparison.equal_files)} files of weights and masks hold the same.")
+        print(f"Files of weights and masks that are the same in both: {len(comparison.equal_files)}")
     print("The runs are equal." if comparison.equal else "The runs differ.")
 
 

@@ -84,9 +84,11 @@ def name_of(row: Row) -> str:
 
 
 def comparison_table(found: Iterable[MethodComparison]) -> Table:
-    """Return a line for each comparison, with ``*`` where two methods are told apart at 5%."""
+    """Return a line for each comparison, with ``*`` where two methods are told apart at 5%, which a note then says."""
+    found = list(found)
     return Table(
         ["level", "density", "compared, replicate by replicate", f"points ({CONFIDENCE:.0%} interval)", "p (Holm)", ""],
         [[str(one.level), one.kept, f"{one.method} minus {one.reference}", one.found.text(),
           "-" if one.p is None else f"{one.p:.2g}", "*" if one.told_apart else ""] for one in found],
+        ["*: told apart at 5%, all comparisons of the table counted (Holm)"] * any(one.told_apart for one in found),
     )  # fmt: skip

@@ -172,7 +172,9 @@ def where_stable(by_k: Sequence[Sequence[Row]], first: Sequence[Row] | None) -> 
     replicates = max(map(len, by_k))
     everywhere = " in all replicates" if replicates > 1 else ""
     if first is None:
-        return f"no k was found stable{everywhere}"
+        close = [group[0]["k"] for group in by_k if len(group) == replicates and all(row["stable"] for row in group)]
+        why = f"; from {', '.join(close)} each is, but the interval of their mean holds the threshold" if close else ""
+        return f"no k was found stable{everywhere}{why}"
     whole = [group for group in by_k if len(group) == replicates]
     later = whole[whole.index(first) :]
     if all(map(is_stable, later)):

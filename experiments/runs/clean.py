@@ -67,7 +67,8 @@ def superfluous(root: Path, reporter: Reporter) -> list[Superfluous]:
     for run in known.own:
         candidates = [*put_aside(run), *checkpoints(run), *trunk(run, known)]
         if candidates and (reason := known.reason_to_keep(run)):
-            reporter.warn(f"{run.path} is left alone: {reason}")
+            if run.kind != "train" or not known.unreadable:  # what they make unsure is said once, below
+                reporter.warn(f"{run.path} is left alone: {reason}")
             continue
         found += candidates
     for one in [one for one in found if one.why in (TRUNKS, ASIDE) and (strange := not_ours(one.path))]:
@@ -76,9 +77,10 @@ def superfluous(root: Path, reporter: Reporter) -> list[Superfluous]:
     whole = {one.path for one in found if one.path.is_dir()}
     found = [one for one in found if not whole.intersection(one.path.parents)]
     if known.unreadable:
-        more = f", nor can {len(known.unreadable) - 1} more" * (len(known.unreadable) > 1)
+        others = len(known.unreadable) - 1
+        more = f" and {others} other run{'s' * (others > 1)}" if others else ""
         reporter.warn(
-            f"{known.unreadable[0].path} cannot be read{more}; since it may depend on any trunk, nothing of trunks is "
+            f"{known.unreadable[0].path}{more} cannot be read and may depend on any trunk, so nothing of trunks is "
             "listed. Is a --plugin missing?"
         )
     return sorted(found, key=lambda one: (one.why, one.path))

@@ -75,7 +75,7 @@ class RunDifference:
     overlaps: list[Overlap]
     """Of the masks that differ."""
     equal_files: list[str]
-    """Files of weights and masks that hold the same in both."""
+    """Files of weights and masks that are the same in both."""
 
     @property
     def equal(self) -> bool:

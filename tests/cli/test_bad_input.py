@@ -81,6 +81,7 @@ CASES = {
     "--levels=a": ["--levels=a: expected a whole number"],
     "--levels=": ["--levels=: expected level numbers"],
     "--plugin=nowhere.py": ["--plugin=nowhere.py: no such file"],
+    "--plugin=one.py,two.py": ["--plugin=one.py,two.py: no such file; give --plugin once for each file"],
     # flags
     "--flga=1": ["--flga: unknown flag"],
     "--pruning_fration=0.5": ["did you mean '--pruning_fraction'"],

@@ -331,6 +331,7 @@ def test_with_a_run_that_cannot_be_read_no_trunk_is_removed(command: Command, wo
     Store(left).write_json("desc.json", desc | {"strategy": desc["strategy"] | {"kind": "of_a_plugin"}})
     outcome = command("clean", f"--root={worked.root}", "--yes")
     assert trunk.exists()
+    assert outcome.err.count("cannot be read") == 1
     assert "Is a --plugin missing?" in outcome.err
     shutil.rmtree(left.parent)
     command("clean", f"--root={worked.root}", "--yes")

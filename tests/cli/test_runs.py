@@ -184,7 +184,7 @@ def test_a_run_goes_on_with_the_threads_it_began_with(command: Command, finished
     whole = tensors(level)
     for name in ("done.json", "checkpoint.safetensors", "model_3ep0it.safetensors", "metrics.jsonl"):
         (level / name).unlink()
-    assert "Going on with 1 threads, as this run began." in command(*argv).err
+    assert "Going on with 1 thread, as this run began." in command(*argv).err
     assert tensors(level) == whole
 
 

@@ -75,7 +75,7 @@ def test_a_run_whose_environment_is_lost_keeps_its_threads_and_its_data(
     outcome = command("train", *TINY[:-1], "--threads=2", f"--root={tmp_path / 'runs'}")
     assert outcome.code == 0
     assert outcome.err.count(f"{begun / 'environment.json'} is lost or damaged; its copy takes its place") == 1
-    assert "Going on with 1 threads" in outcome.err
+    assert "Going on with 1 thread" in outcome.err
     assert (begun / "environment.json").read_bytes() == before
     assert json.loads(before)["threads"] == 1
     assert computed(tmp_path / "runs") == undisturbed(command, tmp_path)

@@ -204,7 +204,7 @@ def test_a_trunk_goes_on_with_the_threads_it_began_with_and_puts_the_callers_bac
     trunk().finish()
     assert seen == {1}
     assert torch.get_num_threads() == 2
-    assert "Going on with 1 threads, as this run began." in listener.said
+    assert "Going on with 1 thread, as this run began." in listener.said
 
 
 def test_going_on_on_another_device_is_said(

@@ -198,7 +198,7 @@ def accuracy_against_cost(lines: Sequence[Replicates], varied: Sequence[str]) ->
         )  # fmt: skip
     axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
     round_ticks(axes)
-    axes.set_xlabel("multiply-adds of training, mask included (dense training = 1)")
+    axes.set_xlabel("multiply-adds of training (dense training = 1)")
     axes.set_ylabel("test accuracy (%)")
     room_above(axes)
     finish(figure, axes, 3.3)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, "Color Universal Design"; without yellow, which is too pale for lines. Black is the full network.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+# Okabe and Ito 2008, "Color Universal Design"; without yellow, which is too pale for lines, and with Paul Tol's wine.
+# Black is the full network. There is one marker more than colours, so that the first 56 curves all look different.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1], "validation": COLOURS[2]}
 DASHES: dict[str, Any] = {
     "raw": "-", "recalculated": (0, (4, 2)), "aligned": (0, (1, 1.2)), "aligned_recalculated": (0, (4, 1.5, 1, 1.5)),
@@ -80,10 +81,13 @@ def fit_paper(figure: "Figure") -> None:
     height = figure.get_figheight() * (width / before) ** 0.6  # text does not shrink as the figure does
     if figure.get_suptitle():
         figure.suptitle("").set_in_layout(False)
+    known = [axes.get_legend_handles_labels() for axes in figure.axes]  # in legends, error bars have lost their marks
+    drawn = {label: handle for handles, labels in known for handle, label in zip(handles, labels, strict=True)}
     for legend in list(figure.legends):  # anew, since its number of columns cannot be changed
         labels = [text.get_text() for text in legend.get_texts()]
+        handles = [drawn.get(label, shown) for label, shown in zip(labels, legend.legend_handles, strict=True)]
         columns = min(len(labels), max(1, int(16 * width) // (6 + max(map(len, labels)))))
         legend.remove()
-        figure.legend([*filter(None, legend.legend_handles)], labels, loc="outside lower center", ncols=columns)
+        figure.legend([*filter(None, handles)], labels, loc="outside lower center", ncols=columns)
         height += 0.13 * (-(-len(labels) // columns) - 1)
     figure.set_size_inches(width, height)

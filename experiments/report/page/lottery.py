@@ -24,7 +24,7 @@ SUBNETWORKS = (
 )
 COMPARED = (
     "Differences of test accuracy, paired by replicate, with Student's interval over replicates (not over test "
-    "images); the p-values count all comparisons of the table (Holm), * is below 5%."
+    "images); the p-values count all comparisons of the table (Holm)."
 )
 INTERVAL = f"Student's {CONFIDENCE:.0%} interval over replicates"
 NO_RESULT = "A hollow mark: not every replicate ended as it should; a cross: none has a result."

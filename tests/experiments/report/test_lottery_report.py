@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from experiments.report.comparisons import comparison_table, comparisons
-from experiments.report.figures.lottery import accuracy
+from experiments.report.figures.drawing import styled
+from experiments.report.figures.lottery import accuracy, accuracy_against_cost
+from experiments.report.figures.palette import PAPER, fit_paper
 from experiments.report.lottery import branch_table, lottery_table, measurements_table, write_report
 from experiments.report.replicates import FULL, Replicates, full_network_once, summarize, varied_names
 from experiments.report.tables import Table
@@ -94,6 +96,30 @@ def test_methods_are_compared_replicate_by_replicate() -> None:
     assert comparison_table(found).cells[0][2:] == [
         "random, k = 4ep minus snip, k = 4ep", "-40.00 (-167.06 to 87.06), n = 2", "0.31", "",
     ]  # fmt: skip
+    assert comparison_table(found).notes == []
+
+
+def test_the_star_of_methods_that_are_told_apart_is_explained() -> None:
+    better = [row("random", 1, number, 0.6 + number / 100 + number % 2 / 1000) for number in (1, 2, 3)]
+    worse = [row("snip", 1, number, 0.3 + number / 100) for number in (1, 2, 3)]
+    table = comparison_table(comparisons([*worse, *better]))
+    assert [cells[-1] for cells in table.cells] == ["*"]
+    [note] = table.notes
+    assert note.startswith("*: told apart at 5%")
+
+
+def test_the_figure_of_costs_fits_a_column_of_a_paper_and_its_legend_shows_marks() -> None:
+    pytest.importorskip("matplotlib")
+    import matplotlib
+
+    with matplotlib.rc_context(PAPER):
+        figure = accuracy_against_cost(summarize([{**entry, "training_cost": 0.4} for entry in ROWS]), [])
+        fit_paper(figure)
+        figure.draw_without_rendering()
+    label = figure.axes[0].xaxis.label.get_window_extent()
+    assert 0 <= label.x0 < label.x1 <= figure.bbox.width
+    marks = {line.get_marker() for line in figure.legends[0].findobj(matplotlib.lines.Line2D)}
+    assert {"o", "s"} <= marks
 
 
 def test_one_replicate_is_no_comparison() -> None:
@@ -173,6 +199,11 @@ def test_curves_are_named_by_what_differs() -> None:
         "full network, lr = 0.1", "full network, lr = 0.01",
         "snip, lr = 0.1", "random, lr = 0.1", "snip, lr = 0.01", "random, lr = 0.01",
     ]  # fmt: skip
+
+
+def test_twenty_curves_look_different() -> None:
+    looks = {(colour, marker) for *_, colour, marker in styled({str(number): number for number in range(20)})}
+    assert len(looks) == 20
 
 
 def test_the_figure_says_where_strategies_are_not_at_one_density() -> None:
