@@ -20,6 +20,7 @@ from experiments.run.engines import Failed, Failure
 from experiments.run.estimate import Estimate, estimate, names_of
 from experiments.run.plan import Plan
 from experiments.run.progress import duration
+from foundations.comparisons import CONFIDENCE
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.formats import Row
@@ -36,6 +37,8 @@ def print_measured(table: Table) -> None:
     if table.cells:
         print()
         print_rows(table)
+        if any(" (" in cell for line in table.cells for cell in line):
+            say(f"in brackets: Student's {CONFIDENCE:.0%} interval over replicates")
 
 
 def show_lottery(experiments: Sequence[Experiment], context: Context) -> None:

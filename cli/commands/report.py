@@ -17,7 +17,7 @@ class ReportOptions(PluginOptions, RootOptions):
     """What the page looks like, and where it goes."""
 
     output: str = hp("report.html")
-    """The page; figures and tables go into a directory of the same name beside it."""
+    """The page; figures (SVG, PNG, PDF) and tables (CSV, LaTeX) go into a directory beside it, report_files."""
     checklist: bool = hp(False)
     """Print, as Markdown, what the checklists of conferences ask for (seeds, intervals, compute, data, code), and
     write no page."""

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from cli.running import print_measured
 from experiments.measurements import measurements
+from experiments.report.tables import Table
 from experiments.runs.directory import RunDirectory
 from experiments.runs.rows import result_rows
 from experiments.session import Session
@@ -241,3 +243,10 @@ def test_as_a_task_it_travels_as_json(finished: Any, small: tuple[str, ...]) -> 
     assert task.label == "adsynflow, k=1ep, replicate 1, signs of level 1"
     assert from_json(task.to_json()) == task
     assert "signs.changed" in grid.run().rows()[0]
+
+
+def test_the_brackets_of_several_replicates_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    print_measured(Table(["strategy", "signs.changed"], [["snip", "0.02"]]))
+    assert "brackets" not in capsys.readouterr().out
+    print_measured(Table(["strategy", "signs.changed"], [["snip", "0.02 (0.01 to 0.03)"]]))
+    assert capsys.readouterr().out.endswith("in brackets: Student's 95% interval over replicates\n")
