@@ -103,23 +103,33 @@ def with_training_fields(branch: B) -> B:
 class Retrain(Branch):
     """Trains the same subnetwork with other training hyperparameters; those not given are the level's.
 
-    Steps count from the beginning of training, as k does. The optimizer's state at k is kept, unless it is of another
-    optimizer.
+    Steps count from the beginning of training, as k does. The optimizer's state at the start is kept, unless it is of
+    another optimizer.
     """
 
+    start_step: Step | None = hp(None, absent=None)
+    """Step of the full network that the subnetwork starts from, with 0ep from scratch; default: k."""
+
     def changed(self, training: TrainingHparams) -> TrainingHparams:
-        given = {item.name.removeprefix(PREFIX): getattr(self, item.name) for item in fields(self)}
+        names = [item.name for item in fields(self) if item.name.startswith(PREFIX)]
+        given = {name.removeprefix(PREFIX): getattr(self, name) for name in names}
         return replace(training, **{name: value for name, value in given.items() if value is not None})
+
+    def trunk_steps(self, desc: LotteryDesc) -> tuple[Step, ...]:
+        return () if self.start_step is None else (self.start_step,)
 
     def check(self, desc: LotteryDesc, trunk: Trunk) -> None:
         end = self.changed(desc.train.training).training_steps
-        if trunk.iteration(desc.k) > trunk.iteration(end):
-            raise UsageError(f"--retrain_training_steps={end.short}: ends before --k={desc.k.short}")
+        flag, start = ("k", desc.k) if self.start_step is None else ("start_step", self.start_step)
+        trunk.check_step(flag, start)
+        if trunk.iteration(start) > trunk.iteration(end):
+            raise UsageError(f"--retrain_training_steps={end.short}: ends before --{flag}={start.short}")
 
     def start(self, ticket: Ticket) -> Ticket:
-        training, state = self.changed(ticket.training), ticket.state
+        training, level = self.changed(ticket.training), ticket.level
+        state = ticket.state if self.start_step is None else level.state_at(self.start_step)
         if training.optimizer == ticket.training.optimizer:
             state.optimizer = with_hparams(state.optimizer, training, state.model)
         else:
             state.optimizer = make_optimizer(training, state.model)
-        return replace(ticket, training=training)
+        return replace(ticket, state=state, training=training)
