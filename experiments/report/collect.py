@@ -1,9 +1,9 @@
 """Instability analyses read from disk, as the rows that their tables and figures are made of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.runs.directory import Part
 from experiments.runs.metrics import iterations_per_epoch
@@ -25,8 +25,6 @@ from stability.rows import LinePoint, read_rows, read_table, renamed
 from stability.verdict import ALIGNED_DISTANCES, DISTANCES, Verdict, read_verdict
 from stability.verdict import flat as flat_barriers
 
-if TYPE_CHECKING:
-    pass
 
 @dataclass(frozen=True)
 class Index:
@@ -72,11 +70,17 @@ class Analyses:
     """One for each network that is shown on such a plane."""
     training: list[Row] = field(default_factory=list)
     """One for each evaluation of each child, and of the full network (the child 0)."""
+    order: list[str] = field(default_factory=list)
+    """The strategies of all figures beside which they are shown, for their colours."""
+
+    @property
+    def tables(self) -> tuple[list[Row], ...]:
+        return self.analyses, self.missing, self.pairs, self.lines, self.plane, self.places, self.training
 
 
-def collect(stores: Iterable[Store]) -> Analyses:
-    """Return the rows of all finished analyses of stability runs; damaged ones are among ``missing``."""
-    return collect_analyses(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_network, BY_K)
+def collect(stores: Iterable[Store], only: Collection[Path] | None = None) -> Analyses:
+    """Return the rows of all finished analyses of stability runs, or of some directories; damaged ones are missing."""
+    return collect_analyses(stores, f"{files.ANALYSIS}*", StabilityDesc, name_of_network, BY_K, only)
 
 
 def collect_levels(stores: Iterable[Store], branch: str) -> Analyses:
@@ -103,8 +107,9 @@ def analyses_in(store: Store, pattern: str) -> list[Part]:
 
 
 def collect_analyses(
-    stores: Iterable[Store], pattern: str, kind: type[Desc], name_of: Callable[[Any], str], index: Index
-) -> Analyses:
+    stores: Iterable[Store], pattern: str, kind: type[Desc], name_of: Callable[[Any], str], index: Index,
+    only: Collection[Path] | None = None,
+) -> Analyses:  # fmt: skip
     """Return the rows of the analyses whose directories fit a pattern, of all runs that have a verdict."""
     rows = Analyses(index)
     found = [(store, parts) for store in stores if any(map(has_verdict, parts := analyses_in(store, pattern)))]
@@ -116,7 +121,7 @@ def collect_analyses(
         who = {"network": names[desc.key], "trunk": desc.train.key, "replicate": replicate}
         trunk = Store(store.path.parent.parent / desc.train.key / store.path.name)
         per_epoch = iterations_per_epoch(trunk, *(Store(child.parent) for child in store.path.rglob(files.METRICS)))
-        for part in parts:
+        for part in (part for part in parts if only is None or part.store.path in only):
             state = ending(part)
             if has_verdict(part) and state != DAMAGED:
                 add_analysis(rows, part.store, who, per_epoch)

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
 from experiments.report.replicates import FULL, full_network_once
 from experiments.report.tables import Table
@@ -62,7 +63,7 @@ def comparisons(rows: Iterable[Row]) -> list[MethodComparison]:
             methods, name = full, row["key"]
         else:
             at = row["level"], round(row["density"], 6)
-            kept.setdefault(at, density_text(row["density_asked"] if "density_asked" in row else row["density"]))
+            kept.setdefault(at, kept_of(row))
             methods, name = groups.setdefault(at, {}), name_of(row)
         methods.setdefault(name, {})[row["replicate"]] = 100 * row["test_accuracy"]
     found = []
@@ -75,6 +76,32 @@ def comparisons(rows: Iterable[Row]) -> list[MethodComparison]:
                   if (one := difference(own, theirs)) is not None and one.n > 1]  # fmt: skip
     adjusted = holm([one.p for *_, one in found])
     return [MethodComparison(*entries, p) for entries, p in zip(found, adjusted, strict=True)]
+
+
+def kept_of(row: Row) -> str:
+    return density_text(row["density_asked"] if "density_asked" in row else row["density"])
+
+
+def best_at_densities(rows: Iterable[Row]) -> dict[str, tuple[list[str], int]]:
+    """Return by density, of those that several methods have, the best methods and of how many.
+
+    The first has the highest mean test accuracy. The others are not told apart from it at 5%, replicate by replicate
+    and all that are compared with it counted (Holm). With one replicate nothing is told apart.
+    """
+    groups: dict[str, dict[str, dict[Hashable, float]]] = {}
+    for row in rows:
+        if row["level"] and row.get("test_accuracy") is not None:
+            own = groups.setdefault(kept_of(row), {}).setdefault(name_of(row), {})
+            own[row["replicate"]] = 100 * row["test_accuracy"]
+    found = {}
+    for density, methods in groups.items():
+        if len(methods) > 1:
+            best, *others = sorted(methods, key=lambda name: -fmean(methods[name].values()))
+            differences = [difference(methods[best], methods[other]) for other in others]
+            adjusted = holm([None if one is None else one.p for one in differences])
+            ties = [name for name, p in zip(others, adjusted, strict=True) if p is None or p >= 1 - CONFIDENCE]
+            found[density] = [best, *ties], len(methods)
+    return found
 
 
 def name_of(row: Row) -> str:

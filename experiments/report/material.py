@@ -1,18 +1,21 @@
 """Stored runs read once, as everything that the page shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.report.collect import Analyses, collect, curves
 from experiments.report.replicates import HAVE_A_COLUMN, Replicates, full_network_once, summarize
+from experiments.runs import listing
 from experiments.runs.directory import Part
 from experiments.runs.metrics import iterations_per_epoch
 from experiments.runs.naming import distinct, text
-from experiments.runs.rows import COLLAPSED, DAMAGED, ending, flat, result_rows, sparsity_report
+from experiments.runs.rows import COLLAPSED, DAMAGED, DONE, ending, flat, result_rows, sparsity_report
 from experiments.runs.status import FAILED
 from foundations import files
 from foundations.desc import Desc
+from foundations.errors import UsageError
 from foundations.formats import Row
 from lottery import LotteryDesc
 from stability import StabilityDesc
@@ -35,6 +38,8 @@ class Material:
     it did not end as it should, ``why``."""
     levels: list[Row] = field(default_factory=list)
     """Those of levels of lottery runs, with ``report``, the sparsity report, ``training_cost`` and ``varied``."""
+    branches: list[Row] = field(default_factory=list)
+    """Those of branches of levels that come to a test accuracy, with ``branch``, its name."""
     updates: list[Row] = field(default_factory=list)
     """One for each update of a level's mask that changes in training, the first for its beginning."""
     training: list[Row] = field(default_factory=list)
@@ -53,12 +58,20 @@ class Material:
         return summarize(full_network_once(self.levels), lost=self.lost)
 
 
-def gather(runs: "Sequence[StoredRun]") -> Material:
+def gather(
+    runs: "Sequence[StoredRun]", labels: Mapping[str, str] | None = None, only: Collection[Path] | None = None
+) -> Material:
     """Read runs. Those whose plug-ins are not loaded have their rows and hyperparameters alone.
 
     What is damaged is counted and named, and nothing else is left out for it.
+
+    Args:
+        runs: what is read.
+        labels: what strategies are called, where it is not their name.
+        only: the parts that are shown, by their directories; by default all.
     """
-    own = {run.path: rows_of(run) for run in runs}
+    labels = labels or {}
+    own = {run.path: [row for row in rows_of(run) if only is None or row["path"] in only] for run in runs}
     found = Material(runs, [row for rows in own.values() for row in rows])
     damaged = {row["path"]: row for row in found.rows if row["state"] == DAMAGED}
     found.lost = [damaged[run.path] for run in runs if run.kind == "lottery" and run.path in damaged]
@@ -82,9 +95,49 @@ def gather(runs: "Sequence[StoredRun]") -> Material:
                 about |= {"replicate": run.replicate, "path": run.path, "trunk": desc.key}
                 found.training += [{**about, **curve} for curve in curves(run.store, iterations_per_epoch(run.store))]
     found.levels.sort(key=lambda row: (row["strategy"], row["k"], -row["density"], row["replicate"]))
-    collected = collect(analysed)
+    collected = collect(analysed, only)
+    collected.order = list(dict.fromkeys(row["strategy"] for row in found.levels))
     found.stability = collected if collected.analyses else None
+    relabel(found, labels)
     return found
+
+
+def relabel(found: Material, labels: Mapping[str, str]) -> None:
+    """Call strategies by their labels, in every row."""
+    if not labels:
+        return
+    for row in (*found.rows, *found.levels, *found.updates, *found.training):
+        if "strategy" in row:
+            row["strategy"] = labels.get(row["strategy"], row["strategy"])
+    found.networks = {key: (labels.get(name, name), desc) for key, (name, desc) in found.networks.items()}
+    if (analyses := found.stability) is not None:
+        for row in (row for table in analyses.tables for row in table):
+            name, comma, rest = row["network"].partition(", ")
+            row["network"] = labels.get(name, name) + comma + rest
+        analyses.order = [labels.get(name, name) for name in analyses.order]
+
+
+def those_that(conditions: Sequence[str], runs: "Sequence[StoredRun]") -> tuple["list[StoredRun]", set[Path]]:
+    """Return the runs of which parts fulfil all conditions of ``list --where``, and the directories of these parts.
+
+    The dense trainings that they stand on are among them, to be compared with.
+
+    Raises:
+        UsageError: a condition has no such form or names no column, or nothing fulfils them.
+    """
+    rows = {run.path: list(listing.rows_of(run)) for run in runs}
+    every = [row for own in rows.values() for row in own]
+    wanted = {Path(row["path"]) for row in listing.chosen(every, conditions, listing.known_columns(every), "only")}
+    if not wanted:
+        raise UsageError(f"--only={conditions[0]}: no training, level, branch or analysis fulfils it")
+    trunks = {
+        run.trunk_of(run.train).path for run in runs if run.readable and run.train is not None
+        and any(Path(row["path"]) in wanted for row in rows[run.path])
+    }  # fmt: skip
+    for run in runs:
+        if run.readable and run.train is not None and run.trunk_of(run.train).path in trunks:
+            wanted |= {Path(row["path"]) for row in rows[run.path] if row["kind"] == "train" or row["level"] == 0}
+    return [run for run in runs if any(Path(row["path"]) in wanted for row in rows[run.path])], wanted
 
 
 def rows_of(run: "StoredRun") -> list[Row]:
@@ -131,6 +184,10 @@ def add_lottery(
     """Add the levels of a lottery run and their curves; branches have reports of their own."""
     parts = {part.store.path: part for part in run.parts if "/" not in part.name}
     per_epoch = iterations_per_epoch(run.trunk_of(desc.train), *(part.store for part in parts.values()))
+    found.branches += [
+        {**row, "branch": row["part"].partition("/")[2].rpartition("_")[0], "level": int(row["level"])}
+        for row in rows if "/" in row["part"] and row["state"] == DONE and "test_accuracy" in row
+    ]  # fmt: skip
     for stored in (row for row in rows if row["path"] in parts):
         part = parts[stored["path"]]
         report = {} if stored["state"] == DAMAGED else sparsity_report(part)

@@ -53,6 +53,8 @@ class Replicates:
     """The number of weights that the mask keeps, in the first replicate."""
     measured: Numbers = field(default_factory=dict)
     """What ``--measure`` has found, of the replicates that have it."""
+    key: str = ""
+    """Of the experiment, whose levels are pruned one from another; of the full network its trunk's."""
 
     @property
     def mean(self) -> float | None:
@@ -72,6 +74,11 @@ class Replicates:
     def kept_text(self) -> str:
         """The same as text: ``10%``."""
         return density_text(self.asked)
+
+    @property
+    def kept_of_level(self) -> str:
+        """What each level keeps of the one before, as text."""
+        return density_text(self.asked ** (1 / max(1, self.level)))
 
     @property
     def lies_idle(self) -> bool:
@@ -176,6 +183,7 @@ def line_of(group: Sequence[Row], value: str, lost: Sequence[str] = ()) -> Repli
         density_asked=first.get("density_asked"),
         kept=first.get("kept"),
         measured=measured_numbers(group),
+        key=first.get("key", ""),
     )
 
 

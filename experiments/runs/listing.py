@@ -148,6 +148,7 @@ class Condition:
     name: str
     sign: str
     value: str
+    flag: str = "where"
 
     def holds(self, row: Row) -> bool:
         found = row.get(self.name)
@@ -156,7 +157,7 @@ class Condition:
         mine, other = comparable(found, self.value)
         if isinstance(mine, str) and self.sign not in ("=", "!="):
             raise UsageError(
-                f"--where={self.name}{self.sign}{self.value}: {self.name} is {found!r} in {row['run']}; "
+                f"--{self.flag}={self.name}{self.sign}{self.value}: {self.name} is {found!r} in {row['run']}; "
                 f"{self.sign} compares numbers with numbers and steps with steps"
             )
         return SIGNS[self.sign](mine, other)
@@ -184,23 +185,23 @@ def as_number(text: str) -> float | None:
         return None
 
 
-def read_condition(text: str) -> Condition:
+def read_condition(text: str, flag: str = "where") -> Condition:
     """Return the condition that a text such as ``lr<0.1`` says; ``UsageError`` if it says none."""
     match = FORM.fullmatch(text)
     if match is None:
-        raise UsageError(f"--where={text}: expected NAME=VALUE, or !=, <, <=, > or >= in the place of =")
-    return Condition(ALIASES.get(match["name"], match["name"]), match["sign"], match["value"])
+        raise UsageError(f"--{flag}={text}: expected NAME=VALUE, or !=, <, <=, > or >= in the place of =")
+    return Condition(ALIASES.get(match["name"], match["name"]), match["sign"], match["value"], flag)
 
 
-def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str]) -> list[Row]:
+def chosen(rows: Sequence[Row], conditions: Iterable[str], known: Sequence[str], flag: str = "where") -> list[Row]:
     """Return the rows that fulfil all conditions.
 
     Raises:
         UsageError: a condition has no such form, or its name is no column and no hyperparameter among ``known``.
     """
-    read = [read_condition(text) for text in conditions]
+    read = [read_condition(text, flag) for text in conditions]
     for condition in read if rows else ():  # without rows no hyperparameter is known
-        refuse_unknown_column("where", condition.name, known)
+        refuse_unknown_column(flag, condition.name, known)
     return [row for row in rows if all(condition.holds(row) for condition in read)]
 
 

@@ -51,13 +51,12 @@ def file_name(name: str) -> str:
 def curve(found: Sequence[Found]) -> "Figure":
     """Draw the value at each step with its threshold, and how far each two masks are apart if masks were compared."""
     distances = [point["masks"] for point in found[0].curve["points"] if "masks" in point]
-    figure = new_figure(7.2 if distances else 4.4, 3.2)
+    figure = new_figure(7.2 if distances else 4.4, 3.0)
     panels = figure.subplots(1, 2 if distances else 1, squeeze=False)[0]
     draw_values(panels[0], found)
     if distances:
         draw_distances(panels[1], found[0])
-    finish(figure, panels[0], 3.0)
-    figure.suptitle(f"{found[0].criterion}: {found[0].network}", fontsize=9)
+    finish(figure, f"{found[0].criterion}: {found[0].network}")
     return figure
 
 

@@ -1,12 +1,13 @@
 """Pieces of the figures: axes, bands, marks, and what rows are drawn together."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from experiments.report.collect import BY_LEVEL, Analyses, Index
-from experiments.report.figures.palette import COLOURS, DASHES, GREY, MARKERS, cycle
+from experiments.report.figures.fit import add_legend
+from experiments.report.figures.palette import COLOURS, DASHES, GREY, LINES, MARKERS, new_figure
 from experiments.report.replicates import Replicates
 from experiments.report.tables import grouped
 from foundations.averages import average, standard_deviation
@@ -14,17 +15,78 @@ from foundations.formats import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
 TICKS = 9
-LEGEND_CHARACTERS = 16  # in an inch of a legend
+FULL = ("(full network)", "full network", "none")
+"""What the full network is called in tables; it is black."""
 
 
-def styled(series: Mapping[str, T]) -> Iterator[tuple[str, T, str, str]]:
-    """Yield each entry's name and value with a colour and a marker of its own."""
-    for (name, value), colour, marker in zip(series.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
-        yield name, value, colour, marker
+class Curve(NamedTuple, Generic[T]):
+    """What is drawn as one curve."""
+
+    name: str
+    value: T
+    style: dict[str, Any]
+    """Colour, marker and line, as matplotlib takes them."""
+
+
+def styled(series: Mapping[str, T], order: Iterable[str] = ()) -> list[Curve[T]]:
+    """Return each entry with a style: a colour and a marker for a strategy, a line and a marker for its variants.
+
+    Args:
+        series: by names such as ``adsynflow, k = 4ep``. Those of a single strategy have colours of their own.
+        order: the strategies of all figures, so that each looks the same in all of them.
+    """
+    families = list(dict.fromkeys([*order, *map(strategy_of, series)]))
+    places = {family: place for place, family in enumerate(name for name in families if name not in FULL)}
+    seen: Counter[str] = Counter()
+    curves = []
+    for name, value in series.items():
+        place, variant = places.get(strategy_of(name), 0), seen[strategy_of(name)]
+        seen[strategy_of(name)] += 1
+        if len(places) == 1:
+            place, variant = variant, 0
+        colour = "black" if strategy_of(name) in FULL else COLOURS[place % len(COLOURS)]
+        line = LINES[(place // len(COLOURS) + variant) % len(LINES)]
+        marker = MARKERS[(place + 3 * variant) % len(MARKERS)]
+        curves.append(Curve(name, value, {"color": colour, "marker": marker, "linestyle": line}))
+    return curves
+
+
+def strategy_of(name: str) -> str:
+    return name.partition(", ")[0]
+
+
+def in_panels(
+    names: Sequence[str], draw: "Callable[[Axes, str], None]", *, columns: int = 3, sharey: bool = False,
+    heading: str = "", size: tuple[float, float] = (2.4, 2.1),
+) -> "Figure":  # fmt: skip
+    """Return a panel for each name, a single one as large as a figure, and one legend below them.
+
+    Args:
+        names: of the panels, in order.
+        draw: draws one.
+        columns: at most.
+        sharey: whether the y axis is the same, and named on the left only.
+        heading: small and grey, above.
+        size: of a panel, in inches.
+    """
+    columns = min(columns, len(names))
+    rows = -(-len(names) // columns)
+    figure = new_figure(*((6.4, 3.6) if len(names) == 1 else (1 + size[0] * columns, 0.6 + size[1] * rows)))
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        draw(axes, name)
+    for place, axes in enumerate(grid.flat):
+        axes.set_visible(place < len(names))
+        if sharey and place % columns:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+    finish(figure, heading)
+    return figure
 
 
 def columns(rows: Iterable[Row], *names: str) -> list[list[Any]]:
@@ -33,11 +95,13 @@ def columns(rows: Iterable[Row], *names: str) -> list[list[Any]]:
     return [[row[name] for row in listed] for name in names]
 
 
-def finish(figure: "Figure", axis: "Axes", height: float, heading: str = "") -> None:
-    """Put the legend of an axis, if it has any, below the figure, which grows by it; the heading is small and grey."""
-    if axis.get_legend_handles_labels()[0]:
-        height += 0.17 * legend_below(figure, axis)
-    figure.set_figheight(height)
+def finish(figure: "Figure", heading: str = "") -> None:
+    """Put one legend of all axes below the figure, which grows by it; the heading is small and grey."""
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if handles:
+        add_legend(figure, list(handles.values()), list(handles))
     if heading:
         figure.suptitle(heading, fontsize=8, color=GREY)
 
@@ -88,7 +152,7 @@ def k_axis(axis: "Axes", rows: Iterable[Row]) -> None:
 
 def band(
     axis: "Axes", rows: Sequence[Row], colour: Any, label: str, width: float, value: str = "test_accuracy",
-    *, dashes: str = "-", stays: bool = False,
+    *, dashes: Any = "-", marker: str = "", stays: bool = False,
 ) -> None:  # fmt: skip
     """Draw the mean of a value over trainings, and between the lowest and the highest a lighter band.
 
@@ -100,20 +164,20 @@ def band(
         return
     axis.plot(
         epochs, [fmean(some) for some in values], color=colour, linewidth=width, label=label, linestyle=dashes,
-        drawstyle="steps-post" if stays else "default",
+        drawstyle="steps-post" if stays else "default", marker=marker, markersize=4, markevery=-(-len(epochs) // 6),
     )  # fmt: skip
     low, high = [*map(min, values)], [*map(max, values)]
     axis.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0, step="post" if stays else None)
 
 
 def values_band(
-    axis: "Axes", values: Sequence[tuple[float, float, float]], colour: str, label: str, marker: str
+    axis: "Axes", values: Sequence[tuple[float, float, float]], label: str, style: Mapping[str, Any]
 ) -> None:
     """Draw a curve of means with a lighter band of a standard deviation to both sides, from (x, mean, deviation)."""
     at, means = [x for x, _, _ in values], [mean for _, mean, _ in values]
-    axis.plot(at, means, color=colour, marker=marker, markersize=5, label=label, zorder=3)
+    axis.plot(at, means, **style, markersize=5, label=label, zorder=3)
     low, high = ([mean + sign * deviation for _, mean, deviation in values] for sign in (-1, 1))
-    axis.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.fill_between(at, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
 def room_above(axis: "Axes") -> None:
@@ -136,42 +200,29 @@ def threshold_line(axis: "Axes", rows: Analyses) -> None:
             axis.plot([], [], color=GREY, linestyle=":", linewidth=1.2, label=f"{label}: above")
 
 
-def density_axis(axis: "Axes", densities: Iterable[float]) -> None:
-    """Show weights kept on a logarithmic axis that falls to the right, as pruning goes on."""
+def density_axis(axis: "Axes", name: str = "prunable weights kept (%)") -> None:
+    """Show percentages on a logarithmic axis that falls to the right, as pruning goes on."""
     axis.set_xscale("log")
-    axis.invert_xaxis()
-    percents = sorted({100 * density for density in densities}, reverse=True)
-    room = (percents[0] / percents[-1]) ** (1 / TICKS)
-    ticks = percents[:1]
-    for percent in percents[1:]:
-        if percent * room <= ticks[-1] * 1.001:
-            ticks.append(percent)
-    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-    axis.minorticks_off()
-    axis.set_xlabel("prunable weights kept (%)")
+    log_ticks(axis.xaxis)
+    if not axis.xaxis_inverted():
+        axis.invert_xaxis()
+    axis.set_xlabel(name)
 
 
-def round_ticks(axis: "Axes") -> None:
-    """Draw a logarithmic x axis with ticks at 1, 3, 10 and so on."""
-    axis.set_xscale("log")
-    low, high = sorted(axis.get_xlim())
-    ticks = [tick for power in range(-6, 6) for tick in (10.0**power, 3 * 10.0**power) if low <= tick <= high]
-    axis.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-    axis.minorticks_off()
-
-
-def legend_columns(figure: "Figure", labels: Iterable[str]) -> int:
-    """Return how many columns of a legend below a figure have room there."""
-    return max(1, int(LEGEND_CHARACTERS * figure.get_figwidth()) // (5 + max(map(len, labels))))
-
-
-def legend_below(figure: "Figure", axis: "Axes") -> int:
-    """Put the legend of an axis below the figure, thresholds last, in as many columns as fit; return its lines."""
-    handles, labels = axis.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda place: labels[place].startswith("threshold"))
-    columns = legend_columns(figure, labels)
-    figure.legend([handles[i] for i in order], [labels[i] for i in order], loc="outside lower center", ncols=columns)
-    return -(-len(labels) // columns)
+def log_ticks(axis: "Axis") -> None:
+    """Put ticks at 1, 2, 5, 10 and so on, over more than three decades at 1, 10, 100; two of them at least."""
+    low, high = sorted(axis.get_view_interval())
+    if not 0 < low < high:
+        return
+    steps = (1, 2, 5) if high / low <= 1000 else (1,)
+    every = [step * 10.0**power for power in range(-8, 7) for step in steps]
+    ticks = [tick for tick in every if low <= tick <= high]
+    if len(ticks) < 2:
+        around = [max(tick for tick in every if tick <= low), min(tick for tick in every if tick >= high)]
+        ticks = sorted({*ticks, *around})
+        axis.set_view_interval(ticks[0], ticks[-1], ignore=True)
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)
 
 
 def treatments(lines: Sequence[Row]) -> list[str]:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.report.collect import BY_LEVEL, Analyses
-from experiments.report.figures.drawing import averaged, density_axis, k_axis, legend_columns, styled, values_band
-from experiments.report.figures.lottery import in_series
-from experiments.report.figures.palette import GREY, new_figure
+from experiments.report.figures.drawing import averaged, density_axis, in_panels, k_axis, styled, values_band
+from experiments.report.figures.lottery import Setting, settings
 from experiments.report.figures.stability import by_network
 from experiments.report.numbers import Mean, mean_of, measured_numbers, shown_names
 from experiments.report.replicates import Replicates
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 3
 PANELS = 12
 """At most; of pairs those with the test accuracy come first."""
+SIZE = (2.8, 2.3)
 ACCURACY = "test accuracy (%)"
 
 
@@ -33,77 +32,66 @@ def measured_figures(lines: Sequence[Replicates], varied: Sequence[str]) -> "dic
 
 def against_density(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figure":
     """Each number against the density; bands: the interval over replicates."""
-    pruned = [line for line in lines if not line.is_full and line.measured]
-    series = in_series(pruned, varied)
+    panels: dict[str, tuple[Setting, str]] = {}
+    for title, setting in settings(lines, varied).items():
+        names = shown_names(line.measured for line in setting.lines if not line.is_full)
+        panels |= {f"{title}: {name}": (setting, name) for name in names}
 
-    def draw(axes: "Axes", name: str) -> None:
-        for label, group, colour, marker in styled(series):
+    def draw(axes: "Axes", panel: str) -> None:
+        setting, name = panels[panel]
+        for label, group, style in setting.curves(lambda line: quantity(line, name)):
             ordered = sorted(group, key=lambda line: -line.density)
-            found = [(100 * line.density, mean) for line in ordered if (mean := quantity(line, name))]
-            values_band(axes, [(x, mean.value, mean.half) for x, mean in found], colour, label, marker)
-        density_axis(axes, {line.density for line in pruned})
-        axes.set_ylabel(name)
+            found = [(100 * line.asked, mean) for line in ordered if (mean := quantity(line, name))]
+            values_band(axes, [(x, mean.value, mean.half) for x, mean in found], label, style)
+        density_axis(axes)
+        axes.set(ylabel=name, title=setting.title)
 
-    return in_panels(shown_names(line.measured for line in pruned), draw)
+    return first_of(list(panels), draw)
 
 
 def against_each_other(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figure":
     """The test accuracy and the numbers of subnetworks, each against each; bars: the interval over replicates."""
-    known = [line for line in lines if line.measured and line.values]
-    series = in_series(known, varied)
-    names = [ACCURACY, *shown_names(line.measured for line in known)]
-    pairs = {f"{y} against {x}": (x, y) for y, x in combinations(names, 2)}
+    panels: dict[str, tuple[Setting, str, str]] = {}
+    for title, setting in settings(lines, varied).items():
+        names = [ACCURACY, *shown_names(line.measured for line in setting.lines if line.values)]
+        panels |= {f"{title}: {y} against {x}": (setting, x, y) for y, x in combinations(names, 2)}
 
-    def draw(axes: "Axes", pair: str) -> None:
-        across, up = pairs[pair]
-        for label, group, colour, marker in styled(series):
+    def draw(axes: "Axes", panel: str) -> None:
+        setting, across, up = panels[panel]
+        full = styled({"full network": [line for line in setting.full if line.measured]})
+        for label, group, style in [*full, *setting.curves(lambda line: line.measured and line.values)]:
             both = [(x, y) for line in group if (x := quantity(line, across)) and (y := quantity(line, up))]
-            axes.errorbar(
-                [x.value for x, _ in both], [y.value for _, y in both], xerr=[x.half for x, _ in both],
-                yerr=[y.half for _, y in both], color=colour, marker=marker, markersize=5, linestyle="none",
-                elinewidth=0.9, label=label,
-            )  # fmt: skip
-        axes.set_xlabel(across)
-        axes.set_ylabel(up)
+            if both:
+                axes.errorbar(
+                    [x.value for x, _ in both], [y.value for _, y in both], xerr=[x.half for x, _ in both],
+                    yerr=[y.half for _, y in both], **{**style, "linestyle": "none"}, markersize=5, elinewidth=0.9,
+                    label=label,
+                )  # fmt: skip
+        axes.set(xlabel=across, ylabel=up, title=setting.title)
 
-    return in_panels(list(pairs), draw)
+    return first_of(list(panels), draw)
 
 
 def over_analyses(rows: Analyses) -> "Figure":
     """Each number of instability analyses against k, or of levels against the density; bands: standard deviation."""
 
     def draw(axes: "Axes", name: str) -> None:
-        for network, own, colour, marker in styled(by_network(rows, rows.analyses)):
-            values_band(axes, averaged(own, name, rows.index), colour, network, marker)
+        for network, own, style in styled(by_network(rows, rows.analyses), rows.order):
+            values_band(axes, averaged(own, name, rows.index), network, style)
         if rows.index is BY_LEVEL:
-            density_axis(axes, {row["density"] for row in rows.analyses})
+            density_axis(axes)
         else:
             k_axis(axes, rows.analyses)
         axes.set_ylabel(name)
 
-    return in_panels(shown_names([measured_numbers(rows.analyses)]), draw)
+    return first_of(shown_names([measured_numbers(rows.analyses)]), draw)
 
 
 def quantity(line: Replicates, name: str) -> Mean | None:
     return mean_of([100 * value for value in line.values] if name == ACCURACY else line.measured.get(name, ()))
 
 
-def in_panels(names: Sequence[str], draw: Callable[["Axes", str], None]) -> "Figure":
-    """Return a panel for each name, of more than ``PANELS`` for the first of them, and one legend below."""
-    shown = names[:PANELS]
-    columns = min(COLUMNS, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = new_figure(0.6 + 2.8 * columns, 0.7 + 2.3 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    handles: dict[str, Any] = {}
-    for axes, name in zip(grid.flat, shown, strict=False):
-        draw(axes, name)
-        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    for axes in grid.flat[len(shown) :]:
-        axes.set_visible(False)
-    if len(names) > PANELS:
-        figure.suptitle(f"the first {PANELS} of {len(names)}", fontsize=8, color=GREY)
-    if handles:
-        most = legend_columns(figure, handles)
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=most)
-    return figure
+def first_of(names: Sequence[str], draw: "Callable[[Axes, str], None]") -> "Figure":
+    """Return a panel for each name, of more than ``PANELS`` for the first of them."""
+    heading = f"the first {PANELS} of {len(names)}" if len(names) > PANELS else ""
+    return in_panels(names[:PANELS], draw, heading=heading, size=SIZE)

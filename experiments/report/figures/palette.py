@@ -4,6 +4,8 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.report.figures.fit import fit
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 # Black is the full network. There is one marker more than colours, so that the first 56 curves all look different.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+LINES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.5, 1, 1.5)))
 SPLIT_COLOURS = {"test": COLOURS[0], "train": COLOURS[1], "validation": COLOURS[2]}
 DASHES: dict[str, Any] = {
     "raw": "-", "recalculated": (0, (4, 2)), "aligned": (0, (1, 1.2)), "aligned_recalculated": (0, (4, 1.5, 1, 1.5)),
@@ -29,11 +32,9 @@ PAPER: dict[Any, Any] = {
     "mathtext.fontset": "dejavuserif", "pdf.fonttype": 42,
 }  # fmt: skip
 """For print: fonts are embedded as TrueType, which publishers want."""
-COLUMN_WIDTH, TEXT_WIDTH = 3.3, 6.8
-"""Of a paper, in inches. Figures of up to 6.4 inches go into one of its two columns."""
 STYLES = ("screen", "paper")
 FORMS = ("svg", "png")
-ALL_FORMS = (*FORMS, "pdf")
+ALL_FORMS = (*FORMS, "pdf", "pgf")
 
 
 def cycle(values: Sequence[str]) -> Iterator[str]:
@@ -49,7 +50,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def images(make: Callable[[], "Figure"], style: str = "screen", forms: Sequence[str] = FORMS) -> dict[str, bytes]:
-    """Return a figure in each of ``forms`` (``svg``, ``png``, ``pdf``), without a date: equal figures, equal bytes.
+    """Return a figure in each of ``forms`` (of ``ALL_FORMS``), without a date: equal figures, equal bytes.
 
     ``savefig`` would draw it four times and lay it out twice, which takes most of the time.
     """
@@ -61,33 +62,44 @@ def images(make: Callable[[], "Figure"], style: str = "screen", forms: Sequence[
     written = {form: io.BytesIO() for form in ALL_FORMS}
     with matplotlib.rc_context(PAPER if style == "paper" else STYLE):
         figure = make()
-        if style == "paper":
-            fit_paper(figure)
-        figure.set_dpi(200)
-        FigureCanvasAgg(figure).print_png(written["png"], metadata={"Software": None})  # it lays the figure out
+        fit(figure, paper=style == "paper")
         figure.set_layout_engine("none")  # it stays as it was laid out
         if "svg" in forms:
             FigureCanvasSVG(figure).print_svg(written["svg"], metadata={"Date": None})
         if "pdf" in forms:
             dateless = {"CreationDate": None, "Producer": None, "Creator": None}
             FigureCanvasPdf(figure).print_pdf(written["pdf"], metadata=dateless)
+        if "pgf" in forms:
+            written["pgf"].write(as_pgf(figure))
+        if "png" in forms:
+            figure.set_dpi(200)
+            FigureCanvasAgg(figure).print_png(written["png"], metadata={"Software": None})
     return {form: written[form].getvalue() for form in forms}
 
 
-def fit_paper(figure: "Figure") -> None:
-    """Give a figure the width of a column or of the text, and take away its heading, since papers have captions."""
-    before = figure.get_figwidth()
-    width = COLUMN_WIDTH if before <= 6.4 else TEXT_WIDTH
-    height = figure.get_figheight() * (width / before) ** 0.6  # text does not shrink as the figure does
-    if figure.get_suptitle():
-        figure.suptitle("").set_in_layout(False)
-    known = [axes.get_legend_handles_labels() for axes in figure.axes]  # in legends, error bars have lost their marks
-    drawn = {label: handle for handles, labels in known for handle, label in zip(handles, labels, strict=True)}
-    for legend in list(figure.legends):  # anew, since its number of columns cannot be changed
-        labels = [text.get_text() for text in legend.get_texts()]
-        handles = [drawn.get(label, shown) for label, shown in zip(labels, legend.legend_handles, strict=True)]
-        columns = min(len(labels), max(1, int(16 * width) // (6 + max(map(len, labels)))))
-        legend.remove()
-        figure.legend([*filter(None, handles)], labels, loc="outside lower center", ncols=columns)
-        height += 0.13 * (-(-len(labels) // columns) - 1)
-    figure.set_size_inches(width, height)
+def as_pgf(figure: "Figure") -> bytes:
+    r"""Return a figure as commands for LaTeX's package pgf, which sets its texts in the fonts of the document.
+
+    Matplotlib's own canvas asks an installed LaTeX for the size of each text. These are laid out already, and what is
+    known from that will do.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pgf import RendererPgf
+
+    measure: Any = FigureCanvasAgg(figure).get_renderer().get_text_width_height_descent
+
+    class Measured(RendererPgf):
+        def get_text_width_height_descent(self, s: str, prop: Any, ismath: Any) -> tuple[float, float, float]:
+            width, height, descent = measure(s, prop, ismath)
+            return width, height, descent
+
+    drawn = io.StringIO()
+    figure.draw(Measured(figure, drawn))
+    width, height = figure.get_size_inches()
+    return "\n".join([
+        r"% \usepackage{pgf} in the preamble; then \input this file", r"\begingroup", r"\makeatletter",
+        r"\begin{pgfpicture}",
+        rf"\pgfpathrectangle{{\pgfpointorigin}}{{\pgfqpoint{{{width:f}in}}{{{height:f}in}}}}",
+        r"\pgfusepath{use as bounding box, clip}", drawn.getvalue().rstrip(), r"\end{pgfpicture}", r"\makeatother",
+        r"\endgroup", "",
+    ]).encode()  # fmt: skip

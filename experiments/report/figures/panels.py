@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.figures.drawing import band, legend_columns, room_above, styled
-from experiments.report.figures.lottery import Series, in_series
-from experiments.report.figures.palette import new_figure
+from experiments.report.figures.drawing import Curve, band, in_panels, log_ticks, room_above
+from experiments.report.figures.lottery import left_out, settings
 from experiments.report.replicates import Replicates
 from experiments.report.tables import grouped
 from foundations.formats import Row
@@ -15,111 +14,99 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS, COLUMNS = 6, 3
+PANELS = 6
 NAMED_LAYERS = 8  # more names would lie over each other
 
 
 def accuracy_over_training(lines: Sequence[Replicates], varied: Sequence[str], curves: Sequence[Row]) -> "Figure":
     """Draw test accuracy over the training of the subnetworks, and of the full network."""
-    full = [row for row in curves if not row["level"]]
+    by_path = by_paths(curves)
+    full = {rows[0]["trunk"]: rows for rows in grouped((row for row in curves if not row["level"]), "trunk")}
 
-    def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
-        band(axes, of_line(curves, line), colour, name, 1.3)
+    def draw(axes: "Axes", shown: Sequence[Curve[Replicates]]) -> None:
+        own = [(curve, of_line(by_path, curve.value)) for curve in shown]
+        for trunk in list(dict.fromkeys(row["trunk"] for _, rows in own for row in rows[:1]))[:1]:
+            band(axes, full.get(trunk, []), "black", "full network", 1.3)
+        for (name, _, style), rows in own:
+            band(axes, rows, style["color"], name, 1.3, dashes=style["linestyle"], marker=style["marker"])
+        axes.set(xlabel="training (epochs)", ylabel="test accuracy (%)")
+        axes.locator_params(axis="x", integer=True)
+        room_above(axes)
 
-    def begin(axes: "Axes") -> None:
-        for rows in grouped(full, "trunk"):
-            band(axes, rows, "black", "full network", 1.3)
-        axes.set_xlabel("training (epochs)")
-
-    pruned = in_series([line for line in lines if not line.is_full], varied)
-    figure, panels = in_panels(pruned, "test accuracy (%)", begin, draw)
-    room_above(panels[0])  # they share the axis
-    return figure
+    return by_density(lines, varied, draw)
 
 
 def kept_by_layer(lines: Sequence[Replicates], varied: Sequence[str], layers: Sequence[Row]) -> "Figure":
     """Draw the density of each layer, on a logarithmic axis; means over replicates. An empty layer leaves a gap."""
-    names = list(dict.fromkeys(row["layer"] for row in layers))
+    by_path = by_paths(layers)
 
-    def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
-        rows = of_line(layers, line)
-        means = [100 * fmean([row["kept"] / row["total"] for row in rows if row["layer"] == layer] or [0])
-                 for layer in names]  # fmt: skip
-        axes.plot(
-            range(len(names)), [mean or float("nan") for mean in means], color=colour, marker=marker, markersize=4,
-            label=name,
-        )  # fmt: skip
-
-    def begin(axes: "Axes") -> None:
+    def draw(axes: "Axes", shown: Sequence[Curve[Replicates]]) -> None:
+        names: dict[str, None] = {}
+        for name, line, style in shown:
+            kept: dict[str, list[float]] = {}
+            for row in of_line(by_path, line):
+                kept.setdefault(row["layer"], []).append(100 * row["kept"] / row["total"])
+            names |= dict.fromkeys(kept)
+            axes.plot(
+                range(len(kept)), [fmean(own) or float("nan") for own in kept.values()], **style, markersize=4,
+                label=name,
+            )  # fmt: skip
         axes.set_yscale("log")
-        short = [name.removesuffix(".weight") for name in names]
+        axes.set_ylabel("weights kept (%)")
         if len(names) <= NAMED_LAYERS:
-            axes.set_xticks(range(len(names)), short)
-        else:
-            axes.set_xlabel("layer, from input to output")
+            axes.set_xticks(range(len(names)), [name.removesuffix(".weight") for name in names])
+        axes.set_xlabel("layer" if len(names) <= NAMED_LAYERS else "layer, from input to output")
         axes.margins(x=0.08)
 
-    pruned = in_series([line for line in lines if not line.is_full], varied)
-    return in_panels(pruned, "weights kept (%)", begin, draw)[0]
+    figure = by_density(lines, varied, draw)
+    log_ticks(figure.axes[0].yaxis)  # which all panels share
+    return figure
 
 
 def masks_over_training(lines: Sequence[Replicates], varied: Sequence[str], updates: Sequence[Row]) -> "Figure":
     """Draw what masks keep over training, and, dashed, the weights that were ever kept until then."""
+    by_path = by_paths(updates)
 
-    def draw(axes: "Axes", line: Replicates, name: str, colour: str, marker: str) -> None:
-        rows = of_line(updates, line)
-        band(axes, rows, colour, name, 1.3, "density", stays=True)
-        band(axes, rows, colour, f"{name}: ever", 1.3, "ever_active", dashes="--", stays=True)
+    def draw(axes: "Axes", shown: Sequence[Curve[Replicates]]) -> None:
+        for name, line, style in shown:
+            rows, look = of_line(by_path, line), {"colour": style["color"], "width": 1.3, "stays": True}
+            band(axes, rows, label=name, value="density", **look)
+            band(axes, rows, label=f"{name}: ever", value="ever_active", dashes="--", **look)
+        axes.set(xlabel="training (epochs)", ylabel="weights (%)")
+        axes.locator_params(axis="x", integer=True)
+        axes.set_ylim(bottom=0)
+        room_above(axes)
 
-    def begin(axes: "Axes") -> None:
-        axes.set_xlabel("training (epochs)")
-
-    figure, panels = in_panels(in_series(lines, varied), "weights (%)", begin, draw)
-    panels[0].set_ylim(bottom=0)  # they share the axis
-    room_above(panels[0])
-    return figure
-
-
-def of_line(rows: Sequence[Row], line: Replicates) -> list[Row]:
-    paths = set(line.paths)
-    return [row for row in rows if row["path"] in paths]
+    return by_density(lines, varied, draw)
 
 
-def in_panels(series: Series, ylabel: str, begin: Any, draw: Any) -> "tuple[Figure, list[Axes]]":
-    """Return a panel for each density, in which each strategy has its own colour.
+def by_paths(rows: Sequence[Row]) -> dict[Any, list[Row]]:
+    return {own[0]["path"]: own for own in grouped(rows, "path")}
 
-    ``begin(axis)`` is called before anything is drawn in a panel, ``draw(axis, line, name, colour, marker)`` for each
-    line there; ``ylabel`` names the panels on the left.
+
+def of_line(by_path: Mapping[Any, Sequence[Row]], line: Replicates) -> list[Row]:
+    return [row for path in line.paths for row in by_path.get(path, ())]
+
+
+def by_density(lines: Sequence[Replicates], varied: Sequence[str], draw: Any) -> "Figure":
+    """Return a panel for each density of each data set and model: of the densities that most curves share.
+
+    ``draw(axes, curves)`` gets the curves of a panel, each with the line that it has there.
     """
-    by_density = densities(series)
-    columns = min(COLUMNS, len(by_density))
-    rows = -(-len(by_density) // columns)
-    figure = new_figure(1.2 + 2.4 * columns, 0.7 + 2.1 * rows)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    styles = {name: style for name, _, *style in styled(series)}
-    handles: dict[str, Any] = {}
-    for axes, (density, members) in zip(grid.flat, by_density.items(), strict=False):
-        begin(axes)
-        for name, line in members.items():
-            draw(axes, line, name, *styles[name])
-        axes.set_title(f"{density} kept")
-        axes.set_ylabel(ylabel)
-        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    for axes in grid.flat[len(by_density):]:
-        axes.set_visible(False)
-    for axes in grid.flat:
-        axes.label_outer()
-    most = min(COLUMNS + 1, legend_columns(figure, handles))
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=most)
-    return figure, list(grid.flat[: len(by_density)])
+    panels: dict[str, list[Curve[Replicates]]] = {}
+    for setting in settings(lines, varied).values():
+        found: dict[str, list[Curve[Replicates]]] = {}
+        for name, group, style in setting.curves():
+            for line in group:
+                found.setdefault(line.kept_text, []).append(Curve(name, line, style))
+        largest = {density: max(curve.value.density for curve in own) for density, own in found.items()}
+        chosen = sorted(found, key=lambda density: (-len(found[density]), -largest[density]))[:PANELS]
+        before = f"{setting.title}: " if setting.title else ""
+        for density in sorted(chosen, key=largest.__getitem__, reverse=True):
+            panels[f"{before}{density} kept"] = found[density]
 
+    def drawn(axes: "Axes", title: str) -> None:
+        draw(axes, panels[title])
+        axes.set_title(title)
 
-def densities(series: Series) -> dict[str, Mapping[str, Replicates]]:
-    """Return the lines of each density by the name of their curve; of the densities that most curves share."""
-    found: dict[str, dict[str, Replicates]] = {}
-    for name, group in series.items():
-        for line in group:
-            found.setdefault(line.kept_text, {})[name] = line
-    largest = {density: max(line.density for line in own.values()) for density, own in found.items()}
-    chosen = sorted(found, key=lambda density: (-len(found[density]), -largest[density]))[:PANELS]
-    return {density: found[density] for density in sorted(chosen, key=largest.__getitem__, reverse=True)}
+    return in_panels(list(panels), drawn, sharey=True, heading=left_out(lines, varied))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from experiments.report.collect import Index
 from experiments.report.figures.drawing import columns
+from experiments.report.figures.fit import add_legend
 from experiments.report.figures.palette import COLOURS, GREY, new_figure
 from experiments.report.tables import grouped
 from foundations.formats import Row
@@ -19,6 +20,8 @@ HIGHEST = 0.9
 """The share of the points whose values the contours tell apart; the rest is far away from any trained network."""
 RANGE = 1000
 """Between the highest contour and the lowest, at most."""
+ANALYSES = 6
+"""In a figure, at most; of more those of the first replicate."""
 PANEL = 3.1
 """The width of a panel in inches, about."""
 MARKS = {"start": "s", "child 1": "o", "child 2": "^"}
@@ -42,6 +45,8 @@ MAPS = (
 def plane(points: Sequence[Row], places: Sequence[Row], network: str, index: Index) -> "Figure":
     """Draw contours of the test error and of the training loss, side by side; below each other those of several k."""
     analyses = grouped(points, index.column, "replicate")
+    if len(analyses) > ANALYSES:
+        analyses = [own for own in analyses if own[0]["replicate"] == analyses[0][0]["replicate"]][:ANALYSES]
     heights = [max(0.9, PANEL * extent(own, "y") / extent(own, "x")) for own in analyses]
     figure = new_figure(8.4, 0.8 + sum(heights) + 0.8 * len(analyses))
     panels = figure.subplots(len(analyses), len(MAPS), squeeze=False, gridspec_kw={"height_ratios": heights})
@@ -53,8 +58,7 @@ def plane(points: Sequence[Row], places: Sequence[Row], network: str, index: Ind
             axis.set_title(f"{index.title.format_map(own[0])}, replicate {own[0]['replicate']}: {shown.label}")
             axis.set_xlabel("from the start towards child 1 (L2)")
         axes[0].set_ylabel("across, towards child 2 (L2)")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    add_legend(figure, *panels[0][0].get_legend_handles_labels())
     figure.suptitle(f"{network}: on the plane through the start and two children", fontsize=10)
     return figure
 

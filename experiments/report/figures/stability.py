@@ -13,12 +13,14 @@ from experiments.report.figures.drawing import (
     density_axis,
     finish,
     how_many,
+    in_panels,
     k_axis,
     labelled,
     styled,
     threshold_line,
     treatments,
 )
+from experiments.report.figures.fit import add_legend
 from experiments.report.figures.palette import DASHES, GREY, SPLIT_COLOURS, new_figure
 from experiments.report.figures.plane import plane
 from experiments.report.tables import grouped
@@ -64,7 +66,8 @@ def interpolation(lines: Sequence[Row], network: str, index: Index) -> "Figure":
             if quantity is ERROR:
                 axes.set_title(index.title.format_map(rows[0]))
     splits = {row["split"] for row in lines}
-    figure.legend(handles=legend(splits, shown), loc="outside lower center", ncols=2)
+    handles = legend(splits, shown)
+    add_legend(figure, handles, [handle.get_label() for handle in handles])
     figure.suptitle(f"{network}: on the line between two children", fontsize=10)
     return figure
 
@@ -130,41 +133,41 @@ def by_network(rows: Analyses, table: Sequence[Row]) -> dict[str, list[Row]]:
 def barrier_by_index(rows: Analyses) -> "Figure":
     """Draw the error barrier with its deviation against k, or the density of the levels, a panel for each split."""
     splits = [split for split in SPLIT_TITLES if any(f"{split}_error_barrier_raw" in row for row in rows.pairs)]
-    figure = new_figure(3.6 * len(splits), 3.4)
-    panels = figure.subplots(1, len(splits), sharey=True)
+    figure = new_figure(3.6 * len(splits), 3.0)
+    panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     for axis, split in zip(panels, splits, strict=True):
         draw_barriers(axis, rows, split)
         threshold_line(axis, rows)
         axis.set_title(SPLIT_TITLES[split])
         if rows.index is BY_LEVEL:
-            density_axis(axis, {row["density"] for row in rows.analyses})
+            density_axis(axis)
         else:
             k_axis(axis, rows.analyses)
     panels[0].set_ylim(bottom=0)  # after both are drawn: it ends the scaling of the shared axis
     panels[0].set_ylabel("error barrier (percentage points)")
-    finish(figure, panels[0], 3.0, how_many(rows))
+    finish(figure, how_many(rows))
     return figure
 
 
 def draw_barriers(axis: "Axes", rows: Analyses, split: str) -> None:
     """Draw a curve for each network and treatment of BatchNorm."""
     shown = treatments(rows.lines)
-    for network, own, colour, marker in styled(by_network(rows, rows.pairs)):
+    for network, own, style in styled(by_network(rows, rows.pairs), rows.order):
         for treatment in shown:
             points = averaged(own, f"{split}_error_barrier_{treatment}", rows.index)
             axis.errorbar(
                 [at for at, _, _ in points], [100 * value for _, value, _ in points],
                 yerr=[[100 * min(value, deviation) for _, value, deviation in points],  # none is below 0
                       [100 * deviation for _, _, deviation in points]], linestyle=DASHES[treatment],
-                color=colour, marker=marker, markersize=4.5, capsize=2, elinewidth=0.9,
-                markerfacecolor=colour if treatment == "raw" else "white", clip_on=False, zorder=3,
+                color=style["color"], marker=style["marker"], markersize=4.5, capsize=2, elinewidth=0.9,
+                markerfacecolor=style["color"] if treatment == "raw" else "white", clip_on=False, zorder=3,
                 label=labelled(network, treatment, shown),
             )  # fmt: skip
 
 
 def barrier_against_gap(rows: Analyses) -> "Figure":
     """Draw error barriers against what children lack of the full network's accuracy, a point for each analysis."""
-    figure = new_figure(4.8, 3.8)
+    figure = new_figure(4.8, 3.4)
     axis = figure.subplots()
     marked = draw_points(axis, rows)
     threshold_line(axis, rows)
@@ -172,9 +175,9 @@ def barrier_against_gap(rows: Analyses) -> "Figure":
     axis.margins(x=0.12, y=0.08)
     axis.autoscale_view()
     axis.set_ylim(0, 1.05 * axis.get_ylim()[1])
-    axis.set_xlabel("accuracy gap: full network minus children (percentage points)")
-    axis.set_ylabel("raw error barrier, test set (percentage points)")
-    finish(figure, axis, 3.4, f"beside the points: {rows.index.name}")
+    axis.set_xlabel("accuracy that children lack (percentage points)")
+    axis.set_ylabel("test error barrier (percentage points)")
+    finish(figure, f"beside the points: {rows.index.name}")
     annotate(axis, [(*point, colour) for colour, points in marked for point in points])
     return figure
 
@@ -182,34 +185,29 @@ def barrier_against_gap(rows: Analyses) -> "Figure":
 def draw_points(axis: "Axes", rows: Analyses) -> list[tuple[str, list[tuple[float, float, str]]]]:
     """Draw the points of each network; return its colour with (gap, barrier, mark) of each."""
     marked: list[tuple[str, list[tuple[float, float, str]]]] = []
-    for network, own, colour, marker in styled(by_network(rows, rows.analyses)):
+    for network, own, style in styled(by_network(rows, rows.analyses), rows.order):
         points = [
             (100 * row["accuracy_gap"], 100 * row["test_error_barrier_raw"], rows.index.mark.format_map(row))
             for row in own
             if row["test_error_barrier_raw"] is not None
         ]
         axis.plot(
-            [x for x, _, _ in points], [y for _, y, _ in points], color=colour, marker=marker, linestyle="none",
-            markersize=5.5, alpha=0.8, label=network, clip_on=False, zorder=3,
+            [x for x, _, _ in points], [y for _, y, _ in points], **{**style, "linestyle": "none"}, markersize=5.5,
+ alpha=0.8, label=network, clip_on=False, zorder=3,
         )  # fmt: skip
-        marked.append((colour, points))
+        marked.append((style["color"], points))
     return marked
 
 
 def accuracy(rows: Analyses) -> "Figure":
     """Draw test accuracy over training, a panel for each network: children of each k or level and the full network."""
-    networks = by_network(rows, rows.analyses)
-    figure = new_figure(1.2 + 3.1 * len(networks), 3.5)
-    panels = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
-    handles: dict[str, Any] = {}
-    for axis, network in zip(panels, networks, strict=True):
-        draw_trainings(axis, rows, network)
-        axis.set_title(network)
-        axis.set_xlabel("training (epochs)")
-        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    panels[0].set_ylabel("test accuracy (%)")
-    figure.legend(list(handles.values()), list(handles), loc="outside right center")
-    return figure
+
+    def draw(axes: "Axes", network: str) -> None:
+        draw_trainings(axes, rows, network)
+        axes.set(title=network, xlabel="training (epochs)", ylabel="test accuracy (%)")
+        axes.locator_params(axis="x", integer=True)
+
+    return in_panels(list(by_network(rows, rows.analyses)), draw, sharey=True, size=(2.6, 2.5))
 
 
 def draw_trainings(axis: "Axes", rows: Analyses, network: str) -> None:

@@ -6,9 +6,14 @@ from statistics import fmean
 
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import how_many_replicates
-from experiments.report.figures.lottery import accuracy_against_cost, lottery_figures
+from experiments.report.figures.lottery import (
+    accuracy_against_cost,
+    accuracy_of_branches,
+    left_out,
+    lottery_figures,
+)
 from experiments.report.figures.numbers import measured_figures
-from experiments.report.figures.panels import accuracy_over_training, kept_by_layer, masks_over_training, of_line
+from experiments.report.figures.panels import accuracy_over_training, by_paths, kept_by_layer, masks_over_training
 from experiments.report.lottery import about, lines_csv, lottery_table
 from experiments.report.material import Material
 from experiments.report.numbers import measured_numbers, numbers_table
@@ -44,7 +49,21 @@ def lottery_sections(found: Material) -> list[PageSection]:
         PageSection("accuracy", "Accuracy against density", figures=accuracy_figures(lines, names), tables=tables),
         training_section(found, lines, names),
         *([layers_section(found, lines, names), cost_section(found, lines, names)] if pruned else []),
+        branches_section(found, lines, names),
     ]
+
+
+def branches_section(found: Material, lines: Sequence[Replicates], names: Sequence[str]) -> PageSection:
+    if not found.branches:
+        return PageSection("branches", "Branches")
+    columns = ("strategy", "k", "level", "branch", "density", "replicate", "test_accuracy", "path")
+    caption = (
+        "Test accuracy of levels, and of their branches, against the density; means over replicates, bands: standard "
+        "deviation."
+    )
+    make = partial(accuracy_of_branches, lines, names, found.branches)
+    figure = PageFigure("branches", caption, make, as_csv(found.branches, columns))
+    return PageSection("branches", "Branches", figures=[figure])
 
 
 def measurements_section(found: Material) -> PageSection:
@@ -70,7 +89,7 @@ def measurements_section(found: Material) -> PageSection:
 
 
 def accuracy_figures(lines: Sequence[Replicates], names: Sequence[str]) -> list[PageFigure]:
-    what = how_many_replicates(lines, "bands").partition("\n")[0]
+    what = how_many_replicates(lines, "bands").partition("\n")[0] + f". {left_out(lines, names)}".rstrip(". ")
     captions = {
         "accuracy": f"Test accuracy against the density; {what}. Dashed: the full network. {NO_RESULT}",
         "accuracy_effective": (
@@ -78,6 +97,7 @@ def accuracy_figures(lines: Sequence[Replicates], names: Sequence[str]) -> list[
             "weights from input to output (Vysogorets and Kempe 2021, arXiv 2107.02306). Networks without any path "
             f"are left out.{exceptions(lines)}"
         ),
+        "accuracy_map": "Mean test accuracy over the values of the hyperparameters that differ most.",
         "early_stopping": "Where the validation loss is smallest: the mean iteration, and the test accuracy there.",
     }
     data = lines_csv(lines, names, "training_cost")
@@ -151,7 +171,8 @@ def mask_section(found: Material) -> PageSection:
     )
     make = partial(masks_over_training, lines, names, found.updates)
     figure = PageFigure("masks", caption, make, as_csv([*map(spread, found.updates)]))
-    trainings = [grouped(of_line(found.updates, line), "path") for line in lines]
+    by_path = by_paths(found.updates)
+    trainings = [[by_path[path] for path in line.paths if path in by_path] for line in lines]
     table = table_of({
         **about(lines, names),
         "at first": [percent([rows[0]["density"] for rows in own]) for own in trainings],

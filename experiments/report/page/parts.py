@@ -2,7 +2,7 @@
 
 import colorsys
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,8 @@ COLOUR = re.compile(r"#([0-9a-fA-F]{6})\b")
 PAPER, INK = "ffffff", "000000"
 LIKE_FIGURES = {"paper": PAPER, "ink": INK, "muted": "666666", "line": "dddddd", "accent": "0072b2"}
 """Colours of the page by the figures' that they go with."""
-POINT = 96 / 72
-"""In CSS pixels; figures are measured in points."""
+WIDE = 500
+"""In points; a figure that is wider has the width of the page, others stand side by side where there is room."""
 
 
 GLYPH = re.compile(r'\s*<path id="(DejaVu[^"]+)"[^>]*/>')
@@ -32,7 +32,7 @@ class Inliner:
     """Ids of the outlines of letters that are on the page already, which all figures share."""
 
     def element(self, svg: str, name: str) -> str:
-        """Return an SVG file as an element; ids get the figure's name in front, since all figures share a page."""
+        """Return an SVG file as an element of a page; ids get the figure's name in front, as all share a page."""
         svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|\sxmlns(:xlink)?=\"[^\"]*\"", "", svg, flags=re.DOTALL)
         svg = svg[svg.index("<svg") :].strip().replace("xlink:href", "href")
         svg = GLYPH.sub(self.once, svg)
@@ -42,8 +42,7 @@ class Inliner:
         svg = re.sub(r"\b([1-9]\d*\.\d\d)\d+", r"\1", re.sub(r"\s*\n\s*", " ", svg)).replace("> <", "><")
         self.colours |= {found.lower() for found in COLOUR.findall(svg)}
         svg = COLOUR.sub(lambda found: f"var(--c-{found[1].lower()})", svg)
-        width = float(re.findall(r'viewBox="0 0 ([\d.]+)', svg)[0])
-        opening = f'<svg role="img" aria-label="{name}" class="drawing" style="max-width:{width * POINT:.0f}px"'
+        opening = f'<svg role="img" aria-label="{name}" class="drawing"'
         return opening + re.sub(r'^<svg width="[^"]*" height="[^"]*"', "", svg)
 
     def once(self, found: "re.Match[str]") -> str:
@@ -52,6 +51,10 @@ class Inliner:
             return ""
         self.glyphs.add(found[1])
         return found[0]
+
+
+def is_wide(svg: str) -> bool:
+    return float(re.findall(r'viewBox="0 0 ([\d.]+)', svg)[0]) > WIDE
 
 
 def variables(colours: Iterable[str], *, dark: bool) -> str:
@@ -91,6 +94,8 @@ class PageTable:
     """Of its files."""
     caption: str
     table: Table
+    links: Mapping[str, str] = field(default_factory=dict)
+    """By a cell's text, what on the page it leads to."""
 
 
 @dataclass(frozen=True)

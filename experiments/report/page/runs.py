@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from experiments.report.comparisons import best_at_densities, name_of
 from experiments.report.material import Material
 from experiments.report.page.parts import PageSection, PageTable
 from experiments.report.replicates import Replicates
@@ -18,6 +19,13 @@ from foundations.formats import Row
 from foundations.recovery import MISREAD
 from foundations.store import Store
 
+NAMED = 5
+"""In a sentence, at most."""
+BEST = (
+    "Told apart: Student's paired test over replicates, those that are compared with the highest mean at a density "
+    "counted (Holm), at 5%."
+)
+
 
 def summary(found: Material, verdicts: Sequence[str]) -> PageSection:
     """Return the most important numbers, and what did not end as it should."""
@@ -25,33 +33,35 @@ def summary(found: Material, verdicts: Sequence[str]) -> PageSection:
     runs = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
     lines = found.lines
     full = [line for line in lines if line.is_full]
-    sentences = [f"{len(found.runs)} runs ({runs}).", *(f"Full network: {line.text}." for line in full)]
+    sentences = [f"{len(found.runs)} runs ({runs})."]
     if len(full) <= 1:  # else they are not to be compared
-        sentences += at_densities([line for line in lines if not line.is_full])
+        sentences += [*(f"Full network: {line.text}." for line in full), *at_densities(found.levels, lines)]
+        sentences += [BEST] if len(sentences) > 1 + len(full) else []
     states = Counter(row["state"] for row in found.rows if row["state"] != DONE)
     sentences += [f"{verdict}." for verdict in verdicts]
     sentences += [f"{number} of {len(found.rows)} parts of runs: {state}." for state, number in sorted(states.items())]
     return PageSection("summary", "Summary", sentences=[*sentences, *found.unread])
 
 
-def at_densities(lines: Sequence[Replicates]) -> list[str]:
-    """Return the best strategy at each density that several have; of a strategy without such a density its sparsest."""
-    groups: dict[str, list[Replicates]] = {}
-    for line in sorted(lines, key=lambda line: -line.density):
-        groups.setdefault(line.kept_text, []).append(line)
-    shared = {density: group for density, group in groups.items() if len({line.strategy for line in group}) > 1}
-    sentences = [f"{density} kept: {best_of(group)}." for density, group in shared.items()]
-    compared = {line.strategy for group in shared.values() for line in group}
-    sparsest = {line.strategy: line for group in groups.values() for line in group}  # the last one stays
-    rest = [line for strategy, line in sparsest.items() if strategy not in compared]
-    return [*sentences, *(f"{line.kept_text} kept: {line.strategy}, its sparsest: {line.text}." for line in rest)]
+def at_densities(rows: Sequence[Row], lines: Sequence[Replicates]) -> list[str]:
+    """Return the best methods at each density that several have, as far as their replicates tell them apart."""
+    sentences = []
+    for density, ((best, *ties), number) in best_at_densities(rows).items():
+        there = {name_of_line(line): line for line in lines if line.kept_text == density and not line.is_full}
+        lost = "".join(f"; {name}: {line.counted}" for name, line in there.items() if not line.whole and name != best)
+        what = f"{best} has the highest mean, {there[best].text}" if ties else f"{best}, the best of {number}"
+        apart = f", not told apart from {listing(ties)}" if ties else f": {there[best].text}"
+        sentences.append(f"{density} kept: {what}{apart}{lost}.")
+    return sentences
 
 
-def best_of(group: Sequence[Replicates]) -> str:
-    """Return the line with the highest mean, of how many, and which of the others did not end as they should."""
-    best = max(group, key=lambda line: line.mean or 0)
-    lost = [f"; {line.strategy}: {line.counted}" for line in group if not line.whole and line is not best]
-    return f"{best.strategy}, the best of {len(group)}: {best.text}{''.join(lost)}"
+def listing(names: Sequence[str]) -> str:
+    """Return names in a sentence, of many the first ones and how many there are."""
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} others" if len(names) > NAMED else "")
+
+
+def name_of_line(line: Replicates) -> str:
+    return name_of({"strategy": line.strategy, "k": line.k, "varied": line.varied})
 
 
 def runs_section(found: Material) -> PageSection:
@@ -62,7 +72,14 @@ def runs_section(found: Material) -> PageSection:
         for row in found.rows
     ]  # fmt: skip
     table = Table(["kind", "part", "replicate", "state", "test accuracy", "why", "directory"], cells)
-    return PageSection("runs", "Runs", tables=[PageTable("runs", "Every training, level, branch and analysis.", table)])
+    places = {command: f"command_{place}" for place, command in enumerate(commands_of(found), 1)}
+    links = {
+        str(row["path"]): places[command]
+        for run in found.runs if (command := command_of(run))
+        for row in found.rows if row["key"] == run.path.parent.name and row["replicate"] == run.replicate
+    }  # fmt: skip
+    caption = "Every training, level, branch and analysis; a directory leads to the command that computed it."
+    return PageSection("runs", "Runs", tables=[PageTable("runs", caption, table, links)])
 
 
 def hyperparameters(found: Material) -> PageSection:
@@ -87,16 +104,23 @@ def hyperparameters(found: Material) -> PageSection:
 def reproduce(found: Material) -> PageSection:
     """Return the commands that computed the runs, and with what."""
     environments = [environment for run in found.runs if (environment := environment_of(run.store)) is not None]
-    commands = dict.fromkeys(
-        shlex.join(["python", "main.py", *one["command"]]) for one in environments if one.get("command")
-    )
     values: dict[str, dict[str, None]] = {}
     for one in environments:
         for name, value in described(one).items():
             values.setdefault(name, {})[value] = None
     cells = [[name, "; ".join(own)] for name, own in values.items()]
     table = PageTable("environment", "What they were computed with.", Table(["what", "value"], cells))
-    return PageSection("reproduce", "To compute it again", commands=list(commands), tables=[table] if cells else ())
+    return PageSection("reproduce", "To compute it again", commands=commands_of(found), tables=[table] if cells else ())
+
+
+def commands_of(found: Material) -> list[str]:
+    return list(dict.fromkeys(command for run in found.runs if (command := command_of(run))))
+
+
+def command_of(run: RunDirectory) -> str:
+    """Return the command that computed a run; empty if that is not known."""
+    command = (environment_of(run.store) or {}).get("command")
+    return shlex.join(["python", "main.py", *command]) if command else ""
 
 
 def described(environment: Row) -> dict[str, str]:

@@ -26,7 +26,8 @@ def stability_sections(found: Material) -> list[PageSection]:
                           as_csv(rows.lines)),
         "accuracy": ("Test accuracy of children over training; bands: lowest to highest child.", as_csv(rows.training)),
         "measurements": ("What was measured of analyses; bands: standard deviation over replicates.", analysed),
-        "plane": ("Test error and training loss on the plane through the start and two children.", as_csv(rows.plane)),
+        "plane": ("Test error and training loss on the plane through the start and two children; of many analyses "
+                  "those of the first replicate.", as_csv(rows.plane)),
     }  # fmt: skip
     drawn: dict[str, list[PageFigure]] = {kind: [] for kind in kinds}
     for name, make in all_figures(rows).items():

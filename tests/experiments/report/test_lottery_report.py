@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,7 @@ import pytest
 
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.figures.drawing import styled
-from experiments.report.figures.lottery import accuracy, accuracy_against_cost
-from experiments.report.figures.palette import PAPER, fit_paper
+from experiments.report.figures.lottery import accuracy, accuracy_against_cost, left_out, lottery_figures
 from experiments.report.lottery import branch_table, lottery_table, measurements_table, write_report
 from experiments.report.replicates import FULL, Replicates, full_network_once, summarize, varied_names
 from experiments.report.tables import Table
@@ -53,12 +53,73 @@ def test_the_full_network_that_strategies_share_counts_once() -> None:
     ]  # fmt: skip
 
 
-def test_the_axis_of_densities_shows_those_asked_for() -> None:
+def test_densities_are_drawn_as_they_were_asked_for() -> None:
     pytest.importorskip("matplotlib")
     densities = ((0.0997, 0.1), (0.0203, 0.02))
     rows = [{**row("snip", 1, 1, 0.6, density=exact), "density_asked": asked} for exact, asked in densities]
     [axes] = accuracy(summarize(rows), []).axes
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["10", "2"]
+    assert [float(x) for x in axes.lines[0].get_xdata()] == [10.0, 2.0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["2", "5", "10"]
+
+
+def test_chains_of_levels_have_curves_of_their_own() -> None:
+    pytest.importorskip("matplotlib")
+    chains = [
+        {**row("sparse_global", level, 1, 0.6, density=kept**level), "key": f"keeps {kept}"}
+        for kept in (0.8, 0.5) for level in (1, 2)
+    ]  # fmt: skip
+    single = {**row("sparse_global", 1, 1, 0.6), "key": "single"}
+    [axes] = accuracy(summarize([*chains, single]), []).axes
+    curves = {line.get_label(): list(line.get_xdata()) for line in axes.lines if line.get_label()[0] != "_"}
+    assert curves == {
+        "sparse_global, 80% a level": pytest.approx([80, 64]), "sparse_global, 50% a level": pytest.approx([50, 25]),
+        "sparse_global, in one level": pytest.approx([10]),
+    }  # fmt: skip
+
+
+def test_data_sets_and_models_have_panels_of_their_own() -> None:
+    pytest.importorskip("matplotlib")
+    rows = [
+        {**row("snip", level, 1, 0.6), "varied": {"model": model}, "key": model, "model": f"../{model}/a/b"}
+        for model in ("small", "large") for level in (0, 1)
+    ]  # fmt: skip
+    figure = accuracy(summarize(full_network_once(rows)), ["model"])
+    assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == ["small", "large"]
+    assert [axes.get_legend_handles_labels()[1] for axes in figure.axes] == [["full network"]] * 2
+
+
+def test_a_strategy_looks_the_same_where_others_are_missing() -> None:
+    pytest.importorskip("matplotlib")
+    strategies = ["a", "b", "c", "d", "e", "f", "g", "h"]
+    lines = summarize([row(name, 1, 1, 0.6, density) for name in strategies for density in (0.1, 0.05)])
+
+    def looks(figure: Any) -> dict[str, Any]:
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        curves = [handle if hasattr(handle, "get_marker") else handle[0] for handle in handles]
+        return {label: (curve.get_color(), curve.get_marker()) for label, curve in zip(labels, curves, strict=True)}
+
+    every = looks(accuracy(lines, []))
+    assert len({every[name] for name in strategies}) == len(strategies)
+    with_cost = [replace(line, training_cost=0.5) if line.strategy in "bg" else line for line in lines]
+    some = looks(accuracy_against_cost(with_cost, []))
+    assert {name: some[name] for name in "bg"} == {name: every[name] for name in "bg"}
+
+
+def test_of_many_curves_the_best_of_each_strategy_are_shown() -> None:
+    pytest.importorskip("matplotlib")
+    rows = [
+        {**row(name, 1, 1, points / 100, density), "varied": {"lr": f"{points / 1000}"}, "key": f"{points} {density}"}
+        for name in ("snip", "random") for points in range(40, 60) for density in (0.1, 0.05)
+    ]  # fmt: skip
+    lines = summarize(rows)
+    [axes] = accuracy(lines, ["lr"]).axes
+    labels = [line.get_label() for line in axes.lines if line.get_label()[0] != "_"]
+    assert labels == [f"{name}, lr = {lr / 1000}" for name in ("snip", "random") for lr in range(54, 60)]
+    assert left_out(lines, ["lr"]).startswith("12 of 40 curves")
+    figure = lottery_figures(lines, ["lr"])["accuracy_map"]()
+    maps = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in maps] == ["snip", "random"]
+    assert maps[0].images[0].get_array().shape == (20, 2)  # learning rates and densities
 
 
 def test_densities_are_lines_of_their_own() -> None:
@@ -108,18 +169,9 @@ def test_the_star_of_methods_that_are_told_apart_is_explained() -> None:
     assert note.startswith("*: told apart at 5%")
 
 
-def test_the_figure_of_costs_fits_a_column_of_a_paper_and_its_legend_shows_marks() -> None:
-    pytest.importorskip("matplotlib")
-    import matplotlib
-
-    with matplotlib.rc_context(PAPER):
-        figure = accuracy_against_cost(summarize([{**entry, "training_cost": 0.4} for entry in ROWS]), [])
-        fit_paper(figure)
-        figure.draw_without_rendering()
-    label = figure.axes[0].xaxis.label.get_window_extent()
-    assert 0 <= label.x0 < label.x1 <= figure.bbox.width
-    marks = {line.get_marker() for line in figure.legends[0].findobj(matplotlib.lines.Line2D)}
-    assert {"o", "s"} <= marks
+def test_twenty_curves_look_different() -> None:
+    looks = {(curve.style["color"], curve.style["marker"]) for curve in styled({str(name): 0 for name in range(20)})}
+    assert len(looks) == 20
 
 
 def test_one_replicate_is_no_comparison() -> None:
@@ -199,11 +251,6 @@ def test_curves_are_named_by_what_differs() -> None:
         "full network, lr = 0.1", "full network, lr = 0.01",
         "snip, lr = 0.1", "random, lr = 0.1", "snip, lr = 0.01", "random, lr = 0.01",
     ]  # fmt: skip
-
-
-def test_twenty_curves_look_different() -> None:
-    looks = {(colour, marker) for *_, colour, marker in styled({str(number): number for number in range(20)})}
-    assert len(looks) == 20
 
 
 def test_the_figure_says_where_strategies_are_not_at_one_density() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from experiments.report.material import gather, rows_of
-from experiments.report.page.build import sections, tabular, write_page
-from experiments.report.page.parts import Inliner, darkened
+from experiments.report.page.build import Look, latex, sections, write_page
+from experiments.report.page.parts import Inliner, PageTable, darkened
 from experiments.report.page.runs import at_densities
-from experiments.report.replicates import Replicates
+from experiments.report.replicates import summarize
 from experiments.report.tables import Table
 from experiments.runs import stored
 from experiments.runs.status import Status
@@ -30,8 +30,8 @@ def drawings(html: str) -> list[str]:
 def test_it_has_a_section_for_everything_that_the_runs_hold(page: Path) -> None:
     sections = re.findall(r'<section id="(\w+)"', page.read_text())
     assert sections == [
-        "summary", "accuracy", "training", "layers", "cost", "stability", "interpolation", "children", "runs",
-        "hyperparameters", "reproduce",
+        "summary", "accuracy", "training", "layers", "cost", "branches", "stability", "interpolation", "children",
+        "runs", "hyperparameters", "reproduce",
     ]  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_figures_are_well_formed_and_have_no_colour_of_their_own(page: Path) -> 
 def test_files_lie_beside_it_under_the_names_that_it_links_to(page: Path) -> None:
     linked = {page.parent / link for link in re.findall(r'href="(report_files/[^"]+)"', page.read_text())}
     assert linked == set((page.parent / "report_files").iterdir())
-    assert {path.suffix for path in linked} == {".svg", ".png", ".pdf", ".csv", ".tex"}
+    assert {path.suffix for path in linked} == {".svg", ".csv", ".tex"}
 
 
 def test_drawn_again_it_has_the_same_bytes(root: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_failed_or_diverged_says_why(tmp_path: Path) -> None:
 
 
 def test_paper_has_its_own_widths_and_no_headings(root: Path, tmp_path: Path) -> None:
-    write_page([stored.open(root / STABILITY)], tmp_path / "paper.html", "paper")
+    write_page([stored.open(root / STABILITY)], tmp_path / "paper.html", Look("paper"))
     svg = (tmp_path / "paper_files" / "stability_barrier_by_k.svg").read_text()
     assert f'width="{6.8 * 72:g}pt"' in svg
     assert "Means over" not in svg
@@ -107,13 +107,50 @@ def test_runs_without_their_plug_in_are_listed_all_the_same(root: Path) -> None:
     assert all("--plugin" in line for line in found.unread)
 
 
-def test_the_best_is_named_beside_those_that_did_not_end(tmp_path: Path) -> None:
-    def line(strategy: str, values: tuple[float, ...], states: tuple[str, ...]) -> Replicates:
-        return Replicates(strategy, "0ep", 1, 0.1, values, (tmp_path,), states=states)
+def of_method(strategy: str, *values: float | None, density: float = 0.1) -> list[dict[str, Any]]:
+    about = {"strategy": strategy, "k": "0ep", "key": strategy, "level": 1, "density": density}
+    return [
+        {**about, "replicate": replicate, "path": Path(f"runs/{strategy}/replicate_{replicate}"),
+         "state": "done" if value else "collapsed", "test_accuracy": value}
+        for replicate, value in enumerate(values, 1)
+    ]  # fmt: skip
 
-    lines = [line("snip", (0.9,), ("done",)), line("random", (), ("collapsed",)), line("grasp", (0.5,), ("done",))]
-    assert at_densities(lines) == ["10% kept: snip, the best of 3: 90.00%; random: 0 of 1; 1 collapsed."]
-    assert at_densities(lines[:1]) == ["10% kept: snip, its sparsest: 90.00%."]
+
+def test_the_best_is_named_where_the_replicates_tell_it_apart() -> None:
+    near = of_method("snip", 0.90, 0.92, 0.91), of_method("synflow", 0.91, 0.90, 0.91)
+    far = of_method("grasp", 0.50, 0.53, 0.51)
+    [sentence] = at_densities([*near[0], *far], summarize([*near[0], *far]))
+    assert sentence == "10% kept: snip, k = 0ep, the best of 2: 91.00% +- 1.00 (n=3)."
+    three = [*near[0], *near[1], *far, *of_method("random", None)]
+    [sentence] = at_densities(three, summarize(three))
+    assert sentence == (
+        "10% kept: snip, k = 0ep has the highest mean, 91.00% +- 1.00 (n=3), not told apart from synflow, k = 0ep; "
+        "random, k = 0ep: 0 of 1; 1 collapsed."
+    )
+    assert at_densities(near[0], summarize(near[0])) == []
+
+
+def test_only_what_fulfils_a_condition_is_shown_with_its_full_network(root: Path, tmp_path: Path) -> None:
+    look = Look(only=["level=1", "pruning_strategy=adsynflow"], labels={"adsynflow": "Ours"})
+    beside = write_page(stored.runs(root), tmp_path / "page.html", look)
+    with (beside / "table_subnetworks.csv").open(newline="") as file:
+        assert {line["strategy"] for line in csv.DictReader(file)} == {"(full network)", "Ours"}
+    assert not list(beside.glob("stability*"))
+
+
+def test_only_the_figures_that_are_named_are_drawn_in_the_formats_that_are_named(root: Path, tmp_path: Path) -> None:
+    look = Look("paper", ("pdf", "pgf"), ("accuracy",))
+    beside = write_page(stored.runs(root), tmp_path / "page.html", look)
+    drawn = {path.name for path in beside.iterdir() if not path.name.startswith("table_")}
+    assert drawn == {"accuracy.pdf", "accuracy.pgf", "accuracy.csv"}
+    assert len(drawings((tmp_path / "page.html").read_text())) == 1
+    assert r"\begin{pgfpicture}" in (beside / "accuracy.pgf").read_text()
+
+
+def test_a_run_leads_to_the_command_that_computed_it(page: Path) -> None:
+    html = page.read_text()
+    [target] = set(re.findall(rf'<a href="#(command_\d+)">[^<]*{LOTTERY}/level_1</a>', html))
+    assert re.search(rf'<pre id="{target}"><code>python main.py lottery ', html)
 
 
 # What is damaged is named and counted, and hides nothing else -------------------------------------------------------
@@ -187,16 +224,20 @@ def test_letters_are_on_the_page_once_and_other_ids_have_the_figures_name() -> N
 
 
 def test_tables_are_set_by_latex() -> None:
-    lines = tabular(Table(["a_b", "accuracy"], [["x & y", "91.20% +- 0.15"]])).splitlines()
-    assert lines[1] == r"\begin{tabular}{lr}"
-    assert lines[3] == r"a\_b & accuracy \\"
-    assert lines[5] == r"x \& y & 91.20\% $\pm$ 0.15 \\"
+    table = Table(["a_b", "accuracy"], [["x & y", "91.20% +- 0.15"]], ["z: 0 of 1"])
+    assert latex(PageTable("both", "Means over n replicates.", table)).splitlines() == [
+        r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering",
+        r"\caption{Means over n replicates. z: 0 of 1.}", r"\label{tab:both}", r"\begin{tabular}{lr}", r"\toprule",
+        r"a\_b & accuracy \\", r"\midrule", r"x \& y & 91.20\% $\pm$ 0.15 \\", r"\bottomrule", r"\end{tabular}",
+        r"\end{table}",
+    ]  # fmt: skip
 
 
-def test_notes_of_a_table_are_no_cells_in_latex(page: Path) -> None:
+def test_notes_of_a_table_are_in_its_caption_and_no_cells_in_latex(page: Path) -> None:
     lines = (page.parent / "report_files" / "table_subnetworks.tex").read_text().splitlines()
-    notes = [line for line in lines if "0 of 1; 1 collapsed" in line]
-    assert notes == ["% note: magnitude, k = 0ep, 50% kept: 0 of 1; 1 collapsed"]
+    [note] = [line for line in lines if "0 of 1; 1 collapsed" in line]
+    assert note.startswith(r"\caption{Test accuracy of subnetworks: mean")
+    assert note.endswith(r"magnitude, k = 0ep, 50\% kept: 0 of 1; 1 collapsed.}")
 
 
 # The command -------------------------------------------------------------------------------------------------------
@@ -210,10 +251,16 @@ def test_the_command_says_what_it_wrote(root: Path, tmp_path: Path, command: Cal
     ]  # fmt: skip
 
 
+HERE = f"--root={FORMAT_2}"
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--outptu=x"], "--output"), (["--style=print"], "screen"), (["nowhere"], "no run"),
+        (["--outptu=x"], "--output"), (["--style=print"], "screen"), (["--format=eps"], "pgf"),
+        ([HERE, "--figures=acuracy"], "accuracy"), ([HERE, "--labels=snap=x"], "magnitude"),
+        ([HERE, "--labels=snip"], "STRATEGY=LABEL"), ([HERE, "--only=density<0"], "no training"),
+        ([HERE, "--only=densty<1"], "--only=densty: no such column"), (["nowhere"], "no run"),
         (["--root=nowhere"], "no such directory"),
     ],
 )  # fmt: skip
