@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from cli import FAILED, RESUMES
 from cli.command_line import CommandLine
@@ -12,6 +13,7 @@ from experiments.define.stability import Stability
 from experiments.report.comparisons import comparison_table, comparisons
 from experiments.report.criteria import CAPTION, criteria_table, write_criteria
 from experiments.report.lottery import lottery_table, measurements_table, write_report
+from experiments.report.page.runs import compute_sentences
 from experiments.report.replicates import full_network_once, summarize, varied_names
 from experiments.report.stability import measured_analyses, report_stability, stability_table
 from experiments.report.tables import Table, directory_for
@@ -20,10 +22,12 @@ from experiments.run.engines import Failed, Failure
 from experiments.run.estimate import Estimate, estimate, names_of
 from experiments.run.plan import Plan
 from experiments.run.progress import duration
+from experiments.runs.directory import RunDirectory
 from foundations.comparisons import CONFIDENCE
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.formats import Row
+from foundations.run import store_of
 from foundations.text import printable, printable_text
 
 
@@ -108,7 +112,20 @@ def run_experiments(line: CommandLine, show: Callable[[Grid], None], branch: str
         show(grid)
         return report_failures(failed.failures)
     show(grid)
+    say_compute(grid)
     return 0
+
+
+def say_compute(grid: Grid) -> None:
+    """Say on standard error what the experiments and their trunks have cost, all attempts."""
+    runs: dict[Path, RunDirectory] = {}
+    for one in grid.experiments:
+        for desc in (one.desc, *one.stands_on()):
+            store = store_of(desc, one.replicate, grid.session.context)
+            if store.path.is_dir():
+                runs[store.path] = RunDirectory(store.path, desc.kind, one.replicate)
+    for sentence in compute_sentences([*runs.values()]):
+        grid.session.context.reporter.say(f"Compute: {sentence}")
 
 
 def report_failures(failures: Sequence[Failure]) -> int:

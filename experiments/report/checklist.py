@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from experiments.report.comparisons import comparisons
-from experiments.report.page.runs import computed_on, cost_of, environment_of
+from experiments.report.page.runs import compute_sentences
 from experiments.runs.directory import RunDirectory
 from experiments.runs.rows import DAMAGED, flat, named, result_rows
+from experiments.runs.status import environment_of
 from foundations import files
 
 LICENCES = {
@@ -105,12 +106,7 @@ def intervals(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def compute(runs: Sequence[RunDirectory]) -> list[str]:
-    return [
-        f"{processor}, {threads} threads: {parts} parts in {attempts} attempts, {hours} hours, {processor_hours} "
-        f"processor-hours, at most {memory} MB a process."
-        for (processor, threads), group in computed_on(runs).items() if group
-        for parts, attempts, hours, processor_hours, memory in [cost_of(group)]
-    ] + [f"Runs that are not below this root, searches among them: {UNKNOWN}."]  # fmt: skip
+    return [*compute_sentences(runs), f"Runs that are not below this root, searches among them: {UNKNOWN}."]
 
 
 def environments(runs: Sequence[RunDirectory], *names: str) -> dict[str, list[str]]:

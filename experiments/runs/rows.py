@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.runs.directory import Part, RunDirectory
-from experiments.runs.status import read_status
+from experiments.runs.status import cost_of, environment_of, gpus, statuses
 from foundations import files
 from foundations.errors import UsageError
 from foundations.formats import Row
@@ -32,8 +32,9 @@ def result_rows(
     """Return a row for each training, level, branch or analysis of a run, whether it is done or not.
 
     Each has its numbers (see :func:`numbers_of`; before it is done a level has ``level`` and ``density``) and then
-    ``replicate``, ``key``, ``path``, ``state`` (one of :data:`ENDINGS`) and what all attempts on it have cost
-    (``attempts``, ``seconds``, ``processor_seconds``, ``peak_memory`` in MB). Rows of lottery and stability runs also
+    ``replicate``, ``key``, ``path``, ``state`` (one of :data:`ENDINGS`) and what all attempts on it, an analysis with
+    its children, have cost: ``attempts``, ``seconds``, ``processor_seconds``, ``gpu_seconds`` where a GPU was used,
+    ``peak_memory`` in MB, on which ``processor`` and with how many ``threads``. Rows of lottery and stability runs also
     have ``strategy``, ``k``, ``density_asked``, the exact number of weights ``kept``, and ``effective_density``. A row
     that is ``damaged`` has a ``reason``, and nothing of what the damaged file says. Of a run whose descriptor is
     damaged there is a single row.
@@ -70,8 +71,10 @@ def result_row(run: RunDirectory, part: Part, asked: Mapping[str, Any]) -> Row:
         report = sparsity_report(part)
         planned["density"] = report.get("density", density)
         about |= {name: report.get(name) for name in ("kept", "effective_density")}
-    status = read_status(part.store)
-    cost = {} if status is None else status.cost
+    cost: Row = dict(cost_of(statuses([part.store, *part.children])))
+    if cost and (environment := environment_of(run.store)):
+        cost |= {"processor": environment.get("cpu"), "threads": environment.get("threads")}
+        cost |= {"gpu_seconds": cost["seconds"] * gpus(environment)} if gpus(environment) else {}
     found = numbers_of(part)
     return {**found, **planned, **found, **about, "state": ending(part), **cost}
 

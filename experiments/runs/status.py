@@ -1,17 +1,19 @@
 """status.json: how the last task in a directory is going, or how it ended and why."""
 
+import contextlib
 import os
 import platform
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from foundations import files
 from foundations.errors import UsageError
+from foundations.formats import Row
+from foundations.recovery import MISREAD
 from foundations.store import Store
 
-COST = ("attempts", "seconds", "processor_seconds", "peak_memory")
-"""What all attempts on a directory have cost together."""
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
 
@@ -38,10 +40,6 @@ class Status:
     """The same on all processors of the process."""
     peak_memory: float = 0.0
     """The largest memory of a process that worked here, in MB."""
-
-    @property
-    def cost(self) -> dict[str, float]:
-        return {name: getattr(self, name) for name in COST}
 
     def write(self, store: Store) -> None:
         store.write_json(files.STATUS, asdict(self))
@@ -84,3 +82,33 @@ def read_status(store: Store) -> Status | None:
     except (UsageError, OSError):
         return None
     return Status(**{name: value for name, value in entries.items() if name in Status.__dataclass_fields__})
+
+
+def statuses(stores: Iterable[Store]) -> list[Status]:
+    return [status for store in stores if (status := read_status(store)) is not None]
+
+
+def cost_of(found: Sequence[Status]) -> dict[str, float]:
+    """Return what all attempts of some tasks have cost together: 1 attempt, and one more for each that failed."""
+    if not found:
+        return {}
+    return {
+        "attempts": 1 + sum(status.attempts - 1 for status in found),
+        "seconds": sum(status.seconds for status in found),
+        "processor_seconds": sum(status.processor_seconds for status in found),
+        "peak_memory": max(status.peak_memory for status in found),
+    }
+
+
+def environment_of(store: Store) -> Row | None:
+    """Return what a run was computed with, from either of the two copies; None without one that can be read."""
+    for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
+        with contextlib.suppress(*MISREAD):
+            return dict(store.read_json(name))
+    return None
+
+
+def gpus(environment: Mapping[str, object]) -> int:
+    """Return how many GPUs a run was computed on: one for each of the processes that trained together."""
+    on_gpu = environment.get("device", "cpu") not in ("cpu", "mps")
+    return int(str(environment.get("processes", 1))) if on_gpu else 0

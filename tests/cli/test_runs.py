@@ -1,5 +1,6 @@
 """Command lines run to their end, run again, broken off and gone on with."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -136,7 +137,8 @@ def test_quiet_prints_the_table_alone(command: Command, place: Any, small: tuple
 
 def test_a_log_has_a_line_for_each_epoch(command: Command, place: Any, small: tuple[str, ...]) -> None:
     lines = command("train", *small, *place.flags).err.splitlines()
-    assert [line.split(": ")[1].split(",")[0] for line in lines[1:]] == ["1ep of 3ep", "2ep of 3ep", "3ep of 3ep"]
+    assert [line.split(": ")[1].split(",")[0] for line in lines[1:-1]] == ["1ep of 3ep", "2ep of 3ep", "3ep of 3ep"]
+    assert re.fullmatch(r"Compute: .*, 1 threads: 1 parts in 1 attempts, .* hours, .* processor-hours, .*", lines[-1])
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 

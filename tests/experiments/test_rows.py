@@ -3,8 +3,12 @@
 import shutil
 from pathlib import Path
 
+from experiments.report.page.runs import compute_sentences
 from experiments.runs.rows import density_text, flat, leaves, result_rows
+from experiments.runs.status import Status
 from experiments.runs.stored import open as open_run
+from foundations import files
+from foundations.store import Store
 from tests.test_stored_runs import FORMAT_2, LOTTERY, STABILITY
 
 
@@ -30,6 +34,30 @@ def test_every_kind_of_run_has_rows_with_its_numbers_and_how_it_ended() -> None:
     assert (level["density"], level["density_asked"], level["kept"]) == (0.5, 0.5, 148)
     [training] = result_rows(open_run(train))
     assert training["test_accuracy"] == open_run(train).result["test_accuracy"]
+
+
+def test_a_row_says_what_its_number_has_cost_with_children_and_gpus(tmp_path: Path) -> None:
+    """An analysis of 100 s and two children of 1,000 s, one of them at its second attempt, on two GPUs."""
+    run = Store(shutil.copytree(FORMAT_2 / STABILITY, tmp_path / STABILITY))
+    [part] = open_run(run.path).parts
+    costs = [(100.0, 1), (1000.0, 1), (1000.0, 2)]
+    for here, (seconds, attempts) in zip((part.store, *part.children), costs, strict=False):
+        Status(
+            state="done", task="", since="", seconds=seconds, processor_seconds=2 * seconds, peak_memory=seconds / 10,
+            attempts=attempts,
+        ).write(here)  # fmt: skip
+    environment = run.read_json(files.ENVIRONMENT)
+    [row] = result_rows(open_run(run.path))
+    assert "gpu_seconds" not in row
+    run.write_json(files.ENVIRONMENT, {**environment, "device": "NVIDIA H200", "cpu": "EPYC", "processes": 2})
+    [row] = result_rows(open_run(run.path))
+    names = ("attempts", "seconds", "processor_seconds", "gpu_seconds", "peak_memory", "processor", "threads")
+    assert [row[name] for name in names] == [2, 2100, 4200, 4200, 100, "EPYC", environment["threads"]]
+    [sentence] = compute_sentences([open_run(run.path)])
+    assert sentence == (
+        f"NVIDIA H200, EPYC, {environment['threads']} threads: 3 parts in 4 attempts, 0.583 hours, 1.17 "
+        "processor-hours, 1.17 GPU-hours, at most 100 MB a process."
+    )
 
 
 def test_a_damaged_part_has_a_reason_and_no_numbers(tmp_path: Path) -> None:

@@ -201,6 +201,9 @@ def test_a_hundredth_of_the_weights_costs_a_third_more_with_rigl() -> None:
         data=None, start=0, end=100,
     )  # fmt: skip
     assert cost_of(rows, updates, Seen(), model) == 3 * 100 + 2 + 100
+    more = torch.nn.ModuleDict({"fc": model, "table": torch.nn.Embedding(5, 2)})  # which no strategy prunes
+    uses = replace(updates, positions={"fc.weight": 1, "table.weight": 3})
+    assert cost_of(rows, uses, Seen(), more) == 3 * 31 * 100 + 2 * 31 + 130
 
 
 @pytest.mark.parametrize("name", ["gmp", "acdc", "set"])

@@ -13,11 +13,9 @@ from experiments.report.tables import Table, percent
 from experiments.runs.directory import RunDirectory
 from experiments.runs.naming import text
 from experiments.runs.rows import DONE, flat
-from experiments.runs.status import Status, read_status
-from foundations import files
+from experiments.runs.status import Status, cost_of, environment_of, gpus, statuses
 from foundations.formats import Row
 from foundations.recovery import MISREAD
-from foundations.store import Store
 
 NAMED = 5
 """In a sentence, at most."""
@@ -130,39 +128,54 @@ def described(environment: Row) -> dict[str, str]:
     return {name: str(value) for name, value in entries.items() if name not in left_out and value not in (None, "")}
 
 
-def environment_of(store: Store) -> Row | None:
-    """Return what a run was computed with, from either of the two copies; None without one that can be read."""
-    for name in (files.ENVIRONMENT, files.ENVIRONMENT_COPY):
-        with contextlib.suppress(*MISREAD):
-            return dict(store.read_json(name))
-    return None
-
-
 def compute(found: Material) -> PageSection:
     """Return what the runs have cost, by the processor that they were computed on, failed attempts included."""
     groups = computed_on(found.runs)
-    everything = [status for group in groups.values() for status in group]
-    cells = [[*place, *cost_of(group)] for place, group in [*groups.items(), (("all", ""), everything)] if group]
-    headers = ["processor", "threads", "parts", "attempts", "hours", "processor-hours", "largest memory (MB)"]
+    everything = [one for group in groups.values() for one in group]
+    cells = [[*place, *cost_cells(group)] for place, group in [*groups.items(), (("all", ""), everything)] if group]
+    headers = ["processor", "threads", "parts", "attempts", "hours", "processor-hours", "GPU-hours",
+               "largest memory (MB)"]  # fmt: skip
     caption = "All attempts. The hours of those that were killed, and of older programs, are not known."
     table = PageTable("compute", caption, Table(headers, cells))
     return PageSection("compute", "Compute", tables=[table] if everything else ())
 
 
-def computed_on(runs: Sequence[RunDirectory]) -> dict[tuple[str, str], list[Status]]:
-    """Return the status of every part, by the processor and the number of threads that its run records."""
-    groups: dict[tuple[str, str], list[Status]] = {}
+Computed = tuple[Status, int]
+"""What a part, or a child of an analysis, has cost, and on how many GPUs."""
+
+
+def computed_on(runs: Sequence[RunDirectory]) -> dict[tuple[str, str], list[Computed]]:
+    """Return the status of every part and child, by the processor and the number of threads that its run records."""
+    groups: dict[tuple[str, str], list[Computed]] = {}
     for run in runs:
         environment = environment_of(run.store) or {}
-        place = str(environment.get("cpu", "unknown")), str(environment.get("threads", "unknown"))
+        on_gpus = gpus(environment)
+        processor = f"{environment.get('device')}, " * (on_gpus > 0) + str(environment.get("cpu", "unknown"))
+        place = processor, str(environment.get("threads", "unknown"))
         with contextlib.suppress(*MISREAD):  # a run whose parts are not known is named among the runs
-            statuses = [read_status(part.store) for part in run.parts]
-            groups.setdefault(place, []).extend(status for status in statuses if status is not None)
+            stores = [store for part in run.parts for store in (part.store, *part.children)]
+            groups.setdefault(place, []).extend((status, on_gpus) for status in statuses(stores))
     return groups
 
 
-def cost_of(group: Sequence[Status]) -> list[str]:
-    hours = [sum(getattr(status, name) for status in group) / 3600 for name in ("seconds", "processor_seconds")]
-    attempts = sum(status.attempts for status in group)
+def cost_cells(group: Sequence[Computed]) -> list[str]:
+    cost = cost_of([status for status, _ in group])
+    on_gpus = sum(status.seconds * number for status, number in group)
+    hours = [value / 3600 for value in (cost["seconds"], cost["processor_seconds"], on_gpus)]
+    attempts = sum(status.attempts for status, _ in group)
     return [str(len(group)), str(attempts), *(f"{value:.3g}" if value else "-" for value in hours),
-            f"{max(status.peak_memory for status in group):.0f}"]  # fmt: skip
+            f"{cost['peak_memory']:.0f}"]  # fmt: skip
+
+
+def compute_sentences(runs: Sequence[RunDirectory]) -> list[str]:
+    """Return a sentence on what runs have cost for each processor."""
+    said = []
+    for (processor, threads), group in computed_on(runs).items():
+        if group:
+            parts, attempts, hours, processor_hours, gpu_hours, memory = cost_cells(group)
+            on_gpus = "" if gpu_hours == "-" else f", {gpu_hours} GPU-hours"
+            said.append(
+                f"{processor}, {threads} threads: {parts} parts in {attempts} attempts, {hours} hours, "
+                f"{processor_hours} processor-hours{on_gpus}, at most {memory} MB a process."
+            )
+    return said
