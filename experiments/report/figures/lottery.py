@@ -43,6 +43,8 @@ class Setting(NamedTuple):
     lines: Sequence[Replicates]
     varied: Sequence[str]
     """The hyperparameters in which they differ."""
+    order: Sequence[str]
+    """The strategies of all data sets and models, for their colours."""
 
     @property
     def full(self) -> list[Replicates]:
@@ -53,7 +55,7 @@ class Setting(NamedTuple):
         pruned = [line for line in self.lines if not line.is_full]
         kept = [
             Curve(name, own, style)
-            for name, group, style in styled(in_series(pruned, self.varied), [line.strategy for line in pruned])
+            for name, group, style in styled(in_series(pruned, self.varied), self.order)
             if (own := [line for line in group if wanted(line)])
         ]
         return best_of_each(kept)
@@ -68,6 +70,7 @@ class Setting(NamedTuple):
 
 def settings(lines: Sequence[Replicates], varied: Sequence[str]) -> dict[str, Setting]:
     """Return the lines of each data set and model by their names, with what varies among them."""
+    order = [line.strategy for line in lines if not line.is_full]
     groups: dict[str, list[Replicates]] = {}
     for line in lines:
         title = ", ".join(line.varied[name] for name in SETTING if name in varied and name in line.varied)
@@ -76,7 +79,7 @@ def settings(lines: Sequence[Replicates], varied: Sequence[str]) -> dict[str, Se
         title: Setting(title, own, [
             name for name in varied
             if name not in SETTING and len({line.varied.get(name) for line in own if not line.is_full}) > 1
-        ])
+        ], order)
         for title, own in groups.items() if any(not line.is_full for line in own)
     }  # fmt: skip
 
@@ -284,14 +287,17 @@ def early_stopping(lines: Sequence[Replicates], varied: Sequence[str]) -> "Figur
     arXiv 1803.03635. Lines without a validation set are left out.
     """
     points = {"early-stopping iteration": iteration, "test accuracy there (%)": early_stopped_accuracy}
-    there = settings([line for line in lines if line.early_stopped], varied)
+    there = {
+        title: setting for title, setting in settings(lines, varied).items()
+        if any(line.early_stopped and not line.is_full for line in setting.lines)
+    }  # fmt: skip
     panels = {f"{title}\n{name}": (setting, name) for title, setting in there.items() for name in points}
 
     def draw(axes: "Axes", panel: str) -> None:
         setting, name = panels[panel]
-        for line in setting.full[:1]:
+        for line in [line for line in setting.full if line.early_stopped][:1]:
             axes.axhline(points[name](line)[0], color="black", linestyle="--", linewidth=1.2, label="full network")
-        for label, group, style in setting.curves():
+        for label, group, style in setting.curves(lambda line: line.early_stopped):
             in_order = sorted(group, key=lambda line: -line.density)
             values_band(axes, [(100 * line.asked, *points[name](line)) for line in in_order], label, style)
         density_axis(axes)

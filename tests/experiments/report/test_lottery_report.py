@@ -80,12 +80,18 @@ def test_chains_of_levels_have_curves_of_their_own() -> None:
 def test_data_sets_and_models_have_panels_of_their_own() -> None:
     pytest.importorskip("matplotlib")
     rows = [
-        {**row("snip", level, 1, 0.6), "varied": {"model": model}, "key": model, "model": f"../{model}/a/b"}
-        for model in ("small", "large") for level in (0, 1)
+        {**row(name, level, 1, 0.6, kept), "varied": {"model": model}, "key": f"{model}{name}{kept}",
+         "model": f"../{model}/a/b"}
+        for model, names in (("small", ("random", "snip")), ("large", ("snip",)))
+        for name in names for level, kept in ((0, 1.0), (1, 0.5), (1, 0.1))
     ]  # fmt: skip
     figure = accuracy(summarize(full_network_once(rows)), ["model"])
     assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == ["small", "large"]
-    assert [axes.get_legend_handles_labels()[1] for axes in figure.axes] == [["full network"]] * 2
+    drawn = [{line.get_label(): line.get_color() for line in axes.lines if line.get_label()[0] != "_"}
+             for axes in figure.axes]  # fmt: skip
+    assert list(drawn[0]) == ["full network", "random", "snip"]
+    assert list(drawn[1]) == ["full network", "snip"]
+    assert drawn[0]["snip"] == drawn[1]["snip"]
 
 
 def test_a_strategy_looks_the_same_where_others_are_missing() -> None:
