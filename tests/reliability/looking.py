@@ -291,10 +291,14 @@ def look(whole: Undisturbed, name: str, damage: str, root: Path) -> Outcomes:
 
 
 def is_harmless(path: Path) -> bool:
-    """Return whether nothing need be said of a file that is damaged."""
+    """Return whether nothing need be said of a file that is damaged.
+
+    A measurement that is away is one that was never asked for: ``--measure`` takes it again.
+    """
     if path.name in BEGUN_ANEW:
         return not any((path.parent / name).exists() for name in (files.DONE, files.CHECKPOINT))
-    return path.name in HARMLESS or (path.name.startswith(("model_", "optimizer_")) and not path.exists())
+    optional = path.name.startswith(("model_", "optimizer_", files.MEASUREMENTS))
+    return path.name in HARMLESS or (optional and not path.exists())
 
 
 UNDONE = ("interrupted", "trained", "begun", "unfinished", "collapsed", "failed")
