@@ -36,13 +36,13 @@ def lacking_metrics(store: Store) -> str:
         return ""
     if not rows:
         return f"has no rows, although the state at {saved.short} is saved"
-    per_epoch = epoch_length(rows)
-    if per_epoch is None:  # no row is of the end of an epoch
-        return f"ends before {saved.short}, whose state is saved" if saved.order[0] and not kept else ""
+    last = rows[-1]["iteration"]
     gaps = [after["iteration"] - before["iteration"] for before, after in itertools.pairwise(rows)]
-    every = max(gaps, default=per_epoch)
-    return f"ends before {saved.short}, whose state is saved" if (
-        saved.iteration(per_epoch) - rows[-1]["iteration"] >= every) else ""
+    if not gaps:  # how often there is an evaluation is not known
+        return ""
+    per_epoch = epoch_length(rows) or last + 1  # at the least, where no row is of the end of an epoch
+    too_early = saved.iteration(per_epoch) - last >= max(gaps)
+    return f"ends before {saved.short}, whose state is saved" if too_early else ""
 
 
 def epoch_length(rows: Iterable[Row]) -> int | None:

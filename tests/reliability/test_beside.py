@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +69,16 @@ def test_what_vanishes_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeyp
     monkeypatch.setattr(Path, "stat", gone)
     assert found.size == 0
     assert free(found)
+
+
+@pytest.mark.parametrize(("every", "at"), [("3it", 5), ("3it", 6), ("2ep", 6), ("2ep", 9), ("1ep", 9), ("7it", 6)])
+def test_nothing_is_wrong_with_a_training_that_was_killed_between_evaluations(
+    every: str, at: int, tmp_path: Path, command: Callable[..., Any], interrupt_at: Callable[..., None]
+) -> None:
+    """States are saved at the ends of epochs, however often there is an evaluation."""
+    interrupt_at(at)
+    assert command("train", *TINY, f"--evaluate_every={every}", f"--root={tmp_path}").code == 130
+    [run] = runs(tmp_path)
+    assert (run.path / "optimizer_1ep0it.safetensors").exists()
+    assert not (run.path / "checkpoint.safetensors").exists()
+    assert [finding for finding in check(run) if finding.wrong] == []
