@@ -21,14 +21,13 @@ from experiments.run import slurm
 from experiments.run.engines import Failed, Failure
 from experiments.run.estimate import Estimate, estimate, names_of
 from experiments.run.plan import Plan
-from experiments.run.progress import duration
 from experiments.runs.directory import RunDirectory
 from foundations.comparisons import CONFIDENCE
 from foundations.context import Context
 from foundations.errors import UsageError
 from foundations.formats import Row
 from foundations.run import store_of
-from foundations.text import printable, printable_text
+from foundations.text import duration, printable, printable_text
 
 
 def print_rows(table: Table) -> None:

@@ -1,4 +1,4 @@
-"""What others have written, such as names, reasons and logs, made fit to be shown."""
+"""Times, and what others have written, such as names, reasons and logs, made fit to be shown."""
 
 from typing import Any
 
@@ -9,6 +9,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def summary_of_docstring(doc: str | None) -> str:
     """Return the first paragraph of a docstring on one line: all of its first sentence, wherever lines break."""
     return " ".join((doc or "").strip().partition("\n\n")[0].split())
+
+
+def duration(seconds: float) -> str:
+    """Return a text such as ``0:03:12``, or ``2 d 5 h`` from two days on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24} d {hours % 24} h" if hours >= 48 else f"{hours}:{minutes:02}:{rest:02}"
 
 
 def printable(line: str) -> str:

@@ -15,12 +15,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.run.progress import Clock, Throughput, duration, left
+from experiments.run.progress import Clock, Throughput, left
 from foundations import files
 from foundations.disk import hold_all
 from foundations.errors import UsageError
 from foundations.reporting import Advanced, Began, Ended, Event, Reporter
 from foundations.store import Store
+from foundations.text import duration
 
 if TYPE_CHECKING:
     from experiments.run.plan import Plan

@@ -23,7 +23,7 @@ from foundations.reporting import (
     Whole,
 )
 from foundations.steps import Step
-from foundations.text import printable, printable_text
+from foundations.text import duration, printable, printable_text
 
 WINDOW = 30.0  # seconds over which a speed is averaged
 
@@ -108,13 +108,6 @@ def name_of(training: Training) -> str:
 def left(seconds: float | None) -> list[str]:
     """Return ``["0:03:12 left"]``; nothing if it is not known."""
     return [] if seconds is None else [f"{duration(seconds)} left"]
-
-
-def duration(seconds: float) -> str:
-    """Return a text such as ``0:03:12``, or ``2 d 5 h`` from two days on."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours // 24} d {hours % 24} h" if hours >= 48 else f"{hours}:{minutes:02}:{rest:02}"
 
 
 def brief(number: float) -> str:

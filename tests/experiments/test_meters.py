@@ -17,13 +17,13 @@ from experiments.run.progress import (
     Throughput,
     TrainingThroughput,
     brief,
-    duration,
     fitted,
     make_reporter,
 )
 from experiments.run.tasks import Task
 from experiments.session import Session
 from foundations.reporting import Advanced, Began, Ended, Event, Reporter, RowAdded, Several, Training, Whole
+from foundations.text import duration
 from tests.conftest import Listener
 from tests.experiments.conftest import TINY
 

@@ -55,8 +55,8 @@ def test_a_row_says_what_its_number_has_cost_with_children_and_gpus(tmp_path: Pa
     assert [row[name] for name in names] == [2, 2100, 4200, 4200, 100, "EPYC", environment["threads"]]
     [sentence] = compute_sentences([open_run(run.path)])
     assert sentence == (
-        f"NVIDIA H200, EPYC, {environment['threads']} threads: 3 parts in 4 attempts, 0.583 hours, 1.17 "
-        "processor-hours, 1.17 GPU-hours, at most 100 MB a process."
+        "0:35:00, 1:10:00 of processors, 1:10:00 of GPUs, at most 100 MB a process "
+        f"(NVIDIA H200, EPYC, threads: {environment['threads']}; all attempts)."
     )
 
 

@@ -16,6 +16,7 @@ from experiments.runs.rows import DONE, flat
 from experiments.runs.status import Status, cost_of, environment_of, gpus, statuses
 from foundations.formats import Row
 from foundations.recovery import MISREAD
+from foundations.text import duration
 
 NAMED = 5
 """In a sentence, at most."""
@@ -172,10 +173,11 @@ def compute_sentences(runs: Sequence[RunDirectory]) -> list[str]:
     said = []
     for (processor, threads), group in computed_on(runs).items():
         if group:
-            parts, attempts, hours, processor_hours, gpu_hours, memory = cost_cells(group)
-            on_gpus = "" if gpu_hours == "-" else f", {gpu_hours} GPU-hours"
+            cost = cost_of([status for status, _ in group])
+            gpu_seconds = sum(status.seconds * number for status, number in group)
+            on_gpus = f", {duration(gpu_seconds)} of GPUs" if gpu_seconds else ""
             said.append(
-                f"{processor}, {threads} threads: {parts} parts in {attempts} attempts, {hours} hours, "
-                f"{processor_hours} processor-hours{on_gpus}, at most {memory} MB a process."
+                f"{duration(cost['seconds'])}, {duration(cost['processor_seconds'])} of processors{on_gpus}, at most "
+                f"{cost['peak_memory']:.0f} MB a process ({processor}, threads: {threads}; all attempts)."
             )
     return said
