@@ -34,6 +34,8 @@ class Advice:
 def advise(store: "Store", name: str, command: str = "the same command") -> Advice:
     """Return what to do about a file that is missing, damaged, or a directory; ``command`` makes it again."""
     path = store / name
+    if (files.identity(path) or "").startswith("import_"):  # what starts from it does not make it
+        command = "the command import, with the same network,"
     comes_back = what_comes_back(store, name)
     if comes_back is None:
         again = f"rename the directory {store.path} and run {command} again: it is recomputed."

@@ -319,6 +319,8 @@ def repaired(whole: Undisturbed, name: str, root: Path) -> bool:
         if said.code == 0:
             break
         follow(said.err, path)
+        if "run the command import" in said.err:
+            again(whole.commands[0], root)
     left = computed(root)
     if name in whole.bits and left.get(name) != whole.bits[name]:  # it was not read: verify says so
         findings = [finding for run in runs(root) for finding in check(run) if str(finding.path) == str(path)]

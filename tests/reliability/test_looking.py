@@ -28,3 +28,9 @@ def test_what_is_silent_is_found_and_what_is_on_record_is_not_done_again(
     assert {one.partition(":")[0] for one in tally.silent} == {"verify"}
     monkeypatch.setattr(looking, "look", lambda *_: pytest.fail("done again"))
     assert looking.torture("train", tmp_path / "again", every=60, first=7, record=record) == tally
+
+
+def test_a_damaged_import_is_imported_again(tmp_path: Path) -> None:
+    whole = looking.prepare("half_imported", tmp_path)
+    [name] = [one for one in looking.names_of(whole.root) if one.startswith("import_") and one.endswith("done.json")]
+    assert looking.look(whole, name, "{}", whole.root).silent == []
