@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.reading import ANY, Given, PluginOptions, RootOptions, command
 from cli.terminal import say
 from experiments.report.checklist import checklist
-from experiments.report.figures.palette import ALL_FORMS, STYLES
+from experiments.report.figures.palette import ALL_FORMS, PAPER, STYLES
 from experiments.report.page.build import Look, write_page
 from experiments.runs.stored import runs_at
 from foundations.errors import UsageError
@@ -25,8 +25,9 @@ class ReportOptions(PluginOptions, RootOptions):
     write no page."""
     style: str = hp("screen", choices=STYLES)
     """Of the figures; paper: widths of columns, serif fonts, no headings."""
-    format: tuple[str, ...] = hp(("svg",), choices=ALL_FORMS)
-    """Of the files of figures beside the page: svg,pdf,pgf. pgf is for LaTeX, which sets the texts in its own fonts."""
+    format: tuple[str, ...] = hp((), choices=ALL_FORMS)
+    """Of the files of figures beside the page: svg, and with --style=paper pdf, too, unless given. pgf is for LaTeX,
+    which sets the texts in its own fonts."""
     figures: tuple[str, ...] = hp(())
     """Only these figures, by the names of their files: accuracy,cost."""
     labels: tuple[str, ...] = hp(())
@@ -44,7 +45,8 @@ def run(given: Given[ReportOptions]) -> int:
     if options.checklist:
         say(checklist(runs).rstrip("\n"))
         return 0
-    look = Look(options.style, options.format, options.figures, named(options.labels), options.only)
+    forms = options.format or (("svg", "pdf") if options.style == PAPER else ("svg",))
+    look = Look(options.style, forms, options.figures, named(options.labels), options.only)
     beside = write_page(runs, Path(options.output), look, given.reporter)
     say(f"Report: {options.output}\nFigures and tables: {beside}")
     return 0
