@@ -23,6 +23,7 @@ from experiments.run.progress import (
 from experiments.run.tasks import Task
 from experiments.session import Session
 from foundations.reporting import Advanced, Began, Ended, Event, Reporter, RowAdded, Several, Training, Whole
+from foundations.store import Store
 from foundations.text import duration
 from tests.conftest import Listener
 from tests.experiments.conftest import TINY
@@ -210,6 +211,27 @@ def test_no_thread_sees_half_of_what_another_one_tells(
     progress.clock = clock
     reads[0].join()
     assert seen == ["task 2 of 2, 0%"]
+
+
+def test_writing_down_how_far_a_plan_has_come_takes_a_twentieth_of_the_time(
+    make_session: Callable[..., Session], stubs: Stubs, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second to write, as a plan of many thousand tasks takes, of tasks of a second."""
+    tasks = stubs(**{f"task_{number}": "" for number in range(50)})
+    plan = make_plan(tasks, make_session())
+    progress = PlanProgress(plan, dict.fromkeys(tasks, 0), jobs=1, store=Store(tmp_path), clock=clock)
+    written: list[float] = []
+
+    def write_slowly(store: Store, name: str, entries: object) -> None:
+        written.append(clock.now)
+        clock.now += 1
+
+    monkeypatch.setattr(Store, "write_json", write_slowly)
+    for task in plan:
+        progress.hear(Began(task))
+        clock.now += 1
+        progress.hear(Ended(task))
+    assert [int(at) for at in written] == [1000, 1021, 1042]
 
 
 def test_of_tasks_at_once_each_is_credited_with_its_own_steps(tmp_path: Path) -> None:
