@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.reading import ANY, Given, PluginOptions, RootOptions, command
 from cli.terminal import say
 from experiments.report.checklist import checklist
-from experiments.report.figures.palette import ALL_FORMS, PAPER, STYLES
+from experiments.report.figures.palette import ALL_FORMS, FOR_PAPER, STYLES
 from experiments.report.page.build import Look, write_page
 from experiments.runs.stored import runs_at
 from foundations.errors import UsageError
@@ -45,7 +45,7 @@ def run(given: Given[ReportOptions]) -> int:
     if options.checklist:
         say(checklist(runs).rstrip("\n"))
         return 0
-    forms = options.format or (("svg", "pdf") if options.style == PAPER else ("svg",))
+    forms = options.format or (("svg", "pdf") if options.style == FOR_PAPER else ("svg",))
     look = Look(options.style, forms, options.figures, named(options.labels), options.only)
     beside = write_page(runs, Path(options.output), look, given.reporter)
     say(f"Report: {options.output}\nFigures and tables: {beside}")

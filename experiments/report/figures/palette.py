@@ -32,7 +32,7 @@ PAPER: dict[Any, Any] = {
     "mathtext.fontset": "dejavuserif", "pdf.fonttype": 42,
 }  # fmt: skip
 """For print: fonts are embedded as TrueType, which publishers want."""
-STYLES = SCREEN, PAPER = ("screen", "paper")
+STYLES = FOR_SCREEN, FOR_PAPER = ("screen", "paper")
 FORMS = ("svg", "png")
 ALL_FORMS = (*FORMS, "pdf", "pgf")
 
