@@ -17,7 +17,8 @@ def test_it_says_what_runs_know_and_what_they_do_not(tmp_path: Path) -> None:
         "- No validation set: whatever was chosen saw the test set.",
         "n = 2 (replicates 1, 2).",
         ", n = 2, p = ",
-        "1 threads: 6 parts in 6 attempts",
+        " of processors, at most ",
+        "threads: 1; all attempts).",
         "- digits: licence CC BY 4.0",
         "not known to the program",
     ):
