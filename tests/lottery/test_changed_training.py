@@ -47,7 +47,7 @@ def test_another_optimizer_starts_without_a_state(original: Ticket) -> None:
 
 def test_retrain_has_every_training_hyperparameter_with_its_limits_and_its_help() -> None:
     training = [item.name for item in fields(TrainingHparams) if item.name != "compile"]  # that stays the network's own
-    assert [item.name for item in fields(Retrain)] == [PREFIX + name for name in training]
+    assert [item.name for item in fields(Retrain)] == ["start_step", *(PREFIX + name for name in training)]
     docs = field_docs(TrainingHparams)
     assert [field_docs(Retrain)[PREFIX + name] for name in training] == [docs[name] for name in training]
     for flag, value in [("optimizer", "sdg"), ("lr", 0.0), ("precision", "fp8"), ("training_steps", "soon")]:
