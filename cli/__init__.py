@@ -119,7 +119,7 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
 
 def in_step(share: Share, work: Callable[[Sequence[str]], int], flags: Sequence[str], own: Interruption) -> int:
     """Run a command in the first of the processes that ``torchrun`` has started; the others train along with it."""
-    from experiments.run.follower import follow
+    from experiments.run.follower import follow, leave
     from experiments.session import Session
     from training.distributed import connected
 
@@ -128,13 +128,6 @@ def in_step(share: Share, work: Callable[[Sequence[str]], int], flags: Sequence[
         code = work(flags) if share.number == 0 else follow(ours, Session.from_entries)
     atexit.register(leave, code)
     return code
-
-
-def leave(code: int) -> None:
-    """End at once: threads of a closed connection sometimes abort a process that tears down its interpreter."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def interrupted(interruption: Interruption) -> int:

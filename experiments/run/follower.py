@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -57,8 +58,17 @@ def take_part(session_of: SessionOf) -> None:
     ours = stack.enter_context(connected())
     if ours.share.number > 0:
         with stack:
-            sys.exit(follow(ours, session_of))
+            code = follow(ours, session_of)
+        atexit.register(leave, code)
+        sys.exit(code)
     atexit.register(dismiss, stack)
+
+
+def leave(code: int) -> None:
+    """End at once: threads of a closed connection sometimes abort a process that tears down its interpreter."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def dismiss(stack: contextlib.ExitStack) -> None:

@@ -26,6 +26,7 @@ UNEVEN = "--batch_size=63"  # 31 and 32 images; in the last batch of an epoch 18
 LOTTERY = ("lottery", *TINY, "--device=cpu", UNEVEN, "--pruning_strategy=snip,rigl", "--update_every=3it", "--k=1",
            "--density=0.2", "--levels=0-1")  # fmt: skip
 DISMISSED, LOST = 0, 1
+ABORTED = "terminate called without an active exception\n"
 Look = Callable[[Steps], object]
 
 
@@ -156,8 +157,10 @@ def test_a_session_in_a_script_has_the_other_processes_train_along(command: Call
         for environment in environments_of_two()
     ]  # fmt: skip
     said = [process.communicate(timeout=200)[0] for process in processes]
-    assert said == ["the first process\n1 rows\n", ""]
-    assert [process.returncode for process in processes] == [3, DISMISSED]
+    # When all is done, PyTorch's threads sometimes abort a script of one's own that tears down its interpreter.
+    assert [said[0].removesuffix(ABORTED), said[1]] == ["the first process\n1 rows\n", ""]
+    assert processes[0].returncode == (-signal.SIGABRT if said[0].endswith(ABORTED) else 3)
+    assert processes[1].returncode == DISMISSED
     flags = ("lottery", *TINY[:2], "--model=cifar_resnet_8_4", "--training_steps=2it", "--k=1it",
              "--pruning_strategy=snip", "--threads=1", "--device=cpu")  # fmt: skip
     assert command(*flags, f"--root={tmp_path / 'one'}").code == 0
