@@ -55,12 +55,12 @@ def thesis() -> Values:
 
 @register("budget", "cifar_resnet", "cifar10")
 def budget() -> Values:
-    """As much of ResNet-20 on CIFAR-10 as two CPU cores train in about 40 minutes, with ``--precision=bf16`` where the
-    processor has it.
+    """ResNet-20 on CIFAR-10 for two CPU cores, with ``--precision=bf16`` where the processor has it; not yet trained to
+    its end, so that its accuracy and its time are not known.
 
     One cycle (Smith & Topin 2017, arXiv 1708.07120), label smoothing, no decay of BatchNorm and biases, and flips that
-    alternate (KellerJordan/cifar10-airbench). How it was chosen, and what it comes to: docs/results/plan.md. ``k`` is
-    at the same share of the training as the thesis's 30 of 160 epochs.
+    alternate (KellerJordan/cifar10-airbench). What has been tried stands in docs/results/plan.md. ``k`` is at the same
+    share of the training as the thesis's 30 of 160 epochs.
     """
     return {
         "batchnorm_init": "ones", "optimizer": "nesterov", "lr": 0.1, "lr_schedule": "one_cycle",

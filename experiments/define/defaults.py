@@ -77,7 +77,7 @@ class Selection:
 
     def shared_sections(self) -> list[Section]:
         return [
-            self.section("run", RunOptions),
+            self.section("run", RunOptions, *(() if self.strategy else ("preset",))),
             self.section("model", ModelHparams),
             self.section("data", DataHparams),
             self.section("training", TrainingHparams),

@@ -132,7 +132,6 @@ BESIDE: dict[str, dict[str, Any]] = {
 
 NEEDS_A_FILE = {"checkpoint"}
 FOR_A_SEARCH = {"max_k"}
-WITHOUT_EFFECT = {("k", "stability"), ("preset", "train")}
 IN_NO_DIRECTORY = IN_NO_KEY | {"levels"}
 """Flags that choose a part of a run or how it is looked at, not where it lies; levels and k are directories within."""
 
@@ -188,8 +187,7 @@ def test_every_flag_of_an_experiment_has_a_case() -> None:
 def test_a_flag_is_a_keyword_with_a_typed_value(
     name: str, command: str, branch: str | None, strategy: str | None, by_command_line: Places, by_python: Places
 ) -> None:
-    beside = BESIDE.get(name, {}) if command != "train" else {}
-    base = {**small(command, strategy), **beside}
+    base = {**small(command, strategy), **BESIDE.get(name, {})}
     chosen = Choice(experiments.get(command), base, branch)
     defaults = {key: value for section in chosen.sections for key, value in section.values().items()} | base
     item, hint = next(
@@ -205,7 +203,7 @@ def test_a_flag_is_a_keyword_with_a_typed_value(
     assert by_command_line(command, branch, {**written, name: as_text(first)}) == one
 
     places = by_python(command, branch, base)
-    moved = name not in IN_NO_DIRECTORY and (name, command) not in WITHOUT_EFFECT and first != defaults[name]
+    moved = name not in IN_NO_DIRECTORY and (name, command) != ("k", "stability") and first != defaults[name]
     if command == "lottery_branch" and name == "levels":
         moved = True
     assert (one != places) == moved, f"--{name} is part of the directory: {moved}"

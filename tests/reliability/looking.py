@@ -345,14 +345,17 @@ def train_of(argv: Sequence[str]) -> Sequence[str]:
     return () if argv[0] == "train" else ("train", *TINY, *imported, *(["--to=7it"] if "--k=7it" in argv else []))
 
 
-def follow(advice: str, path: Path) -> None:
-    """Does what an advice says."""
+def follow(advice: str, path: Path) -> bool:
+    """Do what an advice says of a file; return whether there was one that is known."""
     if directory := re.search(r"ename the directory (\S+)", advice):
         Path(directory[1]).rename(f"{directory[1]}.aside_1")
     elif "Rename it" in advice:
         path.rename(f"{path}.aside_1")
     elif "Delete this file" in advice:
         path.unlink()
+    else:
+        return False
+    return True
 
 
 def torture(

@@ -1,6 +1,5 @@
 """Whatever happens to a file of a run: followed, what is said of it ends with the bits of an undisturbed run."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from cli import main
 from tests.reliability.conftest import TINY, computed
 from tests.reliability.damages import DAMAGES
+from tests.reliability.looking import follow
 from tests.steps import watched_steps
 
 KINDS = ("cut", "emptied", "deleted", "a directory")
@@ -150,12 +150,6 @@ def follow_advice(argv: list[str], damaged: Path, capsys: pytest.CaptureFixture[
             return said.strip()
         if str(damaged) not in err or "Delete the directory" in err:
             return f"{said}: no advice for this file!"
-        if directory := re.search(r"ename the directory (\S+)", err):
-            Path(directory[1]).rename(f"{directory[1]}.aside_1")
-        elif "Rename it" in err:
-            damaged.rename(f"{damaged}.aside_1")
-        elif "Delete this file" in err:
-            damaged.unlink()
-        else:
+        if not follow(err, damaged):
             return f"{said}: no advice!"
     return f"{said}: the advice did not help!"

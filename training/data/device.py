@@ -122,7 +122,13 @@ def bordered(images: Tensor, padding: int, border: str) -> Tensor:
 
     Black is that of the pixels: it comes before normalization.
     """
-    if border == REFLECTED and padding:
-        channels_first = images.permute(0, 3, 1, 2).float()
-        return F.pad(channels_first, [padding] * 4, mode="reflect").to(images.dtype).permute(0, 2, 3, 1).contiguous()
+    if border == REFLECTED:
+        rows, columns = (reflected(size, padding) for size in images.shape[1:3])
+        return images[:, rows][:, :, columns]
     return F.pad(images, (0, 0, *[padding] * 4))
+
+
+def reflected(size: int, padding: int) -> Tensor:
+    """Return the places of ``size`` pixels and, on each side, ``padding`` mirrored ones: 1 0 1 2 1 for 3 and 1."""
+    places = torch.arange(-padding, size + padding).abs()
+    return torch.where(places < size, places, 2 * (size - 1) - places)
